@@ -1,0 +1,73 @@
+"""Can a training bias make the hidden neurons of a minimal MLP specialise?
+
+``mlpspec`` trains one-hidden-layer Gaussian MLPs with and without structural losses, in hundreds
+of controlled runs, and measures whether their training data can be read back from the weights.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlpspec import losses, studies
+    from mlpspec.errors import InputError
+    from mlpspec.losses import StructuralLoss
+    from mlpspec.metrics import measure
+    from mlpspec.model import Forward, RidgeParams, backward, forward
+    from mlpspec.objective import Objective
+    from mlpspec.results import Results, load
+    from mlpspec.runner import run_study
+    from mlpspec.study import Run, Study
+    from mlpspec.training import train
+
+__version__ = "0.1.0"
+
+# Loaded when first asked for, so that the command line starts at once.
+_HOME = {
+    "InputError": "errors",
+    "StructuralLoss": "losses",
+    "measure": "metrics",
+    "Forward": "model",
+    "RidgeParams": "model",
+    "backward": "model",
+    "forward": "model",
+    "Objective": "objective",
+    "Results": "results",
+    "load": "results",
+    "run_study": "runner",
+    "Run": "study",
+    "Study": "study",
+    "train": "training",
+}
+
+__all__ = [
+    "Forward",
+    "InputError",
+    "Objective",
+    "Results",
+    "RidgeParams",
+    "Run",
+    "StructuralLoss",
+    "Study",
+    "backward",
+    "forward",
+    "load",
+    "losses",
+    "measure",
+    "run_study",
+    "studies",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("losses", "studies"):
+        return import_module(f"mlpspec.{name}")
+    if name not in _HOME:
+        raise AttributeError(f"module 'mlpspec' has no attribute {name!r}")
+    return getattr(import_module(f"mlpspec.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

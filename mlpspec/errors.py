@@ -1,0 +1,18 @@
+"""The one exception for input that cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class InputError(ValueError):
+    """Input that cannot be used; its message is one line: the value, the limit and the mend."""
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
+    """Return the error for a name that does not exist, with the nearest one that does."""
+    names = sorted(known)
+    close = get_close_matches(str(name), names, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
+    return InputError(f"unknown {kind} {str(name)!r}; {hint}")

@@ -1,0 +1,200 @@
+"""Training R runs at once, each as if it were alone."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from mlpspec.errors import InputError
+from mlpspec.model import Array, RidgeParams, forward
+from mlpspec.objective import Objective, ObjectiveBatch
+from mlpspec.optimizers import Optimizer, adam
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """What was recorded of one run while it trained, at T moments.
+
+    Attributes
+    ----------
+    steps : (T,)
+        Steps taken at each moment, from 0.
+    values : dict of str to (T,)
+        The objective (``"objective"``), the fit and the active terms (unweighted).
+    params : RidgeParams
+        The parameters, with moments in place of runs (R = T); ``params.prototypes`` is (T, K, D).
+    """
+
+    steps: NDArray[np.intp]
+    values: dict[str, Array]
+    params: RidgeParams
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """The end of training.
+
+    Attributes
+    ----------
+    params : RidgeParams
+        Of R runs; of a diverged run, the last ones at which objective and gradient were finite
+        (the start, if there were none).
+    diverged : (R,) bool
+    steps : (R,) int
+        Steps that led to ``params``.
+    gradient_norm : (R,)
+        Euclidean norm of the objective's gradient at ``params``.
+    curves : tuple of Curve, one per run; empty if nothing was recorded
+    """
+
+    params: RidgeParams
+    diverged: NDArray[np.bool_]
+    steps: NDArray[np.intp]
+    gradient_norm: Array
+    curves: tuple[Curve, ...]
+
+
+def train(
+    objectives: Objective | Sequence[Objective],
+    params: RidgeParams,
+    x: Array,
+    y: Array,
+    *,
+    steps: int = 3000,
+    optimizer: Optimizer | None = None,
+    record_every: int = 0,
+) -> Trained:
+    """Train R runs by full-batch descent.
+
+    Every run gets the bits it would get alone: see `ObjectiveBatch`; the linear algebra runs on
+    one thread, because its bits depend on the number of threads.
+
+    Parameters
+    ----------
+    objectives : Objective or sequence of R of them
+    params : RidgeParams
+        The start.
+    x : (R, N, D)
+    y : (R, N)
+    steps : int
+        Updates, at least 0.
+    optimizer : Optimizer, optional
+        By default Adam with rate 0.01.
+    record_every : int
+        Record a `Curve` at every so many steps and at the end; 0 records nothing.
+
+    Raises
+    ------
+    ValueError
+        Arrays that do not fit each other or are not finite, or a negative number of steps.
+    """
+    for name, number in (("steps", steps), ("record_every", record_every)):
+        if number < 0:
+            raise InputError(f"{name} is {number}; it must be at least 0")
+    passed = forward(params, x, y)
+    n_runs, n_inputs = len(x), x.shape[2]
+    if isinstance(objectives, Objective):
+        objectives = [objectives] * n_runs
+    if len(objectives) != n_runs:
+        raise InputError(f"objectives has {len(objectives)} entries; expected one a run, {n_runs}")
+    batch = ObjectiveBatch(objectives)
+    init, update = adam() if optimizer is None else optimizer
+
+    flat = params.flatten()
+    state = init(flat)
+    before, norm_before = flat, np.full(n_runs, np.nan)
+    alive = np.arange(n_runs)
+    ended = np.empty_like(flat)
+    steps_taken = np.full(n_runs, steps)
+    gradient_norm = np.full(n_runs, np.nan)
+    diverged = np.zeros(n_runs, dtype=bool)
+    recorder = _Recorder(n_runs, n_inputs) if record_every else None
+
+    _keep_freed_memory()
+    with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
+        for step in range(steps + 1):
+            total, grad, values = batch.value_and_grad(
+                passed.at(RidgeParams.unflatten(flat, n_inputs))
+            )
+            # One sum is enough to see that all is finite; only if it is not, look closer.
+            if not np.isfinite(total.sum() + grad.sum()):
+                finite = np.isfinite(total) & np.isfinite(grad).all(axis=1)
+                lost = alive[~finite]
+                diverged[lost] = True
+                steps_taken[lost] = max(step - 1, 0)
+                ended[lost] = before[~finite]
+                gradient_norm[lost] = norm_before[~finite]
+                # The others go on without them, so that nothing infinite is carried along.
+                keep = np.flatnonzero(finite)
+                alive, flat, state = alive[keep], flat[keep], state.take(keep)
+                batch, passed = batch.take(keep), passed.take(keep)
+                total, grad = total[keep], grad[keep]
+                values = {name: value[keep] for name, value in values.items()}
+                if not len(alive):
+                    break
+            if recorder is not None and (step % record_every == 0 or step == steps):
+                recorder.add(step, alive, flat, {"objective": total, **values})
+            if step == steps:
+                ended[alive] = flat
+                gradient_norm[alive] = np.linalg.norm(grad, axis=1)
+                break
+            before, norm_before = flat, np.linalg.norm(grad, axis=1)
+            change, state = update(grad, state)
+            flat = flat + change
+    return Trained(
+        RidgeParams.unflatten(ended, n_inputs),
+        diverged,
+        steps_taken,
+        gradient_norm,
+        () if recorder is None else recorder.curves(),
+    )
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Ask glibc to keep what is freed, so that each step reuses the arrays of the last one.
+
+    By default it returns large blocks to the system, which then maps and clears every page anew:
+    a third of the time of a step at N = 100. Other C libraries are left as they are.
+    """
+    trim_threshold, mmap_threshold = -1, -3  # from malloc.h
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(mmap_threshold, 32 * 2**20)  # the largest that glibc takes
+        mallopt(trim_threshold, 256 * 2**20)
+
+
+class _Recorder:
+    """Collects the curves of a batch."""
+
+    def __init__(self, n_runs: int, n_inputs: int) -> None:
+        self.n_inputs = n_inputs
+        self.steps: list[list[int]] = [[] for _ in range(n_runs)]
+        self.flat: list[list[Array]] = [[] for _ in range(n_runs)]
+        self.values: list[list[dict[str, float]]] = [[] for _ in range(n_runs)]
+
+    def add(self, step: int, alive: Array, flat: Array, values: dict[str, Array]) -> None:
+        for row, run in enumerate(alive):
+            self.steps[run].append(step)
+            self.flat[run].append(flat[row])
+            self.values[run].append({name: value[row] for name, value in values.items()})
+
+    def curves(self) -> tuple[Curve, ...]:
+        return tuple(self._curve(run) for run in range(len(self.steps)))
+
+    def _curve(self, run: int) -> Curve:
+        values = self.values[run]
+        # A term that the run lacks is NaN at every moment.
+        names = [name for name in (values[0] if values else {}) if not np.isnan(values[0][name])]
+        return Curve(
+            np.array(self.steps[run], dtype=np.intp),
+            {name: np.array([moment[name] for moment in values]) for name in names},
+            RidgeParams.unflatten(np.array(self.flat[run]), self.n_inputs),
+        )
