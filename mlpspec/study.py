@@ -1,0 +1,276 @@
+"""Describing runs and studies: pure data, with keys that are the same on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cached_property
+from typing import Any
+
+from mlpspec.datasets import DATASETS, TARGETS
+from mlpspec.errors import InputError, unknown
+from mlpspec.initializers import INITIALIZERS
+from mlpspec.losses import BUILT_IN
+from mlpspec.optimizers import OPTIMIZERS
+
+KEY_VERSION = 1
+"""Part of every key; raised when the same description comes to mean another result."""
+
+
+def _setting(default: Any, help: str, **checks: Any) -> Any:
+    return field(default=default, metadata={"help": help, **checks})
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run, described completely.
+
+    Values are cast to the declared types and checked; see ``mlpspec run --help`` or `SETTINGS`
+    for what each means.
+
+    Raises
+    ------
+    ValueError
+        A value of the wrong type, outside its limits, or a name that does not exist.
+    """
+
+    losses: tuple[str, ...] = _setting((), "structural losses that are active")
+    n_samples: int = _setting(10, "N, size of the data set", least=2)
+    seed: int = _setting(0, "of data and start", least=0)
+    steps: int = _setting(3000, "updates", least=0)
+    learning_rate: float = _setting(0.01, "of the optimizer", above=0.0)
+    weight: float = _setting(0.1, "of every active built-in loss", least=0.0)
+    fit_weight: float = _setting(1.0, "of the fit", least=0.0)
+    weight_unit: str = _setting(
+        "absolute",
+        "absolute, or force: a share of the fit's gradient at the start",
+        names=("absolute", "force"),
+    )
+    temperature: float = _setting(0.01, "tau of coverage and separation", above=0.0)
+    temperature_unit: str = _setting(
+        "absolute",
+        "absolute, or spacing: in units of the mean spacing squared",
+        names=("absolute", "spacing"),
+    )
+    n_hidden: int | None = _setting(None, "K, hidden units; by default N", least=1)
+    n_inputs: int = _setting(1, "D, dimension of the inputs", least=1)
+    neuron: str = _setting("ridge", "kind of hidden unit", names=("ridge",))
+    initializer: str = _setting("uniform_prototypes", "the start", names=INITIALIZERS)
+    optimizer: str = _setting("adam", "the training rule", names=OPTIMIZERS)
+    target: str = _setting("sine", "the function to learn", names=TARGETS)
+    dataset: str = _setting("uniform", "distribution of the inputs", names=DATASETS)
+    dtype: str = _setting("float64", "arithmetic", names=("float64", "float32"))
+    record_every: int = _setting(
+        0, "steps between records of the curve; 0: none", least=0, in_key=False
+    )
+
+    def __post_init__(self) -> None:
+        for name, setting in SETTINGS.items():
+            object.__setattr__(self, name, setting.cast(getattr(self, name)))
+
+    @property
+    def width(self) -> int:
+        """K: the number of hidden units."""
+        return self.n_samples if self.n_hidden is None else self.n_hidden
+
+    @property
+    def label(self) -> str:
+        """The losses joined by ``+`` in canonical order, or ``baseline``."""
+        return "+".join(self.losses) or "baseline"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every field, as JSON can hold it."""
+        return {name: getattr(self, name) for name in SETTINGS} | {"losses": list(self.losses)}
+
+    @cached_property
+    def key(self) -> str:
+        """16 hexadecimal digits that stand for everything that could change the result."""
+        settings = {n: v for n, v in self.to_dict().items() if SETTINGS[n].in_key}
+        canonical = json.dumps({"version": KEY_VERSION, **settings}, sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A field of `Run`: its default, meaning, type and limits."""
+
+    name: str
+    default: Any
+    help: str
+    least: float | None = None
+    above: float | None = None
+    names: tuple[str, ...] | None = None
+    in_key: bool = True
+
+    def cast(self, value: Any) -> Any:
+        """Return ``value`` as the field's type.
+
+        Raises
+        ------
+        InputError
+            It is of another type, outside the limits, or an unknown name.
+        """
+        if self.name == "losses":
+            return canonical_losses(value)
+        if self.names is not None:
+            if value not in self.names:
+                raise unknown(self.name, value, self.names)
+            return str(value)
+        if self.default is None and value in (None, "None", "none"):
+            return None
+        wanted = float if isinstance(self.default, float) else int
+        try:
+            number = wanted(value)
+            exact = isinstance(value, str) or number == value
+            if isinstance(value, bool) or not (exact and math.isfinite(number)):
+                raise ValueError
+        except (TypeError, ValueError, OverflowError):
+            kind = "finite number" if wanted is float else "whole number"
+            raise InputError(f"{self.name} is {value!r}; it must be a {kind}") from None
+        if self.least is not None and number < self.least:
+            raise InputError(f"{self.name} is {value}; it must be at least {self.least:g}")
+        if self.above is not None and number <= self.above:
+            raise InputError(f"{self.name} is {value}; it must be above {self.above:g}")
+        return number
+
+
+SETTINGS: dict[str, Setting] = {
+    f.name: Setting(
+        f.name,
+        f.default,
+        f.metadata["help"],
+        f.metadata.get("least"),
+        f.metadata.get("above"),
+        tuple(f.metadata["names"]) if "names" in f.metadata else None,
+        f.metadata.get("in_key", True),
+    )
+    for f in fields(Run)
+    if f.default is not MISSING
+}
+"""Every field of `Run` by name."""
+
+EXTENDABLE = ("losses", "n_samples", "seed")
+"""Fields whose values may be added to a results directory whatever the study."""
+
+
+def canonical_losses(losses: str | Iterable[str]) -> tuple[str, ...]:
+    """Return names of losses in canonical order, from names or from a label like ``a+b``."""
+    if isinstance(losses, str):
+        losses = [] if losses in ("", "baseline") else losses.split("+")
+    names = list(losses)
+    for name in names:
+        if name not in BUILT_IN:
+            raise unknown("loss", name, BUILT_IN)
+    if len(set(names)) < len(names):
+        raise InputError(f"losses name {'+'.join(names)}; each may occur once")
+    return tuple(name for name in BUILT_IN if name in names)
+
+
+def subsets(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """Return all subsets of ``names``, the smaller ones first."""
+    names = tuple(names)
+    return tuple(
+        subset for size in range(len(names) + 1) for subset in itertools.combinations(names, size)
+    )
+
+
+@dataclass(frozen=True)
+class Study:
+    """A name and a product of axes.
+
+    Parameters
+    ----------
+    name : str
+        Letters, digits, ``-`` and ``_``; the default results directory is called like it.
+    axes : mapping of str to sequence
+        The fields of `Run` that vary, with their values; the runs are the product.
+    settings : mapping of str to value, optional
+        The fields that are the same in all runs and differ from their defaults.
+    question : str, optional
+        What the study asks, in a line.
+
+    Raises
+    ------
+    ValueError
+        A name that cannot be a directory's, an unknown field, an axis that is empty or repeats a
+        value, a field that is both axis and setting, or a value that `Run` refuses.
+    """
+
+    name: str
+    axes: Mapping[str, Sequence[Any]]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    question: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name or not all(c.isascii() and (c.isalnum() or c in "-_") for c in self.name):
+            raise InputError(
+                f"the study's name is {self.name!r}; use letters, digits, '-' and '_' only"
+            )
+        for name in (*self.axes, *self.settings):
+            if name not in SETTINGS:
+                raise unknown("setting", name, SETTINGS)
+        for name in set(self.axes) & set(self.settings):
+            raise InputError(f"{name} is both an axis and a setting of {self.name}; keep one")
+        axes = {}
+        for name, values in self.axes.items():
+            axes[name] = tuple(SETTINGS[name].cast(value) for value in values)
+            if not axes[name]:
+                raise InputError(f"the axis {name} of {self.name} has no values; give at least one")
+            if len(set(axes[name])) < len(axes[name]):
+                raise InputError(f"the axis {name} of {self.name} repeats a value; name each once")
+        cast = {name: SETTINGS[name].cast(value) for name, value in self.settings.items()}
+        object.__setattr__(self, "axes", axes)
+        object.__setattr__(self, "settings", cast)
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """The product of the axes, the last one varying fastest."""
+        return tuple(
+            Run(**dict(zip(self.axes, values, strict=True)), **self.settings)
+            for values in itertools.product(*self.axes.values())
+        )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a results directory belongs to: the name, the axes' names, the fixed settings."""
+        varying = sorted({*self.axes, *EXTENDABLE})
+        fixed = {
+            name: self.settings.get(name, setting.default)
+            for name, setting in SETTINGS.items()
+            if setting.in_key and name not in varying
+        }
+        return {"study": self.name, "axes": varying, "settings": fixed}
+
+    def replace(self, **changes: Any) -> Study:
+        """Return the study with other values: a tuple for an axis, a single value otherwise.
+
+        A single value for an axis leaves it an axis, with that one value.
+        """
+        axes, settings = dict(self.axes), dict(self.settings)
+        for name, value in changes.items():
+            if name in axes or name in EXTENDABLE:
+                settings.pop(name, None)
+                axes[name] = value if isinstance(value, tuple | list | range) else (value,)
+            else:
+                settings[name] = value
+        return Study(self.name, axes, settings, self.question)
+
+    def to_json(self) -> str:
+        """Return the study as JSON; `from_json` reads it back."""
+        return json.dumps(
+            {
+                "name": self.name,
+                "axes": self.axes,
+                "settings": self.settings,
+                "question": self.question,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Study:
+        """Return the study that `to_json` wrote."""
+        return cls(**json.loads(text))
