@@ -1,0 +1,71 @@
+"""From runs to batches: which runs train together, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+
+from mlpspec.study import Run
+
+Batch = tuple[Run, ...]
+"""Runs that train together: arrays of one shape, and the same training."""
+
+BATCH_ELEMENTS = 2**17
+"""Responses (R N K) of a batch: 1 MiB an array. Fewer, and Python's cost per step shows; more,
+and the arrays leave the cache, and a batch that is interrupted loses more."""
+
+
+def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) -> list[Batch]:
+    """Return the batches of ``runs``, the most work first.
+
+    Runs share a batch if their arrays have one shape and their training one length and rule;
+    losses, weights, temperatures and seeds may differ. No batch is larger than a quarter of a
+    worker's share of the work, so that all workers end at about the same time.
+
+    Parameters
+    ----------
+    runs : iterable of Run
+    n_jobs : int
+        Workers, at least 1.
+    batch_size : int, optional
+        The most runs in a batch; by default as many as fit `BATCH_ELEMENTS`.
+    """
+    groups: dict[tuple[Any, ...], list[Run]] = {}
+    total = 0
+    for run in runs:
+        groups.setdefault(_together(run), []).append(run)
+        total += work(run)
+    share = total // (4 * n_jobs)
+    batches = []
+    for group in groups.values():
+        # Runs with the same losses side by side: a loss then reads slices, not copies.
+        group.sort(key=lambda run: (run.losses[::-1], run.temperature, run.seed))
+        elements = group[0].n_samples * group[0].width
+        size = batch_size or max(1, BATCH_ELEMENTS // elements)
+        if batch_size is None:
+            size = max(1, min(size, share // work(group[0])))
+        count = -(-len(group) // size)
+        edges = [len(group) * piece // count for piece in range(count + 1)]
+        batches += [tuple(group[a:b]) for a, b in pairwise(edges)]
+    return sorted(batches, key=lambda batch: -sum(map(work, batch)))
+
+
+def work(run: Run) -> int:
+    """Return how much work a run is, about, in exponentials; for balance and time left."""
+    # The constant is what the array calls of a step cost, spread over a typical batch.
+    return (run.steps + 1) * (run.n_samples * run.width + 200)
+
+
+def _together(run: Run) -> tuple[Any, ...]:
+    return (
+        run.n_samples,
+        run.width,
+        run.n_inputs,
+        run.neuron,
+        run.dtype,
+        run.steps,
+        run.optimizer,
+        run.learning_rate,
+        run.record_every,
+    )

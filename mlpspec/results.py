@@ -1,0 +1,299 @@
+"""Reading a results directory, and the tables that are derived from it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlpspec.errors import InputError
+from mlpspec.losses import BUILT_IN
+from mlpspec.model import Array, RidgeParams
+from mlpspec.store import Record, Store
+from mlpspec.study import SETTINGS, Run, Study, canonical_losses, subsets
+from mlpspec.training import Curve
+
+if TYPE_CHECKING:
+    import pandas
+
+Table = dict[str, NDArray[Any]]
+
+FORMATS = ("csv", "parquet", "npz")
+
+
+class Results:
+    """A results directory, read from its store.
+
+    Parameters
+    ----------
+    directory : path
+
+    Raises
+    ------
+    ValueError
+        It is not a results directory, or its store is damaged or of another version.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self.directory = Path(directory)
+        with Store.open(directory) as store:
+            self.identity = store.identity()
+            self.sessions = store.sessions()
+
+    def __repr__(self) -> str:
+        return f"<Results {self.identity['study']} in {self.directory}: {len(self.runs)} runs>"
+
+    @property
+    def study(self) -> Study:
+        """The study as it was last asked for."""
+        return Study(**self.sessions[-1]["study"])
+
+    @cached_property
+    def _records(self) -> list[Record]:
+        with Store.open(self.directory) as store:
+            return sorted(store.records(), key=lambda record: _order(record.run))
+
+    @cached_property
+    def runs(self) -> dict[str, Run]:
+        """All runs that were tried, by key, in canonical order."""
+        return {record.run.key: record.run for record in self._records}
+
+    @cached_property
+    def table(self) -> Table:
+        """One-dimensional arrays with one entry a run, in canonical order.
+
+        ``key``, the fields of `Run` (``losses`` as a label), ``status`` and the measurements,
+        which are NaN for failed runs.
+        """
+        table: dict[str, list[Any]] = {"key": [record.run.key for record in self._records]}
+        for name in SETTINGS:
+            table[name] = [getattr(record.run, name) for record in self._records]
+        table["losses"] = [record.run.label for record in self._records]
+        table["n_hidden"] = [record.run.width for record in self._records]
+        table["status"] = [record.status for record in self._records]
+        names = dict.fromkeys(name for record in self._records for name in record.measurements)
+        for name in names:
+            table[name] = [record.measurements.get(name, np.nan) for record in self._records]
+        columns = {name: np.array(values) for name, values in table.items()}
+        if "steps_taken" in columns and not np.isnan(columns["steps_taken"]).any():
+            columns["steps_taken"] = columns["steps_taken"].astype(int)
+        return columns
+
+    @property
+    def status(self) -> dict[str, str]:
+        """``ok``, ``diverged`` or ``failed``, by key."""
+        return {record.run.key: record.status for record in self._records}
+
+    @property
+    def errors(self) -> dict[str, str]:
+        """Tracebacks of the failed runs, by key."""
+        return {r.run.key: r.error for r in self._records if r.error is not None}
+
+    def params(self, key: str) -> RidgeParams:
+        """Return the final parameters of a run, R = 1.
+
+        Raises
+        ------
+        ValueError
+            There is no such run, or it failed.
+        """
+        with Store.open(self.directory) as store:
+            record = store.record(key)
+        assert record.params is not None
+        return RidgeParams.unflatten(record.params[None], record.run.n_inputs)
+
+    def dataset(self, key: str) -> tuple[Array, Array]:
+        """Return the inputs (1, N, D) and targets (1, N) that a run was trained on.
+
+        Raises
+        ------
+        ValueError
+            There is no such run, or it failed.
+        """
+        with Store.open(self.directory) as store:
+            record = store.record(key)
+        assert record.x is not None
+        assert record.y is not None
+        return record.x[None], record.y[None]
+
+    def curve(self, key: str) -> Curve:
+        """Return what was recorded of a run while it trained.
+
+        Raises
+        ------
+        ValueError
+            There is no such run, it failed, or it was trained with ``record_every=0``.
+        """
+        with Store.open(self.directory) as store:
+            record = store.record(key)
+        if record.curve is None:
+            raise InputError(f"run {key} has no curve; train with record_every above 0")
+        arrays = dict(record.curve)
+        steps, flat = arrays.pop("steps"), arrays.pop("params")
+        return Curve(steps, arrays, RidgeParams.unflatten(flat, record.run.n_inputs))
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return the table as a data frame (needs the extra ``pandas``)."""
+        import pandas
+
+        return pandas.DataFrame(self.table)
+
+    def summary(self) -> Table:
+        """Return the statistics of every measurement in every group of runs that ended ``ok``.
+
+        A group shares all fields that vary, but for the seed. ``std`` is the sample's (n - 1),
+        quartiles interpolate linearly; ``count`` is the number of finite values they rest on.
+        """
+        table = self.table
+        groups = [
+            name
+            for name in SETTINGS
+            if name != "seed" and len(table[name]) and (table[name] != table[name][0]).any()
+        ]
+        groups = [name for name in ("losses", "n_samples") if name not in groups] + groups
+        groups.sort(key=list(SETTINGS).index)
+        members: dict[tuple[Any, ...], list[int]] = {}
+        for row, label in enumerate(zip(*(table[name].tolist() for name in groups), strict=True)):
+            members.setdefault(label, []).append(row)
+        lines: list[dict[str, Any]] = []
+        for label, rows in members.items():
+            good = [row for row in rows if table["status"][row] == "ok"]
+            for name in measurement_names(table):
+                values = table[name][good]
+                values = values[np.isfinite(values)]
+                statistics = dict.fromkeys(("mean", "median", "std", "q25", "q75"), np.nan)
+                if len(values):
+                    q25, median, q75 = np.quantile(values, (0.25, 0.5, 0.75))
+                    std = values.std(ddof=1) if len(values) > 1 else np.nan
+                    statistics = {
+                        "mean": values.mean(),
+                        "median": median,
+                        "std": std,
+                        "q25": q25,
+                        "q75": q75,
+                    }
+                lines.append(
+                    dict(zip(groups, label, strict=True))
+                    | {"measurement": name, "runs": len(rows), "count": len(values)}
+                    | statistics
+                )
+        columns = lines[0] if lines else {}
+        return {name: np.array([line[name] for line in lines]) for name in columns}
+
+    def write_tables(self) -> None:
+        """Write ``runs.csv``, ``summary.csv`` and ``provenance.json`` into the directory."""
+        write_csv(self.directory / "runs.csv", self.table)
+        write_csv(self.directory / "summary.csv", self.summary())
+        with replacing(self.directory / "provenance.json") as file:
+            json.dump({**self.identity, "sessions": self.sessions}, file, indent=1)
+            file.write("\n")
+
+    def export(self, format: str) -> list[Path]:
+        """Write the results in another format into the directory; return the files.
+
+        ``csv``: `write_tables`. ``parquet`` (needs the extra of that name): ``runs.parquet``.
+        ``npz``: ``weights.npz``, with, for every shape of run, arrays such as
+        ``n10_k10_d1/hidden_weight`` (R, K, D), ``.../x`` (R, N, D), ``.../y`` and ``.../key``.
+
+        Raises
+        ------
+        ValueError
+            An unknown format, or a package that is missing.
+        """
+        if format == "csv":
+            self.write_tables()
+            return [self.directory / "runs.csv", self.directory / "summary.csv"]
+        if format == "parquet":
+            try:
+                import pyarrow
+                import pyarrow.parquet
+            except ImportError:
+                raise InputError(
+                    "parquet needs pyarrow; install mlpspec with its extra: mlpspec[parquet]"
+                ) from None
+            path = self.directory / "runs.parquet"
+            with replacing(path, binary=True) as file:
+                pyarrow.parquet.write_table(pyarrow.table(self.table), file)
+            return [path]
+        if format == "npz":
+            path = self.directory / "weights.npz"
+            with replacing(path, binary=True) as file:
+                np.savez(file, **cast(dict[str, Any], self._stacked()))
+            return [path]
+        raise InputError(f"format is {format!r}; it must be one of {', '.join(FORMATS)}")
+
+    def _stacked(self) -> Table:
+        shapes: dict[tuple[int, int, int], list[Any]] = {}
+        with Store.open(self.directory) as store:
+            for key, run in self.runs.items():
+                if key not in self.errors:
+                    record = store.record(key)
+                    shape = (run.n_samples, run.width, run.n_inputs)
+                    shapes.setdefault(shape, []).append(record)
+        arrays: Table = {}
+        for (n_samples, n_hidden, n_inputs), records in shapes.items():
+            prefix = f"n{n_samples}_k{n_hidden}_d{n_inputs}"
+            params = RidgeParams.unflatten(np.stack([r.params for r in records]), n_inputs)
+            arrays[f"{prefix}/key"] = np.array([r.run.key for r in records])
+            for name, value in vars(params).items():
+                arrays[f"{prefix}/{name}"] = value
+            arrays[f"{prefix}/x"] = np.stack([r.x for r in records])
+            arrays[f"{prefix}/y"] = np.stack([r.y for r in records])
+        return arrays
+
+
+def load(directory: str | os.PathLike[str]) -> Results:
+    """Return the results in a directory.
+
+    Raises
+    ------
+    ValueError
+        It is not a results directory, or its store is damaged or of another version.
+    """
+    return Results(directory)
+
+
+def measurement_names(table: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Return the columns of a table of runs that are measurements."""
+    return [name for name in table if name not in (*SETTINGS, "key", "status")]
+
+
+def write_csv(path: Path, table: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:
+    """Write columns of equal length; floats read back exactly, NaN is an empty field."""
+    columns: Iterable[list[Any]] = (np.asarray(values).tolist() for values in table.values())
+    with replacing(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(table)
+        for row in zip(*columns, strict=True):
+            writer.writerow("" if value != value else value for value in row)
+
+
+@contextmanager
+def replacing(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
+    """Open a new file that takes the place of ``path`` once it is complete, never before."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with draft.open("wb") if binary else draft.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _order(run: Run) -> tuple[Any, ...]:
+    """Return the canonical place of a run: by size, subset, settings, seed."""
+    settings = run.to_dict()
+    first = settings.pop("n_samples"), _PLACE[canonical_losses(settings.pop("losses"))]
+    seed = settings.pop("seed")
+    return (*first, *(-1 if value is None else value for value in settings.values()), seed)
+
+
+_PLACE = {subset: place for place, subset in enumerate(subsets(BUILT_IN))}

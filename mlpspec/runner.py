@@ -1,0 +1,329 @@
+"""Running a study: plan, train in parallel, store. The only module that knows joblib."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import joblib
+import numpy as np
+
+from mlpspec import provenance
+from mlpspec.datasets import DATASETS, TARGETS, mean_spacing, stream
+from mlpspec.errors import InputError
+from mlpspec.initializers import INITIALIZERS
+from mlpspec.losses import built_in
+from mlpspec.metrics import measure
+from mlpspec.model import Array, Forward, RidgeParams
+from mlpspec.objective import Objective
+from mlpspec.optimizers import OPTIMIZERS
+from mlpspec.planning import Batch, plan, work
+from mlpspec.results import Results
+from mlpspec.store import FILE_NAME, Record, Store
+from mlpspec.study import Run, Study
+from mlpspec.training import train
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock; SQLite's own locks still keep the store whole.
+    fcntl = None  # type: ignore[assignment]
+
+
+def run_study(
+    study: Study,
+    out: str | os.PathLike[str] | None = None,
+    n_jobs: int = -1,
+    *,
+    batch_size: int | None = None,
+    fail_fast: bool = False,
+    progress: bool = False,
+    command: Sequence[str] = (),
+) -> Results:
+    """Train the runs of a study that its results directory lacks; return the results.
+
+    The same study gives the same bits for any number of workers and any batch size, interrupted
+    or not. Each batch is stored as soon as it is finished, so that an interrupted study goes on
+    where it stopped when it is run again.
+
+    Parameters
+    ----------
+    study : Study
+    out : path, optional
+        Results directory; by default ``runs/NAME``.
+    n_jobs : int
+        Worker processes; -1 is one per processor. joblib's backend is the caller's choice
+        (``joblib.parallel_config``).
+    batch_size : int, optional
+        The most runs that train together; by default what suits the cache.
+    fail_fast : bool
+        Stop at the first run that fails.
+    progress : bool
+        Show progress on stderr: a bar on a terminal, plain lines elsewhere.
+    command : sequence of str
+        Noted in the provenance.
+
+    Raises
+    ------
+    ValueError
+        A number out of its limits, or a directory that cannot be used: not writable, in use,
+        damaged, of another study or with other settings.
+    """
+    n_jobs = count_jobs(n_jobs)
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}; it must be at least 1")
+    directory = Path("runs") / study.name if out is None else Path(out)
+    missing = missing_runs(study, directory)
+    if missing:
+        batches = plan(missing, n_jobs, batch_size)
+        with _held(directory), _opened(study, directory) as store:
+            _train_all(study, store, batches, n_jobs, fail_fast, progress, command)
+    results = Results(directory)
+    if missing or not (directory / "runs.csv").exists():
+        results.write_tables()
+    return results
+
+
+def count_jobs(n_jobs: int) -> int:
+    """Return the number of workers; -1 means one per processor."""
+    if n_jobs == -1:
+        return int(joblib.cpu_count())
+    if n_jobs < 1:
+        raise InputError(f"jobs is {n_jobs}; it must be at least 1, or -1 for all processors")
+    return n_jobs
+
+
+def missing_runs(study: Study, directory: Path) -> list[Run]:
+    """Return the runs that have no result in the directory yet; failed ones count as missing.
+
+    Raises
+    ------
+    ValueError
+        The directory cannot be used for the study.
+    """
+    if not (directory / FILE_NAME).exists():
+        if directory.exists() and not directory.is_dir():
+            raise InputError(f"{directory} is a file; give a directory with --out")
+        return list(study.runs)
+    with Store.open(directory) as store:
+        store.check_study(study)
+        status = store.status()
+    return [run for run in study.runs if status.get(run.key, "failed") == "failed"]
+
+
+@contextlib.contextmanager
+def _opened(study: Study, directory: Path) -> Iterator[Store]:
+    if (directory / FILE_NAME).exists():
+        store = Store.open(directory, write=True)
+    else:
+        store = Store.create(directory, study)
+    with store:
+        store.check_study(study)
+        yield store
+
+
+@contextlib.contextmanager
+def _held(directory: Path) -> Iterator[None]:
+    """Hold the directory for this process; the lock goes with the process however it ends."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        file = (directory / ".lock").open("w")
+    except OSError as error:
+        raise InputError(f"cannot write to {directory}: {error.strerror}") from None
+    with file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise InputError(
+                    f"{directory} is in use by another mlpspec run; wait for it or give another "
+                    "directory with --out"
+                ) from None
+        yield
+
+
+def _train_all(
+    study: Study,
+    store: Store,
+    batches: list[Batch],
+    n_jobs: int,
+    fail_fast: bool,
+    progress: bool,
+    command: Sequence[str],
+) -> None:
+    session = store.begin_session(study, provenance.now(), provenance.collect(command, n_jobs))
+    parallel = joblib.Parallel(n_jobs, return_as="generator_unordered", batch_size=1)
+    finished = parallel(joblib.delayed(train_batch)(batch) for batch in batches)
+    try:
+        with _progress(study.name, batches) if progress else contextlib.nullcontext() as show:
+            for records in finished:
+                store.add(records, session)
+                if show is not None:
+                    show(records)
+                if fail_fast and any(record.status == "failed" for record in records):
+                    break
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # joblib would count the tasks that were given up
+            finished.close()  # ends the workers if they are still at work
+        store.end_session(session, provenance.now())
+
+
+def train_batch(batch: Batch) -> list[Record]:
+    """Train and measure the runs of a batch; this is what a worker does.
+
+    If that raises, each run is tried alone, so that only the guilty ones fail.
+    """
+    try:
+        return _train_together(batch)
+    except Exception:
+        if len(batch) == 1:
+            return [Record(batch[0], "failed", error=traceback.format_exc())]
+        return [record for run in batch for record in train_batch((run,))]
+
+
+def _train_together(batch: Batch) -> list[Record]:
+    began = time.perf_counter()
+    first = batch[0]
+    prepare = cache(_data_and_start)
+    prepared = [prepare(replace(run, losses=(), weight=0.0, temperature=1.0)) for run in batch]
+    x = np.stack([x for x, _, _ in prepared])
+    y = np.stack([y for _, y, _ in prepared])
+    start = RidgeParams.unflatten(np.stack([flat for _, _, flat in prepared]), first.n_inputs)
+    objectives = [
+        _objective(run, Forward(start.take(row), x[row], y[row]))
+        for run, row in zip(batch, (slice(r, r + 1) for r in range(len(batch))), strict=True)
+    ]
+    trained = train(
+        objectives,
+        start,
+        x,
+        y,
+        steps=first.steps,
+        optimizer=OPTIMIZERS[first.optimizer](first.learning_rate),
+        record_every=first.record_every,
+    )
+    flat = trained.params.flatten()
+    measured: list[dict[str, float]] = []
+    for r, run in enumerate(batch):
+        row = slice(r, r + 1)
+        columns = measure(
+            trained.params.take(row),
+            x[row],
+            y[row],
+            width=DATASETS[run.dataset].width,
+            temperature=_temperature(run),
+        )
+        columns["gradient_norm"] = trained.gradient_norm[row]
+        columns["steps_taken"] = trained.steps[row]
+        measured.append({name: value[0].item() for name, value in columns.items()})
+    seconds = (time.perf_counter() - began) / len(batch)
+    return [
+        Record(
+            run,
+            "diverged" if trained.diverged[r] else "ok",
+            x[r],
+            y[r],
+            flat[r],
+            {**measured[r], "seconds": seconds},
+            _curve(trained.curves[r]) if trained.curves else None,
+        )
+        for r, run in enumerate(batch)
+    ]
+
+
+def _curve(curve: Any) -> dict[str, Array]:
+    return {"steps": curve.steps, "params": curve.params.flatten(), **curve.values}
+
+
+def _data_and_start(run: Run) -> tuple[Array, Array, Array]:
+    """Return inputs (N, D), targets (N,) and flat start (P,) of a run, from its streams."""
+    domain = DATASETS[run.dataset]
+    where = (run.seed, run.n_samples, run.n_inputs)
+    x = domain.sample(stream("data", *where), run.n_samples, run.n_inputs)
+    y = TARGETS[run.target](x)
+    start = INITIALIZERS[run.initializer]
+    params = start(stream("start", *where), run.width, run.n_inputs, domain)
+    return x.astype(run.dtype), y.astype(run.dtype), params.flatten()[0].astype(run.dtype)
+
+
+def _temperature(run: Run) -> float:
+    if run.temperature_unit == "absolute":
+        return run.temperature
+    width = DATASETS[run.dataset].width
+    return run.temperature * mean_spacing(width, run.n_samples, run.n_inputs) ** 2
+
+
+def _objective(run: Run, start: Forward) -> Objective:
+    losses = built_in(_temperature(run))
+    terms = {name: (run.weight, losses[name]) for name in run.losses}
+    objective = Objective(terms, run.fit_weight)
+    return objective.match_forces(start) if run.weight_unit == "force" else objective
+
+
+def estimate(batches: list[Batch], n_jobs: int) -> float:
+    """Return about how many seconds the batches will take here, from a few steps of each kind."""
+    rates: dict[tuple[int, int, int], float] = {}
+    seconds = []
+    for batch in batches:
+        shape = (batch[0].n_samples, batch[0].width, batch[0].n_inputs)
+        if shape not in rates:
+            # The second probe less the first is training alone, without the measurements.
+            few, more = (_probe(batch, steps) for steps in (5, 25))
+            rates[shape] = max(more - few, 0.0) / (20 * len(batch))
+        seconds.append(rates[shape] * batch[0].steps * len(batch))
+    return max(sum(seconds) / n_jobs, max(seconds, default=0.0))
+
+
+def _probe(batch: Batch, steps: int) -> float:
+    short = tuple(replace(run, steps=steps, record_every=0) for run in batch)
+    began = time.perf_counter()
+    train_batch(short)
+    return time.perf_counter() - began
+
+
+class _Show(Protocol):
+    def __call__(self, records: list[Record]) -> None: ...
+
+
+@contextlib.contextmanager
+def _progress(name: str, batches: list[Batch]) -> Iterator[Callable[[list[Record]], None]]:
+    """Show runs done, runs failed and the time left, which counts work, not runs."""
+    from tqdm import tqdm
+
+    n_runs = sum(map(len, batches))
+    total = sum(work(run) for batch in batches for run in batch)
+    done = failed = finished = 0
+    plain = not sys.stderr.isatty()
+    began = last = time.monotonic()
+    bar = tqdm(
+        total=total,
+        disable=plain,
+        bar_format="{desc} |{bar}| {percentage:3.0f}% {elapsed} < {remaining}",
+        leave=True,
+    )
+
+    def show(records: list[Record]) -> None:
+        nonlocal done, failed, finished, last
+        done += len(records)
+        failed += sum(record.status == "failed" for record in records)
+        finished += sum(work(record.run) for record in records)
+        text = f"{name}: {done}/{n_runs} runs, {failed} failed"
+        bar.set_description_str(text, refresh=False)
+        bar.update(finished - bar.n)
+        if plain and (time.monotonic() - last > 5 or done == n_runs):
+            last = time.monotonic()
+            left = (last - began) * (total / finished - 1)
+            print(f"{text}, {left:.0f} s left", file=sys.stderr, flush=True)
+
+    with bar:
+        bar.set_description_str(f"{name}: 0/{n_runs} runs, 0 failed")
+        yield show
