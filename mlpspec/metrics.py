@@ -29,6 +29,7 @@ MERGED_SHARE = 1 / 20
 """Of the mean spacing: prototypes that are closer count as one."""
 
 
+@np.errstate(all="ignore")  # a diverged run may be anywhere among the finite numbers
 def measure(
     params: RidgeParams, x: Array, y: Array, *, width: float, temperature: float
 ) -> dict[str, Array]:
@@ -57,28 +58,27 @@ def measure(
     outside, overshoot = hull_escape(x, p)
     slope = np.linalg.norm(double.hidden_weight, axis=2)
     mse = np.square(passed.output - y).mean(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return {
-            "reconstruction_error": error,
-            "nearest_error": nearest_error(x, p),
-            "hit_rate": hits,
-            "usage_ratio": usage_ratio(x, p),
-            "activation_usage_ratio": activation_usage_ratio(z),
-            "distinct_usage_ratio": distinct_usage_ratio(x, p, spacing * MERGED_SHARE),
-            "outside_fraction": outside,
-            "overshoot": overshoot,
-            "expelled_fraction": expelled_fraction(z),
-            "silent_fraction": (passed.hidden.max(axis=1) < 0.01).mean(axis=1),
-            "vanished_fraction": (slope < 1e-3).mean(axis=1),
-            "spread_ratio": spread_ratio(x, p),
-            "min_slope": slope.min(axis=1),
-            "fit_mse": mse,
-            "fit_fvu": mse / y.var(axis=1),
-            **{
-                f"{name}_loss": loss.value_and_grad(passed)[0]
-                for name, loss in built_in(temperature).items()
-            },
-        }
+    return {
+        "reconstruction_error": error,
+        "nearest_error": nearest_error(x, p),
+        "hit_rate": hits,
+        "usage_ratio": usage_ratio(x, p),
+        "activation_usage_ratio": activation_usage_ratio(z),
+        "distinct_usage_ratio": distinct_usage_ratio(x, p, spacing * MERGED_SHARE),
+        "outside_fraction": outside,
+        "overshoot": overshoot,
+        "expelled_fraction": expelled_fraction(z),
+        "silent_fraction": (passed.hidden.max(axis=1) < 0.01).mean(axis=1),
+        "vanished_fraction": (slope < 1e-3).mean(axis=1),
+        "spread_ratio": spread_ratio(x, p),
+        "min_slope": slope.min(axis=1),
+        "fit_mse": mse,
+        "fit_fvu": mse / y.var(axis=1),
+        **{
+            f"{name}_loss": loss.value_and_grad(passed)[0]
+            for name, loss in built_in(temperature).items()
+        },
+    }
 
 
 def match(x: Array, p: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -62,9 +62,12 @@ class RidgeParams:
     output_bias: Array
 
     def __post_init__(self) -> None:
-        if np.ndim(self.hidden_weight) != 3:
+        for name, value in vars(self).items():
+            if not isinstance(value, np.ndarray):
+                raise InputError(f"{name} is a {type(value).__name__}; expected an array")
+        if self.hidden_weight.ndim != 3:
             raise InputError(
-                f"hidden_weight has shape {np.shape(self.hidden_weight)}; expected (R, K, D)"
+                f"hidden_weight has shape {self.hidden_weight.shape}; expected (R, K, D)"
             )
         n_runs, n_hidden, _ = self.hidden_weight.shape
         _expect("hidden_bias", self.hidden_bias, (n_runs, n_hidden))
@@ -222,18 +225,24 @@ def forward(params: RidgeParams, x: Array, y: Array) -> Forward:
     ----------
     params : RidgeParams
     x : (R, N, D)
-        Inputs.
+        Inputs; they and the targets are cast to the precision of the parameters.
     y : (R, N)
         Targets.
 
     Raises
     ------
     ValueError
-        Shapes that do not fit each other, or numbers that are not finite; the message names the
-        argument, its shape and the expected one.
+        Shapes that do not fit each other, numbers that are not finite, or parameters that are
+        not all float64 or all float32; the message names the argument, its shape and the
+        expected one.
     """
-    if np.ndim(x) != 3:
-        raise InputError(f"x has shape {np.shape(x)}; expected (R, N, D)")
+    dtype = params.hidden_weight.dtype
+    for name, value in vars(params).items():
+        if value.dtype != dtype or dtype not in (np.float64, np.float32):
+            raise InputError(f"{name} is {value.dtype}; expected all float64 or all float32")
+    x, y = np.asarray(x, dtype=dtype), np.asarray(y, dtype=dtype)
+    if x.ndim != 3:
+        raise InputError(f"x has shape {x.shape}; expected (R, N, D)")
     n_runs, _, n_inputs = params.hidden_weight.shape
     _expect("x", x, (n_runs, x.shape[1], n_inputs))
     _expect("y", y, x.shape[:2])

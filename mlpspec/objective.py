@@ -69,8 +69,8 @@ class Objective:
             Shapes that do not fit each other, or numbers that are not finite.
         """
         passed = forward(params, x, y)
-        total, flat, values = ObjectiveBatch([self] * len(x)).value_and_grad(passed)
-        return total, RidgeParams.unflatten(flat, x.shape[2]), values
+        total, flat, values = ObjectiveBatch([self] * len(passed.x)).value_and_grad(passed)
+        return total, RidgeParams.unflatten(flat, passed.x.shape[2]), values
 
     def match_forces(self, passed: Forward) -> Objective:
         """Return the objective of one run (R = 1) with weights that are shares of force.
@@ -136,7 +136,8 @@ class ObjectiveBatch:
                 _rows(rows, len(self.objectives)),
                 np.array([self.objectives[row].terms[name][0] for row in rows]),
             )
-            for (name, loss), rows in groups.items()
+            # By name, so that a run's terms are added in one order whatever its neighbours have.
+            for (name, loss), rows in sorted(groups.items(), key=lambda group: group[0][0])
         ]
         fitted = [row for row, objective in enumerate(self.objectives) if objective.fit_weight > 0]
         self._fitted = _rows(fitted, len(self.objectives)) if fitted else None

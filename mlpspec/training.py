@@ -99,7 +99,7 @@ def train(
         if number < 0:
             raise InputError(f"{name} is {number}; it must be at least 0")
     passed = forward(params, x, y)
-    n_runs, n_inputs = len(x), x.shape[2]
+    n_runs, _, n_inputs = passed.x.shape
     if isinstance(objectives, Objective):
         objectives = [objectives] * n_runs
     if len(objectives) != n_runs:
@@ -115,7 +115,7 @@ def train(
     steps_taken = np.full(n_runs, steps)
     gradient_norm = np.full(n_runs, np.nan)
     diverged = np.zeros(n_runs, dtype=bool)
-    recorder = _Recorder(n_runs, n_inputs) if record_every else None
+    recorder = _Recorder(params) if record_every else None
 
     _keep_freed_memory()
     with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
@@ -174,8 +174,9 @@ def _keep_freed_memory() -> None:
 class _Recorder:
     """Collects the curves of a batch."""
 
-    def __init__(self, n_runs: int, n_inputs: int) -> None:
-        self.n_inputs = n_inputs
+    def __init__(self, params: RidgeParams) -> None:
+        n_runs, _, self.n_inputs = params.hidden_weight.shape
+        self.size = params.size
         self.steps: list[list[int]] = [[] for _ in range(n_runs)]
         self.flat: list[list[Array]] = [[] for _ in range(n_runs)]
         self.values: list[list[dict[str, float]]] = [[] for _ in range(n_runs)]
@@ -196,5 +197,5 @@ class _Recorder:
         return Curve(
             np.array(self.steps[run], dtype=np.intp),
             {name: np.array([moment[name] for moment in values]) for name in names},
-            RidgeParams.unflatten(np.array(self.flat[run]), self.n_inputs),
+            RidgeParams.unflatten(np.reshape(self.flat[run], (-1, self.size)), self.n_inputs),
         )

@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+from conftest import SUBSETS, central_difference, objective, problem, same_bits
+
+from mlpspec.losses import Coverage, Overlap, Separation
+from mlpspec.model import RidgeParams, forward
+from mlpspec.objective import Objective, ObjectiveBatch
+
+
+@pytest.mark.parametrize("subset", SUBSETS, ids="+".join)
+@pytest.mark.parametrize("n_inputs", [1, 2, 3])
+def test_gradient_against_finite_differences(subset, n_inputs):
+    params, x, y = problem(3, 6, n_inputs)
+    full = objective(subset)
+    total, grad, values = full.value_and_grad(params, x, y)
+
+    def function(flat):
+        return full.value_and_grad(RidgeParams.unflatten(flat, n_inputs), x, y)[0]
+
+    numeric = central_difference(function, params.flatten())
+    error = np.linalg.norm(grad.flatten() - numeric, axis=1)
+    assert (error < 1e-9 * np.linalg.norm(numeric, axis=1)).all()
+    parts = values["fit"] + 0.1 * sum(values[name] for name in subset)
+    np.testing.assert_allclose(total, parts, rtol=1e-14)
+    assert set(values) == {"fit", *subset}
+
+
+def test_fit_is_the_mean_squared_error():
+    params, x, y = problem()
+    output = forward(params, x, y).output
+    total = Objective(fit_weight=2.0).value_and_grad(params, x, y)[0]
+    np.testing.assert_allclose(total, 2.0 * ((output - y) ** 2).mean(axis=1), rtol=1e-14)
+
+
+def test_a_term_of_weight_zero_is_not_computed():
+    class Explosive(Coverage.__base__):
+        def value_and_grad(self, forward):
+            raise AssertionError("computed")
+
+    params, x, y = problem()
+    total, _, values = Objective({"explosive": (0.0, Explosive())}).value_and_grad(params, x, y)
+    assert same_bits(total, Objective().value_and_grad(params, x, y)[0])
+    assert set(values) == {"fit"}
+
+
+def test_without_the_fit_the_output_weights_rest():
+    params, x, y = problem()
+    _, grad, values = Objective({"c": (1.0, Coverage())}, 0.0).value_and_grad(params, x, y)
+    assert (grad.output_weight == 0).all()
+    assert "fit" in values
+
+
+@pytest.mark.parametrize("n_samples", [2, 3, 10, 33])
+def test_mixed_batch_gives_each_run_the_bits_it_has_alone(n_samples):
+    params, x, y = problem(16, n_samples)
+    mixed = [objective(SUBSETS[(5 * r) % 8], 0.1 * (r + 1)) for r in range(16)]
+    total, grad, values = ObjectiveBatch(mixed).value_and_grad(forward(params, x, y))
+    for r in range(16):
+        row = slice(r, r + 1)
+        one = mixed[r].value_and_grad(params.take(row), x[row], y[row])
+        assert same_bits(one[0], total[row])
+        assert same_bits(one[1].flatten(), grad[row])
+        for name in values:
+            expected = one[2].get(name, [np.nan])
+            assert same_bits(expected, values[name][row])
+
+
+def test_matched_forces_are_the_shares_asked_for():
+    params, x, y = problem(1, 10)
+    passed = forward(params, x, y)
+    asked = Objective({"coverage": (0.5, Coverage(0.04)), "separation": (2.0, Separation(0.04))})
+    matched = asked.match_forces(passed)
+
+    def force(objective):
+        return np.linalg.norm(objective.value_and_grad(params, x, y)[1].flatten())
+
+    for name, share in (("coverage", 0.5), ("separation", 2.0)):
+        alone = Objective({name: matched.terms[name]}, fit_weight=0.0)
+        assert force(alone) == pytest.approx(share * force(Objective()), rel=1e-12)
+
+
+def test_an_inert_term_cannot_be_given_a_force():
+    params, x, y = problem(1, 3)
+    inert = Objective({"separation": (0.1, Separation(1e-9))})
+    with pytest.raises(ValueError, match="separation is inert at the start"):
+        inert.match_forces(forward(params, x, y))
+
+
+@pytest.mark.parametrize(
+    ("terms", "fit_weight", "message"),
+    [
+        ({"overlap": (-1.0, Overlap())}, 1.0, "the weight of overlap is -1.0"),
+        ({"overlap": (np.nan, Overlap())}, 1.0, "the weight of overlap is nan"),
+        ({}, -0.5, "fit_weight is -0.5; it must be finite and at least 0"),
+        ({"fit": (1.0, Overlap())}, 1.0, "a term is called 'fit'"),
+        ({"mine": (1.0, "loss")}, 1.0, "expected a StructuralLoss"),
+    ],
+)
+def test_bad_objectives_are_named(terms, fit_weight, message):
+    with pytest.raises(ValueError, match=message):
+        Objective(terms, fit_weight)
