@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from mlpspec import __version__
-from mlpspec.errors import InputError, unknown
+from mlpspec.errors import InputError, WorkerLostError, unknown
 
 if TYPE_CHECKING:
     from mlpspec.study import Study
@@ -40,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(str(error))
     except sqlite3.Error as error:
         return _complain(f"the store failed: {error}; what was stored before is kept")
+    except WorkerLostError as error:
+        print(f"mlpspec: {error}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:

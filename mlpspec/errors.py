@@ -10,6 +10,10 @@ class InputError(ValueError):
     """Input that cannot be used; its message is one line: the value, the limit and the mend."""
 
 
+class WorkerLostError(RuntimeError):
+    """A worker process was killed from outside; what was finished before is stored."""
+
+
 def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
     """Return the error for a name that does not exist, with the nearest one that does."""
     names = sorted(known)

@@ -153,13 +153,12 @@ class Results:
         quartiles interpolate linearly; ``count`` is the number of finite values they rest on.
         """
         table = self.table
-        groups = [
+        varying = {
             name
             for name in SETTINGS
-            if name != "seed" and len(table[name]) and (table[name] != table[name][0]).any()
-        ]
-        groups = [name for name in ("losses", "n_samples") if name not in groups] + groups
-        groups.sort(key=list(SETTINGS).index)
+            if len({getattr(run, name) for run in self.runs.values()}) > 1 and name != "seed"
+        }
+        groups = [name for name in SETTINGS if name in {"losses", "n_samples", *varying}]
         members: dict[tuple[Any, ...], list[int]] = {}
         for row, label in enumerate(zip(*(table[name].tolist() for name in groups), strict=True)):
             members.setdefault(label, []).append(row)

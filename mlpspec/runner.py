@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from dataclasses import replace
 from functools import cache
+from multiprocessing import current_process
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +23,7 @@ import numpy as np
 
 from mlpspec import provenance
 from mlpspec.datasets import DATASETS, TARGETS, mean_spacing, stream
-from mlpspec.errors import InputError
+from mlpspec.errors import InputError, WorkerLostError
 from mlpspec.initializers import INITIALIZERS
 from mlpspec.losses import built_in
 from mlpspec.metrics import measure
@@ -76,6 +80,8 @@ def run_study(
     ValueError
         A number out of its limits, or a directory that cannot be used: not writable, in use,
         damaged, of another study or with other settings.
+    WorkerLostError
+        A worker process was killed.
     """
     n_jobs = count_jobs(n_jobs)
     if batch_size is not None and batch_size < 1:
@@ -161,7 +167,7 @@ def _train_all(
 ) -> None:
     session = store.begin_session(study, provenance.now(), provenance.collect(command, n_jobs))
     parallel = joblib.Parallel(n_jobs, return_as="generator_unordered", batch_size=1)
-    finished = parallel(joblib.delayed(train_batch)(batch) for batch in batches)
+    finished = parallel(joblib.delayed(_work)(batch, os.getpid()) for batch in batches)
     try:
         with _progress(study.name, batches) if progress else contextlib.nullcontext() as show:
             for records in finished:
@@ -170,6 +176,11 @@ def _train_all(
                     show(records)
                 if fail_fast and any(record.status == "failed" for record in records):
                     break
+    except BrokenExecutor as error:
+        raise WorkerLostError(
+            f"a worker was killed, perhaps for want of memory; {len(store.status())} runs are kept "
+            f"in {store.path.parent}, run it again to continue, with fewer jobs if need be"
+        ) from error
     finally:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # joblib would count the tasks that were given up
@@ -177,8 +188,28 @@ def _train_all(
         store.end_session(session, provenance.now())
 
 
+def _work(batch: Batch, owner: int) -> list[Record]:
+    _serve(owner)
+    return train_batch(batch)
+
+
+@cache
+def _serve(owner: int) -> None:
+    """Make a worker process of joblib's own backend end with its parent and leave Ctrl-C to it."""
+    if not current_process().name.startswith("LokyProcess"):
+        return  # the owner itself, or a worker of an engine that looks after its own
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == owner:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def train_batch(batch: Batch) -> list[Record]:
-    """Train and measure the runs of a batch; this is what a worker does.
+    """Train and measure the runs of a batch.
 
     If that raises, each run is tried alone, so that only the guilty ones fail.
     """

@@ -54,18 +54,23 @@ def same_bits(a, b):
     return np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
 
-def start_mlpspec(*arguments, cwd=None, **options):
-    """Start the real command line in a process group of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "mlpspec", *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
+def start_mlpspec(*arguments, cwd):
+    """Start the real command line in a process group of its own; it writes to files in cwd."""
+    with (cwd / "stdout").open("w") as out, (cwd / "stderr").open("w") as err:
+        return subprocess.Popen(
+            [sys.executable, "-m", "mlpspec", *map(str, arguments)],
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            start_new_session=True,
+            stdout=out,
+            stderr=err,
+        )
+
+
+def finish(process, cwd, timeout=60):
+    """Wait for what `start_mlpspec` started: status, stdout, stderr."""
+    process.wait(timeout=timeout)
+    return process.returncode, (cwd / "stdout").read_text(), (cwd / "stderr").read_text()
 
 
 @pytest.fixture
@@ -73,8 +78,6 @@ def mlpspec(tmp_path):
     """Run the real command line in an empty directory: status, stdout, stderr."""
 
     def run(*arguments):
-        process = start_mlpspec(*arguments, cwd=tmp_path)
-        out, err = process.communicate(timeout=120)
-        return process.returncode, out, err
+        return finish(start_mlpspec(*arguments, cwd=tmp_path), tmp_path)
 
     return run

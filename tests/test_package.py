@@ -1,0 +1,184 @@
+"""The package as a whole: its imports, its README, its wheel, its reference results."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+import mlpspec
+
+PACKAGE = ROOT / "mlpspec"
+
+# Each module may import those of the rows above it, and of its own row's left.
+LAYERS = [
+    "errors",
+    "model",
+    "losses.base",
+    "losses.coverage",
+    "losses.separation",
+    "losses.overlap",
+    "losses",
+    "objective",
+    "optimizers",
+    "datasets",
+    "initializers",
+    "training",
+    "study",
+    "studies",
+    "planning",
+    "store",
+    "results",
+    "metrics",
+    "provenance",
+    "runner",
+    "cli",
+    "__main__",
+]
+SOLE_IMPORTERS = {"joblib": {"runner"}, "sqlite3": {"store", "cli"}, "tqdm": {"runner"}}
+BLIND = {"store", "study", "studies", "planning"}  # know nothing of training
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def modules():
+    for path in PACKAGE.rglob("*.py"):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        yield name.removesuffix(".__init__"), path
+
+
+def test_imports_point_one_way():
+    found = dict(modules())
+    assert set(found) == {*LAYERS, "__init__"}
+    for name, path in found.items():
+        for imported in imports(path):
+            parts = imported.split(".")
+            below = ".".join(parts[1:])
+            if parts[0] == "mlpspec" and below in LAYERS and name != "__init__":
+                assert LAYERS.index(below) < LAYERS.index(name), f"{name} imports {below}"
+                assert not (name in BLIND and below in ("training", "runner", "objective")), name
+            if parts[0] in SOLE_IMPORTERS:
+                assert name in SOLE_IMPORTERS[parts[0]], f"{name} imports {parts[0]}"
+
+
+def test_no_pickle_anywhere():
+    for name, path in modules():
+        assert not {"pickle", "cloudpickle", "shelve"} & set(imports(path)), name
+
+
+def test_public_names_exist_and_are_documented():
+    for name in mlpspec.__all__:
+        assert getattr(mlpspec, name).__doc__, name
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = mlpspec.nonsense
+
+
+def readme_commands():
+    return re.findall(r"^```sh\n(.+?)\n```$", (ROOT / "README.md").read_text(), re.M | re.S)
+
+
+def test_the_readme_starts_with_two_single_line_commands():
+    study, tests = readme_commands()[:2]
+    assert "\n" not in study
+    assert "\n" not in tests
+    for command in (study, tests):
+        assert command.startswith("python3 -m venv .venv && ")
+    assert study.endswith("mlpspec run")
+    assert tests.endswith("pytest")
+
+
+def test_ci_calls_exactly_the_test_command_of_the_readme():
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert readme_commands()[1] in lines
+
+
+def test_metadata():
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert "project" not in project
+    assert "build-system" in project
+    packages = setup["options"]["packages"].split()
+    assert {PACKAGE.joinpath(*p.split(".")[1:]) for p in packages} == {
+        path.parent for path in PACKAGE.rglob("__init__.py")
+    }
+    assert f"version: {mlpspec.__version__}" in (ROOT / "CITATION.cff").read_text()
+    assert f"## {mlpspec.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert "2605.25939" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_experiments_define_studies():
+    import runpy
+
+    paths = sorted((ROOT / "experiments").glob("*.py"))
+    assert paths
+    for path in paths:
+        found = runpy.run_path(str(path))
+        assert isinstance(found["STUDY"], mlpspec.Study), path
+        assert found["__doc__"], path
+
+
+@pytest.mark.parametrize(("name", "count"), [("paper", 480), ("tau-sweep", 1040)])
+def test_reference_results_are_whole(name, count, capsys):
+    from mlpspec.cli import main
+
+    assert main(["status", str(ROOT / "results" / name)]) == 0
+    assert f"asked     {count} by the last session: 0 missing, 0 failed" in capsys.readouterr().out
+    results = mlpspec.load(ROOT / "results" / name)
+    study = mlpspec.studies.STUDIES[name]()
+    assert set(results.runs) == {run.key for run in study.runs}
+    assert set(results.table["status"]) == {"ok"}
+    text = (ROOT / "results" / name / "runs.csv").read_text()
+    assert text.count("\n") == count + 1
+
+
+def test_reference_results_are_made_anew_by_this_code():
+    """A few reference runs, trained again, agree to rounding (bits differ between processors)."""
+    import numpy as np
+
+    from mlpspec.runner import train_batch
+
+    results = mlpspec.load(ROOT / "results" / "paper")
+    runs = [run for run in results.runs.values() if run.n_samples == 3 and run.seed < 2]
+    for record in train_batch(tuple(runs)):
+        stored = results.params(record.run.key).flatten()[0]
+        np.testing.assert_allclose(record.params, stored, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_wheel_works_outside_the_checkout(tmp_path):
+    def run(*command, **options):
+        done = subprocess.run(
+            list(map(str, command)), capture_output=True, text=True, cwd=tmp_path, **options
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "-q", "-w", tmp_path / "dist", ROOT)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "mlpspec/py.typed" in names
+    assert not [name for name in names if name.startswith(("tests", "experiments", "results"))]
+    run(sys.executable, "-m", "venv", tmp_path / "venv")
+    python = tmp_path / "venv" / "bin" / "python"
+    run(python, "-m", "pip", "install", "-q", wheel)
+    clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    command = tmp_path / "venv" / "bin" / "mlpspec"
+    out = run(command, "run", "--sizes", "3", "--set", "steps=10", "--jobs", "2", env=clean)
+    assert "runs/paper has 80 ok" in out
+    where = run(python, "-c", "import mlpspec; print(mlpspec.__file__)", env=clean)
+    assert Path(where.strip()).is_relative_to(tmp_path)

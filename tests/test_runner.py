@@ -1,0 +1,290 @@
+import contextlib
+import csv
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import finish, same_bits, start_mlpspec
+
+import mlpspec
+from mlpspec import planning, runner
+from mlpspec.store import Store
+from mlpspec.study import Run, Study
+
+SMALL = mlpspec.studies.paper().replace(seed=(0, 1), n_samples=(3, 10), steps=40)
+
+
+def runs_csv(directory):
+    """The rows of runs.csv as text, but for the column that measures time."""
+    with (directory / "runs.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runner") / "reference"
+    mlpspec.run_study(SMALL, out, n_jobs=1)
+    return runs_csv(out)
+
+
+@pytest.mark.parametrize(("n_jobs", "batch_size"), [(2, None), (1, 1), (2, 5)])
+def test_same_bits_for_any_workers_and_batches(reference, tmp_path, n_jobs, batch_size):
+    mlpspec.run_study(SMALL, tmp_path / "r", n_jobs=n_jobs, batch_size=batch_size)
+    assert runs_csv(tmp_path / "r") == reference
+
+
+def test_same_bits_if_subsets_are_not_merged(reference, tmp_path):
+    for subset in reversed(SMALL.axes["losses"]):
+        one = Study("paper", {**SMALL.axes, "losses": (subset,)}, SMALL.settings)
+        mlpspec.run_study(one, tmp_path, n_jobs=1)
+    assert runs_csv(tmp_path) == reference
+    assert len(mlpspec.load(tmp_path).sessions) == 8
+
+
+def test_only_what_is_missing_is_trained(tmp_path):
+    first = mlpspec.run_study(SMALL.replace(seed=(0,)), tmp_path, n_jobs=1)
+    before = first.table["seconds"]
+    again = mlpspec.run_study(SMALL.replace(seed=(0,)), tmp_path, n_jobs=1)
+    assert len(again.sessions) == 1
+    more = mlpspec.run_study(SMALL, tmp_path, n_jobs=1)
+    assert [session["runs"] for session in more.sessions] == [16, 16]
+    kept = more.table["seed"] == 0
+    assert same_bits(more.table["seconds"][kept], before)
+
+
+def test_a_changed_setting_is_refused(tmp_path):
+    mlpspec.run_study(SMALL.replace(seed=(0,)), tmp_path, n_jobs=1)
+    before = (tmp_path / "study.sqlite").read_bytes()
+    with pytest.raises(ValueError, match=r"was made with steps=40 \(asked: 41\)"):
+        mlpspec.run_study(SMALL.replace(steps=41), tmp_path)
+    assert (tmp_path / "study.sqlite").read_bytes() == before
+
+
+def test_backend_is_the_callers_choice(reference, tmp_path):
+    import joblib
+
+    with joblib.parallel_config(backend="threading"):
+        mlpspec.run_study(SMALL, tmp_path, n_jobs=2)
+    assert runs_csv(tmp_path) == reference
+
+
+def test_runs_of_one_batch_fail_alone():
+    # Separation cannot be given a force between prototypes that are too far apart for it.
+    settings = {"weight_unit": "force", "temperature": 1e-7, "steps": 5, "n_samples": 3}
+    batch = [Run(seed=1, **settings), Run(losses="separation", **settings)]
+    batch.append(Run(losses="coverage", **settings))
+    good, bad, also_good = runner.train_batch(tuple(batch))
+    assert [record.status for record in (good, bad, also_good)] == ["ok", "failed", "ok"]
+    assert "separation is inert at the start" in bad.error
+    assert bad.params is None
+    (alone,) = runner.train_batch((batch[0],))
+    assert same_bits(alone.params, good.params)
+
+
+def test_failed_runs_are_tried_again(tmp_path, monkeypatch):
+    study = SMALL.replace(seed=(0,), n_samples=(3,))
+    real = runner._train_together
+
+    def faulty(batch):
+        if any(run.label == "overlap" for run in batch):
+            raise ArithmeticError("the worker fell over")
+        return real(batch)
+
+    monkeypatch.setattr(runner, "_train_together", faulty)
+    results = mlpspec.run_study(study, tmp_path, n_jobs=1)
+    (key,) = results.errors
+    assert "ArithmeticError: the worker fell over" in results.errors[key]
+    assert results.runs[key].label == "overlap"
+    assert np.isnan(results.table["fit_mse"][results.table["key"] == key]).all()
+    summary = results.summary()
+    assert summary["count"][summary["losses"] == "overlap"].tolist() == [0] * len(
+        summary["count"][summary["losses"] == "overlap"]
+    )
+    monkeypatch.undo()
+    mended = mlpspec.run_study(study, tmp_path, n_jobs=1)
+    assert mended.errors == {}
+    assert [session["runs"] for session in mended.sessions] == [7, 1]
+
+
+def test_fail_fast_stops(tmp_path, monkeypatch):
+    def faulty(batch):
+        raise ArithmeticError
+
+    monkeypatch.setattr(runner, "_train_together", faulty)
+    results = mlpspec.run_study(SMALL, tmp_path, n_jobs=1, batch_size=1, fail_fast=True)
+    assert len(results.errors) == 1
+
+
+def test_diverged_runs_are_results(tmp_path):
+    study = Study(
+        "wild",
+        {"losses": ((), ("coverage",)), "seed": range(3)},
+        {"n_samples": 3, "learning_rate": 1e160, "optimizer": "gradient_descent", "steps": 20},
+    )
+    results = mlpspec.run_study(study, tmp_path, n_jobs=1)
+    assert set(results.table["status"]) == {"diverged"}
+    assert (results.table["steps_taken"] < 20).all()
+    assert np.isfinite(results.params(results.table["key"][0]).flatten()).all()
+    assert (results.summary()["count"] == 0).all()
+    assert runner.missing_runs(study, tmp_path) == []
+
+
+def test_settings_reach_training(tmp_path):
+    axes = {"seed": (0,), "losses": (("coverage",),)}
+    tables = {}
+    for name, value in {
+        "steps": 25,
+        "learning_rate": 0.02,
+        "weight": 0.3,
+        "fit_weight": 0.5,
+        "weight_unit": "force",
+        "temperature": 0.02,
+        "temperature_unit": "spacing",
+        "n_hidden": 5,
+        "n_inputs": 2,
+        "initializer": "standard_normal",
+        "optimizer": "gradient_descent",
+        "dtype": "float32",
+        "record_every": 5,
+    }.items():
+        study = Study("s", axes, {"steps": 20, name: value})
+        tables[name] = mlpspec.run_study(study, tmp_path / name, n_jobs=1)
+    weights = [r.params(r.table["key"][0]).flatten().tobytes() for r in tables.values()]
+    assert len(set(weights)) == len(tables)
+    assert tables["n_inputs"].dataset(tables["n_inputs"].table["key"][0])[0].shape == (1, 10, 2)
+    assert tables["dtype"].params(tables["dtype"].table["key"][0]).output_bias.dtype == np.float32
+
+
+def test_temperature_in_units_of_the_spacing():
+    # Width 2, N = 10: the spacing is 0.2, so a quarter of its square is 0.01.
+    assert runner._temperature(Run(temperature=0.25, temperature_unit="spacing")) == pytest.approx(
+        0.01, rel=1e-15
+    )
+    plane = Run(temperature=1.0, temperature_unit="spacing", n_samples=16, n_inputs=2)
+    assert runner._temperature(plane) == pytest.approx(0.25)
+
+
+def test_data_and_start_depend_on_seed_and_shape_alone():
+    x, y, start = runner._data_and_start(Run(seed=3))
+    other = runner._data_and_start(Run(seed=3, losses="overlap", steps=7, temperature=2.0))
+    assert all(same_bits(a, b) for a, b in zip((x, y, start), other, strict=True))
+    assert not same_bits(x, runner._data_and_start(Run(seed=4))[0])
+    assert not same_bits(x, runner._data_and_start(Run(seed=3, n_samples=11))[0][:10])
+    np.testing.assert_allclose(y, np.sin(np.pi * x[:, 0]))
+    slopes = np.abs(start[:10])
+    assert ((slopes >= 1.25) & (slopes <= 3.75)).all()  # U(0.5, 1.5) times 10 / 4
+
+
+def test_estimate_is_of_the_right_size(tmp_path):
+    study = mlpspec.studies.paper().replace(seed=range(4), n_samples=(20,), steps=400)
+    batches = planning.plan(study.runs, 1)
+    guess = runner.estimate(batches, 1)
+    began = time.perf_counter()
+    mlpspec.run_study(study, tmp_path, n_jobs=1)
+    assert guess / 5 < time.perf_counter() - began < guess * 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_jobs": 0}, "jobs is 0; it must be at least 1, or -1"),
+        ({"n_jobs": -2}, "jobs is -2"),
+        ({"batch_size": 0}, "batch_size is 0"),
+    ],
+)
+def test_bad_arguments_touch_nothing(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        mlpspec.run_study(SMALL, tmp_path / "new", **arguments)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_directory_in_use_is_refused(tmp_path):
+    with (
+        runner._held(tmp_path),
+        pytest.raises(ValueError, match="is in use by another mlpspec run"),
+    ):
+        mlpspec.run_study(SMALL, tmp_path)
+    assert not (tmp_path / "study.sqlite").exists()
+
+
+KILLED = ["run", "--seeds", "0:2", "--sizes", "3,10,20", "--set", "steps=400", "--jobs", "2"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    out = tmp_path_factory.mktemp("killed") / "undisturbed"
+    study = mlpspec.studies.paper().replace(seed=(0, 1), n_samples=(3, 10, 20), steps=400)
+    mlpspec.run_study(study, out, n_jobs=1)
+    return runs_csv(out)
+
+
+def stored(directory):
+    try:
+        with Store.open(directory) as store:
+            return len(store.status())
+    except ValueError:
+        return 0
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_killed_with_sigkill_and_continued(undisturbed, tmp_path, seed):
+    rng = random.Random(seed)
+    out = tmp_path / "r"
+    process = start_mlpspec(*KILLED, "--out", out, cwd=tmp_path)
+    while stored(out) == 0 and process.poll() is None:
+        time.sleep(0.005)
+    time.sleep(rng.uniform(0.0, 0.3))
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = stored(out)
+    assert kept > 0
+    again = start_mlpspec(*KILLED, "--out", out, cwd=tmp_path)
+    status, told, err = finish(again, tmp_path)
+    assert status == 0, err
+    assert f"trained {48 - kept} runs" in told or (kept == 48 and "nothing to train" in told)
+    assert runs_csv(out) == undisturbed
+
+
+def test_interrupted_keeps_what_was_finished(undisturbed, tmp_path):
+    out = tmp_path / "r"
+    process = start_mlpspec(*KILLED, "--out", out, cwd=tmp_path)
+    while stored(out) == 0 and process.poll() is None:
+        time.sleep(0.005)
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    status, _, err = finish(process, tmp_path)
+    assert time.monotonic() - began < 2.0
+    assert status == 130, "if 0, the run ended before the signal came; give it more work"
+    assert f"of 48 runs are kept in {out}; continue with: mlpspec run --seeds 0:2" in err
+    assert "Traceback" not in err
+    assert 0 < stored(out) < 48
+    finish(start_mlpspec(*KILLED, "--out", out, cwd=tmp_path), tmp_path)
+    assert runs_csv(out) == undisturbed
+
+
+def test_workers_end_with_their_parent(tmp_path):
+    long = ["run", "--sizes", "50", "--set", "steps=100000", "--jobs", "2", "--out", tmp_path / "r"]
+    process = start_mlpspec(*long, cwd=tmp_path)
+
+    def workers():
+        found = []
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = status.read_text().rpartition(")")[2].split()
+                busy = fields[0] == "R" and int(fields[3]) == process.pid  # its session
+                found += [int(status.parent.name)] if busy else []
+        return set(found) - {process.pid}
+
+    deadline = time.monotonic() + 30
+    while len(workers()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 5
+    while workers() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not workers()
