@@ -10,10 +10,12 @@ import zipfile
 from configparser import ConfigParser
 from pathlib import Path
 
+import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, central_difference, problem
 
 import mlpspec
+from mlpspec.model import RidgeParams
 
 PACKAGE = ROOT / "mlpspec"
 
@@ -106,6 +108,26 @@ def test_ci_calls_exactly_the_test_command_of_the_readme():
     assert readme_commands()[1] in lines
 
 
+def test_python_examples_of_the_readme_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.+?)\n```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    assert len(blocks) == 2
+    study, loss = blocks
+    exec(study.replace("n_jobs=2", "n_jobs=1"), {})
+    assert capsys.readouterr().out.count("]") > 3
+    names = {}
+    exec(loss, names)
+    params, x, y = problem(2, 4, 2)
+    total, grad, _ = names["objective"].value_and_grad(params, x, y)
+
+    def function(flat):
+        return names["objective"].value_and_grad(RidgeParams.unflatten(flat, 2), x, y)[0]
+
+    numeric = central_difference(function, params.flatten())
+    np.testing.assert_allclose(grad.flatten(), numeric, rtol=1e-7, atol=1e-9)
+    assert total.shape == (2,)
+
+
 def test_metadata():
     setup = ConfigParser()
     setup.read(ROOT / "setup.cfg")
@@ -148,8 +170,6 @@ def test_reference_results_are_whole(name, count, capsys):
 
 def test_reference_results_are_made_anew_by_this_code():
     """A few reference runs, trained again, agree to rounding (bits differ between processors)."""
-    import numpy as np
-
     from mlpspec.runner import train_batch
 
     results = mlpspec.load(ROOT / "results" / "paper")
