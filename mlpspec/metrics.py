@@ -53,24 +53,14 @@ def measure(
     double = RidgeParams(*(np.asarray(value, dtype=float) for value in vars(params).values()))
     passed = Forward(double, np.asarray(x, dtype=float), np.asarray(y, dtype=float))
     p, z, x, y = passed.prototypes, passed.preactivation, passed.x, passed.y
-    spacing = mean_spacing(width, x.shape[1], x.shape[2])
-    error, hits = reconstruction(x, p)
-    outside, overshoot = hull_escape(x, p)
     slope = np.linalg.norm(double.hidden_weight, axis=2)
     mse = np.square(passed.output - y).mean(axis=1)
     return {
-        "reconstruction_error": error,
-        "nearest_error": nearest_error(x, p),
-        "hit_rate": hits,
-        "usage_ratio": usage_ratio(x, p),
+        **measure_places(x, p, width=width),
         "activation_usage_ratio": activation_usage_ratio(z),
-        "distinct_usage_ratio": distinct_usage_ratio(x, p, spacing * MERGED_SHARE),
-        "outside_fraction": outside,
-        "overshoot": overshoot,
         "expelled_fraction": expelled_fraction(z),
         "silent_fraction": (passed.hidden.max(axis=1) < 0.01).mean(axis=1),
         "vanished_fraction": (slope < 1e-3).mean(axis=1),
-        "spread_ratio": spread_ratio(x, p),
         "min_slope": slope.min(axis=1),
         "fit_mse": mse,
         "fit_fvu": mse / y.var(axis=1),
@@ -81,24 +71,49 @@ def measure(
     }
 
 
+def measure_places(x: Array, p: Array, *, width: float) -> dict[str, Array]:
+    """Return the measurements that need inputs (R, N, D) and prototypes (R, K, D) alone."""
+    merged = MERGED_SHARE * mean_spacing(width, x.shape[1], x.shape[2])
+    error, hits = reconstruction(x, p)
+    outside, overshoot = hull_escape(x, p)
+    return {
+        "reconstruction_error": error,
+        "nearest_error": nearest_error(x, p),
+        "hit_rate": hits,
+        "usage_ratio": usage_ratio(x, p),
+        "distinct_usage_ratio": distinct_usage_ratio(x, p, merged),
+        "outside_fraction": outside,
+        "overshoot": overshoot,
+        "spread_ratio": spread_ratio(x, p),
+    }
+
+
 def match(x: Array, p: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the Hungarian matching of inputs x (N, D) to prototypes p (K, D) of one run.
+    """Return the Hungarian matching of inputs to prototypes, run by run.
+
+    Parameters
+    ----------
+    x : (R, N, D)
+    p : (R, K, D)
 
     Returns
     -------
-    inputs, prototypes : (min(K, N),)
-        Indices of the matched pairs, by ascending input, of the least total distance. In one
-        dimension, where many matchings share it, the one that keeps the order.
+    inputs, prototypes : (R, min(K, N))
+        Indices of the matched pairs of the least total distance. In one dimension, where many
+        matchings share it, the one that keeps the order.
     """
-    if x.shape[1] > 1 or len(x) != len(p):
-        inputs, prototypes = linear_sum_assignment(cdist(x, p))
-    else:
-        inputs = prototypes = np.arange(len(x))
-    if x.shape[1] == 1:
-        by_place = inputs[np.argsort(x[inputs, 0], kind="stable")]
-        partner = np.empty(len(x), dtype=np.intp)
-        partner[by_place] = prototypes[np.argsort(p[prototypes, 0], kind="stable")]
-        prototypes = partner[inputs]
+    n_runs, n_samples, n_inputs = x.shape
+    n_hidden = p.shape[1]
+    n_pairs = min(n_samples, n_hidden)
+    if n_inputs == 1 and n_samples == n_hidden:
+        # Sorting is the Hungarian algorithm on a line.
+        return np.argsort(x[:, :, 0], axis=1), np.argsort(p[:, :, 0], axis=1)
+    inputs, prototypes = (np.empty((n_runs, n_pairs), dtype=np.intp) for _ in range(2))
+    for r in range(n_runs):
+        inputs[r], prototypes[r] = linear_sum_assignment(cdist(x[r], p[r]))
+        if n_inputs == 1:
+            inputs[r] = inputs[r][np.argsort(x[r, inputs[r], 0])]
+            prototypes[r] = prototypes[r][np.argsort(p[r, prototypes[r], 0])]
     return inputs, prototypes
 
 
@@ -109,29 +124,46 @@ def reconstruction(x: Array, p: Array) -> tuple[Array, Array]:
     The hit rate is the share of the N inputs whose matched prototype is nearer than half the
     distance to that input's nearest other input.
     """
-    error, hits = np.empty(len(x)), np.empty(len(x))
-    for r, (inputs, prototypes) in enumerate(map(match, x, p)):
-        distance = np.linalg.norm(x[r, inputs] - p[r, prototypes], axis=1)
-        gap = cKDTree(x[r]).query(x[r], k=2)[0][:, 1]
-        error[r] = distance.mean()
-        hits[r] = (distance < gap[inputs] / 2).sum() / x.shape[1]
-    return error, hits
+    inputs, prototypes = match(x, p)
+    found = np.take_along_axis(p, prototypes[:, :, None], axis=1)
+    true = np.take_along_axis(x, inputs[:, :, None], axis=1)
+    distance = np.linalg.norm(found - true, axis=2)
+    gap = np.array([cKDTree(points).query(points, k=2)[0][:, 1] for points in x])
+    hits = distance < np.take_along_axis(gap, inputs, axis=1) / 2
+    return np.asarray(distance.mean(axis=1)), hits.sum(axis=1) / x.shape[1]
+
+
+def nearest(x: Array, p: Array) -> tuple[Array, NDArray[np.intp]]:
+    """Return each input's distance (R, N) to its nearest prototype, and which one (R, N).
+
+    The first of equals is the nearest.
+    """
+    n_runs, n_samples, n_inputs = x.shape
+    distance = np.empty((n_runs, n_samples))
+    winner = np.empty((n_runs, n_samples), dtype=np.intp)
+    block = max(1, 2**20 // (n_samples * p.shape[1]))
+    for start in range(0, n_runs, block):
+        rows = slice(start, start + block)
+        if n_inputs == 1:
+            gaps = np.abs(x[rows] - p[rows].swapaxes(1, 2))
+        else:
+            gaps = np.array([cdist(*run) for run in zip(x[rows], p[rows], strict=True)])
+        winner[rows] = gaps.argmin(axis=2)
+        distance[rows] = np.take_along_axis(gaps, winner[rows][:, :, None], axis=2)[:, :, 0]
+    return distance, winner
 
 
 def nearest_error(x: Array, p: Array) -> Array:
     """Return the mean distance from an input to its nearest prototype."""
-    return np.array([cdist(*run).min(axis=1).mean() for run in zip(x, p, strict=True)])
+    return np.asarray(nearest(x, p)[0].mean(axis=1))
 
 
 def usage_ratio(x: Array, p: Array) -> Array:
     """Return the prototype-usage specialization ratio.
 
-    The number of distinct prototypes that are some input's nearest (the first of equals), over
-    min(K, N).
+    The number of distinct prototypes that are some input's nearest, over min(K, N).
     """
-    most = min(x.shape[1], p.shape[1])
-    nearest = (cdist(*run).argmin(axis=1) for run in zip(x, p, strict=True))
-    return np.array([len(np.unique(winners)) / most for winners in nearest])
+    return np.asarray(_distinct(nearest(x, p)[1]) / min(x.shape[1], p.shape[1]))
 
 
 def activation_usage_ratio(z: Array) -> Array:
@@ -139,9 +171,7 @@ def activation_usage_ratio(z: Array) -> Array:
 
     The largest response is the smallest |z|, which does not underflow.
     """
-    most = min(z.shape[1:])
-    winners = np.abs(z).argmin(axis=2)
-    return np.array([len(np.unique(winner)) / most for winner in winners])
+    return np.asarray(_distinct(np.abs(z).argmin(axis=2)) / min(z.shape[1:]))
 
 
 def distinct_usage_ratio(x: Array, p: Array, merged: float) -> Array:
@@ -149,15 +179,26 @@ def distinct_usage_ratio(x: Array, p: Array, merged: float) -> Array:
 
     Merging is transitive (single linkage).
     """
-    n_hidden, most = p.shape[1], min(x.shape[1], p.shape[1])
-    ratio = np.empty(len(x))
-    for r in range(len(x)):
-        closest = np.nextafter(merged, 0.0)  # "closer than" leaves the distance itself out
-        pairs = cKDTree(p[r]).query_pairs(closest, output_type="ndarray")
-        links = coo_array((np.ones(len(pairs)), pairs.T), shape=(n_hidden, n_hidden))
-        group = connected_components(links, directed=False)[1]
-        ratio[r] = len(np.unique(group[cdist(x[r], p[r]).argmin(axis=1)])) / most
-    return ratio
+    group = np.empty(p.shape[:2], dtype=np.intp)
+    if p.shape[2] == 1:
+        order = np.argsort(p[:, :, 0], axis=1)
+        steps = np.diff(np.take_along_axis(p[:, :, 0], order, axis=1), axis=1) >= merged
+        ranks = np.concatenate([np.zeros((len(p), 1), dtype=int), steps.cumsum(axis=1)], axis=1)
+        np.put_along_axis(group, order, ranks, axis=1)
+    else:
+        for r, points in enumerate(p):
+            closest = np.nextafter(merged, 0.0)  # "closer than" leaves the distance itself out
+            pairs = cKDTree(points).query_pairs(closest, output_type="ndarray")
+            links = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(points),) * 2)
+            group[r] = connected_components(links, directed=False)[1]
+    winners = np.take_along_axis(group, nearest(x, p)[1], axis=1)
+    return np.asarray(_distinct(winners) / min(x.shape[1], p.shape[1]))
+
+
+def _distinct(labels: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the number of distinct labels in each row of (R, N)."""
+    ordered = np.sort(labels, axis=1)
+    return np.asarray(1 + (np.diff(ordered, axis=1) > 0).sum(axis=1))
 
 
 def hull_escape(x: Array, p: Array) -> tuple[Array, Array]:
@@ -167,27 +208,27 @@ def hull_escape(x: Array, p: Array) -> tuple[Array, Array]:
     exceeds 1e-3 of the data's diameter, the largest distance between two inputs. The overshoot is
     the mean distance of those outside, 0 if there are none.
     """
-    outside, overshoot = np.empty(len(x)), np.empty(len(x))
-    for r in range(len(x)):
-        distance = hull_distance(x[r], p[r])
-        out = distance > OUTSIDE_TOLERANCE * pdist(_corners(x[r])).max(initial=0.0)
-        outside[r] = out.mean()
-        overshoot[r] = distance[out].mean() if out.any() else 0.0
-    return outside, overshoot
+    if x.shape[2] == 1:
+        low, high = x.min(axis=1), x.max(axis=1)
+        distance = np.maximum(np.maximum(low - p[:, :, 0], p[:, :, 0] - high), 0.0)
+        diameter = high - low
+    else:
+        distance = np.array([hull_distance(*run) for run in zip(x, p, strict=True)])
+        diameter = np.array([[pdist(_corners(points)).max(initial=0.0)] for points in x])
+    outside = distance > OUTSIDE_TOLERANCE * diameter
+    overshoot = np.where(outside, distance, 0.0).sum(axis=1) / np.maximum(outside.sum(axis=1), 1)
+    return np.asarray(outside.mean(axis=1)), overshoot
 
 
 def hull_distance(x: Array, p: Array) -> Array:
     """Return the distances (K,) of p (K, D) from the convex hull of x (N, D), 0 inside.
 
-    In one dimension the hull is an interval. Else, with u_n = x_n - p, the nearest point of the
-    hull is p + sum_n lambda_n u_n / sum_n lambda_n, where lambda >= 0 minimises
-    |sum_n lambda_n u_n|^2 + (sum_n lambda_n - 1)^2 (Lawson & Hanson 1974, chapter 23); this holds
-    for degenerate inputs too (one point, collinear points, duplicates).
+    With u_n = x_n - p, the nearest point of the hull is p + sum_n lambda_n u_n / sum_n lambda_n,
+    where lambda >= 0 minimises |sum_n lambda_n u_n|^2 + (sum_n lambda_n - 1)^2 (Lawson & Hanson
+    1974, chapter 23); this holds for degenerate inputs too (one point, collinear points,
+    duplicates).
     """
     corners = _corners(x)
-    if x.shape[1] == 1:
-        low, high = corners.min(), corners.max()
-        return cast(Array, np.maximum(np.maximum(low - p[:, 0], p[:, 0] - high), 0.0))
     distance = np.empty(len(p))
     for k, point in enumerate(p):
         toward = corners - point
@@ -203,9 +244,7 @@ def hull_distance(x: Array, p: Array) -> Array:
 
 
 def _corners(x: Array) -> Array:
-    """Return the points of x (N, D) that span its hull, or all where they lie in a plane."""
-    if x.shape[1] == 1:
-        return np.array([x.min(axis=0), x.max(axis=0)])
+    """Return the points of x (N, D) that span its hull, or all where Qhull finds none."""
     try:
         return cast(Array, x[ConvexHull(x).vertices])
     except (QhullError, ValueError):

@@ -40,9 +40,31 @@ def confirm() -> Study:
     )
 
 
+def placebo() -> Study:
+    """Return the baseline of the grid from another start: a treatment without substance."""
+    return Study(
+        "placebo",
+        {"losses": ((),), **{name: paper().axes[name] for name in ("n_samples", "seed")}},
+        {"start": "placebo"},
+        question="How far apart are two baselines that differ in nothing but their start?",
+    )
+
+
+def hull_2d() -> Study:
+    """Return the eight subsets on inputs in the plane."""
+    return Study(
+        "hull-2d",
+        {"losses": subsets(BUILT_IN), "n_samples": (12, 30), "seed": range(10)},
+        {"n_inputs": 2},
+        question="Which ridges and prototypes leave the convex hull of inputs in the plane?",
+    )
+
+
 STUDIES: dict[str, Callable[[], Study]] = {
     "paper": paper,
     "tau-sweep": tau_sweep,
     "confirm": confirm,
+    "hull-2d": hull_2d,
+    "placebo": placebo,
 }
 """Every named study, as a function that describes it."""

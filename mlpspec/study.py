@@ -62,6 +62,12 @@ class Run:
     initializer: str = _setting("uniform_prototypes", "the start", names=INITIALIZERS)
     optimizer: str = _setting("adam", "the training rule", names=OPTIMIZERS)
     target: str = _setting("sine", "the function to learn", names=TARGETS)
+    start: str = _setting(
+        "start",
+        "stream of the start; placebo: another start on the same data",
+        names=("start", "placebo"),
+        later=True,
+    )
     dataset: str = _setting("uniform", "distribution of the inputs", names=DATASETS)
     dtype: str = _setting("float64", "arithmetic", names=("float64", "float32"))
     record_every: int = _setting(
@@ -89,7 +95,7 @@ class Run:
     @cached_property
     def key(self) -> str:
         """16 hexadecimal digits that stand for everything that could change the result."""
-        settings = {n: v for n, v in self.to_dict().items() if SETTINGS[n].in_key}
+        settings = {n: v for n, v in self.to_dict().items() if SETTINGS[n].counts(v)}
         canonical = json.dumps({"version": KEY_VERSION, **settings}, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -105,6 +111,12 @@ class Setting:
     above: float | None = None
     names: tuple[str, ...] | None = None
     in_key: bool = True
+    later: bool = False
+    """Added after keys were fixed: at its default it stays out of keys, so that they hold."""
+
+    def counts(self, value: Any) -> bool:
+        """Return whether ``value`` belongs in a key."""
+        return self.in_key and not (self.later and value == self.default)
 
     def cast(self, value: Any) -> Any:
         """Return ``value`` as the field's type.
@@ -147,6 +159,7 @@ SETTINGS: dict[str, Setting] = {
         f.metadata.get("above"),
         tuple(f.metadata["names"]) if "names" in f.metadata else None,
         f.metadata.get("in_key", True),
+        f.metadata.get("later", False),
     )
     for f in fields(Run)
     if f.default is not MISSING
@@ -241,7 +254,7 @@ class Study:
         fixed = {
             name: self.settings.get(name, setting.default)
             for name, setting in SETTINGS.items()
-            if setting.in_key and name not in varying
+            if name not in varying and setting.counts(self.settings.get(name, setting.default))
         }
         return {"study": self.name, "axes": varying, "settings": fixed}
 

@@ -59,6 +59,7 @@ def test_every_setting_is_in_the_key(name):
         "weight_unit": "force",
         "temperature_unit": "spacing",
         "initializer": "standard_normal",
+        "start": "placebo",
         "optimizer": "gradient_descent",
         "dtype": "float32",
     }
@@ -68,6 +69,12 @@ def test_every_setting_is_in_the_key(name):
         return
     value = other[name] if name in other else (SETTINGS[name].default or 1) * 2 + 1
     assert Run(**{name: value}).key != Run().key
+
+
+def test_a_setting_of_later_is_in_the_key_only_where_it_says_something():
+    assert Run(start="start").key == Run().key
+    assert "start" not in studies.paper().identity["settings"]
+    assert studies.placebo().identity["settings"]["start"] == "placebo"
 
 
 def test_what_cannot_change_a_result_is_not_in_the_key():
