@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlpspec import losses, studies
-    from mlpspec.errors import InputError
+    from mlpspec.errors import InputError, WorkerLostError
     from mlpspec.losses import StructuralLoss
     from mlpspec.metrics import measure
     from mlpspec.model import Forward, RidgeParams, backward, forward
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from mlpspec.results import Results, load
     from mlpspec.runner import run_study
     from mlpspec.study import Run, Study
-    from mlpspec.training import train
+    from mlpspec.training import Curve, Trained, train
 
 __version__ = "0.1.0"
 
 # Loaded when first asked for, so that the command line starts at once.
 _HOME = {
+    "Curve": "training",
+    "Trained": "training",
+    "WorkerLostError": "errors",
     "InputError": "errors",
     "StructuralLoss": "losses",
     "measure": "metrics",
@@ -42,6 +45,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Curve",
     "Forward",
     "InputError",
     "Objective",
@@ -50,6 +54,8 @@ __all__ = [
     "Run",
     "StructuralLoss",
     "Study",
+    "Trained",
+    "WorkerLostError",
     "backward",
     "forward",
     "load",

@@ -13,20 +13,21 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from mlpspec import __version__
 from mlpspec.errors import InputError, WorkerLostError, unknown
 
 if TYPE_CHECKING:
-    from mlpspec.study import Study
+    from mlpspec.claims import Verdict
+    from mlpspec.study import Run, Study
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise InputError(message)
+        raise InputError(f"{message}; see {self.prog} --help")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,7 +35,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
         arguments = _parser().parse_args(argv)
-        commands = {"run": _run, "status": _status, "export": _export, "studies": _studies}
+        commands = {
+            "run": _run,
+            "status": _status,
+            "report": _report,
+            "verify": _verify,
+            "export": _export,
+            "studies": _studies,
+        }
         return commands[arguments.command](arguments, argv)
     except InputError as error:
         return _complain(str(error))
@@ -63,7 +71,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="mlpspec",
         description="Train minimal Gaussian MLPs with structural losses in controlled studies, "
         "and measure whether their data can be read back from the weights.",
-        epilog="exit status: 0 fine, 1 some runs failed, 2 bad usage or input, 130 interrupted",
+        epilog="exit status: 0 fine; 1 some runs failed, or verify found a stated claim that does "
+        "not hold; 2 bad usage or input; 130 interrupted",
     )
     parser.add_argument("--version", action="version", version=f"mlpspec {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -98,8 +107,19 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
     run.add_argument("--quiet", action="store_true", help="print errors only")
 
+    run.add_argument(
+        "--only", action="store_true", help="no companion studies (the sweep ...) and no report"
+    )
+
     status = commands.add_parser("status", help="say what a results directory holds")
     status.add_argument("directory", metavar="DIR")
+
+    report = commands.add_parser("report", help="make tables, figures and report.html anew")
+    report.add_argument("directory", metavar="DIR")
+    report.add_argument("--pdf", action="store_true", help="figures also as PDF")
+
+    verify = commands.add_parser("verify", help="print the verdicts on the nine claims")
+    verify.add_argument("directory", metavar="DIR")
 
     export = commands.add_parser("export", help="write results in another format")
     export.add_argument("directory", metavar="DIR")
@@ -116,56 +136,112 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     # While modules load there is nothing to lose, and an exception would only garble them.
-    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
-    study = _chosen_study(arguments)
-    from mlpspec import runner
-    from mlpspec.planning import plan
+    before = signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    try:
+        study, changes = _chosen_study(arguments)
+        from mlpspec import runner
+        from mlpspec.studies import COMPANIONS, companion
+    finally:
+        signal.signal(signal.SIGINT, before)
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     directory = Path(arguments.out) if arguments.out is not None else Path("runs") / study.name
     n_jobs = runner.count_jobs(arguments.jobs)
-    missing = runner.missing_runs(study, directory)
-    say = (lambda text: None) if arguments.quiet else print
+    plans = [(study, directory)]
+    if not arguments.only and arguments.study in COMPANIONS:
+        for name in COMPANIONS[study.name]:
+            inner = companion(name, changes)
+            plans += [(inner, directory / name)] if inner is not None else []
+    missing = [runner.missing_runs(*plan) for plan in plans]
     if arguments.dry_run:
-        batches = plan(missing, n_jobs)
-        say(
-            f"{study.name}: {len(study.runs)} runs, {len(study.runs) - len(missing)} of them "
-            f"already in {directory}"
-        )
-        say(
-            f"to train: {len(missing)} runs in {len(batches)} batches on {n_jobs} workers, "
-            f"about {_duration(runner.estimate(batches, n_jobs))}"
-        )
-        return 0
+        return _dry_run(arguments, plans, missing, n_jobs)
 
-    signal.signal(signal.SIGTERM, _interrupt)
-    began = time.monotonic()
+    terminate = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        results = runner.run_study(
-            study,
-            directory,
-            n_jobs,
-            fail_fast=arguments.fail_fast,
-            progress=not arguments.quiet,
-            command=["mlpspec", *argv],
-        )
+        failed = 0
+        for plan in plans:
+            failed += _train(arguments, argv, *plan, n_jobs)
+            if failed and arguments.fail_fast:
+                return FAILED
+        if not arguments.only and (any(missing) or not (directory / "report.html").exists()):
+            _write_report(directory, quiet=arguments.quiet)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        left = len(runner.missing_runs(study, directory))
+        left, asked = len(runner.missing_runs(study, directory)), len(study.runs)
         print(
-            f"mlpspec: interrupted; {len(study.runs) - left} of {len(study.runs)} runs are kept in "
+            f"mlpspec: interrupted; {asked - left} of {asked} runs are kept in "
             f"{directory}; continue with: {shlex.join(['mlpspec', *argv])}",
             file=sys.stderr,
         )
         return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, terminate)
+    return FAILED if failed else 0
+
+
+def _dry_run(
+    arguments: argparse.Namespace,
+    plans: list[tuple[Study, Path]],
+    missing: list[list[Run]],
+    n_jobs: int,
+) -> int:
+    from mlpspec import runner
+    from mlpspec.planning import plan
+
+    total = 0.0
+    for (study, directory), runs in zip(plans, missing, strict=True):
+        batches = plan(runs, n_jobs)
+        total += runner.estimate(batches, n_jobs) if batches else 0.0
+        _say(
+            arguments,
+            f"{study.name}: {len(study.runs)} runs, {len(study.runs) - len(runs)} of "
+            f"them already in {directory}; to train: {len(runs)} runs in {len(batches)} batches",
+        )
+    _say(arguments, f"about {_duration(total)} on {n_jobs} workers")
+    return 0
+
+
+def _say(arguments: argparse.Namespace, text: str) -> None:
+    if not arguments.quiet:
+        print(text, flush=True)
+
+
+def _train(
+    arguments: argparse.Namespace,
+    argv: Sequence[str],
+    study: Study,
+    directory: Path,
+    n_jobs: int,
+) -> int:
+    """Train what a directory lacks and tell about it; return how many runs failed."""
+    from mlpspec import runner
+
+    began = time.monotonic()
+    before = len(runner.missing_runs(study, directory))
+    results = runner.run_study(
+        study,
+        directory,
+        n_jobs,
+        fail_fast=arguments.fail_fast,
+        progress=not arguments.quiet,
+        command=["mlpspec", *argv],
+    )
     asked = {run.key for run in study.runs}
     counts = Counter(status for key, status in results.status.items() if key in asked)
     told = ", ".join(f"{counts[status]} {status}" for status in ("ok", "diverged", "failed"))
-    if missing:
-        trained = f"trained {len(missing)} runs in {_duration(time.monotonic() - began)}"
-    else:
-        trained = "nothing to train"
-    say(f"{study.name}: {trained}; {directory} has {told}")
+    tried = before - (len(asked) - counts.total())
+    trained = "nothing to train"
+    if tried:
+        trained = f"trained {tried} runs in {_duration(time.monotonic() - began)}"
+    left = f", {len(asked) - counts.total()} not tried" if counts.total() < len(asked) else ""
+    _say(arguments, f"{study.name}: {trained}; {directory} has {told}{left}")
+    if arguments.settings and "record_every" in study.settings and not tried:
+        bare = sum(not results.has_curve(key) for key in asked)
+        if bare:
+            print(
+                f"mlpspec: {bare} runs were trained without record_every and have no curve; "
+                "train them with --out in another directory to record them",
+                file=sys.stderr,
+            )
     if counts["failed"]:
         key, error = next((k, e) for k, e in results.errors.items() if k in asked)
         print(
@@ -174,15 +250,59 @@ def _run(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
             "the next run tries them again",
             file=sys.stderr,
         )
-        return FAILED
+    return counts["failed"]
+
+
+def _write_report(
+    directory: Path, *, quiet: bool = False, formats: tuple[str, ...] = ("svg", "png")
+) -> None:
+    from mlpspec.report import Report
+
+    report = Report(directory)
+    path = report.write(formats)
+    if not quiet:
+        if report.analysis.verdicts:
+            print(_verdict_lines(report.analysis.verdicts))
+        print(f"report: {path}")
+
+
+def _report(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
+    formats = ("svg", "png", "pdf") if arguments.pdf else ("svg", "png")
+    _write_report(Path(arguments.directory), formats=formats)
     return 0
+
+
+def _verify(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
+    from mlpspec.analysis import Analysis
+
+    verdicts = Analysis(arguments.directory).verdicts
+    if not verdicts:
+        raise InputError(
+            f"{arguments.directory} holds no grid of the eight subsets, which the claims are about"
+        )
+    print(_verdict_lines(verdicts))
+    stated = [verdict for verdict in verdicts if verdict.basis == "stated, means"]
+    return 0 if all(verdict.verdict == "holds" for verdict in stated) else FAILED
+
+
+def _verdict_lines(verdicts: Sequence[Verdict]) -> str:
+    bases = list(dict.fromkeys(verdict.basis for verdict in verdicts))
+    lines = [f"{'claim':66}" + "".join(f"{basis:17}" for basis in bases) + "repeats"]
+    for claim in dict.fromkeys(verdict.claim for verdict in verdicts):
+        own = {verdict.basis: verdict for verdict in verdicts if verdict.claim == claim}
+        first = own[bases[0]]
+        repeats = f"{first.repeat:.2f}" if first.repeat == first.repeat else ""
+        text = f"{claim} {first.text}"
+        lines.append(f"{text[:64]:66}" + "".join(f"{own[b].verdict:17}" for b in bases) + repeats)
+    return "\n".join(lines)
 
 
 def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _chosen_study(arguments: argparse.Namespace) -> Study:
+def _chosen_study(arguments: argparse.Namespace) -> tuple[Study, dict[str, Any]]:
+    """Return the study that was asked for, and how it differs from the one of that name."""
     from mlpspec.studies import STUDIES
     from mlpspec.study import EXTENDABLE, SETTINGS, Study
 
@@ -197,7 +317,7 @@ def _chosen_study(arguments: argparse.Namespace) -> Study:
         study = STUDIES[name]()
     else:
         raise unknown("study", name, STUDIES)
-    changes: dict[str, object] = {}
+    changes: dict[str, Any] = {}
     if arguments.seeds is not None:
         changes["seed"] = _seeds(arguments.seeds)
     if arguments.sizes is not None:
@@ -206,11 +326,13 @@ def _chosen_study(arguments: argparse.Namespace) -> Study:
         field, given, value = item.partition("=")
         if not given:
             raise InputError(f"--set has {item!r}; settings look like NAME=VALUE")
-        settable = set(SETTINGS) - set(EXTENDABLE)
-        if field not in settable:
-            raise unknown("setting", field, settable)
+        if field in EXTENDABLE:
+            option = {"seed": "--seeds", "n_samples": "--sizes"}.get(field, "a study file")
+            raise InputError(f"{field} is no setting of all runs; use {option}")
+        if field not in SETTINGS:
+            raise unknown("setting", field, set(SETTINGS) - set(EXTENDABLE))
         changes[field] = value
-    return study.replace(**changes)
+    return study.replace(**changes), changes
 
 
 def _whole(text: str) -> int:
@@ -263,8 +385,10 @@ def _status(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
         f"made with mlpspec {last['mlpspec']}, numpy {last['numpy']}, Python {last['python']}, "
         f"{last['jobs']} jobs on {last['processor']}"
     )
-    for key, error in list(results.errors.items())[:5]:
+    for number, (key, error) in enumerate(list(results.errors.items())[:5]):
         print(f"failed    {key}: {error.strip().splitlines()[-1]}")
+        if number == 0:
+            print("".join(f"          {line}\n" for line in error.strip().splitlines()), end="")
     return 0
 
 
@@ -287,7 +411,10 @@ def _studies(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     print("settings (--set NAME=VALUE)")
     for name, setting in SETTINGS.items():
         if name not in EXTENDABLE:
-            print(f"  {name:16} {setting.default!s:18} {setting.help}")
+            choices = f" ({', '.join(setting.names)})" if setting.names else ""
+            if ", or " in setting.help or setting.name == "start":
+                choices = ""
+            print(f"  {name:16} {setting.default!s:18} {setting.help}{choices}")
     return 0
 
 

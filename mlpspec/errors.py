@@ -1,4 +1,4 @@
-"""The one exception for input that cannot be used."""
+"""The exceptions of the package."""
 
 from __future__ import annotations
 

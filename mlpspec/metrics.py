@@ -1,8 +1,8 @@
 """Measurements of finished runs: did the neurons specialise, can the data be read back?
 
-Every function is pure, takes arrays with the run axis R first and returns one number a run (R,).
-Lengths are in units of the inputs, everything else is dimensionless. ``x`` (R, N, D) are the
-inputs, ``p`` (R, K, D) prototypes, ``z`` (R, N, K) preactivations. The definitions are this
+Every function is pure; measurements take arrays with the run axis R first and are one number a
+run (R,). Lengths are in units of the inputs, everything else is dimensionless. ``x`` (R, N, D) are
+the inputs, ``p`` (R, K, D) prototypes, ``z`` (R, N, K) preactivations. The definitions are this
 project's reconstruction of those behind arXiv:2605.25939, and extensions of them.
 """
 

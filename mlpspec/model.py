@@ -2,7 +2,7 @@
 
 Axes, here and everywhere: ``R`` runs side by side, ``N`` samples, ``D`` inputs, ``K`` hidden
 units. ``R`` is always there (one run is ``R = 1``) and nothing is ever reduced over it.
-All quantities are dimensionless.
+Slopes are in inverse units of the inputs, prototypes in theirs, the rest is dimensionless.
 
 For run r (index left out) the network is
 

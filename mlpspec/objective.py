@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from mlpspec.errors import InputError
 from mlpspec.losses import StructuralLoss
 from mlpspec.model import Array, Forward, RidgeParams, Rows, backward_flat, forward
+
+INERT = 1e-6
+"""Of the fit's gradient: below it a loss has no force that a weight could scale."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,8 @@ class Objective:
     Raises
     ------
     ValueError
-        A weight that is negative or not finite, a term that is not a `StructuralLoss`, or one
-        that is called ``"fit"``.
+        A weight that is negative or not finite, a term that is not a `StructuralLoss` (a frozen
+        dataclass), or one that is called ``"fit"``.
     """
 
     terms: Mapping[str, tuple[float, StructuralLoss]] = field(default_factory=dict)
@@ -41,8 +44,11 @@ class Objective:
             check_weight(f"the weight of {name}", weight)
             if name == "fit":
                 raise InputError("a term is called 'fit'; that name is the fit's own, use another")
-            if not isinstance(loss, StructuralLoss):
-                raise InputError(f"the term {name!r} is {loss!r}; expected a StructuralLoss")
+            if not isinstance(loss, StructuralLoss) or not isinstance(loss, Hashable):
+                raise InputError(
+                    f"the term {name!r} is {loss!r}; expected a StructuralLoss that is a frozen "
+                    "dataclass"
+                )
 
     def value_and_grad(
         self, params: RidgeParams, x: Array, y: Array
@@ -81,7 +87,7 @@ class Objective:
         Raises
         ------
         ValueError
-            A term without any gradient there, which no weight can give a force.
+            A term of hardly any gradient there (`INERT`), which no weight can give a force.
         """
 
         def force_of(objective: Objective) -> float:
@@ -90,14 +96,17 @@ class Objective:
         fit_force = force_of(Objective())
         terms = {}
         for name, (weight, loss) in self.terms.items():
+            if weight == 0.0:
+                terms[name] = (0.0, loss)
+                continue
             force = force_of(Objective({name: (1.0, loss)}, fit_weight=0.0))
-            matched = weight * fit_force / force if force > 0.0 else np.inf
-            if not np.isfinite(matched):
+            if force < INERT * fit_force:
                 raise InputError(
-                    f"{name} is inert at the start (gradient norm {force:g}), so that no weight "
-                    "gives it a force; use weight_unit=absolute"
+                    f"{name} is inert at the start: its gradient is {force:.2g}, less than "
+                    f"{INERT:g} of the fit's {fit_force:.2g}, so that no weight gives it a "
+                    "meaningful force; use weight_unit=absolute"
                 )
-            terms[name] = (matched, loss)
+            terms[name] = (weight * fit_force / force, loss)
         return Objective(terms, self.fit_weight)
 
 

@@ -20,8 +20,8 @@ def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) ->
     """Return the batches of ``runs``, the most work first.
 
     Runs share a batch if their arrays have one shape and their training one length and rule;
-    losses, weights, temperatures and seeds may differ. No batch is larger than a quarter of a
-    worker's share of the work, so that all workers end at about the same time.
+    losses, weights, temperatures and seeds may differ. By default no batch of several runs is
+    larger than a quarter of a worker's share of the work, so that all end at about the same time.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) ->
     for group in groups.values():
         # Runs with the same losses side by side: a loss then reads slices, not copies.
         group.sort(key=lambda run: (run.losses[::-1], run.temperature, run.seed))
-        elements = group[0].n_samples * group[0].width
+        elements = group[0].n_samples * group[0].hidden_units
         size = batch_size or max(1, BATCH_ELEMENTS // elements)
         if batch_size is None:
             size = max(1, min(size, share // work(group[0])))
@@ -54,13 +54,13 @@ def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) ->
 def work(run: Run) -> int:
     """Return how much work a run is, about, in exponentials; for balance and time left."""
     # The constant is what the array calls of a step cost, spread over a typical batch.
-    return (run.steps + 1) * (run.n_samples * run.width + 200)
+    return (run.steps + 1) * (run.n_samples * run.hidden_units + 200)
 
 
 def _together(run: Run) -> tuple[Any, ...]:
     return (
         run.n_samples,
-        run.width,
+        run.hidden_units,
         run.n_inputs,
         run.neuron,
         run.dtype,

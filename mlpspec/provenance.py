@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -23,9 +24,12 @@ def now() -> str:
 
 
 def collect(command: Sequence[str], n_jobs: int) -> dict[str, Any]:
-    """Return versions, revision, machine and command line; nothing that names user or host."""
+    """Return versions, revision, machine and command line.
+
+    Neither user nor host is named, but for what the command line itself says.
+    """
     return {
-        "command": " ".join([os.path.basename(command[0]), *command[1:]]) if command else None,
+        "command": shlex.join(command) or None,
         "jobs": n_jobs,
         "python": platform.python_version(),
         "mlpspec": __version__,

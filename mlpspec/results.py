@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mlpspec.errors import InputError
 from mlpspec.losses import BUILT_IN
 from mlpspec.model import Array, RidgeParams
+from mlpspec.statistics import hill_index
 from mlpspec.store import Record, Store
 from mlpspec.study import SETTINGS, Run, Study, canonical_losses, subsets
 from mlpspec.training import Curve
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     import pandas
 
 Table = dict[str, NDArray[Any]]
+
+DERIVED = ("runs.csv", "summary.csv", "provenance.json")
+"""Files that follow from the store."""
 
 FORMATS = ("csv", "parquet", "npz")
 
@@ -53,7 +57,7 @@ class Results:
 
     @property
     def study(self) -> Study:
-        """The study as it was last asked for."""
+        """The study as the last session that trained anything was asked for it."""
         return Study(**self.sessions[-1]["study"])
 
     @cached_property
@@ -70,14 +74,14 @@ class Results:
     def table(self) -> Table:
         """One-dimensional arrays with one entry a run, in canonical order.
 
-        ``key``, the fields of `Run` (``losses`` as a label), ``status`` and the measurements,
-        which are NaN for failed runs.
+        ``key``, the fields of `Run` (``losses`` as a label, ``n_hidden`` resolved to K),
+        ``status`` and the measurements, which are NaN for failed runs.
         """
         table: dict[str, list[Any]] = {"key": [record.run.key for record in self._records]}
         for name in SETTINGS:
             table[name] = [getattr(record.run, name) for record in self._records]
         table["losses"] = [record.run.label for record in self._records]
-        table["n_hidden"] = [record.run.width for record in self._records]
+        table["n_hidden"] = [record.run.hidden_units for record in self._records]
         table["status"] = [record.status for record in self._records]
         names = dict.fromkeys(name for record in self._records for name in record.measurements)
         for name in names:
@@ -124,6 +128,15 @@ class Results:
         assert record.y is not None
         return record.x[None], record.y[None]
 
+    def has_curve(self, key: str) -> bool:
+        """Return whether anything was recorded of a run while it trained."""
+        return key in self._curves
+
+    @cached_property
+    def _curves(self) -> set[str]:
+        with Store.open(self.directory) as store:
+            return store.curves()
+
     def curve(self, key: str) -> Curve:
         """Return what was recorded of a run while it trained.
 
@@ -149,8 +162,10 @@ class Results:
     def summary(self) -> Table:
         """Return the statistics of every measurement in every group of runs that ended ``ok``.
 
-        A group shares all fields that vary, but for the seed. ``std`` is the sample's (n - 1),
-        quartiles interpolate linearly; ``count`` is the number of finite values they rest on.
+        A group shares all fields that vary, but for the seed. ``runs`` counts all of its runs,
+        ``count`` the finite values of those that ended ``ok``, on which the rest is based; ``std``
+        is the sample's (n - 1), quartiles interpolate linearly. ``heavy_tail`` is yes where the
+        Hill index is below 2, so that the mean says little.
         """
         table = self.table
         varying = {
@@ -183,6 +198,7 @@ class Results:
                     dict(zip(groups, label, strict=True))
                     | {"measurement": name, "runs": len(rows), "count": len(values)}
                     | statistics
+                    | {"heavy_tail": "yes" if hill_index(values) < 2.0 else "no"}
                 )
         columns = lines[0] if lines else {}
         return {name: np.array([line[name] for line in lines]) for name in columns}
@@ -225,28 +241,45 @@ class Results:
         if format == "npz":
             path = self.directory / "weights.npz"
             with replacing(path, binary=True) as file:
-                np.savez(file, **cast(dict[str, Any], self._stacked()))
+                np.savez(file, **cast(dict[str, Any], self._flat_stacks()))
             return [path]
         raise InputError(f"format is {format!r}; it must be one of {', '.join(FORMATS)}")
 
-    def _stacked(self) -> Table:
-        shapes: dict[tuple[int, int, int], list[Any]] = {}
-        with Store.open(self.directory) as store:
-            for key, run in self.runs.items():
-                if key not in self.errors:
-                    record = store.record(key)
-                    shape = (run.n_samples, run.width, run.n_inputs)
-                    shapes.setdefault(shape, []).append(record)
+    def _flat_stacks(self) -> Table:
         arrays: Table = {}
-        for (n_samples, n_hidden, n_inputs), records in shapes.items():
-            prefix = f"n{n_samples}_k{n_hidden}_d{n_inputs}"
-            params = RidgeParams.unflatten(np.stack([r.params for r in records]), n_inputs)
-            arrays[f"{prefix}/key"] = np.array([r.run.key for r in records])
-            for name, value in vars(params).items():
+        for keys, params, x, y in self.stacks():
+            prefix = f"n{x.shape[1]}_k{params.hidden_bias.shape[1]}_d{x.shape[2]}"
+            for name, value in {"key": keys, **vars(params), "x": x, "y": y}.items():
                 arrays[f"{prefix}/{name}"] = value
-            arrays[f"{prefix}/x"] = np.stack([r.x for r in records])
-            arrays[f"{prefix}/y"] = np.stack([r.y for r in records])
         return arrays
+
+    def stacks(self) -> list[Stack]:
+        """Return the weights and data of all runs that have any, those of one shape together."""
+        with Store.open(self.directory) as store:
+            datasets = store.datasets()
+            found = {key: (params, dataset) for key, dataset, params in store.arrays()}
+        shapes: dict[tuple[int, int, int], list[str]] = {}
+        for key, run in self.runs.items():
+            if key in found:
+                shapes.setdefault((run.n_samples, run.hidden_units, run.n_inputs), []).append(key)
+        return [
+            Stack(
+                np.array(keys),
+                RidgeParams.unflatten(np.stack([found[key][0] for key in keys]), n_inputs),
+                np.stack([datasets[found[key][1]][0] for key in keys]),
+                np.stack([datasets[found[key][1]][1] for key in keys]),
+            )
+            for (_, _, n_inputs), keys in shapes.items()
+        ]
+
+
+class Stack(NamedTuple):
+    """Runs of one shape: keys (R,), parameters, inputs (R, N, D) and targets (R, N)."""
+
+    keys: NDArray[np.str_]
+    params: RidgeParams
+    x: Array
+    y: Array
 
 
 def load(directory: str | os.PathLike[str]) -> Results:

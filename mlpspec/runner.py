@@ -22,16 +22,14 @@ import joblib
 import numpy as np
 
 from mlpspec import provenance
-from mlpspec.datasets import DATASETS, TARGETS, mean_spacing, stream
+from mlpspec.datasets import DATASETS
 from mlpspec.errors import InputError, WorkerLostError
-from mlpspec.initializers import INITIALIZERS
-from mlpspec.losses import built_in
 from mlpspec.metrics import measure
 from mlpspec.model import Array, Forward, RidgeParams
-from mlpspec.objective import Objective
 from mlpspec.optimizers import OPTIMIZERS
 from mlpspec.planning import Batch, plan, work
-from mlpspec.results import Results
+from mlpspec.problem import data_and_start, objective_of, temperature_of
+from mlpspec.results import DERIVED, Results
 from mlpspec.store import FILE_NAME, Record, Store
 from mlpspec.study import Run, Study
 from mlpspec.training import train
@@ -91,9 +89,12 @@ def run_study(
     if missing:
         batches = plan(missing, n_jobs, batch_size)
         with _held(directory), _opened(study, directory) as store:
-            _train_all(study, store, batches, n_jobs, fail_fast, progress, command)
+            try:
+                _train_all(study, store, batches, n_jobs, fail_fast, progress, command)
+            finally:
+                Results(directory).write_tables()
     results = Results(directory)
-    if missing or not (directory / "runs.csv").exists():
+    if not all((directory / name).exists() for name in DERIVED):
         results.write_tables()
     return results
 
@@ -224,13 +225,13 @@ def train_batch(batch: Batch) -> list[Record]:
 def _train_together(batch: Batch) -> list[Record]:
     began = time.perf_counter()
     first = batch[0]
-    prepare = cache(_data_and_start)
+    prepare = cache(data_and_start)
     prepared = [prepare(replace(run, losses=(), weight=0.0, temperature=1.0)) for run in batch]
     x = np.stack([x for x, _, _ in prepared])
     y = np.stack([y for _, y, _ in prepared])
     start = RidgeParams.unflatten(np.stack([flat for _, _, flat in prepared]), first.n_inputs)
     objectives = [
-        _objective(run, Forward(start.take(row), x[row], y[row]))
+        objective_of(run, Forward(start.take(row), x[row], y[row]))
         for run, row in zip(batch, (slice(r, r + 1) for r in range(len(batch))), strict=True)
     ]
     trained = train(
@@ -251,7 +252,7 @@ def _train_together(batch: Batch) -> list[Record]:
             x[row],
             y[row],
             width=DATASETS[run.dataset].width,
-            temperature=_temperature(run),
+            temperature=temperature_of(run),
         )
         columns["gradient_norm"] = trained.gradient_norm[row]
         columns["steps_taken"] = trained.steps[row]
@@ -275,43 +276,22 @@ def _curve(curve: Any) -> dict[str, Array]:
     return {"steps": curve.steps, "params": curve.params.flatten(), **curve.values}
 
 
-def _data_and_start(run: Run) -> tuple[Array, Array, Array]:
-    """Return inputs (N, D), targets (N,) and flat start (P,) of a run, from its streams."""
-    domain = DATASETS[run.dataset]
-    where = (run.seed, run.n_samples, run.n_inputs)
-    x = domain.sample(stream("data", *where), run.n_samples, run.n_inputs)
-    y = TARGETS[run.target](x)
-    start = INITIALIZERS[run.initializer]
-    params = start(stream(run.start, *where), run.width, run.n_inputs, domain)
-    return x.astype(run.dtype), y.astype(run.dtype), params.flatten()[0].astype(run.dtype)
-
-
-def _temperature(run: Run) -> float:
-    if run.temperature_unit == "absolute":
-        return run.temperature
-    width = DATASETS[run.dataset].width
-    return run.temperature * mean_spacing(width, run.n_samples, run.n_inputs) ** 2
-
-
-def _objective(run: Run, start: Forward) -> Objective:
-    losses = built_in(_temperature(run))
-    terms = {name: (run.weight, losses[name]) for name in run.losses}
-    objective = Objective(terms, run.fit_weight)
-    return objective.match_forces(start) if run.weight_unit == "force" else objective
-
-
 def estimate(batches: list[Batch], n_jobs: int) -> float:
     """Return about how many seconds the batches will take here, from a few steps of each kind."""
-    rates: dict[tuple[int, int, int], float] = {}
+    rates: dict[tuple[int, int, int, int], tuple[float, float]] = {}
     seconds = []
     for batch in batches:
-        shape = (batch[0].n_samples, batch[0].width, batch[0].n_inputs)
+        run = batch[0]
+        shape = (run.n_samples, run.hidden_units, run.n_inputs, len(batch))
         if shape not in rates:
-            # The second probe less the first is training alone, without the measurements.
-            few, more = (_probe(batch, steps) for steps in (5, 25))
-            rates[shape] = max(more - few, 0.0) / (20 * len(batch))
-        seconds.append(rates[shape] * batch[0].steps * len(batch))
-    return max(sum(seconds) / n_jobs, max(seconds, default=0.0))
+            # The difference of two probes is training alone, the rest is spent once a run. The
+            # least of three is the one that other programs disturbed least.
+            few, more = (min(_probe(batch, steps) for _ in range(3)) for steps in (10, 60))
+            step = max(more - few, 0.0) / 50
+            rates[shape] = step, max(few - 10 * step, 0.0)
+        step, once = rates[shape]
+        seconds.append(step * run.steps + once)
+    return 1.0 + max(sum(seconds) / n_jobs, max(seconds, default=0.0))
 
 
 def _probe(batch: Batch, steps: int) -> float:

@@ -296,6 +296,21 @@ class Store:
             error,
         )
 
+    def curves(self) -> set[str]:
+        """Return the keys of the runs that have a curve."""
+        return {key for (key,) in self._db.execute("SELECT key FROM curves")}
+
+    def arrays(self) -> Iterator[tuple[str, str, Array]]:
+        """Iterate over key, key of the data and final parameters (P,) of all runs that have any."""
+        rows = self._db.execute("SELECT key, dataset, params FROM runs WHERE params IS NOT NULL")
+        for key, dataset, params in rows:
+            yield key, dataset, _from_bytes(params)
+
+    def datasets(self) -> dict[str, tuple[Array, Array]]:
+        """Return all inputs (N, D) and targets (N,) by the key of the data."""
+        rows = self._db.execute("SELECT key, x, y FROM datasets")
+        return {key: (_from_bytes(x), _from_bytes(y)) for key, x, y in rows}
+
     def sessions(self) -> list[dict[str, Any]]:
         """Return all sessions: id, started, ended, study, runs trained, and their provenance."""
         rows = self._db.execute(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from mlpspec.losses import BUILT_IN
-from mlpspec.study import Study, subsets
+from mlpspec.study import EXTENDABLE, Study, subsets
 
 
 def paper() -> Study:
@@ -60,11 +61,48 @@ def hull_2d() -> Study:
     )
 
 
+def trajectories() -> Study:
+    """Return four networks of one seed, recorded while they train."""
+    return Study(
+        "trajectories",
+        {"losses": ((), ("coverage",), ("separation",), ("overlap",)), "seed": (0,)},
+        {"n_samples": 20, "record_every": 10},
+        question="Where do the prototypes go while the network trains?",
+    )
+
+
 STUDIES: dict[str, Callable[[], Study]] = {
     "paper": paper,
     "tau-sweep": tau_sweep,
     "confirm": confirm,
     "hull-2d": hull_2d,
     "placebo": placebo,
+    "trajectories": trajectories,
 }
 """Every named study, as a function that describes it."""
+
+COMPANIONS: dict[str, tuple[str, ...]] = {"paper": ("tau-sweep", "placebo", "trajectories")}
+"""Small studies that the report of another one rests on; they lie in folders inside its own."""
+
+
+def companion(name: str, changes: Mapping[str, Any]) -> Study | None:
+    """Return the companion ``name`` of a study that was changed by ``changes``.
+
+    Settings carry over where the companion does not vary or fix them itself, seeds and sizes where
+    it has them as axes; of the sizes those that are its own, or all if none is. None if the
+    companion says nothing about the changed study (trajectories are drawn on a line).
+    """
+    study = STUDIES[name]()
+    carried = {
+        field: value
+        for field, value in changes.items()
+        if field not in study.settings and (field not in study.axes or field in EXTENDABLE)
+    }
+    if "n_samples" in carried and "n_samples" in study.axes:
+        own = tuple(size for size in carried["n_samples"] if size in study.axes["n_samples"])
+        carried["n_samples"] = own or carried["n_samples"]
+    if name == "trajectories":
+        if int(changes.get("n_inputs", 1)) > 1:
+            return None
+        carried["seed"] = tuple(changes.get("seed", (0,)))[:1]
+    return study.replace(**carried)

@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -29,8 +29,8 @@ def _setting(default: Any, help: str, **checks: Any) -> Any:
 class Run:
     """One training run, described completely.
 
-    Values are cast to the declared types and checked; see ``mlpspec run --help`` or `SETTINGS`
-    for what each means.
+    Values are cast to the declared types and checked; `SETTINGS` and ``mlpspec studies`` say what
+    each means.
 
     Raises
     ------
@@ -79,8 +79,8 @@ class Run:
             object.__setattr__(self, name, setting.cast(getattr(self, name)))
 
     @property
-    def width(self) -> int:
-        """K: the number of hidden units."""
+    def hidden_units(self) -> int:
+        """K, also where ``n_hidden`` leaves it to N."""
         return self.n_samples if self.n_hidden is None else self.n_hidden
 
     @property
@@ -162,7 +162,6 @@ SETTINGS: dict[str, Setting] = {
         f.metadata.get("later", False),
     )
     for f in fields(Run)
-    if f.default is not MISSING
 }
 """Every field of `Run` by name."""
 
@@ -230,6 +229,10 @@ class Study:
             raise InputError(f"{name} is both an axis and a setting of {self.name}; keep one")
         axes = {}
         for name, values in self.axes.items():
+            if isinstance(values, str) or not isinstance(values, Iterable):
+                raise InputError(
+                    f"the axis {name} of {self.name} is {values!r}; it must be a tuple of values"
+                )
             axes[name] = tuple(SETTINGS[name].cast(value) for value in values)
             if not axes[name]:
                 raise InputError(f"the axis {name} of {self.name} has no values; give at least one")
@@ -259,15 +262,17 @@ class Study:
         return {"study": self.name, "axes": varying, "settings": fixed}
 
     def replace(self, **changes: Any) -> Study:
-        """Return the study with other values: a tuple for an axis, a single value otherwise.
+        """Return the study with other values: several make an axis, one a setting.
 
-        A single value for an axis leaves it an axis, with that one value.
+        One value for an axis leaves it an axis, with that value. Subsets of losses are tuples or
+        labels, so ``losses=("coverage", "overlap")`` is an axis of two.
         """
         axes, settings = dict(self.axes), dict(self.settings)
         for name, value in changes.items():
-            if name in axes or name in EXTENDABLE:
+            several = isinstance(value, Iterable) and not isinstance(value, str)
+            if several or name in axes or name in EXTENDABLE:
                 settings.pop(name, None)
-                axes[name] = value if isinstance(value, tuple | list | range) else (value,)
+                axes[name] = tuple(value) if several else (value,)
             else:
                 settings[name] = value
         return Study(self.name, axes, settings, self.question)

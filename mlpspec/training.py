@@ -98,6 +98,8 @@ def train(
     for name, number in (("steps", steps), ("record_every", record_every)):
         if number < 0:
             raise InputError(f"{name} is {number}; it must be at least 0")
+    if optimizer is not None and not isinstance(optimizer, Optimizer):
+        raise InputError(f"optimizer is {optimizer!r}; expected one of mlpspec.optimizers")
     passed = forward(params, x, y)
     n_runs, _, n_inputs = passed.x.shape
     if isinstance(objectives, Objective):

@@ -12,7 +12,7 @@ from conftest import ROOT
 
 from mlpspec import cli
 
-QUICK = ["--set", "steps=20", "--sizes", "3,5", "--seeds", "0:2", "--jobs", "1"]
+QUICK = ["--only", "--set", "steps=20", "--sizes", "3,5", "--seeds", "0:2", "--jobs", "1"]
 
 
 def call(capsys, *arguments):
@@ -75,7 +75,9 @@ def test_dry_run_leaves_no_trace(mlpspec, tmp_path):
 def test_failed_runs_end_with_status_1(mlpspec, tmp_path):
     # Separation has no force at all at this temperature, so none can be matched.
     force = ["--set", "weight_unit=force", "temperature=1e-9", "steps=5"]
-    status, out, err = mlpspec("run", *force, "--sizes", "3", "--seeds", "0:1", "--jobs", "1")
+    status, out, err = mlpspec(
+        "run", "--only", *force, "--sizes", "3", "--seeds", "0:1", "--jobs", "1"
+    )
     assert status == 1
     assert "4 ok, 0 diverged, 4 failed" in out
     assert "4 runs failed, the first (" in err

@@ -198,7 +198,9 @@ def test_wheel_works_outside_the_checkout(tmp_path):
     run(python, "-m", "pip", "install", "-q", wheel)
     clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     command = tmp_path / "venv" / "bin" / "mlpspec"
-    out = run(command, "run", "--sizes", "3", "--set", "steps=10", "--jobs", "2", env=clean)
+    out = run(
+        command, "run", "--only", "--sizes", "3", "--set", "steps=10", "--jobs", "2", env=clean
+    )
     assert "runs/paper has 80 ok" in out
     where = run(python, "-c", "import mlpspec; print(mlpspec.__file__)", env=clean)
     assert Path(where.strip()).is_relative_to(tmp_path)

@@ -15,9 +15,11 @@ def test_every_run_is_in_one_batch_of_its_shape(name, n_jobs, batch_size):
     batches = plan(runs, n_jobs, batch_size)
     assert Counter(run for batch in batches for run in batch) == Counter(runs)
     for batch in batches:
-        assert len({(run.n_samples, run.width, run.n_inputs, run.steps) for run in batch}) == 1
+        assert (
+            len({(run.n_samples, run.hidden_units, run.n_inputs, run.steps) for run in batch}) == 1
+        )
         assert len(batch) <= (batch_size or len(runs))
-        size = sum(run.n_samples * run.width for run in batch)
+        size = sum(run.n_samples * run.hidden_units for run in batch)
         assert size <= BATCH_ELEMENTS or len(batch) == 1
 
 

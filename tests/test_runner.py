@@ -12,6 +12,7 @@ from conftest import finish, same_bits, start_mlpspec
 
 import mlpspec
 from mlpspec import planning, runner
+from mlpspec.problem import data_and_start, temperature_of
 from mlpspec.store import Store
 from mlpspec.study import Run, Study
 
@@ -161,19 +162,19 @@ def test_settings_reach_training(tmp_path):
 
 def test_temperature_in_units_of_the_spacing():
     # Width 2, N = 10: the spacing is 0.2, so a quarter of its square is 0.01.
-    assert runner._temperature(Run(temperature=0.25, temperature_unit="spacing")) == pytest.approx(
+    assert temperature_of(Run(temperature=0.25, temperature_unit="spacing")) == pytest.approx(
         0.01, rel=1e-15
     )
     plane = Run(temperature=1.0, temperature_unit="spacing", n_samples=16, n_inputs=2)
-    assert runner._temperature(plane) == pytest.approx(0.25)
+    assert temperature_of(plane) == pytest.approx(0.25)
 
 
 def test_data_and_start_depend_on_seed_and_shape_alone():
-    x, y, start = runner._data_and_start(Run(seed=3))
-    other = runner._data_and_start(Run(seed=3, losses="overlap", steps=7, temperature=2.0))
+    x, y, start = data_and_start(Run(seed=3))
+    other = data_and_start(Run(seed=3, losses="overlap", steps=7, temperature=2.0))
     assert all(same_bits(a, b) for a, b in zip((x, y, start), other, strict=True))
-    assert not same_bits(x, runner._data_and_start(Run(seed=4))[0])
-    assert not same_bits(x, runner._data_and_start(Run(seed=3, n_samples=11))[0][:10])
+    assert not same_bits(x, data_and_start(Run(seed=4))[0])
+    assert not same_bits(x, data_and_start(Run(seed=3, n_samples=11))[0][:10])
     np.testing.assert_allclose(y, np.sin(np.pi * x[:, 0]))
     slopes = np.abs(start[:10])
     assert ((slopes >= 1.25) & (slopes <= 3.75)).all()  # U(0.5, 1.5) times 10 / 4
@@ -211,7 +212,18 @@ def test_a_directory_in_use_is_refused(tmp_path):
     assert not (tmp_path / "study.sqlite").exists()
 
 
-KILLED = ["run", "--seeds", "0:2", "--sizes", "3,10,20", "--set", "steps=400", "--jobs", "2"]
+KILLED = [
+    "run",
+    "--only",
+    "--seeds",
+    "0:2",
+    "--sizes",
+    "3,10,20",
+    "--set",
+    "steps=400",
+    "--jobs",
+    "2",
+]
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +279,18 @@ def test_interrupted_keeps_what_was_finished(undisturbed, tmp_path):
 
 
 def test_workers_end_with_their_parent(tmp_path):
-    long = ["run", "--sizes", "50", "--set", "steps=100000", "--jobs", "2", "--out", tmp_path / "r"]
+    long = [
+        "run",
+        "--only",
+        "--sizes",
+        "50",
+        "--set",
+        "steps=100000",
+        "--jobs",
+        "2",
+        "--out",
+        tmp_path / "r",
+    ]
     process = start_mlpspec(*long, cwd=tmp_path)
 
     def workers():

@@ -18,10 +18,11 @@ class Coverage(StructuralLoss):
 
         L = -tau mean_n log( (1/K) sum_k exp(-|x_n - p_k|^2 / tau) )
 
-    An attractor. Up to constants it is the negative log-likelihood of an equal-weight Gaussian
-    mixture with variance tau/2, so its equilibria are the fixed points of that mixture's EM.
-    Prototypes merge once sqrt(tau) outgrows the spacing of the inputs, and all of them collapse
-    onto the mean above tau = 2 lambda_max(Cov x). With r_nk the share of prototype k in x_n,
+    An attractor. Up to the factor tau and a constant it is the negative log-likelihood of an
+    equal-weight Gaussian mixture with variance tau/2, so its equilibria are the fixed points of
+    that mixture's EM. Prototypes merge once sqrt(tau) outgrows the spacing of the inputs, and all
+    of them collapse onto the mean above tau = 2 lambda_max(Cov x). With the shares
+    r_nk = exp(-|x_n - p_k|^2 / tau) / sum_l exp(-|x_n - p_l|^2 / tau),
     dL/dp_k = -(2/N) sum_n r_nk (x_n - p_k).
 
     Parameters

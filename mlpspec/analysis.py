@@ -1,0 +1,292 @@
+"""From a results directory to nulls, comparisons and verdicts: what a report rests on.
+
+A sweep, a placebo arm or a confirmation that belongs to the directory lies in a folder of its own
+inside (``tau-sweep``, ``placebo``, ``confirm``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlpspec import nulls
+from mlpspec.claims import Evidence, Verdict, judge_calibrated, judge_stated
+from mlpspec.comparisons import Grid, as_table, compare
+from mlpspec.datasets import DATASETS, mean_spacing
+from mlpspec.metrics import measure
+from mlpspec.model import Array, RidgeParams
+from mlpspec.problem import data_and_start, temperature_of
+from mlpspec.results import Results, Stack, Table, write_csv
+from mlpspec.store import FILE_NAME
+
+
+class Analysis:
+    """All that is derived from a results directory, computed when first asked for.
+
+    Parameters
+    ----------
+    directory : path
+
+    Raises
+    ------
+    ValueError
+        It, or a directory inside that belongs to it, cannot be read.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self.results = Results(directory)
+        self.directory = self.results.directory
+
+    def inner(self, name: str) -> Analysis | None:
+        """Return the analysis of the directory ``name`` inside, if it is there."""
+        path = self.directory / name
+        return Analysis(path) if (path / FILE_NAME).exists() else None
+
+    @cached_property
+    def sweep(self) -> Analysis | None:
+        """The temperature sweep that belongs to this directory."""
+        return self.inner("tau-sweep")
+
+    @cached_property
+    def placebo(self) -> Analysis | None:
+        """The placebo arm that belongs to this directory."""
+        return self.inner("placebo")
+
+    @cached_property
+    def confirmation(self) -> Analysis | None:
+        """The confirmation that belongs to this directory."""
+        return self.inner("confirm")
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The runs by cell and subset."""
+        return Grid(self.results.table)
+
+    @cached_property
+    def stacks(self) -> list[Stack]:
+        """Weights and data of the runs."""
+        return self.results.stacks()
+
+    @cached_property
+    def _data(self) -> dict[int, tuple[Array, Array, int]]:
+        """Inputs (S, N, D), their seeds (S,) and K, by size."""
+        found: dict[int, tuple[Array, Array, int]] = {}
+        runs = self.results.runs
+        for keys, params, x, _ in self.stacks:
+            seeds, first = np.unique([runs[key].seed for key in keys], return_index=True)
+            found[x.shape[1]] = (x[first].astype(float), seeds, params.hidden_bias.shape[1])
+        return found
+
+    @cached_property
+    def domain(self) -> Any:
+        """Where the inputs come from."""
+        return DATASETS[next(iter(self.results.runs.values())).dataset]
+
+    @cached_property
+    def spacing(self) -> dict[int, float]:
+        """Mean spacing of the inputs by size."""
+        return {
+            size: mean_spacing(self.domain.width, size, x.shape[2])
+            for size, (x, _, _) in self._data.items()
+        }
+
+    @cached_property
+    def grid_null(self) -> dict[int, dict[str, Array]]:
+        """Measurements (S,) of the grid null by size."""
+        return {
+            size: nulls.grid_null(x, n_hidden, self.domain)
+            for size, (x, _, n_hidden) in self._data.items()
+        }
+
+    @cached_property
+    def random_null(self) -> dict[int, dict[str, tuple[Array, Array, Array]]]:
+        """Mean and 95 % band (S,) of random prototypes by size."""
+        return {
+            size: nulls.random_null(x, seeds, n_hidden, self.domain)
+            for size, (x, seeds, n_hidden) in self._data.items()
+        }
+
+    @cached_property
+    def other_null(self) -> dict[tuple[tuple[Any, ...], str], dict[str, Array]]:
+        """Measurements (S,) of prototypes on other seeds' data, by cell and subset."""
+        runs = self.results.runs
+        found = {}
+        for keys, params, x, _ in self.stacks:
+            prototypes = params.prototypes.astype(float)
+            places: dict[tuple[tuple[Any, ...], str], list[int]] = {}
+            for row, key in enumerate(keys):
+                run = runs[key]
+                cell = tuple(getattr(run, name) for name in self.grid.fields)
+                places.setdefault((cell, run.label), []).append(row)
+            for place, rows in places.items():
+                rows = sorted(rows, key=[runs[key].seed for key in keys].__getitem__)
+                scores = nulls.other_null(x[rows].astype(float), prototypes[rows], self.domain)
+                column = np.searchsorted(self.grid.seeds, [runs[keys[row]].seed for row in rows])
+                aligned = {}
+                for name, values in scores.items():
+                    aligned[name] = np.full(len(self.grid.seeds), np.nan)
+                    aligned[name][column] = values
+                found[place] = aligned
+        return found
+
+    @cached_property
+    def critical(self) -> dict[int, Array]:
+        """2 lambda_max(Cov x) (S,) by size: where coverage alone collapses in theory."""
+        return {
+            size: np.array(
+                [
+                    2.0 * np.linalg.norm(np.atleast_2d(np.cov(points.T, bias=True)), 2)
+                    for points in x
+                ]
+            )
+            for size, (x, _, _) in self._data.items()
+        }
+
+    def evidence(self) -> list[Evidence]:
+        """Return the evidence of the grid, one entry for each number of steps, ascending."""
+        table = self.results.table
+        stages = []
+        for steps in np.unique(table["steps"]):
+            rows = table["steps"] == steps
+            grid = Grid({name: values[rows] for name, values in table.items()})
+            if grid.fields != ("n_samples",):
+                return []
+            varying = len(self.grid.fields) > 1
+            stages.append(
+                Evidence(
+                    grid,
+                    self.spacing,
+                    grid_error={
+                        size: self._aligned(grid, size, scores["reconstruction_error"])
+                        for size, scores in self.grid_null.items()
+                    },
+                    other_error={
+                        (cell[0], label): scores["reconstruction_error"]
+                        for (cell, label), scores in self.other_null.items()
+                        if not varying or cell[1] == steps
+                    },
+                    random_usage={
+                        size: self._aligned(grid, size, scores["distinct_usage_ratio"][0])
+                        for size, scores in self.random_null.items()
+                    },
+                )
+            )
+        return stages
+
+    def _aligned(self, grid: Grid, size: int, values: Array) -> Array:
+        aligned = np.full(len(grid.seeds), np.nan)
+        aligned[np.searchsorted(grid.seeds, self._data[size][1])] = values
+        return aligned
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """The nine claims: as stated on means and on medians, and calibrated.
+
+        Empty for a study that is not the grid of the eight subsets.
+        """
+        if self.results.identity["study"] not in ("paper", "confirm"):
+            return []
+        own = self.evidence()
+        sweep = Evidence()
+        if self.sweep is not None and own:
+            sweep = Evidence(
+                sweep=self.sweep.grid, critical=self.sweep.critical, baseline=own[0].grid
+            )
+        first = own[0] if own else Evidence()
+        stated_on = Evidence(first.grid, first.spacing, sweep.sweep, sweep.critical, sweep.baseline)
+        confirmed = self.confirmation.evidence() if self.confirmation is not None else []
+        source = confirmed[0] if confirmed else None
+        return [
+            *judge_stated(stated_on, "means", source),
+            *judge_stated(stated_on, "medians", source),
+            *judge_calibrated(confirmed, sweep),
+        ]
+
+    def claims_table(self) -> Table:
+        """Return ``claims.csv``."""
+        return dict(as_table([asdict(verdict) for verdict in self.verdicts]))
+
+    def comparisons_table(self) -> Table:
+        """Return ``comparisons.csv``; empty if nothing can be compared."""
+        return dict(as_table(compare(self.grid)))
+
+    @cached_property
+    def nulls_table(self) -> Table:
+        """``nulls.csv``: by null, cell (and subset, for ``other``) and measurement, over seeds.
+
+        ``median``, ``q25`` and ``q75`` are over data sets; for ``random``, ``low`` and ``high``
+        are the mean limits of the 95 % band of one set of random prototypes.
+        """
+        rows: list[dict[str, Any]] = []
+
+        def add(null: str, size: int, label: str, name: str, values: Array, *band: Array) -> None:
+            values = values[np.isfinite(values)]
+            if len(values):
+                q25, median, q75 = np.quantile(values, (0.25, 0.5, 0.75))
+                low, high = (float(np.nanmean(limit)) for limit in band) if band else (np.nan,) * 2
+                rows.append(
+                    {
+                        "null": null,
+                        "losses": label,
+                        "n_samples": size,
+                        "measurement": name,
+                        "count": len(values),
+                        "mean": values.mean(),
+                        "median": median,
+                        "q25": q25,
+                        "q75": q75,
+                        "low": low,
+                        "high": high,
+                    }
+                )
+
+        for size in sorted(self._data):
+            for name, values in self.grid_null[size].items():
+                add("grid", size, "", name, values)
+            for name, (mean, low, high) in self.random_null[size].items():
+                add("random", size, "", name, mean, low, high)
+            for name, values in self.start_null[size].items():
+                add("start", size, "", name, values)
+        if self.placebo is not None:
+            for cell in self.placebo.grid.cells:
+                for name in self.placebo.grid.names:
+                    values = self.placebo.grid.values(cell, "baseline", name)
+                    add("placebo", cell[0], "baseline", name, values)
+        if len(self.grid.fields) == 1:
+            for (cell, label), scores in self.other_null.items():
+                for name, values in scores.items():
+                    add("other", cell[0], label, name, values)
+        return dict(as_table(rows))
+
+    @cached_property
+    def start_null(self) -> dict[int, dict[str, Array]]:
+        """Measurements (S,) of the untrained networks by size."""
+        runs = self.results.runs
+        found = {}
+        for keys, _, _, _ in self.stacks:
+            _, first = np.unique([runs[key].seed for key in keys], return_index=True)
+            problems = [data_and_start(runs[keys[row]]) for row in first]
+            x, y, flat = (np.stack(arrays).astype(float) for arrays in zip(*problems, strict=True))
+            found[x.shape[1]] = measure(
+                RidgeParams.unflatten(flat, x.shape[2]),
+                x,
+                y,
+                width=self.domain.width,
+                temperature=temperature_of(runs[keys[0]]),
+            )
+        return found
+
+    def write_tables(self) -> None:
+        """Write ``nulls.csv``, ``comparisons.csv`` and ``claims.csv``, those that have rows."""
+        tables = {
+            "nulls": self.nulls_table,
+            "comparisons": self.comparisons_table(),
+            "claims": self.claims_table(),
+        }
+        for name, table in tables.items():
+            if table:
+                write_csv(self.directory / f"{name}.csv", table)

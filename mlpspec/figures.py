@@ -1,0 +1,652 @@
+"""The figures: each a function from a table of `mlpspec.tables` to a Figure.
+
+Nothing is computed here but places on paper. A subset has one colour and one marker everywhere;
+the colours are those of Okabe & Ito (2008), which colour-blind readers can tell apart.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+from scipy.spatial import ConvexHull
+
+from mlpspec.results import Table
+
+STYLE: dict[str, tuple[str, str]] = {
+    "baseline": ("#000000", "o"),
+    "coverage": ("#0072B2", "s"),
+    "separation": ("#E69F00", "^"),
+    "overlap": ("#D55E00", "v"),
+    "coverage+separation": ("#009E73", "D"),
+    "coverage+overlap": ("#56B4E9", "P"),
+    "separation+overlap": ("#CC79A7", "X"),
+    "coverage+separation+overlap": ("#7F7F7F", "*"),
+}
+"""Colour and marker of every subset."""
+
+NAMES = {
+    "reconstruction_error": "reconstruction error\n(units of x)",
+    "nearest_error": "nearest error\n(units of x)",
+    "usage_ratio": "usage ratio",
+    "distinct_usage_ratio": "distinct usage ratio",
+    "fit_fvu": "unexplained variance\nof the fit",
+    "outside_fraction": "outside fraction",
+    "expelled_fraction": "expelled fraction",
+    "silent_fraction": "silent fraction",
+    "overshoot": "overshoot\n(units of x)",
+}
+FLOORS = {"fit_fvu": 1e-12, "reconstruction_error": 1e-3, "nearest_error": 1e-3, "overshoot": 1e-3}
+"""Measurements on a logarithmic axis, and where anything smaller, or zero, is drawn."""
+NULL_STYLE = {"grid": (0, (5, 2)), "random": (0, (1, 1)), "start": (0, (4, 1, 1, 1))}
+NULL_NAMES = {
+    "grid": "null: equally spaced grid",
+    "random": "null: random prototypes, 95 % band",
+    "start": "null: untrained start",
+}
+RASTER_ABOVE = 2000
+"""Points per panel above which they are drawn as a bitmap, also in SVG."""
+
+RC: Any = {
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 7.5,
+    "lines.linewidth": 1.0,
+    "svg.fonttype": "path",
+    "figure.dpi": 150,
+}
+
+
+def over_sizes(table: Table) -> Figure:
+    """Draw measurements over N: every seed, medians with intervals, nulls."""
+    names = list(dict.fromkeys(table["measurement"].tolist()))
+    labels = [label for label in STYLE if label in table["losses"]]
+    sizes = sorted(set(table["n_samples"].tolist()))
+    columns = 3 if len(names) > 4 else 4
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(10.2, 2.5 * rows + 0.9), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    heavy = (table["kind"] == "run").sum() / len(names) > RASTER_ABOVE
+    for ax, name in zip(axes, names, strict=False):
+        here = {key: column[table["measurement"] == name] for key, column in table.items()}
+        floor = FLOORS.get(name)
+        _nulls(ax, here, sizes, floor)
+        for place, label in enumerate(labels):
+            shift = (place - (len(labels) - 1) / 2) * 0.09
+            colour, marker = STYLE[label]
+            mine = here["losses"] == label
+            runs, medians = (mine & (here["kind"] == kind) for kind in ("run", "median"))
+            at = np.searchsorted(sizes, here["n_samples"]) + shift
+            value = here["value"] if floor is None else np.maximum(here["value"], floor)
+            ax.plot(
+                at[runs],
+                value[runs],
+                ".",
+                ms=3.0,
+                mew=0,
+                color=colour,
+                alpha=0.45,
+                rasterized=bool(heavy),
+                zorder=2,
+            )
+            low, high = (
+                np.abs(value - (here[end] if floor is None else np.maximum(here[end], floor)))
+                for end in ("low", "high")
+            )
+            ax.errorbar(
+                at[medians],
+                value[medians],
+                (low[medians], high[medians]),
+                fmt=marker,
+                ms=4,
+                mew=0.3,
+                mec="white",
+                color=colour,
+                elinewidth=0.9,
+                zorder=3,
+            )
+        if floor is not None:
+            ax.set_yscale("log")
+        ax.set_xticks(range(len(sizes)), [str(size) for size in sizes])
+        ax.set_xlim(-0.6, len(sizes) - 0.4)
+        ax.set_xlabel("number of inputs N")
+        ax.set_ylabel(NAMES[name])
+    for ax in axes[len(names) :]:
+        ax.set_axis_off()
+    _legend(figure, labels, nulls=True)
+    return figure
+
+
+def _nulls(ax: Axes, here: Table, sizes: list[int], floor: float | None) -> None:
+    least = -np.inf if floor is None else floor
+    for null, dashes in NULL_STYLE.items():
+        mine = (here["kind"] == "null") & (here["losses"] == null)
+        if not mine.any():
+            continue
+        at = np.searchsorted(sizes, here["n_samples"][mine])
+        order = np.argsort(at)
+        ax.plot(
+            at[order],
+            np.maximum(here["value"][mine][order], least),
+            ls=dashes,
+            color="#555555",
+            lw=0.8,
+            zorder=1,
+        )
+        low, high = here["low"][mine][order], here["high"][mine][order]
+        if np.isfinite(low).all():
+            ax.fill_between(
+                at[order],
+                np.maximum(low, least),
+                np.maximum(high, least),
+                color="#555555",
+                alpha=0.12,
+                lw=0,
+                zorder=0,
+            )
+
+
+def _legend(figure: Figure, labels: list[str], *, nulls: bool = False) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=STYLE[label][0],
+            marker=STYLE[label][1],
+            ls="",
+            ms=5,
+            label=label.replace("+", " + "),
+        )
+        for label in labels
+    ]
+    if nulls:
+        handles += [
+            Line2D([], [], color="#555555", ls=dashes, lw=0.9, label=NULL_NAMES[null])
+            for null, dashes in NULL_STYLE.items()
+        ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+
+
+def positions(table: Table) -> Figure:
+    """Draw prototypes along the axis: one seed and all seeds, far ones at the edge."""
+    labels = [label for label in STYLE if label in table["losses"]]
+    seeds = np.unique(table["seed"])
+    inputs = table["position"][table["kind"] == "input"]
+    low, high = inputs.min(), inputs.max()
+    edge = 0.75 * (high - low)
+    limits = (low - edge, high + edge)
+    n_samples = int(
+        (
+            (table["kind"] == "input")
+            & (table["losses"] == labels[0])
+            & (table["seed"] == seeds[0])
+        ).sum()
+    )
+    figure = Figure(figsize=(9.0, 0.62 * len(labels) + 1.0), layout="constrained")
+    axes = figure.subplots(len(labels), 2, sharex=True, squeeze=False)
+    jitter = np.random.Generator(np.random.PCG64(0))
+    for row, label in zip(axes, labels, strict=True):
+        for ax, chosen in zip(row, (seeds[:1], seeds), strict=True):
+            mine = (table["losses"] == label) & np.isin(table["seed"], chosen)
+            ticks = table["position"][mine & (table["kind"] == "input")]
+            p = table["position"][mine & (table["kind"] == "prototype")]
+            ax.axvspan(ticks.min(), ticks.max(), color="#0072B2", alpha=0.10, lw=0)
+            if len(chosen) == 1:
+                ax.plot(ticks, np.full(len(ticks), -0.75), "|", ms=5, mew=0.5, color="#333333")
+            near = (p >= limits[0]) & (p <= limits[1])
+            height = jitter.uniform(-0.4, 0.8, len(p))
+            ax.plot(
+                p[near],
+                height[near],
+                STYLE[label][1],
+                ms=2.6,
+                mew=0,
+                alpha=0.6,
+                color=STYLE[label][0],
+                rasterized=len(p) > RASTER_ABOVE,
+            )
+            for far, at, side in ((p < limits[0], 0.005, "left"), (p > limits[1], 0.995, "right")):
+                if far.any():
+                    furthest = np.abs(p[far]).max()
+                    arrow = f"\u25c0 {far.sum()}, to {furthest:.3g}"
+                    if side == "right":
+                        arrow = f"{far.sum()}, to {furthest:.3g} \u25b6"
+                    ax.text(
+                        at,
+                        0.93,
+                        arrow,
+                        transform=ax.transAxes,
+                        ha=side,
+                        va="top",
+                        fontsize=6,
+                        color="#333333",
+                    )
+            ax.set(ylim=(-1, 1.7), yticks=[], xlim=limits)
+            ax.spines["left"].set_visible(False)
+        row[0].set_ylabel(label.replace("+", "\n+ "), rotation=0, ha="right", va="center")
+    axes[0, 0].set_title(f"seed {seeds[0]}, inputs as ticks (N = {n_samples})")
+    axes[0, 1].set_title(f"{len(seeds)} seeds pooled")
+    for ax in axes[-1]:
+        ax.set_xlabel("prototype position (units of x); shaded: hull of the inputs")
+    return figure
+
+
+def hull(table: Table) -> Figure:
+    """Draw inputs with their hull, ridges and prototypes in the plane, per subset."""
+    labels = [label for label in STYLE if label in table["losses"]]
+    columns = min(4, len(labels))
+    rows = -(-len(labels) // columns)
+    figure = Figure(figsize=(2.4 * columns, 2.4 * rows + 0.7), layout="constrained")
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    reach = 2.2
+    for ax, label in zip(axes, labels, strict=False):
+        mine = table["losses"] == label
+        given = mine & (table["kind"] == "input")
+        points = np.stack([table["x"][given], table["y"][given]], axis=1)
+        corners = points[ConvexHull(points).vertices]
+        ax.fill(corners[:, 0], corners[:, 1], color="#0072B2", alpha=0.10, lw=0)
+        ax.plot(*np.vstack([corners, corners[:1]]).T, color="#0072B2", lw=0.8)
+        far = 0
+        for row in np.flatnonzero(mine & (table["kind"] == "neuron")):
+            x, y = table["x"][row], table["y"][row]
+            along = np.array([table["dx"][row], table["dy"][row]])
+            gone = bool(table["expelled"][row])
+            colour = "#D55E00" if gone else "#777777"
+            a, b = np.array([x, y]) - 9 * along, np.array([x, y]) + 9 * along
+            ax.plot(
+                [a[0], b[0]],
+                [a[1], b[1]],
+                color=colour,
+                lw=0.6,
+                alpha=0.8,
+                ls="--" if gone else "-",
+                zorder=1,
+            )
+            ax.plot(
+                x, y, "X" if gone else "D", ms=4.5, mew=0.4, mec="white", color=colour, zorder=3
+            )
+            far += max(abs(x), abs(y)) > reach
+        ax.plot(*points.T, "o", ms=3, color="#0072B2", zorder=2)
+        if far:
+            ax.text(0.02, 0.02, f"{far} beyond the frame", transform=ax.transAxes, fontsize=6)
+        ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+        ax.set_title(label.replace("+", " + "), fontsize=7)
+    for ax in axes[len(labels) :]:
+        ax.set_axis_off()
+    for ax in axes[-columns:]:
+        ax.set_xlabel("$x_1$")
+    for ax in axes[::columns]:
+        ax.set_ylabel("$x_2$")
+    from matplotlib.lines import Line2D
+
+    figure.legend(
+        handles=[
+            Line2D([], [], color="#0072B2", marker="o", ls="", ms=4, label="input, and their hull"),
+            Line2D([], [], color="#777777", marker="D", ls="-", ms=4, label="prototype and ridge"),
+            Line2D(
+                [], [], color="#D55E00", marker="X", ls="--", ms=5, label="of an expelled neuron"
+            ),
+        ],
+        loc="outside lower center",
+        ncols=3,
+    )
+    return figure
+
+
+def sweep(table: Table) -> Figure:
+    """Draw measurements over the temperature, absolute and in units of the spacing squared."""
+    names = list(dict.fromkeys(table["measurement"].tolist()))
+    sizes = sorted(set(table["n_samples"].tolist()))
+    labels = [label for label in STYLE if label in table["losses"]]
+    panels = [(label, unit) for label in labels for unit in ("temperature", "in_spacing")]
+    figure = Figure(figsize=(2.5 * len(panels), 1.75 * len(names) + 0.8), layout="constrained")
+    axes = figure.subplots(len(names), len(panels), sharex="col", sharey="row", squeeze=False)
+    shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, len(sizes)))
+    for row, name in zip(axes, names, strict=True):
+        for ax, (label, unit) in zip(row, panels, strict=True):
+            for size, colour, marker in zip(sizes, shades, "osD^vPX*<>"[: len(sizes)], strict=True):
+                mine = (
+                    (table["losses"] == label)
+                    & (table["n_samples"] == size)
+                    & (table["measurement"] == name)
+                )
+                at = table[unit][mine]
+                ax.fill_between(
+                    at, table["low"][mine], table["high"][mine], color=colour, alpha=0.15, lw=0
+                )
+                ax.plot(
+                    at,
+                    table["value"][mine],
+                    marker=marker,
+                    ms=3,
+                    lw=0.9,
+                    color=colour,
+                    label=f"N = {size}",
+                )
+                if label == "coverage" and unit == "temperature":
+                    ax.axvline(table["merging"][mine][0], color=colour, lw=0.6, ls=":")
+            if label == "coverage":
+                if unit == "in_spacing":
+                    ax.axvline(1.0, color="#333333", lw=0.7, ls=":")
+                else:
+                    ax.axvline(np.median(table["collapse"]), color="#333333", lw=0.7, ls="--")
+            ax.set_xscale("log")
+            ax.xaxis.set_minor_locator(NullLocator())
+            if name in FLOORS:
+                ax.set_yscale("log")
+        row[0].set_ylabel(NAMES[name])
+    for ax, (label, _) in zip(axes[0], panels, strict=True):
+        ax.set_title(f"{label} alone")
+    for ax, (_, unit) in zip(axes[-1], panels, strict=True):
+        ax.set_xlabel(r"$\tau$ (units of $x^2$)" if unit == "temperature" else r"$\tau / g^2$")
+    handles, names_ = axes[0, 0].get_legend_handles_labels()
+    from matplotlib.lines import Line2D
+
+    handles += [
+        Line2D([], [], color="#333333", lw=0.8, ls=":"),
+        Line2D([], [], color="#333333", lw=0.8, ls="--"),
+    ]
+    names_ += [
+        r"theory: merging, $\tau = g^2$",
+        r"theory: collapse, $\tau = 2\lambda_{\max}$ (no fit)",
+    ]
+    figure.legend(handles, names_, loc="outside lower center", ncols=len(names_))
+    return figure
+
+
+def responses(table: Table) -> Figure:
+    """Draw every neuron's response, the fitted curve, data and prototypes of one seed."""
+    labels = [label for label in STYLE if label in table["losses"]]
+    columns = min(4, len(labels))
+    rows = -(-len(labels) // columns)
+    figure = Figure(figsize=(2.5 * columns, 2.0 * rows + 0.6), layout="constrained")
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for ax, label in zip(axes, labels, strict=False):
+        mine = {key: column[table["losses"] == label] for key, column in table.items()}
+        kind = {name: mine["kind"] == name for name in set(mine["kind"])}
+        axis = mine["x"][kind["output"]]
+        for unit in np.unique(mine["unit"][kind["response"]]):
+            ax.plot(
+                axis,
+                mine["y"][kind["response"] & (mine["unit"] == unit)],
+                lw=0.6,
+                color=STYLE[label][0],
+                alpha=0.55,
+            )
+        ax.plot(axis, mine["y"][kind["output"]], color="#333333", lw=1.4)
+        ax.plot(
+            mine["x"][kind["datum"]],
+            mine["y"][kind["datum"]],
+            "o",
+            ms=3.5,
+            mfc="white",
+            mec="#333333",
+            mew=0.9,
+            zorder=3,
+        )
+        p = mine["x"][kind["prototype"]]
+        near = (p >= axis[0]) & (p <= axis[-1])
+        ax.plot(p[near], np.full(near.sum(), -1.45), "^", ms=4, color=STYLE[label][0], mew=0)
+        if (~near).any():
+            ax.text(
+                0.02,
+                0.97,
+                f"{(~near).sum()} beyond the frame",
+                transform=ax.transAxes,
+                fontsize=6,
+                va="top",
+            )
+        ax.set(xlim=(axis[0], axis[-1]), ylim=(-1.65, 1.65))
+        ax.set_title(label.replace("+", " + "))
+    for ax in axes[len(labels) :]:
+        ax.set_axis_off()
+    for ax in axes[-columns:]:
+        ax.set_xlabel("input x")
+    for ax in axes[::columns]:
+        ax.set_ylabel("response, output")
+    from matplotlib.lines import Line2D
+
+    figure.legend(
+        handles=[
+            Line2D([], [], color="#777777", lw=0.8, label="response $h_k(x)$"),
+            Line2D([], [], color="#333333", lw=1.4, label="output f(x)"),
+            Line2D([], [], color="#333333", marker="o", mfc="white", ls="", ms=4, label="data"),
+            Line2D([], [], color="#777777", marker="^", ls="", ms=4, label="prototype $p_k$"),
+        ],
+        loc="outside lower center",
+        ncols=4,
+    )
+    return figure
+
+
+def reconstruction(table: Table) -> Figure:
+    """Draw true inputs against matched prototypes, per subset."""
+    labels = [label for label in STYLE if label in table["losses"]]
+    columns = min(4, len(labels))
+    rows = -(-len(labels) // columns)
+    figure = Figure(figsize=(2.3 * columns, 2.2 * rows + 0.2), layout="constrained")
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    low, high = table["input"].min(), table["input"].max()
+    reach = 1.25 * max(abs(low), abs(high))
+    for ax, label in zip(axes, labels, strict=False):
+        mine = table["losses"] == label
+        a, b = table["input"][mine], table["prototype"][mine]
+        ax.axhspan(low, high, color="#0072B2", alpha=0.08, lw=0)
+        ax.plot([-reach, reach], [-reach, reach], color="#999999", lw=0.7)
+        inside = np.abs(b) <= reach
+        ax.plot(
+            a[inside],
+            b[inside],
+            STYLE[label][1],
+            ms=2.8,
+            mew=0,
+            alpha=0.55,
+            color=STYLE[label][0],
+            rasterized=int(mine.sum()) > RASTER_ABOVE,
+        )
+        if (~inside).any():
+            share = 100 * (~inside).mean()
+            ax.text(
+                0.03,
+                0.97,
+                f"{share:.0f} % beyond the frame",
+                transform=ax.transAxes,
+                fontsize=6.5,
+                va="top",
+            )
+        ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+        ax.set_title(label.replace("+", " + "))
+    for ax in axes[len(labels) :]:
+        ax.set_axis_off()
+    for ax in axes[-columns:]:
+        ax.set_xlabel("true input x")
+    for ax in axes[::columns]:
+        ax.set_ylabel("matched prototype")
+    return figure
+
+
+def trajectories(table: Table) -> Figure:
+    """Draw prototypes over training time, side by side, silent neurons hollow."""
+    labels = [label for label in STYLE if label in table["losses"]]
+    figure = Figure(figsize=(2.5 * len(labels), 3.0), layout="constrained")
+    axes = figure.subplots(1, len(labels), sharex=True, sharey=True, squeeze=False)[0]
+    reach = 2.0 * max(abs(table["low"].min()), table["high"].max())
+    for ax, label in zip(axes, labels, strict=True):
+        mine = {key: column[table["losses"] == label] for key, column in table.items()}
+        ax.axhspan(mine["low"][0], mine["high"][0], color="#0072B2", alpha=0.10, lw=0)
+        for unit in np.unique(mine["unit"]):
+            own = mine["unit"] == unit
+            time, place = mine["step"][own] + 1, mine["position"][own]
+            quiet = mine["silent"][own] == 1
+            ax.plot(time, place, color=STYLE[label][0], lw=0.7, alpha=0.7)
+            ax.plot(
+                time[-1:],
+                place[-1:],
+                "o",
+                ms=4,
+                mew=0.8,
+                mec=STYLE[label][0],
+                mfc="white" if quiet[-1] else STYLE[label][0],
+                clip_on=True,
+            )
+            ax.plot(
+                time[quiet][:-1:6],
+                place[quiet][:-1:6],
+                "o",
+                ms=2.2,
+                mew=0.5,
+                mec=STYLE[label][0],
+                mfc="white",
+            )
+        beyond = int((np.abs(mine["position"][mine["step"] == mine["step"].max()]) > reach).sum())
+        if beyond:
+            ax.text(
+                0.03,
+                0.98,
+                f"{beyond} end beyond the frame",
+                transform=ax.transAxes,
+                fontsize=6.5,
+                va="top",
+            )
+        ax.set(xscale="log", ylim=(-reach, reach))
+        ax.set_xlabel("training step + 1")
+        ax.set_title(label)
+    axes[0].set_ylabel("prototype position (units of x)")
+    return figure
+
+
+VERDICT_STYLE = {
+    "holds": ("#009E73", "holds"),
+    "fails": ("#D55E00", "fails"),
+    "mixed": ("#E69F00", "mixed"),
+    "transient": ("#CC79A7", "transient"),
+    "undetermined": ("#999999", "undetermined"),
+    "untested": ("#CCCCCC", "untested"),
+}
+
+
+def verdicts(table: Table) -> Figure:
+    """Draw the verdict table."""
+    claims = list(dict.fromkeys(table["claim"].tolist()))
+    bases = list(dict.fromkeys(table["basis"].tolist()))
+    figure = Figure(figsize=(9.0, 0.36 * len(claims) + 0.55))
+    ax = figure.add_axes((0.01, 0.01, 0.98, 0.98))
+    ax.set_axis_off()
+    ax.set(xlim=(0, 100), ylim=(len(claims) + 0.05, -0.95))
+    places = np.linspace(60, 91, len(bases))
+    for place, basis in zip(places, bases, strict=True):
+        ax.text(place, -0.45, basis.replace(", ", ",\n"), ha="center", va="center", weight="bold")
+    ax.text(0.5, -0.45, "claim", va="center", weight="bold")
+    for line, claim in enumerate(claims):
+        if line % 2 == 0:
+            ax.axhspan(line, line + 1, color="#F3F3F3", lw=0)
+        text = table["text"][table["claim"] == claim][0]
+        ax.text(0.5, line + 0.5, claim, va="center", weight="bold")
+        ax.text(5, line + 0.5, text, va="center", fontsize=7.2)
+        for place, basis in zip(places, bases, strict=True):
+            (verdict,) = table["verdict"][(table["claim"] == claim) & (table["basis"] == basis)]
+            colour, word = VERDICT_STYLE[verdict]
+            dark = verdict in ("untested", "mixed")
+            ax.text(
+                place,
+                line + 0.5,
+                word,
+                ha="center",
+                va="center",
+                color="black" if dark else "white",
+                fontsize=7.5,
+                bbox={"boxstyle": "round,pad=0.25", "fc": colour, "ec": "none"},
+            )
+    return figure
+
+
+FIGURES: dict[str, Callable[[Table], Figure]] = {
+    "outcomes": over_sizes,
+    "positions": positions,
+    "expulsion": over_sizes,
+    "reconstruction": reconstruction,
+    "responses": responses,
+    "hull": hull,
+    "sweep": sweep,
+    "trajectories": trajectories,
+    "verdicts": verdicts,
+}
+"""Every figure by name."""
+
+
+def draw(name: str, table: Table) -> Figure:
+    """Return the figure ``name`` of its table, laid out."""
+    with mpl.rc_context(RC):
+        figure = FIGURES[name](table)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # what is laid out stays so in every format
+    return figure
+
+
+def render(name: str, figure: Figure, format: str) -> bytes:
+    """Return a figure as bytes: ``svg``, ``png`` or ``pdf``; the same for the same figure."""
+    buffer = io.BytesIO()
+    metadata: dict[str, Any] = {"Date": None} if format == "svg" else {}
+    if format == "pdf":
+        metadata = {"CreationDate": None}
+    if format == "png":
+        metadata = {"Software": None}
+    with mpl.rc_context({**RC, "svg.hashsalt": name}):
+        figure.savefig(
+            buffer, format=format, metadata=metadata, dpi=200 if format == "png" else 150
+        )
+    return buffer.getvalue()
+
+
+def animate(table: Table, path: str) -> None:
+    """Write the trajectories as an animated GIF."""
+    from matplotlib.animation import FuncAnimation, PillowWriter
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    labels = [label for label in STYLE if label in table["losses"]]
+    steps = np.unique(table["step"])
+    reach = 2.0 * max(abs(table["low"].min()), table["high"].max())
+    with mpl.rc_context(RC):
+        figure = Figure(figsize=(7.0, 2.6), layout="constrained")
+        FigureCanvasAgg(figure)
+        ax = figure.subplots()
+        ax.axvspan(table["low"][0], table["high"][0], color="#0072B2", alpha=0.10, lw=0)
+        ax.set_yticks(range(len(labels)), labels)
+        ax.set(xlim=(-reach, reach), ylim=(len(labels) - 0.5, -0.5))
+        ax.set_xlabel("prototype position (units of x); shaded: hull; hollow: silent")
+
+        def frame(step: int) -> list[Any]:
+            for old in [*ax.lines]:
+                old.remove()
+            for place, label in enumerate(labels):
+                now = (table["losses"] == label) & (table["step"] == step)
+                for quiet, fill in ((0, STYLE[label][0]), (1, "white")):
+                    some = now & (table["silent"] == quiet)
+                    ax.plot(
+                        table["position"][some],
+                        np.full(some.sum(), place),
+                        "o",
+                        ms=6,
+                        mec=STYLE[label][0],
+                        mfc=fill,
+                        mew=1.0,
+                    )
+            ax.set_title(f"step {step}", loc="left")
+            return []
+
+        movie = FuncAnimation(figure, frame, frames=[*steps, *[steps[-1]] * 12], blit=False)
+        movie.save(path, writer=PillowWriter(fps=10), dpi=90)
