@@ -122,7 +122,7 @@ def test_start_up_imports_nothing_heavy(mlpspec):
 BAD = [
     (["run", "papr"], "unknown study 'papr'; did you mean 'paper'?"),
     (["run", "--set", "stepz=5"], "unknown setting 'stepz'; did you mean 'steps'?"),
-    (["run", "--set", "seed=5"], "unknown setting 'seed'"),
+    (["run", "--set", "seed=5"], "seed is no setting of all runs; use --seeds"),
     (["run", "--set", "steps"], "--set has 'steps'; settings look like NAME=VALUE"),
     (["run", "--set", "steps=-1"], "steps is -1; it must be at least 0"),
     (["run", "--set", "temperature=0"], "temperature is 0; it must be above 0"),

@@ -73,6 +73,7 @@ def test_tables_read_back_exactly(results):
 def test_summary_against_loops(results):
     summary = results.summary()
     names = measurement_names(results.table)
+    assert set(summary["heavy_tail"]) == {"no"}  # three seeds say nothing about tails
     assert len(summary["measurement"]) == 2 * 8 * len(names)
     for row in (0, 100, 250):
         line = {name: values[row] for name, values in summary.items()}
@@ -86,7 +87,8 @@ def test_summary_against_loops(results):
         assert line["q25"] == pytest.approx((values[0] + values[1]) / 2)
         assert line["std"] == pytest.approx(np.sqrt(((values - line["mean"]) ** 2).sum() / 2))
     written = (results.directory / "summary.csv").read_text().splitlines()
-    assert written[0] == "losses,n_samples,measurement,runs,count,mean,median,std,q25,q75"
+    head = "losses,n_samples,measurement,runs,count,mean,median,std,q25,q75,heavy_tail"
+    assert written[0] == head
     assert len(written) == 1 + len(summary["measurement"])
 
 

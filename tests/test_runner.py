@@ -212,18 +212,8 @@ def test_a_directory_in_use_is_refused(tmp_path):
     assert not (tmp_path / "study.sqlite").exists()
 
 
-KILLED = [
-    "run",
-    "--only",
-    "--seeds",
-    "0:2",
-    "--sizes",
-    "3,10,20",
-    "--set",
-    "steps=400",
-    "--jobs",
-    "2",
-]
+KILLED = ["run", "--only", "--seeds", "0:2", "--sizes", "3,10,20", "--set", "steps=400"]
+KILLED += ["--jobs", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -271,7 +261,7 @@ def test_interrupted_keeps_what_was_finished(undisturbed, tmp_path):
     status, _, err = finish(process, tmp_path)
     assert time.monotonic() - began < 2.0
     assert status == 130, "if 0, the run ended before the signal came; give it more work"
-    assert f"of 48 runs are kept in {out}; continue with: mlpspec run --seeds 0:2" in err
+    assert f"of 48 runs are kept in {out}; continue with: mlpspec run --only --seeds 0:2" in err
     assert "Traceback" not in err
     assert 0 < stored(out) < 48
     finish(start_mlpspec(*KILLED, "--out", out, cwd=tmp_path), tmp_path)
@@ -279,18 +269,7 @@ def test_interrupted_keeps_what_was_finished(undisturbed, tmp_path):
 
 
 def test_workers_end_with_their_parent(tmp_path):
-    long = [
-        "run",
-        "--only",
-        "--sizes",
-        "50",
-        "--set",
-        "steps=100000",
-        "--jobs",
-        "2",
-        "--out",
-        tmp_path / "r",
-    ]
+    long = ["run", "--only", "--sizes", "50", "--set", "steps=100000", "--jobs", "2", "--out", "r"]
     process = start_mlpspec(*long, cwd=tmp_path)
 
     def workers():
@@ -305,6 +284,7 @@ def test_workers_end_with_their_parent(tmp_path):
     deadline = time.monotonic() + 30
     while len(workers()) < 2 and time.monotonic() < deadline:
         time.sleep(0.1)
+    time.sleep(2.0)  # past their imports: at work
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     deadline = time.monotonic() + 5
