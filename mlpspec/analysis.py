@@ -6,7 +6,8 @@ inside (``tau-sweep``, ``placebo``, ``confirm``).
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import csv
+from dataclasses import asdict, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,36 @@ from mlpspec import nulls
 from mlpspec.claims import Evidence, Verdict, judge_calibrated, judge_stated
 from mlpspec.comparisons import Grid, as_table, compare
 from mlpspec.datasets import DATASETS, mean_spacing
+from mlpspec.errors import InputError
 from mlpspec.metrics import measure
 from mlpspec.model import Array, RidgeParams
 from mlpspec.problem import data_and_start, temperature_of
 from mlpspec.results import Results, Stack, Table, write_csv
 from mlpspec.store import FILE_NAME
+
+
+def read_verdicts(path: Path) -> list[Verdict]:
+    """Return the verdicts that a ``claims.csv`` holds.
+
+    Raises
+    ------
+    ValueError
+        It is not one that mlpspec wrote.
+    """
+    types = {field.name: type(field.default) for field in fields(Verdict)}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [
+                Verdict(
+                    **{
+                        name: types[name](text or "nan") if types[name] in (float, int) else text
+                        for name, text in row.items()
+                    }
+                )
+                for row in csv.DictReader(file)
+            ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is not a table of verdicts ({error}); remove it") from None
 
 
 class Analysis:
@@ -186,24 +212,40 @@ class Analysis:
     def verdicts(self) -> list[Verdict]:
         """The nine claims: as stated on means and on medians, and calibrated.
 
-        Empty for a study that is not the grid of the eight subsets.
+        A confirmation is judged on its own runs, and its sweep is the one of the directory that
+        it lies in. Where a confirmation is there without its store, which is large, its verdicts
+        are those that its ``claims.csv`` holds. Empty for a study that is not the grid.
         """
-        if self.results.identity["study"] not in ("paper", "confirm"):
+        study = self.results.identity["study"]
+        if study not in ("paper", "confirm"):
             return []
         own = self.evidence()
+        around = self if study == "paper" else self.inner("..")
         sweep = Evidence()
-        if self.sweep is not None and own:
-            sweep = Evidence(
-                sweep=self.sweep.grid, critical=self.sweep.critical, baseline=own[0].grid
-            )
+        if around is not None and around.sweep is not None:
+            plain = own if study == "paper" else around.evidence()
+            if plain:
+                sweep = Evidence(
+                    sweep=around.sweep.grid,
+                    critical=around.sweep.critical,
+                    baseline=plain[0].grid,
+                )
         first = own[0] if own else Evidence()
         stated_on = Evidence(first.grid, first.spacing, sweep.sweep, sweep.critical, sweep.baseline)
-        confirmed = self.confirmation.evidence() if self.confirmation is not None else []
+        kept = self.directory / "confirm" / "claims.csv"
+        if study == "confirm":
+            confirmed = own
+        else:
+            confirmed = self.confirmation.evidence() if self.confirmation is not None else []
         source = confirmed[0] if confirmed else None
+        if not confirmed and kept.exists():
+            calibrated = [v for v in read_verdicts(kept) if v.basis == "calibrated"]
+        else:
+            calibrated = judge_calibrated(confirmed, sweep)
         return [
             *judge_stated(stated_on, "means", source),
             *judge_stated(stated_on, "medians", source),
-            *judge_calibrated(confirmed, sweep),
+            *calibrated,
         ]
 
     def claims_table(self) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import runpy
 import shlex
@@ -202,7 +203,8 @@ def _dry_run(
 
 def _say(arguments: argparse.Namespace, text: str) -> None:
     if not arguments.quiet:
-        print(text, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # the runs matter, not who reads of them
+            print(text, flush=True)
 
 
 def _train(
@@ -310,7 +312,12 @@ def _chosen_study(arguments: argparse.Namespace) -> tuple[Study, dict[str, Any]]
     if name.endswith(".py"):
         if not Path(name).is_file():
             raise InputError(f"there is no file {name}")
-        study = runpy.run_path(name).get("STUDY")
+        try:
+            study = runpy.run_path(name).get("STUDY")
+        except InputError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise InputError(f"{name} fails with {type(error).__name__}: {error}") from None
         if not isinstance(study, Study):
             raise InputError(f"{name} defines no STUDY; it must hold STUDY = mlpspec.Study(...)")
     elif name in STUDIES:

@@ -20,10 +20,13 @@ from scipy.spatial.distance import cdist, pdist
 
 from mlpspec.datasets import mean_spacing
 from mlpspec.losses import built_in
-from mlpspec.model import Array, Forward, RidgeParams
+from mlpspec.model import Array, RidgeParams, forward
 
 OUTSIDE_TOLERANCE = 1e-3
 """Of the data's diameter: how far from the hull a prototype must be to count as outside."""
+
+QHULL_INPUTS = 5
+"""Dimensions up to which Qhull is asked for the corners of a hull."""
 
 MERGED_SHARE = 1 / 20
 """Of the mean spacing: prototypes that are closer count as one."""
@@ -49,9 +52,14 @@ def measure(
     -------
     dict of str to (R,)
         The columns of ``runs.csv`` that follow from weights and data.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit each other, or numbers that are not finite.
     """
     double = RidgeParams(*(np.asarray(value, dtype=float) for value in vars(params).values()))
-    passed = Forward(double, np.asarray(x, dtype=float), np.asarray(y, dtype=float))
+    passed = forward(double, x, y)
     p, z, x, y = passed.prototypes, passed.preactivation, passed.x, passed.y
     slope = np.linalg.norm(double.hidden_weight, axis=2)
     mse = np.square(passed.output - y).mean(axis=1)
@@ -244,7 +252,12 @@ def hull_distance(x: Array, p: Array) -> Array:
 
 
 def _corners(x: Array) -> Array:
-    """Return the points of x (N, D) that span its hull, or all where Qhull finds none."""
+    """Return the points of x (N, D) that span its hull, or all where Qhull finds none.
+
+    It would need time exponential in D, and saves little there, where most points are corners.
+    """
+    if x.shape[1] > QHULL_INPUTS:
+        return x
     try:
         return cast(Array, x[ConvexHull(x).vertices])
     except (QhullError, ValueError):

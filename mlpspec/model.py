@@ -240,7 +240,12 @@ def forward(params: RidgeParams, x: Array, y: Array) -> Forward:
     for name, value in vars(params).items():
         if value.dtype != dtype or dtype not in (np.float64, np.float32):
             raise InputError(f"{name} is {value.dtype}; expected all float64 or all float32")
-    x, y = np.asarray(x, dtype=dtype), np.asarray(y, dtype=dtype)
+    x, y = (_numbers(name, value, dtype) for name, value in (("x", x), ("y", y)))
+    if min(params.hidden_weight.shape) < 1 or 0 in x.shape:
+        raise InputError(
+            f"x has shape {x.shape} and hidden_weight {params.hidden_weight.shape}; expected at "
+            "least one run, sample, input and hidden unit"
+        )
     if x.ndim != 3:
         raise InputError(f"x has shape {x.shape}; expected (R, N, D)")
     n_runs, _, n_inputs = params.hidden_weight.shape
@@ -323,6 +328,16 @@ def backward_flat(forward: Forward, partials: Mapping[str, Array]) -> Array:
             known = ["output", "hidden", "preactivation", "prototypes", *vars(params)]
             raise InputError(f"no derivative is known for {name!r}; known: {', '.join(known)}")
     return flat
+
+
+def _numbers(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise InputError(f"{name} is ragged; expected an array of numbers") from None
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{name} is {array.dtype}; expected an array of real numbers")
+    return array.astype(dtype, copy=False)
 
 
 def _expect(name: str, value: Any, shape: tuple[int, ...]) -> None:

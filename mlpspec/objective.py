@@ -187,7 +187,7 @@ class ObjectiveBatch:
 
 def check_weight(name: str, weight: float) -> None:
     """Raise `InputError` unless ``weight`` is finite and not negative."""
-    if not 0.0 <= weight < float("inf"):
+    if not isinstance(weight, int | float | np.number) or not 0.0 <= weight < float("inf"):
         raise InputError(f"{name} is {weight}; it must be finite and at least 0")
 
 

@@ -58,6 +58,8 @@ class Results:
     @property
     def study(self) -> Study:
         """The study as the last session that trained anything was asked for it."""
+        if not self.sessions:
+            raise InputError(f"{self.directory} holds no session yet; run the study again")
         return Study(**self.sessions[-1]["study"])
 
     @cached_property

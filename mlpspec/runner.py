@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import joblib
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from mlpspec import provenance
 from mlpspec.datasets import DATASETS
@@ -101,6 +102,8 @@ def run_study(
 
 def count_jobs(n_jobs: int) -> int:
     """Return the number of workers; -1 means one per processor."""
+    if not isinstance(n_jobs, int):
+        raise InputError(f"jobs is {n_jobs!r}; it must be a whole number")
     if n_jobs == -1:
         return int(joblib.cpu_count())
     if n_jobs < 1:
@@ -142,7 +145,7 @@ def _held(directory: Path) -> Iterator[None]:
     """Hold the directory for this process; the lock goes with the process however it ends."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        file = (directory / ".lock").open("w")
+        file = (directory / ".lock").open("a")
     except OSError as error:
         raise InputError(f"cannot write to {directory}: {error.strerror}") from None
     with file:
@@ -167,7 +170,9 @@ def _train_all(
     command: Sequence[str],
 ) -> None:
     session = store.begin_session(study, provenance.now(), provenance.collect(command, n_jobs))
-    parallel = joblib.Parallel(n_jobs, return_as="generator_unordered", batch_size=1)
+    parallel = joblib.Parallel(
+        min(n_jobs, len(batches)), return_as="generator_unordered", batch_size=1
+    )
     finished = parallel(joblib.delayed(_work)(batch, os.getpid()) for batch in batches)
     try:
         with _progress(study.name, batches) if progress else contextlib.nullcontext() as show:
@@ -215,7 +220,8 @@ def train_batch(batch: Batch) -> list[Record]:
     If that raises, each run is tried alone, so that only the guilty ones fail.
     """
     try:
-        return _train_together(batch)
+        with threadpool_limits(limits=1, user_api="blas"):  # on more threads bits would differ
+            return _train_together(batch)
     except Exception:
         if len(batch) == 1:
             return [Record(batch[0], "failed", error=traceback.format_exc())]
@@ -313,7 +319,7 @@ def _progress(name: str, batches: list[Batch]) -> Iterator[Callable[[list[Record
     n_runs = sum(map(len, batches))
     total = sum(work(run) for batch in batches for run in batch)
     done = failed = finished = 0
-    plain = not sys.stderr.isatty()
+    plain = sys.stderr is None or not sys.stderr.isatty()
     began = last = time.monotonic()
     bar = tqdm(
         total=total,
@@ -335,6 +341,11 @@ def _progress(name: str, batches: list[Batch]) -> Iterator[Callable[[list[Record
             left = (last - began) * (total / finished - 1)
             print(f"{text}, {left:.0f} s left", file=sys.stderr, flush=True)
 
+    def show_if_possible(records: list[Record]) -> None:
+        # Nobody may be listening any more; that is no reason to stop training.
+        with contextlib.suppress(OSError, ValueError):
+            show(records)
+
     with bar:
         bar.set_description_str(f"{name}: 0/{n_runs} runs, 0 failed")
-        yield show
+        yield show_if_possible

@@ -101,8 +101,11 @@ class Store:
         """
         path = Path(directory) / FILE_NAME
         if not path.is_file():
-            raise InputError(f"{directory} is not a results directory: it has no {FILE_NAME}")
-        mode = "rw" if write else "ro"
+            raise InputError(f"{str(directory)!r} is not a results directory: no {FILE_NAME} in it")
+        # What a killed session left half written is in the journal; only a connection that may
+        # write can roll it back.
+        torn = path.with_name(f"{FILE_NAME}-journal").exists()
+        mode = "rw" if write or torn else "ro"
         try:
             db = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True)
         except sqlite3.Error as error:
@@ -141,7 +144,7 @@ class Store:
         InputError
             The directory cannot be made or written.
         """
-        path = Path(directory) / FILE_NAME
+        path = Path(directory).absolute() / FILE_NAME
         draft = path.with_name(f".{FILE_NAME}.{os.getpid()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,12 +154,15 @@ class Store:
                 db.execute("INSERT INTO identity VALUES (?)", [json.dumps(study.identity)])
                 db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
                 db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            if path.is_symlink():
+                raise InputError(f"{path} is a link to nowhere; mend it or remove it")
             os.replace(draft, path)
         except (OSError, sqlite3.Error) as error:
-            with contextlib.suppress(OSError):
-                draft.unlink()
             reason = error.strerror if isinstance(error, OSError) else error
             raise InputError(f"cannot write to {directory}: {reason}") from None
+        finally:
+            with contextlib.suppress(OSError):
+                draft.unlink()
         return cls.open(directory, write=True)
 
     def close(self) -> None:
@@ -190,9 +196,10 @@ class Store:
 
     def identity(self) -> dict[str, Any]:
         """Return the `Study.identity` that the directory belongs to."""
-        (text,) = self._db.execute("SELECT study FROM identity").fetchone()
-        identity: dict[str, Any] = json.loads(text)
-        return identity
+        with self._reading():
+            (text,) = self._db.execute("SELECT study FROM identity").fetchone()
+            identity = json.loads(text)
+            return {name: identity[name] for name in ("study", "axes", "settings")}
 
     def begin_session(self, study: Study, started: str, provenance: dict[str, Any]) -> int:
         """Note that a session starts to train runs of ``study``; return its number."""
@@ -256,11 +263,13 @@ class Store:
         """Iterate over all runs, without their arrays and curves."""
         rows = self._db.execute("SELECT run, status, measurements, error FROM runs")
         for run, status, measurements, error in rows:
-            numbers = {
-                name: math.nan if value is None else value
-                for name, value in json.loads(measurements).items()
-            }
-            yield Record(Run(**json.loads(run)), status, measurements=numbers, error=error)
+            with self._reading():
+                numbers = {
+                    name: math.nan if value is None else value + 0
+                    for name, value in json.loads(measurements).items()
+                }
+                record = Record(Run(**json.loads(run)), status, measurements=numbers, error=error)
+            yield record
 
     def record(self, key: str) -> Record:
         """Return one run with its arrays and curve.
@@ -318,17 +327,29 @@ class Store:
                 (SELECT COUNT(*) FROM runs WHERE session = sessions.id)
             FROM sessions ORDER BY id"""
         )
-        return [
-            {
-                "session": number,
-                "started": started,
-                "ended": ended,
-                "runs": runs,
-                "study": json.loads(study),
-                **json.loads(provenance),
-            }
-            for number, started, ended, study, provenance, runs in rows
-        ]
+        with self._reading():
+            return [
+                {
+                    "session": number,
+                    "started": started,
+                    "ended": ended,
+                    "runs": runs,
+                    "study": json.loads(study),
+                    **json.loads(provenance),
+                }
+                for number, started, ended, study, provenance, runs in rows
+            ]
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Tell of content that mlpspec cannot have written."""
+        try:
+            yield
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(
+                f"{self.path} is damaged: it holds what mlpspec did not write ({error}); it is "
+                "left as it is: restore it from a copy"
+            ) from None
 
 
 def _to_bytes(array: Array | None) -> bytes:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from mlpspec.datasets import DATASETS, TARGETS
 from mlpspec.errors import InputError, unknown
 from mlpspec.initializers import INITIALIZERS
@@ -128,6 +130,8 @@ class Setting:
         """
         if self.name == "losses":
             return canonical_losses(value)
+        if self.names is None and isinstance(value, np.ndarray) and value.ndim:
+            raise InputError(f"{self.name} is {value!r}; it must be a single number")
         if self.names is not None:
             if value not in self.names:
                 raise unknown(self.name, value, self.names)
@@ -147,7 +151,9 @@ class Setting:
             raise InputError(f"{self.name} is {value}; it must be at least {self.least:g}")
         if self.above is not None and number <= self.above:
             raise InputError(f"{self.name} is {value}; it must be above {self.above:g}")
-        return number
+        if wanted is int and number >= 2**63:
+            raise InputError(f"{self.name} is {value}; it must be below 2**63")
+        return number + 0  # -0.0 is 0.0
 
 
 SETTINGS: dict[str, Setting] = {
@@ -173,6 +179,8 @@ def canonical_losses(losses: str | Iterable[str]) -> tuple[str, ...]:
     """Return names of losses in canonical order, from names or from a label like ``a+b``."""
     if isinstance(losses, str):
         losses = [] if losses in ("", "baseline") else losses.split("+")
+    if not isinstance(losses, Iterable):
+        raise InputError(f"losses is {losses!r}; it must be a tuple of names, or a label like a+b")
     names = list(losses)
     for name in names:
         if name not in BUILT_IN:
@@ -218,7 +226,13 @@ class Study:
     question: str = ""
 
     def __post_init__(self) -> None:
-        if not self.name or not all(c.isascii() and (c.isalnum() or c in "-_") for c in self.name):
+        if not isinstance(self.axes, Mapping) or not isinstance(self.settings, Mapping):
+            raise InputError("axes and settings map names of fields to values; give dicts")
+        if (
+            not isinstance(self.name, str)
+            or not self.name
+            or not all(c.isascii() and (c.isalnum() or c in "-_") for c in self.name)
+        ):
             raise InputError(
                 f"the study's name is {self.name!r}; use letters, digits, '-' and '_' only"
             )
@@ -229,6 +243,10 @@ class Study:
             raise InputError(f"{name} is both an axis and a setting of {self.name}; keep one")
         axes = {}
         for name, values in self.axes.items():
+            if not SETTINGS[name].in_key:
+                raise InputError(
+                    f"{name} changes no result and cannot be an axis; make it a setting"
+                )
             if isinstance(values, str) or not isinstance(values, Iterable):
                 raise InputError(
                     f"the axis {name} of {self.name} is {values!r}; it must be a tuple of values"

@@ -96,6 +96,8 @@ def train(
         Arrays that do not fit each other or are not finite, or a negative number of steps.
     """
     for name, number in (("steps", steps), ("record_every", record_every)):
+        if not isinstance(number, int | np.integer):
+            raise InputError(f"{name} is {number!r}; it must be a whole number")
         if number < 0:
             raise InputError(f"{name} is {number}; it must be at least 0")
     if optimizer is not None and not isinstance(optimizer, Optimizer):

@@ -236,7 +236,7 @@ def test_pure_noise_passes_no_calibrated_claim():
             full,
             {size: 2 / size for size in sizes},
             swept,
-            dict.fromkeys(SIZES, noise[0]),
+            dict.fromkeys(SIZES, 0.1 + 0.1 * (noise[0] > 1)),
             None,
             dict.fromkeys(sizes, noise[1]),
             {(size, "coverage"): noise[2] for size in sizes},

@@ -142,13 +142,20 @@ BAD = [
     (["run", "--out", "/proc/nowhere"], "cannot write to /proc/nowhere"),
     (["run", "absent.py"], "there is no file absent.py"),
     (["run", "empty.py"], "empty.py defines no STUDY"),
+    (["run", "raises.py"], "raises.py fails with RuntimeError: boom"),
+    (["run", "quits.py"], "quits.py fails with SystemExit: 0"),
+    (["run", "syntax.py"], "syntax.py fails with SyntaxError"),
+    (["run", "odd.py"], "the axis seed of s is 5; it must be a tuple of values"),
+    (["run", "--set", "start=later"], "unknown start 'later'; known: placebo, start"),
+    (["verify", "sweep"], "holds no grid of the eight subsets"),
+    (["report", "absent"], "'absent' is not a results directory"),
     (["run", "loss.py"], "unknown loss 'covrage'; did you mean 'coverage'?"),
     (["run", "tau-sweep", "--out", "done"], "done holds the study 'paper', not 'tau-sweep'"),
     (["run", "--out", "done", "--set", "steps=9"], "done was made with steps=2 (asked: 9)"),
     (["run", "--out", "not_sqlite"], "damaged or not a database"),
     (["run", "--out", "truncated"], "damaged"),
     (["run", "--out", "future"], "has schema version 99"),
-    (["status", "absent"], "absent is not a results directory"),
+    (["status", "absent"], "'absent' is not a results directory"),
     (["status", "truncated"], "damaged"),
     (["export", "done", "--format", "xls"], "invalid choice: 'xls'"),
     (["export", "."], "--format"),
@@ -167,6 +174,15 @@ def full_of_traps(tmp_path_factory):
     place = tmp_path_factory.mktemp("traps")
     (place / "a_file").write_text("kept")
     (place / "empty.py").write_text("")
+    (place / "raises.py").write_text("raise RuntimeError('boom')")
+    (place / "quits.py").write_text("import sys; sys.exit(0)")
+    (place / "syntax.py").write_text("STUDY = (")
+    (place / "odd.py").write_text("from mlpspec import Study\nStudy('s', {'seed': 5})")
+    mlpspec.run_study(
+        mlpspec.studies.tau_sweep().replace(seed=(0,), n_samples=(5,), steps=2),
+        place / "sweep",
+        n_jobs=1,
+    )
     (place / "loss.py").write_text(
         "from mlpspec import Study\nSTUDY = Study('s', {'losses': (('covrage',),)})\n"
     )

@@ -163,6 +163,22 @@ def test_hull_of_degenerate_inputs(d):
     np.testing.assert_allclose(metrics.hull_distance(doubled, p), on_line, atol=1e-9)
 
 
+def test_hull_distance_in_many_dimensions_needs_no_hull():
+    x = points(40, 9)[0]
+    p = np.stack([x.mean(axis=0), x.mean(axis=0) + 5.0])
+    found = metrics.hull_distance(x, p)
+    assert found[0] < 1e-9
+    assert found[1] > 5.0
+
+
+def test_measure_names_what_is_wrong():
+    params, x, y = problem()
+    with pytest.raises(ValueError, match="y has NaN"):
+        metrics.measure(params, x, y * np.nan, width=2.0, temperature=0.1)
+    with pytest.raises(ValueError, match=r"x has shape \(3, 5\)"):
+        metrics.measure(params, x[:, :, 0], y, width=2.0, temperature=0.1)
+
+
 def test_hull_distance_of_prototypes_that_ran_away():
     x = points(6, 2)[0]
     far = np.array([[1e9, 1e9], [1e-9, 0.0], [-1e12, 3.0]])

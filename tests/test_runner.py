@@ -3,12 +3,14 @@ import csv
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import finish, same_bits, start_mlpspec
+from conftest import ROOT, finish, same_bits, start_mlpspec
 
 import mlpspec
 from mlpspec import planning, runner
@@ -118,6 +120,33 @@ def test_fail_fast_stops(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "_train_together", faulty)
     results = mlpspec.run_study(SMALL, tmp_path, n_jobs=1, batch_size=1, fail_fast=True)
     assert len(results.errors) == 1
+
+
+def test_bits_do_not_depend_on_the_threads_of_the_caller():
+    """Above 10,000 responses OpenBLAS shares a dot product among threads."""
+    from threadpoolctl import threadpool_limits
+
+    batch = (Run(losses="overlap", n_samples=150, steps=2),)
+    with threadpool_limits(1):
+        (one,) = runner.train_batch(batch)
+    with threadpool_limits(2):
+        (two,) = runner.train_batch(batch)
+    assert same_bits(one.params, two.params)
+    assert {**one.measurements, "seconds": 0} == {**two.measurements, "seconds": 0}
+
+
+def test_training_goes_on_when_nobody_listens(tmp_path):
+    command = [sys.executable, "-m", "mlpspec", "run", "--only", "--seeds", "0:2", "--sizes", "3"]
+    command += ["--set", "steps=5", "--jobs", "1", "--out", "r"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, stdout=writer, stderr=writer, check=False
+    )
+    os.close(writer)
+    assert done.returncode == 0
+    assert len(runs_csv(tmp_path / "r")) == 16
 
 
 def test_diverged_runs_are_results(tmp_path):

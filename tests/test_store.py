@@ -1,10 +1,13 @@
 import sqlite3
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from mlpspec import studies
 from mlpspec.errors import InputError
+from mlpspec.results import Results
 from mlpspec.store import FILE_NAME, Record, Store
 
 STUDY = studies.paper().replace(seed=(0, 1), n_samples=(3,))
@@ -110,7 +113,7 @@ def test_a_directory_belongs_to_one_study(store, other, message):
 
 
 def test_directory_without_store(tmp_path):
-    with pytest.raises(InputError, match=r"not a results directory: it has no study\.sqlite"):
+    with pytest.raises(InputError, match=r"not a results directory: no study\.sqlite in it"):
         Store.open(tmp_path)
 
 
@@ -133,6 +136,64 @@ def filled(directory):
         session = begin(store)
         store.add([record(run) for run in STUDY.runs], session)
     return directory / FILE_NAME
+
+
+def test_store_of_a_session_killed_while_it_wrote(tmp_path):
+    """A hot journal is rolled back, also by commands that only read."""
+    path = filled(tmp_path)
+    code = (
+        "import os, signal, sqlite3, sys\n"
+        "db = sqlite3.connect(sys.argv[1])\n"
+        "db.execute('PRAGMA cache_size = 5')\n"
+        "db.execute('BEGIN')\n"
+        "for n in range(2000):\n"
+        "    db.execute('INSERT INTO curves VALUES (?, ?)', [str(n), b'x' * 3000])\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert path.with_name("study.sqlite-journal").exists()
+    with Store.open(tmp_path) as store:
+        assert len(store.status()) == len(STUDY.runs)
+        assert store.curves() == set()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE runs SET run = 'nonsense'",
+        "UPDATE runs SET run = '{\"nonsense\": 1}'",
+        "UPDATE runs SET measurements = '[1]'",
+        'UPDATE runs SET measurements = \'{"a": "text"}\'',
+        "UPDATE identity SET study = '{}'",
+        "UPDATE identity SET study = '[]'",
+        "DELETE FROM identity",
+        "UPDATE sessions SET study = 'nonsense'",
+    ],
+)
+def test_content_that_mlpspec_did_not_write_is_named(tmp_path, change):
+    path = filled(tmp_path)
+    db = sqlite3.connect(path)
+    with db:
+        db.execute(change)
+    db.close()
+    with pytest.raises(InputError, match="holds what mlpspec did not write"):
+        list(Results(tmp_path).runs)
+
+
+def test_link_to_nowhere_is_not_replaced(tmp_path):
+    (tmp_path / FILE_NAME).symlink_to(tmp_path / "absent" / "store")
+    with pytest.raises(InputError, match="is a link to nowhere"):
+        Store.create(tmp_path, STUDY)
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_directory_with_an_odd_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("file:x", "a?b#c%20d", "ünï 'q\"", "-dash"):
+        filled(tmp_path / name)
+        Store.create(f"{name}-too", STUDY).close()
+        with Store.open(f"{name}-too") as store:
+            assert store.status() == {}
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.9])

@@ -49,6 +49,7 @@ def test_keys_know_types_not_spellings():
     spelled = Run(losses="overlap+coverage", n_samples="10", weight="1e-1", seed=np.int64(3))
     assert spelled == Run(losses=("coverage", "overlap"), n_samples=10, weight=0.1, seed=3)
     assert spelled.key == Run(losses=("coverage", "overlap"), seed=3).key
+    assert Run(weight=-0.0).key == Run(weight=0.0).key
     assert spelled.label == "coverage+overlap"
 
 
@@ -95,6 +96,8 @@ def test_what_cannot_change_a_result_is_not_in_the_key():
         ("weight", -0.1, "weight is -0.1; it must be at least 0"),
         ("weight", np.nan, "weight is nan; it must be a finite number"),
         ("learning_rate", "inf", "learning_rate is 'inf'; it must be a finite number"),
+        ("seed", 2**63, "it must be below 2**63"),
+        ("losses", 5, "losses is 5; it must be a tuple of names"),
         ("n_hidden", 0, "n_hidden is 0; it must be at least 1"),
         ("losses", ("covrage",), "unknown loss 'covrage'; did you mean 'coverage'?"),
         ("losses", "overlap+overlap", "each may occur once"),
@@ -153,6 +156,9 @@ def test_identity_leaves_out_what_may_be_extended():
         (("a", {"seed": (1, 1)}), "repeats a value"),
         (("a", {"steps": (1,)}, {"steps": 2}), "both an axis and a setting"),
         (("a", {"n_samples": (1,)}), "at least 2"),
+        (("a", {"losses": "coverage"}), "it must be a tuple of values"),
+        (("a", [("seed", (1,))]), "give dicts"),
+        (("a", {"record_every": (1, 2)}), "changes no result and cannot be an axis"),
     ],
 )
 def test_bad_studies_are_named(arguments, message):

@@ -126,6 +126,10 @@ def test_bad_arguments_are_named():
     params, x, y = problem()
     with pytest.raises(ValueError, match="steps is -1; it must be at least 0"):
         train(Objective(), params, x, y, steps=-1)
+    with pytest.raises(ValueError, match=r"steps is 2\.5; it must be a whole number"):
+        train(Objective(), params, x, y, steps=2.5)
+    with pytest.raises(ValueError, match="optimizer is 'adam'; expected one of"):
+        train(Objective(), params, x, y, optimizer="adam")
     with pytest.raises(ValueError, match="objectives has 2 entries; expected one a run, 3"):
         train([Objective()] * 2, params, x, y)
     with pytest.raises(ValueError, match="y has NaN"):

@@ -37,5 +37,5 @@ class StructuralLoss(ABC):
 
 def check_temperature(temperature: float) -> None:
     """Raise `InputError` unless ``temperature`` is a finite positive number."""
-    if not 0.0 < temperature < float("inf"):
+    if not isinstance(temperature, int | float) or not 0.0 < temperature < float("inf"):
         raise InputError(f"temperature is {temperature}; it must be finite and above 0")
