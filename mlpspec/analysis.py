@@ -34,20 +34,21 @@ def read_verdicts(path: Path) -> list[Verdict]:
     ValueError
         It is not one that mlpspec wrote.
     """
-    types = {field.name: type(field.default) for field in fields(Verdict)}
+    types: dict[str, Any] = {field.name: type(field.default) for field in fields(Verdict)}
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return [
-                Verdict(
-                    **{
-                        name: types[name](text or "nan") if types[name] in (float, int) else text
-                        for name, text in row.items()
-                    }
-                )
-                for row in csv.DictReader(file)
-            ]
+            rows: list[dict[str, Any]] = list(csv.DictReader(file))
+        for row in rows:
+            for name in row:
+                if types[name] in (float, int):
+                    row[name] = types[name](row[name] or "nan")
+        return [Verdict(**row) for row in rows]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is not a table of verdicts ({error}); remove it") from None
+
+
+def _analysis(directory: Path) -> Analysis | None:
+    return Analysis(directory) if (directory / FILE_NAME).exists() else None
 
 
 class Analysis:
@@ -69,8 +70,7 @@ class Analysis:
 
     def inner(self, name: str) -> Analysis | None:
         """Return the analysis of the directory ``name`` inside, if it is there."""
-        path = self.directory / name
-        return Analysis(path) if (path / FILE_NAME).exists() else None
+        return _analysis(self.directory / name)
 
     @cached_property
     def sweep(self) -> Analysis | None:
@@ -150,7 +150,7 @@ class Analysis:
                 places.setdefault((cell, run.label), []).append(row)
             for place, rows in places.items():
                 rows = sorted(rows, key=[runs[key].seed for key in keys].__getitem__)
-                scores = nulls.other_null(x[rows].astype(float), prototypes[rows], self.domain)
+                scores = nulls.other_null(x[rows].astype(float), prototypes[rows])
                 column = np.searchsorted(self.grid.seeds, [runs[keys[row]].seed for row in rows])
                 aligned = {}
                 for name, values in scores.items():
@@ -174,6 +174,8 @@ class Analysis:
 
     def evidence(self) -> list[Evidence]:
         """Return the evidence of the grid, one entry for each number of steps, ascending."""
+        if not self.stacks:
+            return []
         table = self.results.table
         stages = []
         for steps in np.unique(table["steps"]):
@@ -220,7 +222,7 @@ class Analysis:
         if study not in ("paper", "confirm"):
             return []
         own = self.evidence()
-        around = self if study == "paper" else self.inner("..")
+        around = self if study == "paper" else _analysis(self.directory.parent)
         sweep = Evidence()
         if around is not None and around.sweep is not None:
             plain = own if study == "paper" else around.evidence()
@@ -254,7 +256,7 @@ class Analysis:
 
     def comparisons_table(self) -> Table:
         """Return ``comparisons.csv``; empty if nothing can be compared."""
-        return dict(as_table(compare(self.grid)))
+        return dict(as_table(compare(self.grid))) if self.stacks else {}
 
     @cached_property
     def nulls_table(self) -> Table:

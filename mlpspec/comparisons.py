@@ -42,7 +42,7 @@ class Grid:
         cells = list(zip(*(table[name].tolist() for name in self.fields), strict=True))
         self.cells: list[Cell] = sorted(set(cells))
         self._matrix: dict[tuple[Cell, str], Array] = {}
-        values = np.stack([table[name].astype(float) for name in self.names], axis=1)
+        values = np.reshape([table[name].astype(float) for name in self.names], (-1, len(cells))).T
         column = np.searchsorted(self.seeds, table["seed"])
         good = table["status"] == "ok"
         for row, place in enumerate(zip(cells, table["losses"].tolist(), strict=True)):

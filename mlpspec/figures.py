@@ -589,9 +589,9 @@ FIGURES: dict[str, Callable[[Table], Figure]] = {
 
 
 def draw(name: str, table: Table) -> Figure:
-    """Return the figure ``name`` of its table, laid out."""
+    """Return the figure of a table, laid out; ``name`` is what `mlpspec.tables.of` calls it."""
     with mpl.rc_context(RC):
-        figure = FIGURES[name](table)
+        figure = FIGURES[name.partition("-")[0]](table)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # what is laid out stays so in every format
     return figure

@@ -84,12 +84,13 @@ def measure_places(x: Array, p: Array, *, width: float) -> dict[str, Array]:
     merged = MERGED_SHARE * mean_spacing(width, x.shape[1], x.shape[2])
     error, hits = reconstruction(x, p)
     outside, overshoot = hull_escape(x, p)
+    distance, winners = nearest(x, p)
     return {
         "reconstruction_error": error,
-        "nearest_error": nearest_error(x, p),
+        "nearest_error": distance.mean(axis=1),
         "hit_rate": hits,
-        "usage_ratio": usage_ratio(x, p),
-        "distinct_usage_ratio": distinct_usage_ratio(x, p, merged),
+        "usage_ratio": usage_ratio(x, p, winners),
+        "distinct_usage_ratio": distinct_usage_ratio(x, p, merged, winners),
         "outside_fraction": outside,
         "overshoot": overshoot,
         "spread_ratio": spread_ratio(x, p),
@@ -136,9 +137,21 @@ def reconstruction(x: Array, p: Array) -> tuple[Array, Array]:
     found = np.take_along_axis(p, prototypes[:, :, None], axis=1)
     true = np.take_along_axis(x, inputs[:, :, None], axis=1)
     distance = np.linalg.norm(found - true, axis=2)
-    gap = np.array([cKDTree(points).query(points, k=2)[0][:, 1] for points in x])
-    hits = distance < np.take_along_axis(gap, inputs, axis=1) / 2
+    hits = distance < np.take_along_axis(input_gaps(x), inputs, axis=1) / 2
     return np.asarray(distance.mean(axis=1)), hits.sum(axis=1) / x.shape[1]
+
+
+def input_gaps(x: Array) -> Array:
+    """Return the distance (R, N) from each input to its nearest other input."""
+    if x.shape[2] > 1:
+        return np.array([cKDTree(points).query(points, k=2)[0][:, 1] for points in x])
+    order = np.argsort(x[:, :, 0], axis=1)
+    steps = np.diff(np.take_along_axis(x[:, :, 0], order, axis=1), axis=1)
+    end = np.full((len(x), 1), np.inf)
+    sides = np.concatenate([end, steps], axis=1), np.concatenate([steps, end], axis=1)
+    gaps = np.empty(x.shape[:2])
+    np.put_along_axis(gaps, order, np.minimum(*sides), axis=1)
+    return gaps
 
 
 def nearest(x: Array, p: Array) -> tuple[Array, NDArray[np.intp]]:
@@ -166,12 +179,14 @@ def nearest_error(x: Array, p: Array) -> Array:
     return np.asarray(nearest(x, p)[0].mean(axis=1))
 
 
-def usage_ratio(x: Array, p: Array) -> Array:
+def usage_ratio(x: Array, p: Array, winners: NDArray[np.intp] | None = None) -> Array:
     """Return the prototype-usage specialization ratio.
 
-    The number of distinct prototypes that are some input's nearest, over min(K, N).
+    The number of distinct prototypes that are some input's nearest (``winners`` (R, N), if they
+    are known), over min(K, N).
     """
-    return np.asarray(_distinct(nearest(x, p)[1]) / min(x.shape[1], p.shape[1]))
+    winners = nearest(x, p)[1] if winners is None else winners
+    return np.asarray(_distinct(winners) / min(x.shape[1], p.shape[1]))
 
 
 def activation_usage_ratio(z: Array) -> Array:
@@ -182,11 +197,14 @@ def activation_usage_ratio(z: Array) -> Array:
     return np.asarray(_distinct(np.abs(z).argmin(axis=2)) / min(z.shape[1:]))
 
 
-def distinct_usage_ratio(x: Array, p: Array, merged: float) -> Array:
+def distinct_usage_ratio(
+    x: Array, p: Array, merged: float, winners: NDArray[np.intp] | None = None
+) -> Array:
     """Return the usage ratio after prototypes closer than ``merged`` are made one.
 
-    Merging is transitive (single linkage).
+    Merging is transitive (single linkage); ``winners`` as in `usage_ratio`.
     """
+    winners = nearest(x, p)[1] if winners is None else winners
     group = np.empty(p.shape[:2], dtype=np.intp)
     if p.shape[2] == 1:
         order = np.argsort(p[:, :, 0], axis=1)
@@ -199,8 +217,8 @@ def distinct_usage_ratio(x: Array, p: Array, merged: float) -> Array:
             pairs = cKDTree(points).query_pairs(closest, output_type="ndarray")
             links = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(points),) * 2)
             group[r] = connected_components(links, directed=False)[1]
-    winners = np.take_along_axis(group, nearest(x, p)[1], axis=1)
-    return np.asarray(_distinct(winners) / min(x.shape[1], p.shape[1]))
+    groups = np.take_along_axis(group, winners, axis=1)
+    return np.asarray(_distinct(groups) / min(x.shape[1], p.shape[1]))
 
 
 def _distinct(labels: NDArray[np.intp]) -> NDArray[np.intp]:

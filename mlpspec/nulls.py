@@ -18,14 +18,17 @@ import itertools
 import numpy as np
 
 from mlpspec.datasets import Uniform, stream
-from mlpspec.metrics import measure_places
+from mlpspec.metrics import measure_places, nearest_error, reconstruction
 from mlpspec.model import Array
 
 DRAWS = 200
 """Sets of random prototypes per data set."""
 
-OTHERS = 20
+OTHERS = 10
 """Other seeds against which a run is measured, at the most: the next ones."""
+
+MOST_SETS = 200
+"""Data sets of a size that get random prototypes, at the most: the first ones."""
 
 
 def grid_prototypes(n_hidden: int, n_inputs: int, domain: Uniform) -> Array:
@@ -52,8 +55,11 @@ def random_null(
 ) -> dict[str, tuple[Array, Array, Array]]:
     """Return mean and 2.5 and 97.5 % quantiles (S,) of random prototypes on x (S, N, D).
 
-    Every data set has draws of its own, from the stream ``"random prototypes"`` of its seed.
+    Every data set has draws of its own, from the stream ``"random prototypes"`` of its seed; from
+    the 201st on (`MOST_SETS`), a data set has none and is NaN.
     """
+    n_sets = len(x)
+    x, seeds = x[:MOST_SETS], seeds[:MOST_SETS]
     _, n_samples, n_inputs = x.shape
     found: dict[str, list[Array]] = {}
     for data, seed in zip(x, seeds, strict=True):
@@ -64,22 +70,21 @@ def random_null(
             found.setdefault(name, []).append(
                 np.array([np.nanmean(values), *np.nanquantile(values, (0.025, 0.975))])
             )
-    return {name: tuple(np.array(rows).T) for name, rows in found.items()}
+    unknown = np.full((n_sets - len(x), 3), np.nan)
+    return {name: tuple(np.vstack([*rows, unknown]).T) for name, rows in found.items()}
 
 
-def other_null(x: Array, p: Array, domain: Uniform) -> dict[str, Array]:
-    """Return the measurements (S,) of each seed's prototypes on the data of other seeds.
+def other_null(x: Array, p: Array) -> dict[str, Array]:
+    """Return how well (S,) each seed's prototypes reconstruct the data of other seeds.
 
-    The mean over the next `OTHERS` seeds (cyclic; all others if there are fewer) of prototypes
-    p (S, K, D) on data x (S, N, D); NaN for a single seed.
+    Reconstruction error, hit rate and nearest error: the mean over the next `OTHERS` seeds
+    (cyclic; all others if there are fewer) of prototypes p (S, K, D) on data x (S, N, D); NaN for
+    a single seed.
     """
-    n_sets = len(x)
-    shifts = range(1, min(n_sets - 1, OTHERS) + 1)
-    scores = [measure_places(np.roll(x, -s, axis=0), p, width=domain.width) for s in shifts]
-    names = scores[0] if scores else measure_places(x, p, width=domain.width)
-    return {
-        name: np.mean([score[name] for score in scores], axis=0)
-        if scores
-        else np.full(n_sets, np.nan)
-        for name in names
-    }
+    shifts = range(1, min(len(x) - 1, OTHERS) + 1)
+    scores = np.full((max(len(shifts), 1), 3, len(x)), np.nan)
+    for row, shift in enumerate(shifts):
+        other = np.roll(x, -shift, axis=0)
+        scores[row] = *reconstruction(other, p), nearest_error(other, p)
+    names = ("reconstruction_error", "hit_rate", "nearest_error")
+    return dict(zip(names, scores.mean(axis=0), strict=True))

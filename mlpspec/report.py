@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from mlpspec import __version__
+from mlpspec import __version__, tables
 from mlpspec.analysis import Analysis
 from mlpspec.results import Table, replacing, write_csv
-from mlpspec.tables import TABLES
 
 CAPTIONS = {
     "verdicts": "The nine claims. Stated: on the means and medians of this directory's own runs. "
@@ -65,32 +64,6 @@ class Report:
         self.analysis = Analysis(directory)
         self.directory = self.analysis.directory
 
-    def tables(self) -> dict[str, Table]:
-        """Return the numbers behind each figure that this directory has the runs for."""
-        analysis = self.analysis
-        found: dict[str, Table] = {}
-        if not any(status == "ok" for status in analysis.results.status.values()):
-            return found
-        if analysis.verdicts:
-            found["verdicts"] = analysis.claims_table()
-        line = analysis.stacks[0].x.shape[2] == 1
-        if len(analysis.grid.fields) == 1:
-            found["outcomes"] = TABLES["outcomes"](analysis)
-            found["expulsion"] = TABLES["expulsion"](analysis)
-            if line:
-                for name in ("positions", "reconstruction", "responses"):
-                    found[name] = TABLES[name](analysis)
-            elif analysis.stacks[0].x.shape[2] == 2:
-                found["hull"] = TABLES["hull"](analysis)
-        own_sweep = analysis.grid.fields == ("n_samples", "temperature")
-        sweep = analysis if own_sweep else analysis.sweep
-        if sweep is not None:
-            found["sweep"] = TABLES["sweep"](sweep)
-        recorded = analysis.inner("trajectories")
-        if recorded is not None:
-            found["trajectories"] = TABLES["trajectories"](recorded)
-        return found
-
     def write(self, formats: tuple[str, ...] = ("svg", "png")) -> Path:
         """Write all tables, figures and ``report.html``; return the page's path."""
         from mlpspec import figures
@@ -100,7 +73,7 @@ class Report:
         folder = self.directory / "figures"
         folder.mkdir(exist_ok=True)
         pictures: dict[str, tuple[bytes, str]] = {}
-        for name, table in self.tables().items():
+        for name, table in tables.of(self.analysis).items():
             write_csv(folder / f"{name}.csv", table)
             figure = figures.draw(name, table)
             drawn = {kind: figures.render(name, figure, kind) for kind in {*formats, "svg"}}
@@ -152,7 +125,10 @@ def _caption(name: str, table: Table) -> str:
     elif "seed" in table:
         values["seeds"] = len(np.unique(table["seed"]))
         values["seed"] = table["seed"][0]
-    return CAPTIONS[name].format(**values)
+    kind, _, stage = name.partition("-")
+    return CAPTIONS[kind].format(**values) + (
+        f" {stage.replace('-', ' ').capitalize()}." if stage else ""
+    )
 
 
 def _figure_section(name: str, svg: bytes, caption: str) -> str:
@@ -160,7 +136,8 @@ def _figure_section(name: str, svg: bytes, caption: str) -> str:
     drawing = text[text.index("<svg") :]
     label = f"<svg role='img' aria-label='{escape(caption, quote=True)}' "
     return (
-        f"<section><h2 id='{name}'>{name.capitalize()}</h2>\n<figure><div class='scroll'>"
+        f"<section><h2 id='{name}'>{name.capitalize().replace('-', ' ')}</h2>\n"
+        "<figure><div class='scroll'>"
         f"{drawing.replace('<svg ', label, 1)}</div>"
         f"<figcaption>{escape(caption)}</figcaption></figure></section>"
     )

@@ -41,7 +41,8 @@ def median_interval(values: Array, confidence: float = 0.95) -> Interval:
         return Interval(np.nan, np.nan, np.nan, np.nan)
     k = _order(n, confidence)
     reached = 1.0 - 2.0 * float(binom.cdf(k - 1, n, 0.5))
-    return Interval(float(np.median(ordered)), ordered[k - 1], ordered[n - k], max(reached, 0.0))
+    low, high = float(ordered[k - 1]), float(ordered[n - k])
+    return Interval(float(np.median(ordered)), low, high, max(reached, 0.0))
 
 
 @cache

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from mlpspec.analysis import Analysis
-from mlpspec.comparisons import as_table
+from mlpspec.comparisons import Grid, as_table
 from mlpspec.metrics import match
 from mlpspec.model import Forward
 from mlpspec.results import Stack, Table
@@ -25,100 +25,94 @@ OUTCOMES = (
 )
 EXPULSION = ("outside_fraction", "expelled_fraction", "silent_fraction", "overshoot")
 SWEPT = ("outside_fraction", "expelled_fraction", "reconstruction_error", "distinct_usage_ratio")
+POOLED = 100
+"""Seeds that are pooled in one picture, at the most: the first ones."""
+
 NULLS = ("grid", "random", "start")
 
 
-def over_sizes(analysis: Analysis, names: Sequence[str]) -> Table:
+def over_sizes(analysis: Analysis, names: Sequence[str], grid: Grid) -> Table:
     """Return runs, medians with exact intervals, and nulls of measurements over N.
 
-    ``kind`` is ``run`` (with its seed), ``median`` (with ``low``, ``high`` and the number of
-    ``seeds``) or ``null`` (``losses`` is then its name).
+    ``grid`` is the analysis's own, or a part of it with cells of one size each. ``kind`` is
+    ``run`` (with its seed), ``median`` (with ``low``, ``high`` and the number of ``seeds``) or
+    ``null`` (``losses`` is then its name).
     """
-    rows: list[dict[str, Any]] = []
+    parts: list[Table] = []
 
-    def add(kind: str, name: str, label: str, size: int, value: float, **more: Any) -> None:
-        blank = {"seed": -1, "low": np.nan, "high": np.nan, "seeds": 0}
-        place = {"measurement": name, "kind": kind, "losses": label, "n_samples": size}
-        rows.append({**place, "value": value, **blank, **more})
+    def add(kind: str, name: str, label: str, size: int, value: Any, **more: Any) -> None:
+        values = np.atleast_1d(value)
+        columns: dict[str, Any] = {
+            "measurement": name,
+            "kind": kind,
+            "losses": label,
+            "n_samples": size,
+        }
+        columns |= {"value": values, "seed": -1, "low": np.nan, "high": np.nan, "seeds": 0, **more}
+        parts.append({k: np.broadcast_to(v, values.shape) for k, v in columns.items()})
 
-    grid = analysis.grid
     for name in names:
         for cell in grid.cells:
             for label in grid.labels:
                 values = grid.values(cell, label, name)
-                for seed, value in zip(grid.seeds, values, strict=True):
-                    add("run", name, label, cell[0], value, seed=int(seed))
+                add("run", name, label, cell[0], values, seed=grid.seeds)
                 centre = median_interval(values)
                 known = int((~np.isnan(values)).sum())
-                add(
-                    "median",
-                    name,
-                    label,
-                    cell[0],
-                    centre.median,
-                    low=centre.low,
-                    high=centre.high,
-                    seeds=known,
-                )
+                limits = {"low": centre.low, "high": centre.high, "seeds": known}
+                add("median", name, label, cell[0], centre.median, **limits)
         nulls = analysis.nulls_table
         chosen = (nulls["measurement"] == name) & np.isin(nulls["null"], NULLS)
         for row in np.flatnonzero(chosen):
-            add(
-                "null",
-                name,
-                nulls["null"][row],
-                int(nulls["n_samples"][row]),
-                nulls["median"][row],
-                low=nulls["low"][row],
-                high=nulls["high"][row],
-            )
-    return dict(as_table(rows))
-
-
-def outcomes(analysis: Analysis) -> Table:
-    """Return the main measurements over N."""
-    return over_sizes(analysis, OUTCOMES)
-
-
-def expulsion(analysis: Analysis) -> Table:
-    """Return the measurements of expulsion over N."""
-    return over_sizes(analysis, EXPULSION)
+            limits = {"low": nulls["low"][row], "high": nulls["high"][row]}
+            size = int(nulls["n_samples"][row])
+            add("null", name, str(nulls["null"][row]), size, nulls["median"][row], **limits)
+    return _joined(parts)
 
 
 def positions(analysis: Analysis) -> Table:
-    """Return all prototypes and inputs of the largest N, on a line."""
+    """Return prototypes and inputs of the largest N, on a line, of at most `POOLED` seeds."""
     stack = _largest(analysis)
-    rows = []
-    for row, key in enumerate(stack.keys):
-        run = analysis.results.runs[key]
-        for kind, points in (("input", stack.x[row]), ("prototype", stack.params.prototypes[row])):
-            rows += [
-                {"losses": run.label, "seed": run.seed, "kind": kind, "position": point}
-                for point in points[:, 0]
-            ]
-    return dict(as_table(rows))
+    prototypes = stack.params.prototypes
+    parts = []
+    for row, run in _pooled(analysis, stack):
+        for kind, points in (("input", stack.x[row]), ("prototype", prototypes[row])):
+            columns = {"losses": run.label, "seed": run.seed, "kind": kind}
+            parts.append({**columns, "position": points[:, 0]})
+    return _joined(parts)
 
 
 def reconstruction(analysis: Analysis) -> Table:
-    """Return inputs and matched prototypes on a line, of the N nearest to 20."""
+    """Return inputs and matched prototypes on a line, of the N nearest to 20 and `POOLED` seeds."""
     stack = _nearest(analysis, 20)
-    rows = []
     prototypes = stack.params.prototypes
     inputs, matched = match(stack.x, prototypes)
+    parts = []
+    for row, run in _pooled(analysis, stack):
+        columns = {"losses": run.label, "seed": run.seed, "n_samples": run.n_samples}
+        true, found = stack.x[row, inputs[row], 0], prototypes[row, matched[row], 0]
+        parts.append({**columns, "input": true, "prototype": found})
+    return _joined(parts)
+
+
+def _pooled(analysis: Analysis, stack: Stack) -> Iterator[tuple[int, Run]]:
+    """Iterate over the rows of a stack whose seed is among the first `POOLED`."""
+    seeds = set(analysis.grid.seeds[:POOLED].tolist())
     for row, key in enumerate(stack.keys):
         run = analysis.results.runs[key]
-        true, found = stack.x[row, inputs[row], 0], prototypes[row, matched[row], 0]
-        rows += [
-            {
-                "losses": run.label,
-                "seed": run.seed,
-                "n_samples": run.n_samples,
-                "input": a,
-                "prototype": b,
-            }
-            for a, b in zip(true, found, strict=True)
-        ]
-    return dict(as_table(rows))
+        if run.seed in seeds:
+            yield row, run
+
+
+def _joined(parts: Sequence[Mapping[str, Any]]) -> Table:
+    """Return tables, whose columns may be single values, one below the other."""
+    joined: Table = {}
+    for name in parts[0]:
+        columns = []
+        for part in parts:
+            length = max(np.size(column) for column in part.values())
+            columns.append(np.broadcast_to(part[name], (length,)))
+        joined[name] = np.concatenate(columns)
+    return joined
 
 
 def responses(analysis: Analysis) -> Table:
@@ -262,12 +256,48 @@ def _nearest(analysis: Analysis, size: int) -> Stack:
 
 
 TABLES: dict[str, Callable[[Analysis], Table]] = {
-    "outcomes": outcomes,
     "positions": positions,
-    "expulsion": expulsion,
     "reconstruction": reconstruction,
     "responses": responses,
     "hull": hull,
     "sweep": sweep,
     "trajectories": trajectories,
 }
+
+
+def of(analysis: Analysis) -> dict[str, Table]:
+    """Return the numbers behind each figure that a directory has the runs for, in page order.
+
+    A grid that was trained for several numbers of steps has its figures over N once for each,
+    called ``outcomes-after-3000-steps`` and so on.
+    """
+    found: dict[str, Table] = {}
+    if "ok" not in analysis.results.status.values():
+        return found
+    if analysis.verdicts:
+        found["verdicts"] = analysis.claims_table()
+    over = {"outcomes": OUTCOMES, "expulsion": EXPULSION}
+    fields = analysis.grid.fields
+    n_inputs = analysis.stacks[0].x.shape[2]
+    if fields == ("n_samples",):
+        for name, measurements in over.items():
+            found[name] = over_sizes(analysis, measurements, analysis.grid)
+        if n_inputs == 1:
+            for name in ("positions", "reconstruction", "responses"):
+                found[name] = TABLES[name](analysis)
+        elif n_inputs == 2:
+            found["hull"] = TABLES["hull"](analysis)
+    elif fields == ("n_samples", "steps"):
+        table = analysis.results.table
+        for steps in np.unique(table["steps"]):
+            rows = table["steps"] == steps
+            part = Grid({name: values[rows] for name, values in table.items()})
+            for name, measurements in over.items():
+                found[f"{name}-after-{steps}-steps"] = over_sizes(analysis, measurements, part)
+    sweep_at = analysis if fields == ("n_samples", "temperature") else analysis.sweep
+    if sweep_at is not None:
+        found["sweep"] = TABLES["sweep"](sweep_at)
+    recorded = analysis.inner("trajectories")
+    if recorded is not None:
+        found["trajectories"] = TABLES["trajectories"](recorded)
+    return found

@@ -57,7 +57,7 @@ def test_random_null_is_the_same_in_any_company():
 
 def test_other_seeds_by_loops():
     x, p = data(5, 6), data(5, 6)
-    found = other_null(x, p, DOMAIN)
+    found = other_null(x, p)
     for s in range(5):
         scores = [
             measure_places(x[t : t + 1], p[s : s + 1], width=2.0)["nearest_error"][0]
@@ -69,9 +69,9 @@ def test_other_seeds_by_loops():
 
 def test_prototypes_on_their_own_data_score_better_than_on_others():
     x = data(8, 10)
-    assert (other_null(x, x, DOMAIN)["reconstruction_error"] > 0.01).all()
+    assert (other_null(x, x)["reconstruction_error"] > 0.01).all()
 
 
 def test_a_single_seed_has_no_others():
     x = data(1, 4)
-    assert np.isnan(other_null(x, x, DOMAIN)["nearest_error"]).all()
+    assert np.isnan(other_null(x, x)["nearest_error"]).all()
