@@ -14,6 +14,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 from scipy.spatial import ConvexHull
 
@@ -159,8 +160,6 @@ def _nulls(ax: Axes, here: Table, sizes: list[int], floor: float | None) -> None
 
 
 def _legend(figure: Figure, labels: list[str], *, nulls: bool = False) -> None:
-    from matplotlib.lines import Line2D
-
     handles = [
         Line2D(
             [],
@@ -227,7 +226,7 @@ def positions(table: Table) -> Figure:
                         arrow = f"{far.sum()}, to {furthest:.3g} \u25b6"
                     ax.text(
                         at,
-                        0.93,
+                        1.0,
                         arrow,
                         transform=ax.transAxes,
                         ha=side,
@@ -245,15 +244,37 @@ def positions(table: Table) -> Figure:
     return figure
 
 
-def hull(table: Table) -> Figure:
-    """Draw inputs with their hull, ridges and prototypes in the plane, per subset."""
+def _panels(
+    table: Table, size: tuple[float, float], extra: float, xlabel: str, ylabel: str
+) -> tuple[Figure, list[tuple[str, Axes]]]:
+    """Return a figure with a panel of ``size`` (inches) per subset, four in a row."""
     labels = [label for label in STYLE if label in table["losses"]]
     columns = min(4, len(labels))
     rows = -(-len(labels) // columns)
-    figure = Figure(figsize=(2.4 * columns, 2.4 * rows + 0.7), layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    inches = (size[0] * columns, size[1] * rows + extra)
+    figure = Figure(figsize=inches, layout="constrained")
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for ax, label in zip(axes.flat, labels, strict=False):
+        ax.set_title(label.replace("+", " + "))
+    for ax in axes.flat[len(labels) :]:
+        ax.set_axis_off()
+    for ax in axes[-1]:
+        ax.set_xlabel(xlabel)
+    for ax in axes[:, 0]:
+        ax.set_ylabel(ylabel)
+    return figure, list(zip(labels, axes.flat, strict=False))
+
+
+def _note(ax: Axes, text: str) -> None:
+    """Write a note into the upper left corner of a panel."""
+    ax.text(0.03, 0.98, text, transform=ax.transAxes, fontsize=6.5, va="top")
+
+
+def hull(table: Table) -> Figure:
+    """Draw inputs with their hull, ridges and prototypes in the plane, per subset."""
+    figure, panels = _panels(table, (2.4, 2.4), 0.7, "$x_1$", "$x_2$")
     reach = 2.2
-    for ax, label in zip(axes, labels, strict=False):
+    for label, ax in panels:
         mine = table["losses"] == label
         given = mine & (table["kind"] == "input")
         points = np.stack([table["x"][given], table["y"][given]], axis=1)
@@ -282,17 +303,8 @@ def hull(table: Table) -> Figure:
             far += max(abs(x), abs(y)) > reach
         ax.plot(*points.T, "o", ms=3, color="#0072B2", zorder=2)
         if far:
-            ax.text(0.02, 0.02, f"{far} beyond the frame", transform=ax.transAxes, fontsize=6)
+            _note(ax, f"{far} beyond the frame")
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-        ax.set_title(label.replace("+", " + "), fontsize=7)
-    for ax in axes[len(labels) :]:
-        ax.set_axis_off()
-    for ax in axes[-columns:]:
-        ax.set_xlabel("$x_1$")
-    for ax in axes[::columns]:
-        ax.set_ylabel("$x_2$")
-    from matplotlib.lines import Line2D
-
     figure.legend(
         handles=[
             Line2D([], [], color="#0072B2", marker="o", ls="", ms=4, label="input, and their hull"),
@@ -354,8 +366,6 @@ def sweep(table: Table) -> Figure:
     for ax, (_, unit) in zip(axes[-1], panels, strict=True):
         ax.set_xlabel(r"$\tau$ (units of $x^2$)" if unit == "temperature" else r"$\tau / g^2$")
     handles, names_ = axes[0, 0].get_legend_handles_labels()
-    from matplotlib.lines import Line2D
-
     handles += [
         Line2D([], [], color="#333333", lw=0.8, ls=":"),
         Line2D([], [], color="#333333", lw=0.8, ls="--"),
@@ -370,12 +380,8 @@ def sweep(table: Table) -> Figure:
 
 def responses(table: Table) -> Figure:
     """Draw every neuron's response, the fitted curve, data and prototypes of one seed."""
-    labels = [label for label in STYLE if label in table["losses"]]
-    columns = min(4, len(labels))
-    rows = -(-len(labels) // columns)
-    figure = Figure(figsize=(2.5 * columns, 2.0 * rows + 0.6), layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for ax, label in zip(axes, labels, strict=False):
+    figure, panels = _panels(table, (2.5, 2.0), 0.6, "input x", "response, output")
+    for label, ax in panels:
         mine = {key: column[table["losses"] == label] for key, column in table.items()}
         kind = {name: mine["kind"] == name for name in set(mine["kind"])}
         axis = mine["x"][kind["output"]]
@@ -402,24 +408,8 @@ def responses(table: Table) -> Figure:
         near = (p >= axis[0]) & (p <= axis[-1])
         ax.plot(p[near], np.full(near.sum(), -1.45), "^", ms=4, color=STYLE[label][0], mew=0)
         if (~near).any():
-            ax.text(
-                0.02,
-                0.97,
-                f"{(~near).sum()} beyond the frame",
-                transform=ax.transAxes,
-                fontsize=6,
-                va="top",
-            )
+            _note(ax, f"{(~near).sum()} beyond the frame")
         ax.set(xlim=(axis[0], axis[-1]), ylim=(-1.65, 1.65))
-        ax.set_title(label.replace("+", " + "))
-    for ax in axes[len(labels) :]:
-        ax.set_axis_off()
-    for ax in axes[-columns:]:
-        ax.set_xlabel("input x")
-    for ax in axes[::columns]:
-        ax.set_ylabel("response, output")
-    from matplotlib.lines import Line2D
-
     figure.legend(
         handles=[
             Line2D([], [], color="#777777", lw=0.8, label="response $h_k(x)$"),
@@ -435,14 +425,10 @@ def responses(table: Table) -> Figure:
 
 def reconstruction(table: Table) -> Figure:
     """Draw true inputs against matched prototypes, per subset."""
-    labels = [label for label in STYLE if label in table["losses"]]
-    columns = min(4, len(labels))
-    rows = -(-len(labels) // columns)
-    figure = Figure(figsize=(2.3 * columns, 2.2 * rows + 0.2), layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    figure, panels = _panels(table, (2.3, 2.2), 0.2, "true input x", "matched prototype")
     low, high = table["input"].min(), table["input"].max()
     reach = 1.25 * max(abs(low), abs(high))
-    for ax, label in zip(axes, labels, strict=False):
+    for label, ax in panels:
         mine = table["losses"] == label
         a, b = table["input"][mine], table["prototype"][mine]
         ax.axhspan(low, high, color="#0072B2", alpha=0.08, lw=0)
@@ -460,22 +446,8 @@ def reconstruction(table: Table) -> Figure:
         )
         if (~inside).any():
             share = 100 * (~inside).mean()
-            ax.text(
-                0.03,
-                0.97,
-                f"{share:.0f} % beyond the frame",
-                transform=ax.transAxes,
-                fontsize=6.5,
-                va="top",
-            )
+            _note(ax, f"{share:.0f} % beyond the frame")
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-        ax.set_title(label.replace("+", " + "))
-    for ax in axes[len(labels) :]:
-        ax.set_axis_off()
-    for ax in axes[-columns:]:
-        ax.set_xlabel("true input x")
-    for ax in axes[::columns]:
-        ax.set_ylabel("matched prototype")
     return figure
 
 
@@ -514,14 +486,7 @@ def trajectories(table: Table) -> Figure:
             )
         beyond = int((np.abs(mine["position"][mine["step"] == mine["step"].max()]) > reach).sum())
         if beyond:
-            ax.text(
-                0.03,
-                0.98,
-                f"{beyond} end beyond the frame",
-                transform=ax.transAxes,
-                fontsize=6.5,
-                va="top",
-            )
+            _note(ax, f"{beyond} end beyond the frame")
         ax.set(xscale="log", ylim=(-reach, reach))
         ax.set_xlabel("training step + 1")
         ax.set_title(label)

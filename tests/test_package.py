@@ -1,8 +1,10 @@
 """The package as a whole: its imports, its README, its wheel, its reference results."""
 
 import ast
+import csv
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -143,6 +145,32 @@ def test_python_examples_of_the_readme_run(tmp_path, monkeypatch, capsys):
     assert total.shape == (2,)
 
 
+def test_the_verdict_table_of_the_readme_is_the_committed_one():
+    with (ROOT / "results" / "paper" / "claims.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = re.findall(
+        r"^\| (C\d) \| (.+?) \| (\w+) \| (\w+) \| (\w+) \| ([\d.]+) \|$",
+        (ROOT / "README.md").read_text(),
+        re.M,
+    )
+    assert len(found) == 9
+    for claim, text, *verdicts, repeats in found:
+        own = {row["basis"]: row for row in rows if row["claim"] == claim}
+        bases = ("stated, means", "stated, medians", "calibrated")
+        assert verdicts == [own[basis]["verdict"] for basis in bases]
+        assert text == own[bases[0]]["text"]
+        assert float(repeats) == pytest.approx(float(own[bases[0]]["repeat"]), abs=0.005)
+
+
+@pytest.mark.parametrize("name", ["paper", "tau-sweep", "hull-2d"])
+def test_tables_of_the_reference_results_follow_from_their_stores(name, tmp_path):
+    kept = ROOT / "results" / name
+    shutil.copy(kept / "study.sqlite", tmp_path)
+    mlpspec.load(tmp_path).write_tables()
+    for file in ("runs.csv", "summary.csv", "provenance.json"):
+        assert (tmp_path / file).read_bytes() == (kept / file).read_bytes(), file
+
+
 def test_metadata():
     setup = ConfigParser()
     setup.read(ROOT / "setup.cfg")
@@ -169,7 +197,7 @@ def test_experiments_define_studies():
         assert found["__doc__"], path
 
 
-@pytest.mark.parametrize(("name", "count"), [("paper", 480), ("tau-sweep", 1040)])
+@pytest.mark.parametrize(("name", "count"), [("paper", 480), ("tau-sweep", 1040), ("hull-2d", 160)])
 def test_reference_results_are_whole(name, count, capsys):
     from mlpspec.cli import main
 
