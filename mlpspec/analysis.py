@@ -22,7 +22,7 @@ from mlpspec.errors import InputError
 from mlpspec.metrics import measure
 from mlpspec.model import Array, RidgeParams
 from mlpspec.problem import data_and_start, temperature_of
-from mlpspec.results import Results, Stack, Table, write_csv
+from mlpspec.results import Results, Stack, Table, read_csv, write_csv
 from mlpspec.store import FILE_NAME
 
 
@@ -215,8 +215,9 @@ class Analysis:
         """The nine claims: as stated on means and on medians, and calibrated.
 
         A confirmation is judged on its own runs, and its sweep is the one of the directory that
-        it lies in. Where a confirmation is there without its store, which is large, its verdicts
-        are those that its ``claims.csv`` holds. Empty for a study that is not the grid.
+        it lies in. Where a confirmation is there without its store, which is large, its tables
+        serve: the verdicts of ``claims.csv``, and ``runs.csv`` to draw fresh seeds from. Empty for
+        a study that is not the grid.
         """
         study = self.results.identity["study"]
         if study not in ("paper", "confirm"):
@@ -234,14 +235,19 @@ class Analysis:
                 )
         first = own[0] if own else Evidence()
         stated_on = Evidence(first.grid, first.spacing, sweep.sweep, sweep.critical, sweep.baseline)
-        kept = self.directory / "confirm" / "claims.csv"
+        kept = self.directory / "confirm"
         if study == "confirm":
             confirmed = own
         else:
             confirmed = self.confirmation.evidence() if self.confirmation is not None else []
         source = confirmed[0] if confirmed else None
-        if not confirmed and kept.exists():
-            calibrated = [v for v in read_verdicts(kept) if v.basis == "calibrated"]
+        if not confirmed and (kept / "claims.csv").exists() and (kept / "runs.csv").exists():
+            found = read_verdicts(kept / "claims.csv")
+            calibrated = [verdict for verdict in found if verdict.basis == "calibrated"]
+            runs = read_csv(kept / "runs.csv")
+            early = runs["steps"] == runs["steps"].min()
+            grid = Grid({name: values[early] for name, values in runs.items()})
+            source = Evidence(grid, first.spacing)
         else:
             calibrated = judge_calibrated(confirmed, sweep)
         return [

@@ -6,7 +6,7 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
@@ -308,6 +308,19 @@ def write_csv(path: Path, table: Mapping[str, Sequence[Any] | NDArray[Any]]) -> 
         writer.writerow(table)
         for row in zip(*columns, strict=True):
             writer.writerow("" if value != value else value for value in row)
+
+
+def read_csv(path: Path) -> Table:
+    """Return what `write_csv` wrote: columns of whole numbers, of floats (exact) or of text."""
+    with path.open(newline="", encoding="utf-8") as file:
+        names, *rows = csv.reader(file)
+    table: Table = {}
+    for name, column in zip(names, zip(*rows, strict=True), strict=True):
+        for kind in (int, float, str):
+            with suppress(ValueError):
+                table[name] = np.array([kind("nan" if x == "" else x) for x in column])
+                break
+    return table
 
 
 @contextmanager

@@ -227,9 +227,16 @@ def test_pure_noise_passes_no_calibrated_claim():
     names = [*GOOD, "distinct_usage_ratio"]
     for repeat in range(100):
         draw = rng.standard_cauchy if repeat % 2 else rng.normal
-        runs = table(lambda *_: {n: abs(draw()) for n in names}, sizes=(5, 20), seeds=30)  # noqa: B023
+
+        def values(*_, draw=draw):
+            return {name: abs(draw()) for name in names}
+
+        def swept_value(*_, draw=draw):
+            return abs(draw())
+
+        runs = table(values, sizes=(5, 20), seeds=30)
         full = Grid(runs)
-        swept = sweep(30, lambda *_: abs(draw()))  # noqa: B023
+        swept = sweep(30, swept_value)
         noise = [np.abs(draw(size=30)) for _ in range(4)]
         sizes = (5, 20)
         world = Evidence(

@@ -17,7 +17,9 @@ import pytest
 from conftest import ROOT, central_difference, problem
 
 import mlpspec
+from mlpspec.analysis import Analysis
 from mlpspec.model import RidgeParams
+from mlpspec.results import write_csv
 
 PACKAGE = ROOT / "mlpspec"
 
@@ -169,6 +171,13 @@ def test_tables_of_the_reference_results_follow_from_their_stores(name, tmp_path
     mlpspec.load(tmp_path).write_tables()
     for file in ("runs.csv", "summary.csv", "provenance.json"):
         assert (tmp_path / file).read_bytes() == (kept / file).read_bytes(), file
+
+
+@pytest.mark.slow
+def test_the_committed_verdicts_follow_from_the_committed_results(tmp_path):
+    write_csv(tmp_path / "claims.csv", Analysis(ROOT / "results" / "paper").claims_table())
+    kept = (ROOT / "results" / "paper" / "claims.csv").read_text()
+    assert (tmp_path / "claims.csv").read_text() == kept
 
 
 def test_metadata():

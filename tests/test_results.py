@@ -6,7 +6,7 @@ import pytest
 from conftest import same_bits
 
 import mlpspec
-from mlpspec.results import measurement_names, write_csv
+from mlpspec.results import measurement_names, read_csv, write_csv
 
 STUDY = mlpspec.studies.paper().replace(seed=(0, 1, 2), n_samples=(3, 4), steps=30)
 
@@ -125,6 +125,14 @@ def test_csv_of_awkward_values(tmp_path):
     write_csv(path, {"a": [1, 2], "b": [np.nan, 0.1], "c": ['say "hi"', "a,b"]})
     assert path.read_bytes() == b'a,b,c\n1,,"say ""hi"""\n2,0.1,"a,b"\n'
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_csv_reads_back(results):
+    table = read_csv(results.directory / "runs.csv")
+    assert list(table) == list(results.table)
+    for name, values in results.table.items():
+        assert table[name].tolist() == values.tolist()
+        assert table[name].dtype.kind == values.dtype.kind or name == "record_every"
 
 
 def test_load_names_what_is_wrong(tmp_path):
