@@ -443,7 +443,11 @@ def _testable(claim: Claim, evidence: Evidence) -> bool:
 
 
 def _untested(claim: Claim, basis: str) -> Verdict:
-    return Verdict(claim.name, claim.text, basis, "untested", reading="runs are missing")
+    mend = "mlpspec run tau-sweep --out DIR/tau-sweep" if claim.on_sweep else "mlpspec run"
+    if basis == "calibrated" and not claim.on_sweep:
+        mend = "mlpspec run confirm --out DIR/confirm"
+    reading = f"runs are missing: {mend}, then mlpspec report DIR"
+    return Verdict(claim.name, claim.text, basis, "untested", reading=reading)
 
 
 class _Stack(NamedTuple):

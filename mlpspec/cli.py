@@ -296,7 +296,8 @@ def _verdict_lines(verdicts: Sequence[Verdict]) -> str:
         repeats = f"{first.repeat:.2f}" if first.repeat == first.repeat else ""
         text = f"{claim} {first.text}"
         lines.append(f"{text[:64]:66}" + "".join(f"{own[b].verdict:17}" for b in bases) + repeats)
-    return "\n".join(lines)
+    wanting = [v.reading for v in verdicts if v.verdict == "untested"]
+    return "\n".join([*lines, *dict.fromkeys(f"untested: {reading}" for reading in wanting)])
 
 
 def _interrupt(*_: object) -> NoReturn:

@@ -217,6 +217,8 @@ def test_missing_runs_are_untested():
         assert found.verdict == "untested"
     for found in judge_calibrated([], Evidence()):
         assert found.verdict == "untested"
+        assert "then mlpspec report DIR" in found.reading
+    assert "run confirm --out DIR/confirm" in judge_calibrated([], Evidence())[0].reading
     part = Grid(table(lambda *_: {"reconstruction_error": 1.0}, LABELS[:5], SIZES))
     assert verdict(judge_stated(Evidence(part)), "C1").verdict == "untested"
 

@@ -48,6 +48,7 @@ def test_a_plain_run_ends_with_verdicts_and_report(made):
     assert lines[0].startswith("paper: trained 72 runs")
     assert [line.split(":")[0] for line in lines[1:4]] == ["tau-sweep", "placebo", "trajectories"]
     assert [line[:2] for line in lines[5:14]] == [f"C{n}" for n in range(1, 10)]
+    assert "run confirm --out DIR/confirm" in lines[14]
     assert lines[-1] == f"report: {out / 'report.html'}"
     assert len(rows_of(out / "runs.csv")) == 72
     stated = [r for r in rows_of(out / "claims.csv") if r["basis"] == "stated, means"]
@@ -170,8 +171,9 @@ def test_plotted_medians_are_those_of_the_runs(analysis):
 def test_hull_figure_and_report_in_the_plane(tmp_path):
     study = mlpspec.studies.hull_2d().replace(seed=(0,), n_samples=(5,), steps=20)
     mlpspec.run_study(study, tmp_path, n_jobs=1)
-    page = Report(tmp_path).write(("png",))
+    page = Report(tmp_path).write(("png", "pdf"))
     assert (tmp_path / "figures" / "hull.png").exists()
+    assert (tmp_path / "figures" / "hull.pdf").read_bytes().startswith(b"%PDF")
     table = tables.hull(Analysis(tmp_path))
     assert (table["kind"] == "neuron").sum() == 8 * 5
     assert "hull" in page.read_text()
