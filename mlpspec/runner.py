@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import cache
 from multiprocessing import current_process
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import joblib
 import numpy as np
@@ -305,10 +305,6 @@ def _probe(batch: Batch, steps: int) -> float:
     began = time.perf_counter()
     train_batch(short)
     return time.perf_counter() - began
-
-
-class _Show(Protocol):
-    def __call__(self, records: list[Record]) -> None: ...
 
 
 @contextlib.contextmanager

@@ -295,8 +295,7 @@ def test_interrupted_keeps_what_was_finished(tmp_path):
     began = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     status, _, err = finish(process, tmp_path)
-    # A fraction of a second on an idle machine; two are promised, the rest is for a busy one.
-    assert time.monotonic() - began < 6.0
+    assert time.monotonic() - began < 2.0
     assert status == 130
     assert "of 16 runs are kept in" in err
     assert f"continue with: mlpspec {shlex.join(long)}" in err
