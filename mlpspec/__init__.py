@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlpspec.errors import InputError, WorkerLostError
     from mlpspec.losses import StructuralLoss
     from mlpspec.metrics import measure
-    from mlpspec.model import Forward, RidgeParams, backward, forward
+    from mlpspec.model import Forward, RadialParams, RidgeParams, backward, forward
     from mlpspec.objective import Objective
     from mlpspec.results import Results, load
     from mlpspec.runner import run_study
@@ -32,6 +32,7 @@ _HOME = {
     "StructuralLoss": "losses",
     "measure": "metrics",
     "Forward": "model",
+    "RadialParams": "model",
     "RidgeParams": "model",
     "backward": "model",
     "forward": "model",
@@ -49,6 +50,7 @@ __all__ = [
     "Forward",
     "InputError",
     "Objective",
+    "RadialParams",
     "Results",
     "RidgeParams",
     "Run",

@@ -20,7 +20,7 @@ from mlpspec.comparisons import Grid, as_table, compare
 from mlpspec.datasets import DATASETS, mean_spacing
 from mlpspec.errors import InputError
 from mlpspec.metrics import measure
-from mlpspec.model import Array, RidgeParams
+from mlpspec.model import NEURONS, Array
 from mlpspec.problem import data_and_start, temperature_of
 from mlpspec.results import Results, Stack, Table, read_csv, write_csv
 from mlpspec.store import FILE_NAME
@@ -104,7 +104,7 @@ class Analysis:
         runs = self.results.runs
         for keys, params, x, _ in self.stacks:
             seeds, first = np.unique([runs[key].seed for key in keys], return_index=True)
-            found[x.shape[1]] = (x[first].astype(float), seeds, params.hidden_bias.shape[1])
+            found[x.shape[1]] = (x[first].astype(float), seeds, params.shape[1])
         return found
 
     @cached_property
@@ -322,7 +322,7 @@ class Analysis:
             problems = [data_and_start(runs[keys[row]]) for row in first]
             x, y, flat = (np.stack(arrays).astype(float) for arrays in zip(*problems, strict=True))
             found[x.shape[1]] = measure(
-                RidgeParams.unflatten(flat, x.shape[2]),
+                NEURONS[runs[keys[0]].neuron].unflatten(flat, x.shape[2]),
                 x,
                 y,
                 width=self.domain.width,

@@ -287,10 +287,13 @@ def hull(table: Table) -> Figure:
             along = np.array([table["dx"][row], table["dy"][row]])
             gone = bool(table["expelled"][row])
             colour = "#D55E00" if gone else "#777777"
-            a, b = np.array([x, y]) - 9 * along, np.array([x, y]) + 9 * along
+            if table["radius"][row]:
+                turn = np.linspace(0.0, 2.0 * np.pi, 61)
+                line = table["radius"][row] * np.array([np.cos(turn), np.sin(turn)]).T + [x, y]
+            else:
+                line = np.array([x, y]) + 9 * np.array([-along, along])
             ax.plot(
-                [a[0], b[0]],
-                [a[1], b[1]],
+                *line.T,
                 color=colour,
                 lw=0.6,
                 alpha=0.8,
@@ -305,10 +308,13 @@ def hull(table: Table) -> Figure:
         if far:
             _note(ax, f"{far} beyond the frame")
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    shape = "circle of response 1/e" if table["radius"].any() else "ridge"
     figure.legend(
         handles=[
             Line2D([], [], color="#0072B2", marker="o", ls="", ms=4, label="input, and their hull"),
-            Line2D([], [], color="#777777", marker="D", ls="-", ms=4, label="prototype and ridge"),
+            Line2D(
+                [], [], color="#777777", marker="D", ls="-", ms=4, label=f"prototype and {shape}"
+            ),
             Line2D(
                 [], [], color="#D55E00", marker="X", ls="--", ms=5, label="of an expelled neuron"
             ),

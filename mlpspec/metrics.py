@@ -20,7 +20,7 @@ from scipy.spatial.distance import cdist, pdist
 
 from mlpspec.datasets import mean_spacing
 from mlpspec.losses import built_in
-from mlpspec.model import Array, RidgeParams, forward
+from mlpspec.model import Array, Forward, Params, RadialParams, forward
 
 OUTSIDE_TOLERANCE = 1e-3
 """Of the data's diameter: how far from the hull a prototype must be to count as outside."""
@@ -34,13 +34,13 @@ MERGED_SHARE = 1 / 20
 
 @np.errstate(all="ignore")  # a diverged run may be anywhere among the finite numbers
 def measure(
-    params: RidgeParams, x: Array, y: Array, *, width: float, temperature: float
+    params: Params, x: Array, y: Array, *, width: float, temperature: float
 ) -> dict[str, Array]:
     """Return every measurement of R finished runs.
 
     Parameters
     ----------
-    params : RidgeParams
+    params : RidgeParams or RadialParams
     x : (R, N, D)
     y : (R, N)
     width : float
@@ -58,18 +58,17 @@ def measure(
     ValueError
         Shapes that do not fit each other, or numbers that are not finite.
     """
-    double = RidgeParams(*(np.asarray(value, dtype=float) for value in vars(params).values()))
+    double = type(params)(*(np.asarray(value, dtype=float) for value in vars(params).values()))
     passed = forward(double, x, y)
     p, z, x, y = passed.prototypes, passed.preactivation, passed.x, passed.y
-    slope = np.linalg.norm(double.hidden_weight, axis=2)
     mse = np.square(passed.output - y).mean(axis=1)
     return {
         **measure_places(x, p, width=width),
         "activation_usage_ratio": activation_usage_ratio(z),
-        "expelled_fraction": expelled_fraction(z),
+        "expelled_fraction": expelled(passed).mean(axis=1),
         "silent_fraction": (passed.hidden.max(axis=1) < 0.01).mean(axis=1),
-        "vanished_fraction": (slope < 1e-3).mean(axis=1),
-        "min_slope": slope.min(axis=1),
+        "vanished_fraction": (double.slopes < 1e-3).mean(axis=1),
+        "min_slope": double.slopes.min(axis=1),
         "fit_mse": mse,
         "fit_fvu": mse / y.var(axis=1),
         **{
@@ -234,6 +233,13 @@ def hull_escape(x: Array, p: Array) -> tuple[Array, Array]:
     exceeds 1e-3 of the data's diameter, the largest distance between two inputs. The overshoot is
     the mean distance of those outside, 0 if there are none.
     """
+    distance, outside = _escape(x, p)
+    overshoot = np.where(outside, distance, 0.0).sum(axis=1) / np.maximum(outside.sum(axis=1), 1)
+    return np.asarray(outside.mean(axis=1)), overshoot
+
+
+def _escape(x: Array, p: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Return the distances (R, K) of prototypes from the hull, and which are outside."""
     if x.shape[2] == 1:
         low, high = x.min(axis=1), x.max(axis=1)
         distance = np.maximum(np.maximum(low - p[:, :, 0], p[:, :, 0] - high), 0.0)
@@ -241,9 +247,7 @@ def hull_escape(x: Array, p: Array) -> tuple[Array, Array]:
     else:
         distance = np.array([hull_distance(*run) for run in zip(x, p, strict=True)])
         diameter = np.array([[pdist(_corners(points)).max(initial=0.0)] for points in x])
-    outside = distance > OUTSIDE_TOLERANCE * diameter
-    overshoot = np.where(outside, distance, 0.0).sum(axis=1) / np.maximum(outside.sum(axis=1), 1)
-    return np.asarray(outside.mean(axis=1)), overshoot
+    return distance, distance > OUTSIDE_TOLERANCE * diameter
 
 
 def hull_distance(x: Array, p: Array) -> Array:
@@ -282,12 +286,19 @@ def _corners(x: Array) -> Array:
         return x
 
 
-def expelled_fraction(z: Array) -> Array:
-    """Return the share of neurons whose ridge has left the data.
+def expelled(passed: Forward) -> NDArray[np.bool_]:
+    """Return which neurons (R, K) have left the data.
 
-    All of the neuron's z_n have one sign and min_n |z_n| > 1/2.
+    All of the neuron's z_n have one sign and min_n |z_n| > 1/2: its ridge does not cut the data and
+    answers no input with more than exp(-1/4). Above one dimension, where z of a radial neuron has
+    no sign, its center is outside the hull of the inputs instead (as in `hull_escape`), which on
+    a line is the same.
     """
-    return np.asarray(((z > 0.5).all(axis=1) | (z < -0.5).all(axis=1)).mean(axis=1))
+    z = passed.preactivation
+    left = (z > 0.5).all(axis=1) | (z < -0.5).all(axis=1)
+    if isinstance(passed.params, RadialParams) and passed.x.shape[2] > 1:
+        left &= _escape(passed.x, passed.prototypes)[1]
+    return np.asarray(left)
 
 
 def spread_ratio(x: Array, p: Array) -> Array:

@@ -6,20 +6,21 @@ Slopes are in inverse units of the inputs, prototypes in theirs, the rest is dim
 
 For run r (index left out) the network is
 
-    z_nk = w_k . x_n + b_k,    h_nk = exp(-z_nk^2),    f_n = sum_k v_k h_nk + c,
+    h_nk = exp(-z_nk^2),    f_n = sum_k v_k h_nk + c,
 
-and the prototype of neuron k is its minimum-norm point of full response,
-
-    p_k = -b_k w_k / (|w_k|^2 + eps),    eps = 1e-8.
+with K neurons of one kind, a ridge or a radial one (`RidgeParams`, `RadialParams`), which says what
+z is and where the prototype p_k lies, the point at which neuron k responds fully.
 
 The formulas are this project's reconstruction of the model in arXiv:2605.25939.
 """
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,15 +30,125 @@ from mlpspec.errors import InputError
 Array = NDArray[Any]
 Rows = slice | NDArray[np.intp]
 
+_BIAS = {"output_bias": ""}
+
 PROTOTYPE_EPS = 1e-8
 """Added to the squared slope so that a vanished neuron has its prototype at the origin."""
 
 
-@dataclass(frozen=True, eq=False)
-class RidgeParams:
-    """Parameters of R networks whose hidden units respond along one direction (ridges).
+class Params(ABC):
+    """Parameters of R networks of K neurons; a subclass is one kind of neuron.
 
-    A gradient with respect to the parameters has the same type.
+    A subclass is a frozen dataclass of arrays whose last two fields are ``output_weight`` (R, K),
+    the heights v_k, and ``output_bias`` (R,), the constant c. A gradient with respect to the
+    parameters has the same type.
+
+    Raises
+    ------
+    ValueError
+        A field that is not an array, or whose shape does not fit the others.
+    """
+
+    AXES: ClassVar[Mapping[str, str]]
+    """Axes of every field after R, in the fields' order, such as ``"KD"``."""
+
+    WEIGHTS: ClassVar[tuple[str, ...]]
+    """Fields whose size says how steep or high a neuron is (not where it is)."""
+
+    output_weight: Array
+    output_bias: Array
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, np.ndarray):
+                raise InputError(f"{name} is a {type(value).__name__}; expected an array")
+        placed = next(name for name, axes in self.AXES.items() if axes == "KD")
+        if getattr(self, placed).ndim != 3:
+            raise InputError(
+                f"{placed} has shape {getattr(self, placed).shape}; expected (R, K, D)"
+            )
+        n_runs, n_hidden, n_inputs = self.shape
+        for name, axes in self.AXES.items():
+            sizes = {"K": n_hidden, "D": n_inputs}
+            _expect(name, getattr(self, name), (n_runs, *(sizes[axis] for axis in axes)))
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int, int]:
+        """(R, K, D)."""
+
+    @property
+    @abstractmethod
+    def prototypes(self) -> Array:
+        """(R, K, D): p_k, where neuron k responds fully."""
+
+    @property
+    @abstractmethod
+    def slopes(self) -> Array:
+        """(R, K): how fast z_nk changes with the input, in inverse units of the inputs."""
+
+    @abstractmethod
+    def preactivation(self, passed: Forward) -> Array:
+        """Return z (R, N, K), of which the response is exp(-z^2)."""
+
+    @abstractmethod
+    def squared_preactivation(self, passed: Forward) -> Array:
+        """Return z^2 (R, N, K) as a new array."""
+
+    @abstractmethod
+    def add_hidden(
+        self, passed: Forward, grad: Self, of_n: Array | None, of_nk: Array | None, of_k: Array
+    ) -> None:
+        """Add to ``grad`` what follows from dL/dh_nk = of_n of_nk of_k (None stands for 1).
+
+        The factors are of shape (R, N), (R, N, K) and (R, 1, K); what depends on n or k alone is
+        applied to small arrays.
+        """
+
+    @abstractmethod
+    def add_preactivation(self, passed: Forward, grad: Self, partial: Array) -> None:
+        """Add to ``grad`` what follows from dL/dz (R, N, K)."""
+
+    @abstractmethod
+    def add_prototypes(self, grad: Self, partial: Array) -> None:
+        """Add to ``grad`` what follows from dL/dp (R, K, D)."""
+
+    @property
+    def size(self) -> int:
+        """P = K (D + 2) + 1: how many parameters a run has."""
+        _, n_hidden, n_inputs = self.shape
+        return n_hidden * (n_inputs + 2) + 1
+
+    def flatten(self) -> Array:
+        """(R, P), P = K (D + 2) + 1: the fields of each run one after the other, as declared."""
+        n_runs = len(self.output_bias)
+        return np.concatenate([v.reshape(n_runs, -1) for v in vars(self).values()], axis=1)
+
+    @classmethod
+    def unflatten(cls, flat: Array, n_inputs: int) -> Self:
+        """Return the parameters whose `flatten` is ``flat`` (R, P), as views of it."""
+        n_runs, size = flat.shape
+        n_hidden, rest = divmod(size - 1, n_inputs + 2)
+        if rest:
+            raise InputError(f"flat has shape {flat.shape}; expected (R, K ({n_inputs} + 2) + 1)")
+        views, end = [], 0
+        for axes in cls.AXES.values():
+            shape = [{"K": n_hidden, "D": n_inputs}[axis] for axis in axes]
+            start, end = end, end + math.prod(shape)
+            views.append(flat[:, start:end].reshape(n_runs, *shape))
+        return cls(*views)
+
+    def take(self, rows: Rows) -> Self:
+        """Return the parameters of the runs ``rows``."""
+        return type(self)(*(value[rows] for value in vars(self).values()))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class RidgeParams(Params):
+    """Neurons that respond along one direction: z_nk = w_k . x_n + b_k.
+
+    The prototype is the minimum-norm point of full response, p_k = -b_k w_k / (|w_k|^2 + eps).
 
     Parameters
     ----------
@@ -56,29 +167,32 @@ class RidgeParams:
         A field whose shape does not fit ``hidden_weight``.
     """
 
+    AXES: ClassVar = {"hidden_weight": "KD", "hidden_bias": "K", "output_weight": "K"} | _BIAS
+    WEIGHTS: ClassVar = ("hidden_weight", "output_weight")
+
     hidden_weight: Array
     hidden_bias: Array
     output_weight: Array
     output_bias: Array
 
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not isinstance(value, np.ndarray):
-                raise InputError(f"{name} is a {type(value).__name__}; expected an array")
-        if self.hidden_weight.ndim != 3:
-            raise InputError(
-                f"hidden_weight has shape {self.hidden_weight.shape}; expected (R, K, D)"
-            )
-        n_runs, n_hidden, _ = self.hidden_weight.shape
-        _expect("hidden_bias", self.hidden_bias, (n_runs, n_hidden))
-        _expect("output_weight", self.output_weight, (n_runs, n_hidden))
-        _expect("output_bias", self.output_bias, (n_runs,))
+    @classmethod
+    def placed(cls, prototypes: Array, slope: Array, height: Array) -> Self:
+        """Return one network (R = 1) of neurons at ``prototypes`` (K, D), with c = 0.
+
+        Above one dimension w_k is parallel to p_k, where p_k is the minimum-norm point; ``slope``
+        and ``height`` are (K,).
+        """
+        direction = np.ones_like(prototypes)
+        if prototypes.shape[1] > 1:
+            direction = prototypes / np.linalg.norm(prototypes, axis=1, keepdims=True)
+        weight = slope[:, None] * direction
+        bias = -(weight * prototypes).sum(axis=1)
+        return cls(weight[None], bias[None], height[None], np.zeros(1))
 
     @property
-    def size(self) -> int:
-        """P = K (D + 2) + 1: how many parameters a run has."""
-        _, n_hidden, n_inputs = self.hidden_weight.shape
-        return int(n_hidden * (n_inputs + 2) + 1)
+    def shape(self) -> tuple[int, int, int]:
+        """(R, K, D)."""
+        return cast(tuple[int, int, int], self.hidden_weight.shape)
 
     @property
     def prototypes(self) -> Array:
@@ -87,31 +201,156 @@ class RidgeParams:
         scale = self.hidden_bias / (np.square(w).sum(axis=2) + PROTOTYPE_EPS)
         return cast(Array, -scale[:, :, None] * w)
 
-    def flatten(self) -> Array:
-        """(R, P), P = K (D + 2) + 1: the fields of each run one after the other, as declared."""
-        slopes = self.hidden_weight.reshape(len(self.output_bias), -1)
-        rest = (self.hidden_bias, self.output_weight, self.output_bias[:, None])
-        return np.concatenate([slopes, *rest], axis=1)
+    @property
+    def slopes(self) -> Array:
+        """(R, K): |w_k|."""
+        return cast(Array, np.linalg.norm(self.hidden_weight, axis=2))
+
+    def preactivation(self, passed: Forward) -> Array:
+        """Return z_nk = w_k . x_n + b_k (R, N, K)."""
+        slopes = np.concatenate([self.hidden_weight, self.hidden_bias[:, :, None]], axis=2)
+        return cast(Array, np.matmul(passed.design, slopes.swapaxes(1, 2)))
+
+    def squared_preactivation(self, passed: Forward) -> Array:
+        """Return z^2 (R, N, K)."""
+        return np.asarray(np.square(passed.preactivation))
+
+    # Every path through z ends in the moments sum_n dL/dz_nk [x_n, 1]: one matrix product each.
+
+    def add_hidden(
+        self, passed: Forward, grad: Self, of_n: Array | None, of_nk: Array | None, of_k: Array
+    ) -> None:
+        """Back-propagate through dh/dz = -2 z h."""
+        design = passed.design if of_n is None else passed.design * of_n[:, :, None]
+        inner = passed._z_times_h if of_nk is None else of_nk * passed._z_times_h
+        moments = np.matmul(design.swapaxes(1, 2), inner)
+        moments *= -2.0 * of_k
+        grad.hidden_weight[...] += moments[:, :-1].swapaxes(1, 2)
+        grad.hidden_bias[...] += moments[:, -1]
+
+    def add_preactivation(self, passed: Forward, grad: Self, partial: Array) -> None:
+        """Back-propagate through dz/dw = x, dz/db = 1."""
+        moments = np.matmul(passed.design.swapaxes(1, 2), partial)
+        grad.hidden_weight[...] += moments[:, :-1].swapaxes(1, 2)
+        grad.hidden_bias[...] += moments[:, -1]
+
+    def add_prototypes(self, grad: Self, partial: Array) -> None:
+        """Add, with s = |w|^2 + eps and q = dL/dp, -(q . w) / s and -b q / s + 2 b (q . w) w / s^2.
+
+        The one goes to dL/db, the other to dL/dw.
+        """
+        w = self.hidden_weight
+        size = np.square(w).sum(axis=2) + PROTOTYPE_EPS
+        along = (partial * w).sum(axis=2) / size
+        pull = (self.hidden_bias / size)[:, :, None]
+        grad.hidden_bias[...] -= along
+        grad.hidden_weight[...] += pull * (2.0 * along[:, :, None] * w - partial)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class RadialParams(Params):
+    """Neurons that respond around a center: z_nk^2 = s_k^2 |x_n - c_k|^2.
+
+    The center is the prototype. On a line it is the ridge neuron w = s, b = -s c in other
+    parameters; z is then signed, s_k (x_n - c_k), and |s_k| |x_n - c_k| above one dimension.
+
+    Parameters
+    ----------
+    slope : (R, K)
+        s_k; its sign means nothing.
+    center : (R, K, D)
+        c_k, the prototypes.
+    output_weight : (R, K)
+        Heights v_k.
+    output_bias : (R,)
+        The constant c.
+
+    Raises
+    ------
+    ValueError
+        A field whose shape does not fit ``center``.
+    """
+
+    AXES: ClassVar = {"slope": "K", "center": "KD", "output_weight": "K"} | _BIAS
+    WEIGHTS: ClassVar = ("slope", "output_weight")
+
+    slope: Array
+    center: Array
+    output_weight: Array
+    output_bias: Array
 
     @classmethod
-    def unflatten(cls, flat: Array, n_inputs: int) -> Self:
-        """Return the parameters whose `flatten` is ``flat`` (R, P), as views of it."""
-        n_runs, size = flat.shape
-        n_hidden, rest = divmod(size - 1, n_inputs + 2)
-        if rest:
-            raise InputError(f"flat has shape {flat.shape}; expected (R, K ({n_inputs} + 2) + 1)")
-        a, b = n_hidden * n_inputs, n_hidden * (n_inputs + 1)
-        slopes = flat[:, :a].reshape(n_runs, n_hidden, n_inputs)
-        return cls(slopes, flat[:, a:b], flat[:, b:-1], flat[:, -1])
+    def placed(cls, prototypes: Array, slope: Array, height: Array) -> Self:
+        """Return one network (R = 1) of neurons at ``prototypes`` (K, D), with c = 0."""
+        return cls(slope[None], prototypes[None], height[None], np.zeros(1))
 
-    def take(self, rows: Rows) -> Self:
-        """Return the parameters of the runs ``rows``."""
-        return type(self)(
-            self.hidden_weight[rows],
-            self.hidden_bias[rows],
-            self.output_weight[rows],
-            self.output_bias[rows],
-        )
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(R, K, D)."""
+        return cast(tuple[int, int, int], self.center.shape)
+
+    @property
+    def prototypes(self) -> Array:
+        """(R, K, D): the centers, a copy."""
+        return self.center.copy()
+
+    @property
+    def slopes(self) -> Array:
+        """(R, K): |s_k|."""
+        return np.abs(self.slope)
+
+    def preactivation(self, passed: Forward) -> Array:
+        """Return z (R, N, K): s_k (x_n - c_k) on a line, |s_k| |x_n - c_k| above."""
+        if self.shape[2] == 1:
+            return (passed.x - self.center.swapaxes(1, 2)) * self.slope[:, None, :]
+        return np.asarray(np.sqrt(passed._squared_distance) * self.slopes[:, None, :])
+
+    def squared_preactivation(self, passed: Forward) -> Array:
+        """Return s_k^2 |x_n - c_k|^2 (R, N, K)."""
+        return cast(Array, passed._squared_distance * np.square(self.slope)[:, None, :])
+
+    def add_hidden(
+        self, passed: Forward, grad: Self, of_n: Array | None, of_nk: Array | None, of_k: Array
+    ) -> None:
+        """Back-propagate through dh/ds = -2 s |x - c|^2 h and dh/dc = 2 s^2 (x - c) h."""
+        of_k = of_k[:, 0]
+        design = passed.design if of_n is None else passed.design * of_n[:, :, None]
+        inner = passed.hidden if of_nk is None else of_nk * passed.hidden
+        moments = np.matmul(design.swapaxes(1, 2), inner)
+        pull = moments[:, :-1].swapaxes(1, 2) - moments[:, -1, :, None] * self.center
+        grad.center[...] += (2.0 * np.square(self.slope) * of_k)[:, :, None] * pull
+        left = np.ones_like(passed.y) if of_n is None else of_n
+        spread = np.matmul(left[:, None, :], inner * passed._squared_distance)[:, 0]
+        grad.slope[...] -= 2.0 * self.slope * of_k * spread
+
+    def add_preactivation(self, passed: Forward, grad: Self, partial: Array) -> None:
+        """Back-propagate through z = s (x - c), on a line.
+
+        Raises
+        ------
+        ValueError
+            Above one dimension, where z has no derivative at the center.
+        """
+        if self.shape[2] > 1:
+            raise InputError(
+                "the preactivation of radial neurons has no derivative at their centers above one "
+                "dimension; read 'hidden' or 'prototypes' instead"
+            )
+        moments = np.matmul(passed.design.swapaxes(1, 2), partial)
+        grad.slope[...] += moments[:, 0] - moments[:, 1] * self.center[:, :, 0]
+        grad.center[...] -= (self.slope * moments[:, 1])[:, :, None]
+
+    def add_prototypes(self, grad: Self, partial: Array) -> None:
+        """Add dL/dp to dL/dc: they are the same."""
+        grad.center[...] += partial
+
+
+NEURONS: dict[str, type[RidgeParams] | type[RadialParams]] = {
+    "ridge": RidgeParams,
+    "radial": RadialParams,
+}
+"""Every kind of neuron by name, as the type of its parameters."""
 
 
 def _lazy(compute: Callable[[Forward], Array]) -> Any:
@@ -135,7 +374,7 @@ class Forward:
 
     Attributes
     ----------
-    params : RidgeParams
+    params : RidgeParams or RadialParams
     x : (R, N, D)
     y : (R, N)
     design : (R, N, D + 1)
@@ -151,7 +390,7 @@ class Forward:
         p.
     """
 
-    def __init__(self, params: RidgeParams, x: Array, y: Array) -> None:
+    def __init__(self, params: Params, x: Array, y: Array) -> None:
         self.params = params
         self.x = x
         self.y = y
@@ -159,7 +398,7 @@ class Forward:
         self._whole: Forward | None = None
         self._rows: Rows = slice(None)
 
-    def at(self, params: RidgeParams) -> Forward:
+    def at(self, params: Params) -> Forward:
         """Return the forward pass of other parameters on the same data."""
         other = Forward(params, self.x, self.y)
         other._computed["design"] = self.design
@@ -178,15 +417,13 @@ class Forward:
 
     @_lazy
     def preactivation(self) -> Array:
-        """(R, N, K): z_nk = w_k . x_n + b_k."""
-        params = self.params
-        slopes = np.concatenate([params.hidden_weight, params.hidden_bias[:, :, None]], axis=2)
-        return cast(Array, np.matmul(self.design, slopes.swapaxes(1, 2)))
+        """(R, N, K): z."""
+        return self.params.preactivation(self)
 
     @_lazy
     def hidden(self) -> Array:
         """(R, N, K): h_nk = exp(-z_nk^2)."""
-        return exp_of_negated(np.square(self.preactivation))
+        return exp_of_negated(self.params.squared_preactivation(self))
 
     @_lazy
     def output(self) -> Array:
@@ -205,6 +442,22 @@ class Forward:
         """(R, N, K): z h, of which dh/dz = -2 z h."""
         return cast(Array, self.preactivation * self.hidden)
 
+    @_lazy
+    def _squared_distance(self) -> Array:
+        """(R, N, K): |x_n - p_k|^2."""
+        return squared_distances(self.x, self.prototypes)
+
+
+def squared_distances(x: Array, p: Array) -> Array:
+    """(R, N, K): |x_n - p_k|^2 from x (R, N, D) and p (R, K, D), by direct differences."""
+    total: Array | None = None
+    for d in range(x.shape[2]):
+        squared = x[:, :, None, d] - p[:, None, :, d]
+        np.square(squared, out=squared)
+        total = squared if total is None else np.add(total, squared, out=total)
+    assert total is not None
+    return total
+
 
 def exp_of_negated(exponent: Array) -> Array:
     """Overwrite ``exponent`` (any shape, >= 0) with exp(-exponent) and return it.
@@ -218,12 +471,12 @@ def exp_of_negated(exponent: Array) -> Array:
     return exponent
 
 
-def forward(params: RidgeParams, x: Array, y: Array) -> Forward:
+def forward(params: Params, x: Array, y: Array) -> Forward:
     """Return the forward pass of R networks, with its input checked.
 
     Parameters
     ----------
-    params : RidgeParams
+    params : RidgeParams or RadialParams
     x : (R, N, D)
         Inputs; they and the targets are cast to the precision of the parameters.
     y : (R, N)
@@ -236,19 +489,19 @@ def forward(params: RidgeParams, x: Array, y: Array) -> Forward:
         not all float64 or all float32; the message names the argument, its shape and the
         expected one.
     """
-    dtype = params.hidden_weight.dtype
+    dtype = params.output_weight.dtype
     for name, value in vars(params).items():
         if value.dtype != dtype or dtype not in (np.float64, np.float32):
             raise InputError(f"{name} is {value.dtype}; expected all float64 or all float32")
     x, y = (_numbers(name, value, dtype) for name, value in (("x", x), ("y", y)))
-    if min(params.hidden_weight.shape) < 1 or 0 in x.shape:
+    if 0 in params.shape or 0 in x.shape:
         raise InputError(
-            f"x has shape {x.shape} and hidden_weight {params.hidden_weight.shape}; expected at "
+            f"x has shape {x.shape} and the parameters (R, K, D) = {params.shape}; expected at "
             "least one run, sample, input and hidden unit"
         )
     if x.ndim != 3:
         raise InputError(f"x has shape {x.shape}; expected (R, N, D)")
-    n_runs, _, n_inputs = params.hidden_weight.shape
+    n_runs, _, n_inputs = params.shape
     _expect("x", x, (n_runs, x.shape[1], n_inputs))
     _expect("y", y, x.shape[:2])
     for name, value in {**vars(params), "x": x, "y": y}.items():
@@ -257,7 +510,7 @@ def forward(params: RidgeParams, x: Array, y: Array) -> Forward:
     return Forward(params, x, y)
 
 
-def backward(forward: Forward, partials: Mapping[str, Array]) -> RidgeParams:
+def backward(forward: Forward, partials: Mapping[str, Array]) -> Params:
     """Return the gradient of a scalar per run: the chain rule of the model.
 
     Parameters
@@ -271,61 +524,44 @@ def backward(forward: Forward, partials: Mapping[str, Array]) -> RidgeParams:
 
     Returns
     -------
-    RidgeParams
-        dL/dparams, as views of one flat array (R, P). With s = |w|^2 + eps and q = dL/dp the
-        prototypes contribute -(q . w) / s to dL/db and -b q / s + 2 b (q . w) w / s^2 to dL/dw;
-        the rest is the textbook's back-propagation with dh/dz = -2 z h.
+    RidgeParams or RadialParams
+        dL/dparams, as views of one flat array (R, P): the textbook's back-propagation, with what
+        depends on the kind of neuron in the methods of its parameters.
 
     Raises
     ------
     ValueError
         A quantity that has no derivative here, or a partial of the wrong shape.
     """
-    flat = backward_flat(forward, partials)
-    return RidgeParams.unflatten(flat, forward.x.shape[2])
+    return forward.params.unflatten(backward_flat(forward, partials), forward.x.shape[2])
 
 
 def backward_flat(forward: Forward, partials: Mapping[str, Array]) -> Array:
-    """Return `backward` as one flat array (R, P), ordered as `RidgeParams.flatten` does."""
+    """Return `backward` as one flat array (R, P), ordered as `Params.flatten` does."""
     params = forward.params
-    w, b = params.hidden_weight, params.hidden_bias
-    flat = np.zeros((len(w), params.size), dtype=w.dtype)
-    grad = RidgeParams.unflatten(flat, w.shape[2])
-
-    # Every path through z ends in the moments sum_n dL/dz_nk [x_n, 1]: one matrix product each,
-    # with what depends on n or k alone applied to the small factors.
-    def add_moments(weighted_design: Array, factor: Array, scale: Array | float) -> None:
-        moments = np.matmul(weighted_design.swapaxes(1, 2), factor)
-        moments *= scale
-        grad.hidden_weight[...] += moments[:, :-1].swapaxes(1, 2)
-        grad.hidden_bias[...] += moments[:, -1]
-
+    flat = np.zeros((len(params.output_bias), params.size), dtype=params.output_bias.dtype)
+    grad = params.unflatten(flat, forward.x.shape[2])
     for name, partial in partials.items():
         if name == "output":
             _expect("the partial of output", partial, forward.y.shape)
-            heights = params.output_weight[:, None, :]
-            add_moments(forward.design * partial[:, :, None], forward._z_times_h, -2.0 * heights)
+            params.add_hidden(forward, grad, partial, None, params.output_weight[:, None, :])
             grad.output_weight[...] += np.matmul(partial[:, None, :], forward.hidden)[:, 0]
             grad.output_bias[...] += partial.sum(axis=1)
         elif name == "hidden":
             _expect("the partial of hidden", partial, forward.hidden.shape)
-            add_moments(forward.design, partial * forward._z_times_h, -2.0)
+            params.add_hidden(forward, grad, None, partial, np.ones((1, 1, 1), dtype=flat.dtype))
         elif name == "preactivation":
             _expect("the partial of preactivation", partial, forward.preactivation.shape)
-            add_moments(forward.design, partial, 1.0)
+            params.add_preactivation(forward, grad, partial)
         elif name == "prototypes":
-            _expect("the partial of prototypes", partial, w.shape)
-            size = np.square(w).sum(axis=2) + PROTOTYPE_EPS
-            along = (partial * w).sum(axis=2) / size
-            pull = (b / size)[:, :, None]
-            grad.hidden_bias[...] -= along
-            grad.hidden_weight[...] += pull * (2.0 * along[:, :, None] * w - partial)
-        elif name in vars(params):
+            _expect("the partial of prototypes", partial, params.shape)
+            params.add_prototypes(grad, partial)
+        elif name in params.AXES:
             own = getattr(grad, name)
             _expect(f"the partial of {name}", partial, own.shape)
             own[...] += partial
         else:
-            known = ["output", "hidden", "preactivation", "prototypes", *vars(params)]
+            known = ["output", "hidden", "preactivation", "prototypes", *params.AXES]
             raise InputError(f"no derivative is known for {name!r}; known: {', '.join(known)}")
     return flat
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mlpspec.errors import InputError
 from mlpspec.losses import StructuralLoss
-from mlpspec.model import Array, Forward, RidgeParams, Rows, backward_flat, forward
+from mlpspec.model import Array, Forward, Params, Rows, backward_flat, forward
 
 INERT = 1e-6
 """Of the fit's gradient: below it a loss has no force that a weight could scale."""
@@ -51,20 +51,20 @@ class Objective:
                 )
 
     def value_and_grad(
-        self, params: RidgeParams, x: Array, y: Array
-    ) -> tuple[Array, RidgeParams, dict[str, Array]]:
+        self, params: Params, x: Array, y: Array
+    ) -> tuple[Array, Params, dict[str, Array]]:
         """Return the objective of R runs, its gradient and the unweighted values of its parts.
 
         Parameters
         ----------
-        params : RidgeParams
+        params : RidgeParams or RadialParams
         x : (R, N, D)
         y : (R, N)
 
         Returns
         -------
         total : (R,)
-        grad : RidgeParams
+        grad : of the params' type
             The gradient of ``total[r]`` with respect to the parameters of run r.
         values : dict of str to (R,)
             ``"fit"`` and every active term, unweighted.
@@ -76,7 +76,7 @@ class Objective:
         """
         passed = forward(params, x, y)
         total, flat, values = ObjectiveBatch([self] * len(passed.x)).value_and_grad(passed)
-        return total, RidgeParams.unflatten(flat, passed.x.shape[2]), values
+        return total, params.unflatten(flat, passed.x.shape[2]), values
 
     def match_forces(self, passed: Forward) -> Objective:
         """Return the objective of one run (R = 1) with weights that are shares of force.
@@ -157,7 +157,7 @@ class ObjectiveBatch:
         return ObjectiveBatch([self.objectives[row] for row in rows])
 
     def value_and_grad(self, passed: Forward) -> tuple[Array, Array, dict[str, Array]]:
-        """Return total (R,), gradient (R, P) as `RidgeParams.flatten` orders it, and values.
+        """Return total (R,), gradient (R, P) as `Params.flatten` orders it, and values.
 
         A value is NaN for the runs that lack the term.
         """

@@ -17,7 +17,7 @@ def data_and_start(run: Run) -> tuple[Array, Array, Array]:
     x = domain.sample(stream("data", *where), run.n_samples, run.n_inputs)
     y = TARGETS[run.target](x)
     start = INITIALIZERS[run.initializer]
-    params = start(stream(run.start, *where), run.hidden_units, run.n_inputs, domain)
+    params = start(stream(run.start, *where), run.hidden_units, run.n_inputs, domain, run.neuron)
     return x.astype(run.dtype), y.astype(run.dtype), params.flatten()[0].astype(run.dtype)
 
 

@@ -36,7 +36,8 @@ CAPTIONS = {
     "responses": "What the networks of seed {seed} do at N = {size}: the responses of their "
     "neurons, their output, the data, and the prototypes at the bottom.",
     "hull": "Inputs in the plane with their convex hull (seed {seed}, N = {size}); for each neuron "
-    "its ridge, the line of full response, and its prototype. Orange: the ridge has left the data.",
+    "its prototype and where it responds: a ridge's line of full response, or the circle at which "
+    "a radial neuron responds with 1/e. Orange: the neuron has left the data.",
     "sweep": "Coverage alone and separation alone over the temperature tau, also in units of the "
     "mean spacing squared. Lines: medians over {seeds} seeds; bands: their exact intervals of at "
     "least 95 %. Dotted: where prototypes merge in theory; dashed: where coverage without a fit "

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mlpspec.errors import InputError
 from mlpspec.losses import BUILT_IN
-from mlpspec.model import Array, RidgeParams
+from mlpspec.model import NEURONS, Array, Params, RadialParams
 from mlpspec.statistics import hill_index
 from mlpspec.store import Record, Store
 from mlpspec.study import SETTINGS, Run, Study, canonical_losses, subsets
@@ -103,7 +103,7 @@ class Results:
         """Tracebacks of the failed runs, by key."""
         return {r.run.key: r.error for r in self._records if r.error is not None}
 
-    def params(self, key: str) -> RidgeParams:
+    def params(self, key: str) -> Params:
         """Return the final parameters of a run, R = 1.
 
         Raises
@@ -114,7 +114,7 @@ class Results:
         with Store.open(self.directory) as store:
             record = store.record(key)
         assert record.params is not None
-        return RidgeParams.unflatten(record.params[None], record.run.n_inputs)
+        return NEURONS[record.run.neuron].unflatten(record.params[None], record.run.n_inputs)
 
     def dataset(self, key: str) -> tuple[Array, Array]:
         """Return the inputs (1, N, D) and targets (1, N) that a run was trained on.
@@ -153,7 +153,8 @@ class Results:
             raise InputError(f"run {key} has no curve; train with record_every above 0")
         arrays = dict(record.curve)
         steps, flat = arrays.pop("steps"), arrays.pop("params")
-        return Curve(steps, arrays, RidgeParams.unflatten(flat, record.run.n_inputs))
+        params = NEURONS[record.run.neuron].unflatten(flat, record.run.n_inputs)
+        return Curve(steps, arrays, params)
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return the table as a data frame (needs the extra ``pandas``)."""
@@ -218,7 +219,8 @@ class Results:
 
         ``csv``: `write_tables`. ``parquet`` (needs the extra of that name): ``runs.parquet``.
         ``npz``: ``weights.npz``, with, for every shape of run, arrays such as
-        ``n10_k10_d1/hidden_weight`` (R, K, D), ``.../x`` (R, N, D), ``.../y`` and ``.../key``.
+        ``n10_k10_d1/hidden_weight`` (R, K, D), ``.../x`` (R, N, D), ``.../y`` and ``.../key``;
+        ``_radial`` follows the shape of radial neurons.
 
         Raises
         ------
@@ -250,7 +252,8 @@ class Results:
     def _flat_stacks(self) -> Table:
         arrays: Table = {}
         for keys, params, x, y in self.stacks():
-            prefix = f"n{x.shape[1]}_k{params.hidden_bias.shape[1]}_d{x.shape[2]}"
+            prefix = f"n{x.shape[1]}_k{params.shape[1]}_d{x.shape[2]}"
+            prefix += "_radial" if isinstance(params, RadialParams) else ""
             for name, value in {"key": keys, **vars(params), "x": x, "y": y}.items():
                 arrays[f"{prefix}/{name}"] = value
         return arrays
@@ -260,26 +263,27 @@ class Results:
         with Store.open(self.directory) as store:
             datasets = store.datasets()
             found = {key: (params, dataset) for key, dataset, params in store.arrays()}
-        shapes: dict[tuple[int, int, int], list[str]] = {}
+        shapes: dict[tuple[int, int, int, str], list[str]] = {}
         for key, run in self.runs.items():
             if key in found:
-                shapes.setdefault((run.n_samples, run.hidden_units, run.n_inputs), []).append(key)
+                shape = (run.n_samples, run.hidden_units, run.n_inputs, run.neuron)
+                shapes.setdefault(shape, []).append(key)
         return [
             Stack(
                 np.array(keys),
-                RidgeParams.unflatten(np.stack([found[key][0] for key in keys]), n_inputs),
+                NEURONS[neuron].unflatten(np.stack([found[key][0] for key in keys]), n_inputs),
                 np.stack([datasets[found[key][1]][0] for key in keys]),
                 np.stack([datasets[found[key][1]][1] for key in keys]),
             )
-            for (_, _, n_inputs), keys in shapes.items()
+            for (_, _, n_inputs, neuron), keys in shapes.items()
         ]
 
 
 class Stack(NamedTuple):
-    """Runs of one shape: keys (R,), parameters, inputs (R, N, D) and targets (R, N)."""
+    """Runs of one shape and kind of neuron: keys (R,), params, x (R, N, D) and y (R, N)."""
 
     keys: NDArray[np.str_]
-    params: RidgeParams
+    params: Params
     x: Array
     y: Array
 

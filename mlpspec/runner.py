@@ -26,7 +26,7 @@ from mlpspec import provenance
 from mlpspec.datasets import DATASETS
 from mlpspec.errors import InputError, WorkerLostError
 from mlpspec.metrics import measure
-from mlpspec.model import Array, Forward, RidgeParams
+from mlpspec.model import NEURONS, Array, Forward
 from mlpspec.optimizers import OPTIMIZERS
 from mlpspec.planning import Batch, plan, work
 from mlpspec.problem import data_and_start, objective_of, temperature_of
@@ -235,7 +235,8 @@ def _train_together(batch: Batch) -> list[Record]:
     prepared = [prepare(replace(run, losses=(), weight=0.0, temperature=1.0)) for run in batch]
     x = np.stack([x for x, _, _ in prepared])
     y = np.stack([y for _, y, _ in prepared])
-    start = RidgeParams.unflatten(np.stack([flat for _, _, flat in prepared]), first.n_inputs)
+    flat = np.stack([flat for _, _, flat in prepared])
+    start = NEURONS[first.neuron].unflatten(flat, first.n_inputs)
     objectives = [
         objective_of(run, Forward(start.take(row), x[row], y[row]))
         for run, row in zip(batch, (slice(r, r + 1) for r in range(len(batch))), strict=True)

@@ -66,7 +66,7 @@ class Record:
     x : (N, D)
     y : (N,)
     params : (P,)
-        Final parameters, flat; see `mlpspec.RidgeParams.flatten`.
+        Final parameters, flat; see `mlpspec.model.Params.flatten`.
     measurements : dict of str to float
     curve : dict of str to array, optional
     error : str, optional

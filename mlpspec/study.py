@@ -17,6 +17,7 @@ from mlpspec.datasets import DATASETS, TARGETS
 from mlpspec.errors import InputError, unknown
 from mlpspec.initializers import INITIALIZERS
 from mlpspec.losses import BUILT_IN
+from mlpspec.model import NEURONS
 from mlpspec.optimizers import OPTIMIZERS
 
 KEY_VERSION = 1
@@ -60,7 +61,7 @@ class Run:
     )
     n_hidden: int | None = _setting(None, "K, hidden units; by default N", least=1)
     n_inputs: int = _setting(1, "D, dimension of the inputs", least=1)
-    neuron: str = _setting("ridge", "kind of hidden unit", names=("ridge",))
+    neuron: str = _setting("ridge", "kind of hidden unit", names=NEURONS)
     initializer: str = _setting("uniform_prototypes", "the start", names=INITIALIZERS)
     optimizer: str = _setting("adam", "the training rule", names=OPTIMIZERS)
     target: str = _setting("sine", "the function to learn", names=TARGETS)

@@ -9,8 +9,8 @@ import numpy as np
 
 from mlpspec.analysis import Analysis
 from mlpspec.comparisons import Grid, as_table
-from mlpspec.metrics import match
-from mlpspec.model import Forward
+from mlpspec.metrics import expelled, match
+from mlpspec.model import Forward, RidgeParams
 from mlpspec.results import Stack, Table
 from mlpspec.statistics import median_interval
 from mlpspec.study import Run
@@ -153,8 +153,8 @@ def responses(analysis: Analysis) -> Table:
 def hull(analysis: Analysis) -> Table:
     """Return inputs, ridges and prototypes in the plane, of one seed at the smallest N.
 
-    A ridge is the line through ``x``, ``y`` along ``dx``, ``dy``; ``expelled`` is 1 where it has
-    left the data.
+    A ridge is the line through ``x``, ``y`` along ``dx``, ``dy``; a radial neuron has a ``radius``
+    instead, at which it responds with 1/e. ``expelled`` is 1 where the neuron has left the data.
     """
     runs = analysis.results.runs
     stack = min(analysis.stacks, key=lambda stack: stack.x.shape[1])
@@ -165,17 +165,20 @@ def hull(analysis: Analysis) -> Table:
         if run.seed != seed:
             continue
         params = stack.params.take(slice(row, row + 1))
-        z = Forward(params, stack.x[[row]], stack.y[[row]]).preactivation[0]
-        left = (z > 0.5).all(axis=0) | (z < -0.5).all(axis=0)
+        left = expelled(Forward(params, stack.x[[row]], stack.y[[row]]))[0]
         place = {"losses": run.label, "n_samples": run.n_samples, "seed": run.seed}
-        blank = {"dx": 0.0, "dy": 0.0, "expelled": 0}
+        blank = {"dx": 0.0, "dy": 0.0, "radius": 0.0, "expelled": 0}
         for a, b in stack.x[row]:
             rows.append({**place, "kind": "input", "x": a, "y": b, **blank})
-        slopes = params.hidden_weight[0]
-        for (a, b), (u, v), gone in zip(params.prototypes[0], slopes, left, strict=True):
-            length = float(np.hypot(u, v)) or 1.0
-            ridge = {"dx": -v / length, "dy": u / length, "expelled": int(gone)}
-            rows.append({**place, "kind": "neuron", "x": a, "y": b, **ridge})
+        for k, (a, b) in enumerate(params.prototypes[0]):
+            shape = {**blank, "expelled": int(left[k])}
+            if isinstance(params, RidgeParams):
+                u, v = params.hidden_weight[0, k]
+                length = float(np.hypot(u, v)) or 1.0
+                shape |= {"dx": -v / length, "dy": u / length}
+            else:
+                shape["radius"] = 1.0 / max(params.slopes[0, k], 1e-3)
+            rows.append({**place, "kind": "neuron", "x": a, "y": b, **shape})
     return dict(as_table(rows))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from mlpspec.errors import InputError
-from mlpspec.model import Array, RidgeParams, forward
+from mlpspec.model import Array, Params, forward
 from mlpspec.objective import Objective, ObjectiveBatch
 from mlpspec.optimizers import Optimizer, adam
 
@@ -28,13 +28,13 @@ class Curve:
         Steps taken at each moment, from 0.
     values : dict of str to (T,)
         The objective (``"objective"``), the fit and the active terms (unweighted).
-    params : RidgeParams
+    params : RidgeParams or RadialParams
         The parameters, with moments in place of runs (R = T); ``params.prototypes`` is (T, K, D).
     """
 
     steps: NDArray[np.intp]
     values: dict[str, Array]
-    params: RidgeParams
+    params: Params
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Trained:
 
     Attributes
     ----------
-    params : RidgeParams
+    params : RidgeParams or RadialParams
         Of R runs; of a diverged run, the last ones at which objective and gradient were finite
         (the start, if there were none).
     diverged : (R,) bool
@@ -54,7 +54,7 @@ class Trained:
     curves : tuple of Curve, one per run; empty if nothing was recorded
     """
 
-    params: RidgeParams
+    params: Params
     diverged: NDArray[np.bool_]
     steps: NDArray[np.intp]
     gradient_norm: Array
@@ -63,7 +63,7 @@ class Trained:
 
 def train(
     objectives: Objective | Sequence[Objective],
-    params: RidgeParams,
+    params: Params,
     x: Array,
     y: Array,
     *,
@@ -79,7 +79,7 @@ def train(
     Parameters
     ----------
     objectives : Objective or sequence of R of them
-    params : RidgeParams
+    params : RidgeParams or RadialParams
         The start.
     x : (R, N, D)
     y : (R, N)
@@ -124,9 +124,7 @@ def train(
     _keep_freed_memory()
     with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
         for step in range(steps + 1):
-            total, grad, values = batch.value_and_grad(
-                passed.at(RidgeParams.unflatten(flat, n_inputs))
-            )
+            total, grad, values = batch.value_and_grad(passed.at(params.unflatten(flat, n_inputs)))
             # One sum is enough to see that all is finite; only if it is not, look closer.
             if not np.isfinite(total.sum() + grad.sum()):
                 finite = np.isfinite(total) & np.isfinite(grad).all(axis=1)
@@ -153,7 +151,7 @@ def train(
             change, state = update(grad, state)
             flat = flat + change
     return Trained(
-        RidgeParams.unflatten(ended, n_inputs),
+        params.unflatten(ended, n_inputs),
         diverged,
         steps_taken,
         gradient_norm,
@@ -178,8 +176,9 @@ def _keep_freed_memory() -> None:
 class _Recorder:
     """Collects the curves of a batch."""
 
-    def __init__(self, params: RidgeParams) -> None:
-        n_runs, _, self.n_inputs = params.hidden_weight.shape
+    def __init__(self, params: Params) -> None:
+        n_runs, _, self.n_inputs = params.shape
+        self.kind = type(params)
         self.size = params.size
         self.steps: list[list[int]] = [[] for _ in range(n_runs)]
         self.flat: list[list[Array]] = [[] for _ in range(n_runs)]
@@ -201,5 +200,5 @@ class _Recorder:
         return Curve(
             np.array(self.steps[run], dtype=np.intp),
             {name: np.array([moment[name] for moment in values]) for name in names},
-            RidgeParams.unflatten(np.reshape(self.flat[run], (-1, self.size)), self.n_inputs),
+            self.kind.unflatten(np.reshape(self.flat[run], (-1, self.size)), self.n_inputs),
         )

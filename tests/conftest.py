@@ -12,24 +12,24 @@ import pytest
 from mlpspec.datasets import Uniform, sine, stream
 from mlpspec.initializers import uniform_prototypes
 from mlpspec.losses import BUILT_IN, built_in
-from mlpspec.model import RidgeParams
+from mlpspec.model import NEURONS
 from mlpspec.objective import Objective
 
 ROOT = Path(__file__).parents[1]
 SUBSETS = [s for k in range(4) for s in itertools.combinations(BUILT_IN, k)]
 
 
-def problem(n_runs=3, n_samples=5, n_inputs=1, n_hidden=None):
+def problem(n_runs=3, n_samples=5, n_inputs=1, n_hidden=None, neuron="ridge"):
     """Start, inputs and targets of the runs with seeds 0, 1, ..."""
     starts, inputs = [], []
     for seed in range(n_runs):
         x = Uniform().sample(stream("data", seed, n_samples, n_inputs), n_samples, n_inputs)
         rng = stream("start", seed, n_samples, n_inputs)
-        start = uniform_prototypes(rng, n_hidden or n_samples, n_inputs, Uniform())
+        start = uniform_prototypes(rng, n_hidden or n_samples, n_inputs, Uniform(), neuron)
         inputs.append(x)
         starts.append(start.flatten()[0])
     x = np.stack(inputs)
-    return RidgeParams.unflatten(np.stack(starts), n_inputs), x, sine(x)
+    return NEURONS[neuron].unflatten(np.stack(starts), n_inputs), x, sine(x)
 
 
 def objective(subset, weight=0.1, temperature=0.01):

@@ -4,7 +4,7 @@ from conftest import central_difference, problem, same_bits
 from scipy.optimize import brentq
 
 from mlpspec.losses import BUILT_IN, Coverage, Overlap, Separation, built_in
-from mlpspec.model import Forward, RidgeParams, backward, forward
+from mlpspec.model import NEURONS, Forward, RidgeParams, backward, forward
 from mlpspec.objective import Objective
 from mlpspec.optimizers import adam
 from mlpspec.training import train
@@ -62,14 +62,15 @@ def test_hand_computed():
 @pytest.mark.parametrize(("name", "loss"), LOSSES)
 @pytest.mark.parametrize("n_inputs", [1, 2, 3])
 @pytest.mark.parametrize("shape", [(2, 2), (5, 5), (4, 6), (5, 3), (3, 1)])
-def test_gradient_against_finite_differences(name, loss, n_inputs, shape):
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_gradient_against_finite_differences(name, loss, n_inputs, shape, neuron):
     n_samples, n_hidden = shape
-    params, x, y = problem(2, n_samples, n_inputs, n_hidden)
+    params, x, y = problem(2, n_samples, n_inputs, n_hidden, neuron)
     passed = forward(params, x, y)
     exact = backward(passed, loss.value_and_grad(passed)[1]).flatten()
 
     def function(flat):
-        return loss.value_and_grad(Forward(RidgeParams.unflatten(flat, n_inputs), x, y))[0]
+        return loss.value_and_grad(Forward(params.unflatten(flat, n_inputs), x, y))[0]
 
     numeric = central_difference(function, params.flatten())
     scale = np.abs(exact).max()

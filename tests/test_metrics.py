@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import linprog
 
 from mlpspec import metrics
-from mlpspec.model import RidgeParams, forward
+from mlpspec.model import RadialParams, RidgeParams, forward
 
 RNG = np.random.default_rng(0)
 
@@ -211,7 +211,26 @@ def test_escape_by_hand():
 def test_expelled_by_hand():
     # Kept: two signs; too close; expelled: both sides.
     z = np.array([[[1.0, 0.4, 0.6, -0.6], [-1.0, 2.0, 2.0, -2.0]]])
-    assert metrics.expelled_fraction(z)[0] == 0.5
+    unit = RidgeParams(np.eye(4)[None], np.zeros((1, 4)), np.zeros((1, 4)), np.zeros(1))
+    found = metrics.expelled(forward(unit, z, np.zeros((1, 2))))
+    np.testing.assert_array_equal(found, [[False, False, True, True]])
+
+
+def test_a_radial_neuron_is_expelled_when_its_center_is_outside_and_far():
+    corners = np.array([[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]])
+    center = np.array([[[0.5, 0.5], [2.0, 2.0], [1.1, 1.0], [2.0, 2.0]]])
+    slope = np.array([[9.0, -9.0, 1.0, 0.1]])  # inside; gone; near; flat
+    params = RadialParams(slope, center, np.zeros((1, 4)), np.zeros(1))
+    found = metrics.expelled(forward(params, corners, np.zeros((1, 4))))
+    np.testing.assert_array_equal(found, [[False, True, False, False]])
+
+
+def test_measurements_of_matched_kinds_of_neuron_agree_on_a_line():
+    ridge, x, y = problem(3, 9)
+    radial = problem(3, 9, neuron="radial")[0]
+    one, other = (metrics.measure(p, x, y, width=2.0, temperature=0.1) for p in (ridge, radial))
+    for name, values in one.items():
+        np.testing.assert_allclose(values, other[name], rtol=1e-6, atol=1e-9, err_msg=name)
 
 
 def test_spread_by_hand():

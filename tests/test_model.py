@@ -3,7 +3,15 @@ import pytest
 from conftest import central_difference, problem, same_bits
 
 from mlpspec.errors import InputError
-from mlpspec.model import Forward, RidgeParams, backward, exp_of_negated, forward
+from mlpspec.model import (
+    NEURONS,
+    Forward,
+    RadialParams,
+    RidgeParams,
+    backward,
+    exp_of_negated,
+    forward,
+)
 
 
 def one_neuron(w=2.0, b=-1.0, v=3.0, c=0.5):
@@ -26,6 +34,54 @@ def test_prototype_is_the_minimum_norm_point_of_full_response():
     # Any other point of the ridge is p plus something across w, and longer.
     cross = np.cross(params.hidden_weight, p + np.arange(1.0, 4.0))
     np.testing.assert_allclose(np.einsum("rkd,rkd->rk", p, cross), 0.0, atol=1e-12)
+
+
+def test_radial_neurons_by_hand():
+    params = RadialParams(
+        np.array([[2.0, -1.0]]), np.array([[[0.0, 0.0], [1.0, 1.0]]]), np.ones((1, 2)), np.ones(1)
+    )
+    passed = forward(params, np.array([[[0.5, 0.0], [1.0, 1.0]]]), np.zeros((1, 2)))
+    np.testing.assert_allclose(passed.preactivation[0], [[1.0, np.sqrt(1.25)], [8**0.5, 0.0]])
+    h = np.exp([[-1.0, -1.25], [-8.0, 0.0]])
+    np.testing.assert_allclose(passed.hidden[0], h)
+    np.testing.assert_allclose(passed.output[0], h.sum(axis=1) + 1.0)
+    np.testing.assert_array_equal(passed.prototypes, params.center)
+
+
+def test_on_a_line_both_kinds_of_neuron_give_the_same_responses():
+    ridge, x, y = problem(3, 8)
+    radial = problem(3, 8, neuron="radial")[0]
+    one, other = forward(ridge, x, y), forward(radial, x, y)
+    for name in ("preactivation", "hidden", "output"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(one.prototypes, other.prototypes, rtol=1e-7)
+
+
+def test_the_preactivation_of_radial_neurons_has_a_derivative_on_a_line_only():
+    passed = forward(*problem(2, 4, neuron="radial"))
+    weights = np.random.default_rng(0).normal(size=passed.preactivation.shape)
+    exact = backward(passed, {"preactivation": weights}).flatten()
+
+    def function(flat):
+        moved = Forward(RadialParams.unflatten(flat, 1), passed.x, passed.y)
+        return (weights * moved.preactivation).sum(axis=(1, 2))
+
+    numeric = central_difference(function, passed.params.flatten())
+    np.testing.assert_allclose(exact, numeric, rtol=1e-8, atol=1e-9)
+    plane = forward(*problem(2, 4, 2, neuron="radial"))
+    with pytest.raises(InputError, match="no derivative at their centers"):
+        backward(plane, {"preactivation": np.zeros((2, 4, 4))})
+
+
+@pytest.mark.parametrize("kind", NEURONS.values())
+def test_flat_parameters_read_back(kind):
+    flat = np.arange(2.0 * 13).reshape(2, 13)
+    params = kind.unflatten(flat, 2)
+    assert params.shape == (2, 3, 2)
+    assert params.size == 13
+    assert same_bits(params.flatten(), flat)
+    with pytest.raises(InputError, match="flat has shape"):
+        kind.unflatten(flat[:, :12], 2)
 
 
 def test_vanished_neuron_has_its_prototype_at_the_origin():

@@ -3,19 +3,20 @@ import pytest
 from conftest import SUBSETS, central_difference, objective, problem, same_bits
 
 from mlpspec.losses import Coverage, Overlap, Separation
-from mlpspec.model import RidgeParams, forward
+from mlpspec.model import NEURONS, forward
 from mlpspec.objective import Objective, ObjectiveBatch
 
 
 @pytest.mark.parametrize("subset", SUBSETS, ids="+".join)
 @pytest.mark.parametrize("n_inputs", [1, 2, 3])
-def test_gradient_against_finite_differences(subset, n_inputs):
-    params, x, y = problem(3, 6, n_inputs)
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_gradient_against_finite_differences(subset, n_inputs, neuron):
+    params, x, y = problem(3, 6, n_inputs, neuron=neuron)
     full = objective(subset)
     total, grad, values = full.value_and_grad(params, x, y)
 
     def function(flat):
-        return full.value_and_grad(RidgeParams.unflatten(flat, n_inputs), x, y)[0]
+        return full.value_and_grad(params.unflatten(flat, n_inputs), x, y)[0]
 
     numeric = central_difference(function, params.flatten())
     error = np.linalg.norm(grad.flatten() - numeric, axis=1)

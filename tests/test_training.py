@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from conftest import SUBSETS, objective, problem, same_bits
 
-from mlpspec.model import RidgeParams, forward
+from mlpspec.model import NEURONS, RidgeParams, forward
 from mlpspec.objective import Objective
 from mlpspec.optimizers import OPTIMIZERS, State, adam, gradient_descent
 from mlpspec.training import train
@@ -50,8 +50,9 @@ def test_no_steps_leave_the_start():
 
 @pytest.mark.parametrize("n_inputs", [1, 2])
 @pytest.mark.parametrize("n_samples", [3, 10, 21])
-def test_run_in_a_mixed_batch_has_the_bits_it_has_alone(n_samples, n_inputs):
-    params, x, y = problem(8, n_samples, n_inputs)
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_run_in_a_mixed_batch_has_the_bits_it_has_alone(n_samples, n_inputs, neuron):
+    params, x, y = problem(8, n_samples, n_inputs, neuron=neuron)
     objectives = [objective(subset) for subset in SUBSETS]
     together = train(objectives, params, x, y, steps=60)
     for r in range(8):

@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 
 from mlpspec.losses.base import StructuralLoss, check_temperature
-from mlpspec.model import Array, Forward, exp_of_negated
+from mlpspec.model import Array, Forward, exp_of_negated, squared_distances
 
 
 @final
@@ -53,14 +53,3 @@ class Coverage(StructuralLoss):
         moments = np.matmul((forward.design / total[:, :, None]).swapaxes(1, 2), share)
         pull = moments[:, -1, :, None] * p - moments[:, :-1].swapaxes(1, 2)
         return value, {"prototypes": (2.0 / n_samples) * pull}
-
-
-def squared_distances(x: Array, p: Array) -> Array:
-    """(R, N, K): |x_n - p_k|^2 from x (R, N, D) and p (R, K, D), by direct differences."""
-    total: Array | None = None
-    for d in range(x.shape[2]):
-        squared = x[:, :, None, d] - p[:, None, :, d]
-        np.square(squared, out=squared)
-        total = squared if total is None else np.add(total, squared, out=total)
-    assert total is not None
-    return total
