@@ -26,6 +26,7 @@ PACKAGE = ROOT / "mlpspec"
 # Each module may import those of the rows above it, and of its own row's left.
 LAYERS = [
     "errors",
+    "spec",
     "model",
     "losses.base",
     "losses.coverage",
