@@ -1,11 +1,16 @@
-"""Structural losses: what they are, and the three of the study."""
+"""Structural losses: what they are, the three of the study, and others to compare them with."""
 
 from __future__ import annotations
 
 from mlpspec.losses.base import StructuralLoss
 from mlpspec.losses.coverage import Coverage
+from mlpspec.losses.hard_coverage import HardCoverage
+from mlpspec.losses.hull_barrier import HullBarrier
+from mlpspec.losses.log_repulsion import LogRepulsion
 from mlpspec.losses.overlap import Overlap
+from mlpspec.losses.reverse_coverage import ReverseCoverage
 from mlpspec.losses.separation import Separation
+from mlpspec.losses.weight_decay import WeightDecay
 
 BUILT_IN = ("coverage", "separation", "overlap")
 """Names of the losses of the study, in the order in which labels name them."""
@@ -20,4 +25,16 @@ def built_in(temperature: float) -> dict[str, StructuralLoss]:
     }
 
 
-__all__ = ["BUILT_IN", "Coverage", "Overlap", "Separation", "StructuralLoss", "built_in"]
+__all__ = [
+    "BUILT_IN",
+    "Coverage",
+    "HardCoverage",
+    "HullBarrier",
+    "LogRepulsion",
+    "Overlap",
+    "ReverseCoverage",
+    "Separation",
+    "StructuralLoss",
+    "WeightDecay",
+    "built_in",
+]
