@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlpspec import losses, studies
-    from mlpspec.errors import InputError, WorkerLostError
-    from mlpspec.losses import StructuralLoss
+    from mlpspec.errors import InputError, LossError, WorkerLostError
+    from mlpspec.losses import StructuralLoss, check_loss
     from mlpspec.metrics import measure
     from mlpspec.model import Forward, RadialParams, RidgeParams, backward, forward
     from mlpspec.objective import Objective
@@ -29,7 +29,9 @@ _HOME = {
     "Trained": "training",
     "WorkerLostError": "errors",
     "InputError": "errors",
+    "LossError": "errors",
     "StructuralLoss": "losses",
+    "check_loss": "losses",
     "measure": "metrics",
     "Forward": "model",
     "RadialParams": "model",
@@ -49,6 +51,7 @@ __all__ = [
     "Curve",
     "Forward",
     "InputError",
+    "LossError",
     "Objective",
     "RadialParams",
     "Results",
@@ -59,6 +62,7 @@ __all__ = [
     "Trained",
     "WorkerLostError",
     "backward",
+    "check_loss",
     "forward",
     "load",
     "losses",

@@ -10,6 +10,10 @@ class InputError(ValueError):
     """Input that cannot be used; its message is one line: the value, the limit and the mend."""
 
 
+class LossError(InputError):
+    """A structural loss that breaks its contract; its message has a line for each fault."""
+
+
 class WorkerLostError(RuntimeError):
     """A worker process was killed from outside; what was finished before is stored."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlpspec.losses.base import StructuralLoss
+from mlpspec.losses.check import Check, LossReport, check_loss
 from mlpspec.losses.coverage import Coverage
 from mlpspec.losses.hard_coverage import HardCoverage
 from mlpspec.losses.hull_barrier import HullBarrier
@@ -27,14 +28,17 @@ def built_in(temperature: float) -> dict[str, StructuralLoss]:
 
 __all__ = [
     "BUILT_IN",
+    "Check",
     "Coverage",
     "HardCoverage",
     "HullBarrier",
     "LogRepulsion",
+    "LossReport",
     "Overlap",
     "ReverseCoverage",
     "Separation",
     "StructuralLoss",
     "WeightDecay",
     "built_in",
+    "check_loss",
 ]

@@ -1,0 +1,727 @@
+"""Is a structural loss right? What a loss of one's own must pass before it trains.
+
+Everything is tried on small random networks, on batches of 3 runs; N inputs and K neurons are both
+equal and different, D is 1 and 2.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, is_dataclass
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlpspec.errors import InputError, LossError, unknown
+from mlpspec.losses.base import StructuralLoss
+from mlpspec.model import Array, Forward, RidgeParams, backward_flat
+
+N_RUNS = 3
+"""Runs of a batch: unlike any N, K and D below, so that a mean over it shows."""
+
+SHAPES = ((2, 2), (5, 5), (4, 6), (7, 4))
+"""(N, K) of the networks whose gradients are compared."""
+
+SPREADS = ((1.5, 0.8, 0.1), (0.03, 3e-3, 3e-4))
+"""How far the prototypes of each run spread: as far as the inputs and beyond, or less and less."""
+
+LONG = (33, 34)
+"""(N, K) long enough for sums whose order depends on the layout of a batch."""
+
+STEPS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+"""Step sizes of the differences; each entry is judged at the two that agree best."""
+
+STENCIL = {1: 4 / 5, 2: -1 / 5, 3: 4 / 105, 4: -1 / 280}
+"""Weights of eighth-order central differences by offset."""
+
+TOLERANCE = 1e-6
+"""Relative error that a gradient may have, beside what the differences leave open."""
+
+NOTHING = 1e-30
+"""Below it there is nothing but exponentials that were cut."""
+
+QUANTITIES = ("output", "hidden", "preactivation", "prototypes")
+"""What a loss may read of a forward pass and must then differentiate."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was tried: its name, ``"ok"`` or ``"note"``, and what was found."""
+
+    name: str
+    verdict: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class LossReport:
+    """What `check_loss` found out about a loss that passed; ``print`` shows it as a table."""
+
+    loss: StructuralLoss
+    checks: tuple[Check, ...]
+
+    def __str__(self) -> str:
+        rows = [f"{check.verdict:4}  {check.name:12}  {check.detail}" for check in self.checks]
+        return "\n".join([f"{self.loss!r} passes", *rows])
+
+
+def check_loss(loss: StructuralLoss, *, neuron: str = "ridge") -> LossReport:
+    """Check a structural loss, or raise with the name of its fault.
+
+    In this order, and no further than the first that fails:
+
+    - it is a `StructuralLoss`, a frozen and hashable dataclass;
+    - ``value`` (R,) and the partials have the shapes and the precision of what was read, are
+      finite, and every partial is of something that the model can differentiate;
+    - the input is not written to, and the same input gives the same bits again;
+    - a run's value and partials have the same bits alone, in a batch and in a permuted batch;
+    - the gradient with respect to every parameter agrees with eighth-order central differences of
+      the value to 1e-6. Entries at a kink, where differences of five step sizes from 1e-2 to 1e-6
+      do not settle, are left out and counted; more than a quarter of any field is a fault;
+    - value and partials are finite where all neurons are the same, where they lie on an input and
+      where prototypes are 1e6 away.
+
+    Reported, and not required: invariance under permuting the neurons, single precision, a single
+    neuron (K = 1), and a gradient that is 0 everywhere, of which nothing was learnt.
+
+    Parameters
+    ----------
+    loss : StructuralLoss
+    neuron : str, default "ridge"
+        The kind of the neurons that it is tried on.
+
+    Returns
+    -------
+    LossReport
+
+    Raises
+    ------
+    LossError
+        (a `ValueError`) Naming each fault in a line: what is wrong, where, expected and found,
+        and the likely reason where there is a pattern, such as a missing mean over N.
+    """
+    if neuron not in NEURONS:
+        raise unknown("neuron", neuron, NEURONS)
+    checked = _check_class(loss)
+    make = NEURONS[neuron]
+    cases = [
+        _case(make, *shape, n_inputs, spread)
+        for n_inputs in (1, 2)
+        for shape in SHAPES
+        for spread in SPREADS
+    ]
+    return LossReport(
+        loss,
+        (
+            checked,
+            _check_returns(loss, cases),
+            _check_input(loss, cases),
+            _check_runs(loss, [*cases, *(_case(make, *LONG, d, SPREADS[0]) for d in (1, 2))]),
+            *_check_gradient(loss, cases),
+            _check_extremes(loss, make),
+            _note_permutation(loss, cases),
+            _note_single(loss, cases),
+            _note_one(loss, make),
+        ),
+    )
+
+
+# -------------------------------------------------------------------------------- networks
+
+
+def _ridges(p: Array, rng: np.random.Generator) -> RidgeParams:
+    """Return ridges of random slope with the prototypes p (R, K, D), along them."""
+    size = np.linalg.norm(p, axis=2, keepdims=True)
+    first = np.eye(p.shape[2])[0]
+    direction = np.where(size > 0.0, p / np.where(size > 0.0, size, 1.0), first)
+    slope = rng.uniform(0.7, 3.0, size.shape) * rng.choice([-1.0, 1.0], size.shape)
+    w = slope * direction
+    heights = rng.standard_normal(p.shape[:2])
+    return RidgeParams(w, -(w * p).sum(axis=2), heights, rng.standard_normal(len(p)))
+
+
+Make = Callable[[Array, np.random.Generator], RidgeParams]
+
+NEURONS: dict[str, Make] = {"ridge": _ridges}
+"""How to make networks with given prototypes, by kind of neuron."""
+
+
+def _case(
+    make: Make, n_samples: int, n_hidden: int, n_inputs: int, spread: tuple[float, ...]
+) -> Forward:
+    """Return a batch of networks whose prototypes spread as far as told, run by run."""
+    rng = np.random.default_rng([n_samples, n_hidden, n_inputs])
+    p = np.array(spread)[:, None, None] * rng.uniform(-1.0, 1.0, (N_RUNS, n_hidden, n_inputs))
+    x = rng.uniform(-1.0, 1.0, (N_RUNS, n_samples, n_inputs))
+    return Forward(make(p, rng), x, rng.standard_normal((N_RUNS, n_samples)))
+
+
+def _fresh(passed: Forward, rows: Any = slice(None), dtype: Any = None) -> Forward:
+    """Return a forward pass of copies of some runs, protected from writing."""
+
+    def copy(array: Array) -> Array:
+        own = np.array(array[rows], dtype=dtype or array.dtype, order="C")
+        own.flags.writeable = False
+        return own
+
+    params = passed.params
+    fields = {name: copy(value) for name, value in vars(params).items()}
+    return Forward(type(params)(**fields), copy(passed.x), copy(passed.y))
+
+
+def _where(passed: Forward) -> str:
+    _, n_samples, n_inputs = passed.x.shape
+    return f"N = {n_samples}, K = {passed.prototypes.shape[1]}, D = {n_inputs}"
+
+
+# -------------------------------------------------------------------------------- one call
+
+
+class _Result(NamedTuple):
+    value: Array
+    partials: dict[str, Array]
+
+
+def _raise(loss: object, faults: list[str]) -> None:
+    if len(faults) == 1:
+        raise LossError(f"{_name(loss)}: {faults[0]}")
+    if faults:
+        raise LossError("\n".join([f"{_name(loss)} has {len(faults)} faults:", *faults]))
+
+
+def _name(loss: object) -> str:
+    text = repr(loss)
+    return text if len(text) <= 80 and "\n" not in text else type(loss).__name__
+
+
+def _call(loss: StructuralLoss, passed: Forward, *, finite: bool = True) -> _Result:
+    """Return what the loss returns, once it has the right form."""
+    result, faults = _try(loss, passed, finite=finite)
+    _raise(loss, faults)
+    return cast(_Result, result)
+
+
+def _try(
+    loss: StructuralLoss, passed: Forward, *, finite: bool = True
+) -> tuple[_Result | None, list[str]]:
+    """Return what the loss returns, if its form is right, and its faults."""
+    try:
+        with np.errstate(all="ignore"):
+            returned: Any = loss.value_and_grad(passed)
+    except Exception as error:  # whatever a user's code raises is a fault of the loss
+        return None, [_exception_fault(error)]
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        kind = "None" if returned is None else f"a {type(returned).__name__}"
+        return None, [f"value_and_grad returned {kind}; expected a tuple (value, partials)"]
+    value, partials = returned
+    faults = [*_value_faults(value, passed), *_partial_faults(partials, passed)]
+    if finite and not faults:
+        faults = [
+            f"{name} is not finite: {np.count_nonzero(~np.isfinite(array))} of {array.size} entries"
+            f" are NaN or infinite at {_where(passed)}"
+            for name, array in {"value": value, **_labelled(partials)}.items()
+            if not np.isfinite(array).all()
+        ]
+    return (None if faults else _Result(value, dict(partials))), faults
+
+
+def _exception_fault(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    place = (
+        f" (in {frames[1].name}, line {frames[1].lineno}: {frames[1].line})" if frames[1:] else ""
+    )
+    if isinstance(error, ValueError) and "read-only" in str(error):
+        return f"value_and_grad writes to its input, which is read-only: copy it first{place}"
+    return f"value_and_grad raises {type(error).__name__}: {error}{place}"
+
+
+def _value_faults(value: Any, passed: Forward) -> list[str]:
+    n_runs, dtype = len(passed.x), passed.x.dtype
+    expected = f"expected one number a run, (R,) = ({n_runs},)"
+    if np.shape(value) == () and isinstance(value, int | float | np.ndarray | np.number):
+        return [
+            f"value is a single number for {n_runs} runs; {expected}: likely a sum or mean over "
+            "the runs too, give the axes, never axis 0"
+        ]
+    if not isinstance(value, np.ndarray):
+        return [f"value is a {type(value).__name__}; {expected}, an array"]
+    if value.shape != (n_runs,):
+        return [f"value has shape {value.shape} at {_where(passed)}; {expected}"]
+    return [f"value is {value.dtype}; expected {dtype} as the input"] * (value.dtype != dtype)
+
+
+def _partial_faults(partials: Any, passed: Forward) -> list[str]:
+    if not isinstance(partials, Mapping):
+        return [f"partials is a {type(partials).__name__}; expected a dict of arrays by name"]
+    faults = []
+    for name, partial in partials.items():
+        label = f"the partial of {name}"
+        if not isinstance(partial, np.ndarray):
+            faults.append(f"{label} is a {type(partial).__name__}; expected an array")
+        elif partial.dtype != passed.x.dtype:
+            faults.append(f"{label} is {partial.dtype}; expected {passed.x.dtype} as the input")
+        else:
+            try:
+                _gradient(passed, {name: partial})
+            except InputError as error:
+                faults.append(f"{error}, at {_where(passed)}")
+    return faults
+
+
+def _labelled(partials: Mapping[str, Array]) -> dict[str, Array]:
+    return {f"the partial of {name}": partial for name, partial in partials.items()}
+
+
+def _gradient(passed: Forward, partials: Mapping[str, Array]) -> Array:
+    with np.errstate(all="ignore"):
+        return backward_flat(passed, partials)
+
+
+# -------------------------------------------------------------------------------- the groups
+
+
+def _check_class(loss: object) -> Check:
+    _raise(loss, _class_faults(loss))
+    return Check("class", "ok", "a frozen, hashable dataclass")
+
+
+def _class_faults(loss: object) -> list[str]:
+    if isinstance(loss, type):
+        return [f"this is the class; expected an instance, {loss.__name__}(...)"]
+    if not isinstance(loss, StructuralLoss):
+        return [
+            f"{type(loss).__name__} is no StructuralLoss; derive it from mlpspec.StructuralLoss"
+        ]
+    kind = type(loss)
+    # Asked of the class itself: a subclass of a dataclass need not be one.
+    if not is_dataclass(loss) or "__dataclass_params__" not in vars(kind):
+        return [f"{kind.__name__} is no dataclass; decorate it with @dataclass(frozen=True)"]
+    if not vars(kind)["__dataclass_params__"].frozen:
+        return [f"{kind.__name__} is not frozen; decorate it with @dataclass(frozen=True)"]
+    try:
+        hash(loss)
+    except TypeError as error:
+        return [f"{kind.__name__} cannot be hashed ({error}); its fields must be scalars"]
+    return []
+
+
+def _check_returns(loss: StructuralLoss, cases: list[Forward]) -> Check:
+    names = sorted({name for case in cases for name in _call(loss, _fresh(case)).partials})
+    return Check("returns", "ok", f"value (R,), partials of {', '.join(names) or 'nothing'}")
+
+
+def _check_input(loss: StructuralLoss, cases: list[Forward]) -> Check:
+    before = hash(loss), repr(loss)
+    for case, other in zip(cases, [*cases[1:], cases[0]], strict=True):
+        passed = _fresh(case)
+        first = _call(loss, passed)
+        kept = _bits(first)
+        faults = [
+            f"value_and_grad changes its input {name}: copy it first"
+            for name, array in _inputs(_fresh(case)).items()
+            if _inputs(passed)[name].tobytes() != array.tobytes()
+        ]
+        _call(loss, _fresh(other))
+        if _bits(first) != kept:
+            faults.append("a later call overwrites what an earlier one returned: make new arrays")
+        if _bits(_call(loss, _fresh(case))) != kept:
+            faults.append("the same input gives other bits the second time: keep no state")
+        if (hash(loss), repr(loss)) != before:
+            faults.append("value_and_grad changes the fields of the loss: keep no state")
+        _raise(loss, faults)
+    return Check("input", "ok", "left as it was; the same input gives the same bits")
+
+
+def _inputs(passed: Forward) -> dict[str, Array]:
+    """Return all that a loss may read."""
+    return {**vars(passed.params), **{n: getattr(passed, n) for n in ("x", "y", *QUANTITIES)}}
+
+
+def _check_runs(loss: StructuralLoss, cases: list[Forward]) -> Check:
+    batches = {
+        "in a permuted batch": np.roll(np.arange(N_RUNS), 1),
+        **{f"alone (run {r})": np.array([r]) for r in range(N_RUNS)},
+    }
+    for case in cases:
+        whole = _flat(_call(loss, _fresh(case)))
+        for when, rows in batches.items():
+            other = _flat(_call(loss, _fresh(case, rows)))
+            if set(other) != set(whole):
+                _raise(loss, [f"other partials are returned {when}: always return the same"])
+            for name, array in other.items():
+                if array.tobytes() != whole[name][rows].tobytes():
+                    _raise(loss, [_leak(name, when, rows, whole[name], array, case)])
+    return Check("runs", "ok", "each has the same bits alone, in a batch and in a permuted batch")
+
+
+def _leak(
+    name: str, when: str, rows: NDArray[np.intp], whole: Array, other: Array, case: Forward
+) -> str:
+    """Describe how what a run gets changes with its neighbours."""
+    batch = whole[rows].reshape(-1)
+    other = other.reshape(-1)
+    gap = np.abs(batch - other)
+    worst = int(gap.argmax())
+    scale = np.abs(other).max()
+    text = (
+        f"{name} of a run changes with its neighbours: at {_where(case)} an entry is "
+        f"{batch[worst]:.6g} in a batch of {N_RUNS} and {other[worst]:.6g} {when}"
+    )
+    if gap[worst] < 1e-9 * scale:
+        return (
+            f"{text}, {gap[worst] / scale:.1g} of the largest apart: likely a sum or a product "
+            "whose order depends on the number of runs; sum over a contiguous last axis "
+            "(reshape to (R, -1)) or use np.matmul run by run"
+        )
+    for ratio, word in ((N_RUNS, "divided"), (1 / N_RUNS, "multiplied")):
+        if len(rows) == 1 and np.allclose(other, ratio * batch, rtol=1e-9, atol=1e-12 * scale):
+            return f"{text}: it is {word} by the number of runs R; likely a mean over R"
+    return f"{text}: likely something is reduced over axis 0, the runs"
+
+
+def _check_extremes(loss: StructuralLoss, make: Make) -> Check:
+    faults = [
+        f"{place}: {fault}"
+        for n_inputs in (1, 2)
+        for place, passed in _extremes(make, n_inputs).items()
+        for fault in _try(loss, passed)[1]
+    ]
+    _raise(loss, faults)
+    detail = "finite where neurons coincide, lie on an input or are 1e6 away"
+    return Check("extremes", "ok", detail)
+
+
+def _extremes(make: Make, n_inputs: int) -> dict[str, Forward]:
+    """Return networks where formulas that are right elsewhere divide by 0 or overflow."""
+    rng = np.random.default_rng(n_inputs)
+    shape = (N_RUNS, 4, n_inputs)
+    x, y = rng.uniform(-1.0, 1.0, shape), rng.standard_normal(shape[:2])
+    x[:, 0] = 0.0
+    far = rng.uniform(0.5, 1.0, shape) * 1e6
+    mixed = rng.uniform(-1.0, 1.0, shape)
+    mixed[:, 0] = 1e6
+
+    def same(place: Array) -> RidgeParams:
+        one = make(place, rng)
+        fields = {
+            name: np.repeat(value, shape[1], axis=1) if value.ndim > 1 else value
+            for name, value in vars(one).items()
+        }
+        return type(one)(**fields)
+
+    return {
+        place: _fresh(Forward(params, x, y))
+        for place, params in {
+            "where all prototypes coincide": same(rng.uniform(-1.0, 1.0, (N_RUNS, 1, n_inputs))),
+            "where all prototypes lie on one input": same(np.zeros((N_RUNS, 1, n_inputs))),
+            "where all prototypes are 1e6 away": make(far, rng),
+            "where one prototype is 1e6 away": make(mixed, rng),
+        }.items()
+    }
+
+
+# -------------------------------------------------------------------------------- the gradient
+
+
+class _Compared(NamedTuple):
+    """The returned gradient of a case beside its differences, (R, P) unless stated."""
+
+    case: Forward
+    parts: dict[str, Array]  # the gradient that each partial adds
+    found: Array
+    expected: Array
+    tolerance: Array
+    skipped: NDArray[np.bool_]
+
+    @property
+    def wrong(self) -> NDArray[np.bool_]:
+        off = np.abs(self.found - self.expected) > self.tolerance
+        return cast("NDArray[np.bool_]", off & ~self.skipped)
+
+    def fields(self, flat: Array) -> dict[str, Array]:
+        """Return (R, P) as the fields of the params."""
+        n_inputs = self.case.x.shape[2]
+        return dict(vars(type(self.case.params).unflatten(flat, n_inputs)))
+
+
+def _check_gradient(loss: StructuralLoss, cases: list[Forward]) -> list[Check]:
+    compared = [_compare(loss, case) for case in cases]
+    _raise(loss, [fault for one in compared for fault in _rough_faults(one)][:1])
+    if any(one.wrong.any() for one in compared):
+        _raise(loss, _gradient_faults(loss, compared))
+    n_entries = sum(one.found.size for one in compared)
+    n_skipped = sum(int(one.skipped.sum()) for one in compared)
+    worst = max(_relative_error(one) for one in compared)
+    detail = (
+        f"{n_entries - n_skipped} of {n_entries} entries compared, {n_skipped} skipped at kinks; "
+        f"worst error {worst:.1g} of a run's largest entry"
+    )
+    checks = [Check("gradient", "ok", detail)]
+    if max(np.abs(one.expected).max() for one in compared) < 1e10 * NOTHING:
+        checks.append(Check("force", "note", "the gradient is 0 everywhere: nothing was compared"))
+    return checks
+
+
+def _compare(loss: StructuralLoss, case: Forward) -> _Compared:
+    passed = _fresh(case)
+    value, partials = _call(loss, passed)
+    parts = {name: _gradient(passed, {name: partial}) for name, partial in partials.items()}
+    expected, doubt, step = _differences(loss, case)
+    size = np.abs(value)[:, None]
+    scale = np.abs(expected).max(axis=1, keepdims=True)
+    rounding = 4.0 * np.finfo(float).eps * size / step
+    return _Compared(
+        case,
+        parts,
+        _gradient(passed, partials),
+        expected,
+        TOLERANCE * np.abs(expected) + 1e-8 * scale + 10.0 * doubt + rounding + NOTHING,
+        10.0 * doubt > 1e-5 * scale + 1e-8 * size + NOTHING,
+    )
+
+
+def _differences(loss: StructuralLoss, case: Forward) -> tuple[Array, Array, Array]:
+    """Return differences (R, P) of the value, their doubt and the step size that they took.
+
+    The doubt is the least disagreement of two neighbouring step sizes. It stays large where a kink
+    is nearer than the smallest, and where the value is noise.
+    """
+    flat = case.params.flatten()
+    n_runs, size = flat.shape
+    offsets = np.array([sign * offset for offset in STENCIL for sign in (1, -1)], dtype=float)
+    weights = np.array([sign * weight for weight in STENCIL.values() for sign in (1, -1)])
+    moves = offsets[:, None] * np.eye(size)[:, None, :]  # (P, 8, P)
+    repeats = size * len(offsets)
+    x, y = (np.repeat(array, repeats, axis=0) for array in (case.x, case.y))
+    estimates = []
+    for step in STEPS:
+        moved = (flat[:, None, None, :] + step * moves).reshape(-1, size)
+        passed = Forward(type(case.params).unflatten(moved, x.shape[2]), x, y)
+        values = _call(loss, _fresh(passed)).value.reshape(n_runs, size, -1)
+        estimates.append((values * weights).sum(axis=2) / step)
+    tried = np.array(estimates)
+    doubt = np.abs(np.diff(tried, axis=0))
+    best = doubt.argmin(axis=0)[None]
+    expected = np.take_along_axis(tried, best, axis=0)[0]
+    return expected, np.take_along_axis(doubt, best, axis=0)[0], np.array(STEPS)[best[0]]
+
+
+def _relative_error(one: _Compared) -> float:
+    scale = np.maximum(np.abs(one.expected).max(axis=1, keepdims=True), NOTHING)
+    error = np.abs(one.found - one.expected) / scale
+    return float(np.where(one.skipped, 0.0, error).max())
+
+
+def _rough_faults(one: _Compared) -> list[str]:
+    return [
+        f"value is too rough to differentiate by {name} at {_where(one.case)}: its differences do "
+        f"not settle for {int(skipped.sum())} of {skipped.size} entries; likely it jumps, is "
+        "random or is computed in single precision"
+        for name, skipped in one.fields(one.skipped).items()
+        if skipped.sum() > skipped.size / 4
+    ]
+
+
+def _gradient_faults(loss: StructuralLoss, compared: list[_Compared]) -> list[str]:
+    """Describe a wrong gradient: which part, the likely reason, and the worst entry."""
+    faults = _scale_faults(compared) or _missing_faults(loss, compared)
+    return [*faults, _worst_entry(compared)]
+
+
+def _missing_faults(loss: StructuralLoss, compared: list[_Compared]) -> list[str]:
+    """Name what the value depends on and nothing was returned for."""
+    returned = {name for one in compared for name in one.parts}
+    reads = _reads(loss, compared[-1].case)
+    faults = [
+        f"the loss reads forward.{name} but returned no partial for it; likely that is missing"
+        for name in QUANTITIES
+        if name in reads - returned
+    ]
+    for name in vars(compared[0].case.params):
+        wrong = any(one.fields(one.wrong)[name].any() for one in compared)
+        if wrong and not any(one.fields(one.found)[name].any() for one in compared):
+            faults.append(
+                f"value depends on {name} but no partial was returned for it, nor for anything "
+                "that it feeds; its gradient is 0"
+            )
+    return faults
+
+
+def _reads(loss: StructuralLoss, case: Forward) -> set[str]:
+    """Return which quantities of a forward pass the loss reads by itself."""
+    fresh = _fresh(case)
+    watched = _Watched(fresh.params, fresh.x, fresh.y)
+    _call(loss, watched)
+    return set(object.__getattribute__(watched, "reads"))
+
+
+class _Watched(Forward):
+    """A forward pass that notes what is read of it; not what it reads of itself."""
+
+    def __init__(self, params: RidgeParams, x: Array, y: Array) -> None:
+        Forward.__init__(self, params, x, y)
+        self.reads: set[str] = set()
+        for name in QUANTITIES:
+            getattr(self, name)  # later it need not be computed from others
+        self.reads.clear()
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in QUANTITIES:
+            object.__getattribute__(self, "reads").add(name)
+        return object.__getattribute__(self, name)
+
+
+def _scale_faults(compared: list[_Compared]) -> list[str]:
+    """Name partials that would be right but for a factor, if that explains all that is wrong."""
+    factors = [_factors(one) for one in compared]
+    if None in factors:
+        return []
+    faults = []
+    for name in sorted({name for found in factors for name in found or {}}):
+        pairs = [
+            (one, found[name])
+            for one, found in zip(compared, factors, strict=True)
+            if found and name in found
+        ]
+        if any(abs(factor - 1.0) > TOLERANCE for _, factor in pairs):
+            faults.append(f"the partial of {name} {_describe(pairs)}")
+    return faults
+
+
+def _factors(one: _Compared) -> dict[str, float] | None:
+    """Return how many times too large each partial is, or None if no factors explain the errors."""
+    kept = ~one.skipped
+    parts = {name: part[kept] for name, part in one.parts.items() if part[kept].any()}
+    if not parts:
+        return None if one.wrong.any() else {}
+    system = np.stack(list(parts.values()), axis=1)
+    size = np.linalg.norm(system, axis=0)
+    right, _, rank, _ = np.linalg.lstsq(system / size, one.expected[kept], rcond=1e-9)
+    right /= size
+    miss = np.abs(system @ right - one.expected[kept])
+    if rank < len(parts) or not right.all():
+        return None
+    if (miss > 1e-6 * np.abs(one.expected[kept]).max() + one.tolerance[kept]).any():
+        return None
+    return {name: float(1.0 / factor) for name, factor in zip(parts, right, strict=True)}
+
+
+def _describe(pairs: list[tuple[_Compared, float]]) -> str:
+    """Say what factors (by case) mean."""
+    laws: dict[str, Callable[[int, int, int], float]] = {
+        "": lambda n, k, d: 1.0,
+        "2": lambda n, k, d: 2.0,
+        "N": lambda n, k, d: n,
+        "K": lambda n, k, d: k,
+        "K (K - 1) / 2": lambda n, k, d: k * (k - 1) / 2,
+        "K (K - 1)": lambda n, k, d: k * (k - 1),
+        "N K": lambda n, k, d: n * k,
+        "N K (K - 1) / 2": lambda n, k, d: n * k * (k - 1) / 2,
+        "D": lambda n, k, d: d,
+    }
+    means = {
+        "N": "over the N inputs",
+        "K": "over the K neurons",
+        "K (K - 1) / 2": "over the pairs of neurons",
+        "K (K - 1)": "over the ordered pairs of neurons",
+        "N K": "over inputs and neurons",
+        "N K (K - 1) / 2": "over inputs and pairs of neurons",
+        "D": "over the D dimensions",
+    }
+
+    def fits(law: Callable[[int, int, int], float], sign: int, power: int) -> bool:
+        for one, factor in pairs:
+            _, n_samples, n_inputs = one.case.x.shape
+            expected = sign * law(n_samples, one.case.prototypes.shape[1], n_inputs) ** power
+            if abs(factor / expected - 1.0) > 1e-6:
+                return False
+        return True
+
+    for name, law in laws.items():
+        for power, word in ((1, "large"), (-1, "small")):
+            for sign in (1, -1):
+                if not fits(law, sign, power):
+                    continue
+                if not name:
+                    return "has the wrong sign (ratio -1)"
+                ratio = f"{'-' * (sign < 0)}{'1/' * (power < 0)}{name}"
+                text = f"is {name} times too {word} (ratio {ratio})"
+                text += ", and has the wrong sign" if sign < 0 else ""
+                if name in means:
+                    excess = "misses" if power > 0 else "has"
+                    text += f"; likely it {excess} a mean {means[name]} that the value "
+                    text += "has" if power > 0 else "has not"
+                return text
+    one, factor = max(pairs, key=lambda pair: abs(pair[1] - 1.0))
+    return f"is {factor:.7g} times what it should be at {_where(one.case)}"
+
+
+def _worst_entry(compared: list[_Compared]) -> str:
+    one = max(compared, key=_relative_error)
+    found, expected = one.fields(one.found), one.fields(one.expected)
+    wrong = one.fields(one.wrong)
+    errors = {
+        name: np.where(wrong[name], np.abs(found[name] - expected[name]), -1.0) for name in found
+    }
+    name = max(errors, key=lambda field: float(errors[field].max()))
+    index = np.unravel_index(errors[name].argmax(), errors[name].shape)
+    words = ("run", "neuron", "dimension")
+    entry = ", ".join(f"{word} {i}" for word, i in zip(words, index, strict=False))
+    is_, be = found[name][index], expected[name][index]
+    ratio = f" (ratio {is_ / be:.7g})" if be else ""
+    counts = ", ".join(
+        f"{np.count_nonzero(field)} of {field.size} in {key}" for key, field in wrong.items()
+    )
+    return (
+        f"gradient with respect to {name} at {entry} is {is_:.7g}; differences of the value give "
+        f"{be:.7g}{ratio}, at {_where(one.case)}; wrong entries there: {counts}"
+    )
+
+
+# -------------------------------------------------------------------------------- the notes
+
+
+def _note_permutation(loss: StructuralLoss, cases: list[Forward]) -> Check:
+    worst = 0.0
+    for case in cases:
+        order = np.roll(np.arange(case.prototypes.shape[1]), 1)
+        fields = {
+            name: value[:, order] if value.ndim > 1 else value
+            for name, value in vars(case.params).items()
+        }
+        permuted = _fresh(Forward(type(case.params)(**fields), case.x, case.y))
+        value, other = (_call(loss, passed).value for passed in (_fresh(case), permuted))
+        size = np.maximum(np.abs(value), NOTHING)
+        worst = max(worst, float((np.abs(value - other) / size).max()))
+    if worst < 1e-9:
+        return Check("permutation", "ok", f"permuting the neurons changes the value by {worst:.1g}")
+    return Check("permutation", "note", f"permuting the neurons changes the value by {worst:.3g}")
+
+
+def _note_single(loss: StructuralLoss, cases: list[Forward]) -> Check:
+    worst = 0.0
+    for case in cases:
+        result, faults = _try(loss, _fresh(case, dtype=np.float32))
+        if result is None:
+            return Check("float32", "note", faults[0])
+        value = _call(loss, _fresh(case)).value
+        error = np.abs(result.value - value) / np.maximum(np.abs(value), NOTHING)
+        worst = max(worst, float(error.max()))
+    return Check("float32", "ok", f"works in single precision; the value differs by {worst:.1g}")
+
+
+def _note_one(loss: StructuralLoss, make: Make) -> Check:
+    faults = _try(loss, _fresh(_case(make, 4, 1, 1, SPREADS[0])))[1]
+    return Check(
+        "one neuron", "note" if faults else "ok", faults[0] if faults else "works for K = 1"
+    )
+
+
+def _flat(result: _Result) -> dict[str, Array]:
+    return {"value": result.value, **_labelled(result.partials)}
+
+
+def _bits(result: _Result) -> list[tuple[str, bytes]]:
+    return [(name, array.tobytes()) for name, array in sorted(_flat(result).items())]
