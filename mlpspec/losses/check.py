@@ -649,7 +649,8 @@ def _describe(pairs: list[tuple[_Compared, float]]) -> str:
                     continue
                 if not name:
                     return "has the wrong sign (ratio -1)"
-                ratio = f"{'-' * (sign < 0)}{'1/' * (power < 0)}{name}"
+                shown = f"({name})" if " " in name else name
+                ratio = f"{'-' * (sign < 0)}{'1/' * (power < 0)}{shown}"
                 text = f"is {name} times too {word} (ratio {ratio})"
                 text += ", and has the wrong sign" if sign < 0 else ""
                 if name in means:
