@@ -19,6 +19,7 @@ from mlpspec.claims import Evidence, Verdict, judge_calibrated, judge_stated
 from mlpspec.comparisons import Grid, as_table, compare
 from mlpspec.datasets import DATASETS, mean_spacing
 from mlpspec.errors import InputError
+from mlpspec.losses import built_in
 from mlpspec.metrics import measure
 from mlpspec.model import NEURONS, Array
 from mlpspec.problem import data_and_start, temperature_of
@@ -326,7 +327,7 @@ class Analysis:
                 x,
                 y,
                 width=self.domain.width,
-                temperature=temperature_of(runs[keys[0]]),
+                losses=built_in(temperature_of(runs[keys[0]])),
             )
         return found
 

@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser(
         "run",
+        usage="mlpspec run [STUDY] [OPTION ...]",
         help="train the runs of a study that are missing",
         description="Train the runs of a study that its results directory lacks.",
         epilog="Run it again to continue what was interrupted, or to add seeds and sizes.",
@@ -103,6 +104,20 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         dest="settings",
         help="settings of all runs, like steps=500; `mlpspec studies` lists them",
+    )
+    run.add_argument(
+        "--loss",
+        action="append",
+        default=[],
+        metavar="NAME=FILE_OR_MODULE:CLASS(args)",
+        dest="losses",
+        help="a loss of your own beside the others (may be repeated); runs the code of that file; "
+        "no other option runs any",
+    )
+    run.add_argument(
+        "--subsets",
+        metavar="WHICH",
+        help="all (default with --loss), singles, pairs, or labels: baseline,mine,coverage+mine",
     )
     run.add_argument("--fail-fast", action="store_true", help="stop at the first failed run")
     run.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
@@ -150,7 +165,7 @@ def _run(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     plans = [(study, directory)]
     if not arguments.only and arguments.study in COMPANIONS:
         for name in COMPANIONS[study.name]:
-            inner = companion(name, changes)
+            inner = companion(name, changes, study.extensions)
             plans += [(inner, directory / name)] if inner is not None else []
     missing = [runner.missing_runs(*plan) for plan in plans]
     if arguments.dry_run:
@@ -191,7 +206,7 @@ def _dry_run(
     total = 0.0
     for (study, directory), runs in zip(plans, missing, strict=True):
         batches = plan(runs, n_jobs)
-        total += runner.estimate(batches, n_jobs) if batches else 0.0
+        total += runner.estimate(study, batches, n_jobs) if batches else 0.0
         _say(
             arguments,
             f"{study.name}: {len(study.runs)} runs, {len(study.runs) - len(runs)} of "
@@ -340,7 +355,16 @@ def _chosen_study(arguments: argparse.Namespace) -> tuple[Study, dict[str, Any]]
         if field not in SETTINGS:
             raise unknown("setting", field, set(SETTINGS) - set(EXTENDABLE))
         changes[field] = value
-    return study.replace(**changes), changes
+    study = study.replace(**changes)
+    if arguments.losses or arguments.subsets is not None:
+        from mlpspec.extensions import named_loss
+
+        own = [named_loss(text) for text in arguments.losses]
+        if len(dict(own)) < len(own):
+            raise InputError(f"--loss gives {own[-1][0]} twice; give each loss its own name")
+        which = "all" if arguments.subsets is None else arguments.subsets
+        study = study.with_losses(dict(own), which)
+    return study, changes
 
 
 def _whole(text: str) -> int:

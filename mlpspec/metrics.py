@@ -8,6 +8,7 @@ project's reconstruction of those behind arXiv:2605.25939, and extensions of the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -19,7 +20,7 @@ from scipy.spatial import ConvexHull, QhullError, cKDTree
 from scipy.spatial.distance import cdist, pdist
 
 from mlpspec.datasets import mean_spacing
-from mlpspec.losses import built_in
+from mlpspec.losses import StructuralLoss
 from mlpspec.model import Array, Forward, Params, RadialParams, forward
 
 OUTSIDE_TOLERANCE = 1e-3
@@ -34,7 +35,12 @@ MERGED_SHARE = 1 / 20
 
 @np.errstate(all="ignore")  # a diverged run may be anywhere among the finite numbers
 def measure(
-    params: Params, x: Array, y: Array, *, width: float, temperature: float
+    params: Params,
+    x: Array,
+    y: Array,
+    *,
+    width: float,
+    losses: Mapping[str, StructuralLoss],
 ) -> dict[str, Array]:
     """Return every measurement of R finished runs.
 
@@ -45,8 +51,8 @@ def measure(
     y : (R, N)
     width : float
         Of the inputs' domain, for the mean spacing.
-    temperature : float
-        tau at which the structural losses are evaluated, whether or not they were active.
+    losses : mapping of str to StructuralLoss
+        The losses to evaluate, whether or not they were active; see `mlpspec.losses.built_in`.
 
     Returns
     -------
@@ -71,10 +77,7 @@ def measure(
         "min_slope": double.slopes.min(axis=1),
         "fit_mse": mse,
         "fit_fvu": mse / y.var(axis=1),
-        **{
-            f"{name}_loss": loss.value_and_grad(passed)[0]
-            for name, loss in built_in(temperature).items()
-        },
+        **{f"{name}_loss": loss.value_and_grad(passed)[0] for name, loss in losses.items()},
     }
 
 

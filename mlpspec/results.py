@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpspec.errors import InputError
-from mlpspec.losses import BUILT_IN
 from mlpspec.model import NEURONS, Array, Params, RadialParams
 from mlpspec.statistics import hill_index
 from mlpspec.store import Record, Store
-from mlpspec.study import SETTINGS, Run, Study, canonical_losses, subsets
+from mlpspec.study import SETTINGS, Run, Study, subset_order
 from mlpspec.training import Curve
 
 if TYPE_CHECKING:
@@ -342,9 +341,7 @@ def replacing(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
 def _order(run: Run) -> tuple[Any, ...]:
     """Return the canonical place of a run: by size, subset, settings, seed."""
     settings = run.to_dict()
-    first = settings.pop("n_samples"), _PLACE[canonical_losses(settings.pop("losses"))]
+    settings.pop("definitions", None)
+    first = settings.pop("n_samples"), subset_order(settings.pop("losses"))
     seed = settings.pop("seed")
     return (*first, *(-1 if value is None else value for value in settings.values()), seed)
-
-
-_PLACE = {subset: place for place, subset in enumerate(subsets(BUILT_IN))}

@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
@@ -16,24 +15,19 @@ from dataclasses import replace
 from functools import cache
 from multiprocessing import current_process
 from pathlib import Path
-from typing import Any
+from typing import cast
 
+import cloudpickle
 import joblib
-import numpy as np
-from threadpoolctl import threadpool_limits
 
 from mlpspec import provenance
-from mlpspec.datasets import DATASETS
+from mlpspec.batch import Extensions, train_batch
 from mlpspec.errors import InputError, WorkerLostError
-from mlpspec.metrics import measure
-from mlpspec.model import NEURONS, Array, Forward
-from mlpspec.optimizers import OPTIMIZERS
+from mlpspec.extensions import code_of
 from mlpspec.planning import Batch, plan, work
-from mlpspec.problem import data_and_start, objective_of, temperature_of
 from mlpspec.results import DERIVED, Results
 from mlpspec.store import FILE_NAME, Record, Store
 from mlpspec.study import Run, Study
-from mlpspec.training import train
 
 try:
     import fcntl
@@ -173,7 +167,8 @@ def _train_all(
     parallel = joblib.Parallel(
         min(n_jobs, len(batches)), return_as="generator_unordered", batch_size=1
     )
-    finished = parallel(joblib.delayed(_work)(batch, os.getpid()) for batch in batches)
+    payload = _pack(study)
+    finished = parallel(joblib.delayed(_work)(batch, payload, os.getpid()) for batch in batches)
     try:
         with _progress(study.name, batches) if progress else contextlib.nullcontext() as show:
             for records in finished:
@@ -194,9 +189,30 @@ def _train_all(
         store.end_session(session, provenance.now())
 
 
-def _work(batch: Batch, owner: int) -> list[Record]:
+def _pack(study: Study) -> bytes:
+    """Return a study's own losses as bytes that any engine can carry to where they are unknown.
+
+    Classes travel by value: a file that `--loss` ran is no module that a worker could import.
+    """
+    losses = study.own_losses
+    modules = {module for loss in losses.values() for module in code_of(type(loss))}
+    for module in modules:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        return cast(bytes, cloudpickle.dumps(losses))
+    finally:
+        for module in modules:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+@cache
+def _unpack(payload: bytes) -> Extensions:
+    return cast(Extensions, cloudpickle.loads(payload))
+
+
+def _work(batch: Batch, payload: bytes, owner: int) -> list[Record]:
     _serve(owner)
-    return train_batch(batch)
+    return train_batch(batch, _unpack(payload))
 
 
 @cache
@@ -214,86 +230,18 @@ def _serve(owner: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def train_batch(batch: Batch) -> list[Record]:
-    """Train and measure the runs of a batch.
-
-    If that raises, each run is tried alone, so that only the guilty ones fail.
-    """
-    try:
-        with threadpool_limits(limits=1, user_api="blas"):  # on more threads bits would differ
-            return _train_together(batch)
-    except Exception:
-        if len(batch) == 1:
-            return [Record(batch[0], "failed", error=traceback.format_exc())]
-        return [record for run in batch for record in train_batch((run,))]
-
-
-def _train_together(batch: Batch) -> list[Record]:
-    began = time.perf_counter()
-    first = batch[0]
-    prepare = cache(data_and_start)
-    prepared = [prepare(replace(run, losses=(), weight=0.0, temperature=1.0)) for run in batch]
-    x = np.stack([x for x, _, _ in prepared])
-    y = np.stack([y for _, y, _ in prepared])
-    flat = np.stack([flat for _, _, flat in prepared])
-    start = NEURONS[first.neuron].unflatten(flat, first.n_inputs)
-    objectives = [
-        objective_of(run, Forward(start.take(row), x[row], y[row]))
-        for run, row in zip(batch, (slice(r, r + 1) for r in range(len(batch))), strict=True)
-    ]
-    trained = train(
-        objectives,
-        start,
-        x,
-        y,
-        steps=first.steps,
-        optimizer=OPTIMIZERS[first.optimizer](first.learning_rate),
-        record_every=first.record_every,
-    )
-    flat = trained.params.flatten()
-    measured: list[dict[str, float]] = []
-    for r, run in enumerate(batch):
-        row = slice(r, r + 1)
-        columns = measure(
-            trained.params.take(row),
-            x[row],
-            y[row],
-            width=DATASETS[run.dataset].width,
-            temperature=temperature_of(run),
-        )
-        columns["gradient_norm"] = trained.gradient_norm[row]
-        columns["steps_taken"] = trained.steps[row]
-        measured.append({name: value[0].item() for name, value in columns.items()})
-    seconds = (time.perf_counter() - began) / len(batch)
-    return [
-        Record(
-            run,
-            "diverged" if trained.diverged[r] else "ok",
-            x[r],
-            y[r],
-            flat[r],
-            {**measured[r], "seconds": seconds},
-            _curve(trained.curves[r]) if trained.curves else None,
-        )
-        for r, run in enumerate(batch)
-    ]
-
-
-def _curve(curve: Any) -> dict[str, Array]:
-    return {"steps": curve.steps, "params": curve.params.flatten(), **curve.values}
-
-
-def estimate(batches: list[Batch], n_jobs: int) -> float:
+def estimate(study: Study, batches: list[Batch], n_jobs: int) -> float:
     """Return about how many seconds the batches will take here, from a few steps of each kind."""
     rates: dict[tuple[int, int, int, int], tuple[float, float]] = {}
     seconds = []
+    losses = study.own_losses
     for batch in batches:
         run = batch[0]
         shape = (run.n_samples, run.hidden_units, run.n_inputs, len(batch))
         if shape not in rates:
             # The difference of two probes is training alone, the rest is spent once a run. The
             # least of three is the one that other programs disturbed least.
-            few, more = (min(_probe(batch, steps) for _ in range(3)) for steps in (10, 60))
+            few, more = (min(_probe(batch, losses, steps) for _ in range(3)) for steps in (10, 60))
             step = max(more - few, 0.0) / 50
             rates[shape] = step, max(few - 10 * step, 0.0)
         step, once = rates[shape]
@@ -301,10 +249,10 @@ def estimate(batches: list[Batch], n_jobs: int) -> float:
     return 1.0 + max(sum(seconds) / n_jobs, max(seconds, default=0.0))
 
 
-def _probe(batch: Batch, steps: int) -> float:
+def _probe(batch: Batch, losses: Extensions, steps: int) -> float:
     short = tuple(replace(run, steps=steps, record_every=0) for run in batch)
     began = time.perf_counter()
-    train_batch(short)
+    train_batch(short, losses)
     return time.perf_counter() - began
 
 

@@ -22,6 +22,7 @@ from typing import Any, cast
 import numpy as np
 
 from mlpspec.errors import InputError
+from mlpspec.extensions import Definition
 from mlpspec.model import Array
 from mlpspec.study import Run, Study
 
@@ -178,9 +179,16 @@ class Store:
     def check_study(self, study: Study) -> None:
         """Raise `InputError`, naming what differs, unless the directory belongs to ``study``."""
         own, asked = self.identity(), study.identity
+        directory = self.path.parent
+        known = self.extensions()
+        for name, definition in study.extensions.items():
+            if known.get(name, definition) != definition:
+                raise InputError(
+                    f"{directory} has runs with another loss {name}: {known[name]}, not "
+                    f"{definition}; give another directory with --out, or the loss another name"
+                )
         if own == asked:
             return
-        directory = self.path.parent
         if own["study"] != asked["study"]:
             difference = f"holds the study {own['study']!r}, not {asked['study']!r}"
         elif own["axes"] != asked["axes"]:
@@ -200,6 +208,15 @@ class Store:
             (text,) = self._db.execute("SELECT study FROM identity").fetchone()
             identity = json.loads(text)
             return {name: identity[name] for name in ("study", "axes", "settings")}
+
+    def extensions(self) -> dict[str, Definition]:
+        """Return the losses of one's own that its sessions trained with, by name."""
+        found: dict[str, Definition] = {}
+        for (text,) in self._db.execute("SELECT study FROM sessions ORDER BY id"):
+            with self._reading():
+                for name, content in json.loads(text).get("extensions", {}).items():
+                    found[name] = Definition.from_dict(name, content)
+        return found
 
     def begin_session(self, study: Study, started: str, provenance: dict[str, Any]) -> int:
         """Note that a session starts to train runs of ``study``; return its number."""

@@ -85,12 +85,15 @@ COMPANIONS: dict[str, tuple[str, ...]] = {"paper": ("tau-sweep", "placebo", "tra
 """Small studies that the report of another one rests on; they lie in folders inside its own."""
 
 
-def companion(name: str, changes: Mapping[str, Any]) -> Study | None:
+def companion(
+    name: str, changes: Mapping[str, Any], losses: Mapping[str, Any] | None = None
+) -> Study | None:
     """Return the companion ``name`` of a study that was changed by ``changes``.
 
     Settings carry over where the companion does not vary or fix them itself, seeds and sizes where
-    it has them as axes; of the sizes those that are its own, or all if none is. None if the
-    companion says nothing about the changed study (trajectories are drawn on a line).
+    it has them as axes; of the sizes those that are its own, or all if none is. Trajectories show
+    the study's own ``losses`` too. None if the companion says nothing about the changed study
+    (trajectories are drawn on a line).
     """
     study = STUDIES[name]()
     carried = {
@@ -105,4 +108,6 @@ def companion(name: str, changes: Mapping[str, Any]) -> Study | None:
         if int(changes.get("n_inputs", 1)) > 1:
             return None
         carried["seed"] = tuple(changes.get("seed", (0,)))[:1]
+        if losses:
+            study = study.with_losses(losses, "singles")
     return study.replace(**carried)

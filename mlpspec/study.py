@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,8 +15,9 @@ import numpy as np
 
 from mlpspec.datasets import DATASETS, TARGETS
 from mlpspec.errors import InputError, unknown
+from mlpspec.extensions import Definition, check_name, define
 from mlpspec.initializers import INITIALIZERS
-from mlpspec.losses import BUILT_IN
+from mlpspec.losses import BUILT_IN, StructuralLoss
 from mlpspec.model import NEURONS
 from mlpspec.optimizers import OPTIMIZERS
 
@@ -76,10 +77,21 @@ class Run:
     record_every: int = _setting(
         0, "steps between records of the curve; 0: none", least=0, in_key=False
     )
+    definitions: tuple[Definition, ...] = ()
+    """What the active losses are that are not built in; no setting, it follows from the study."""
 
     def __post_init__(self) -> None:
         for name, setting in SETTINGS.items():
             object.__setattr__(self, name, setting.cast(getattr(self, name)))
+        given = self.definitions
+        if isinstance(given, Mapping):
+            given = tuple(Definition.from_dict(name, content) for name, content in given.items())
+        defined = {definition.name: definition for definition in given}
+        for name in self.losses:
+            if name not in BUILT_IN and name not in defined:
+                raise unknown("loss", name, (*BUILT_IN, *defined))
+        active = tuple(defined[name] for name in self.losses if name in defined)
+        object.__setattr__(self, "definitions", active)
 
     @property
     def hidden_units(self) -> int:
@@ -93,12 +105,18 @@ class Run:
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field, as JSON can hold it."""
-        return {name: getattr(self, name) for name in SETTINGS} | {"losses": list(self.losses)}
+        own = {definition.name: definition.to_dict() for definition in self.definitions}
+        settings = {name: getattr(self, name) for name in SETTINGS} | {"losses": list(self.losses)}
+        return settings | ({"definitions": own} if own else {})
 
     @cached_property
     def key(self) -> str:
         """16 hexadecimal digits that stand for everything that could change the result."""
-        settings = {n: v for n, v in self.to_dict().items() if SETTINGS[n].counts(v)}
+        settings = {
+            name: value
+            for name, value in self.to_dict().items()
+            if name not in SETTINGS or SETTINGS[name].counts(value)
+        }
         canonical = json.dumps({"version": KEY_VERSION, **settings}, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -169,15 +187,19 @@ SETTINGS: dict[str, Setting] = {
         f.metadata.get("later", False),
     )
     for f in fields(Run)
+    if f.metadata
 }
-"""Every field of `Run` by name."""
+"""Every field of `Run` that can be set, by name."""
 
 EXTENDABLE = ("losses", "n_samples", "seed")
 """Fields whose values may be added to a results directory whatever the study."""
 
 
 def canonical_losses(losses: str | Iterable[str]) -> tuple[str, ...]:
-    """Return names of losses in canonical order, from names or from a label like ``a+b``."""
+    """Return names of losses in canonical order, from names or from a label like ``a+b``.
+
+    The order is that of `BUILT_IN`, then alphabetical.
+    """
     if isinstance(losses, str):
         losses = [] if losses in ("", "baseline") else losses.split("+")
     if not isinstance(losses, Iterable):
@@ -185,10 +207,20 @@ def canonical_losses(losses: str | Iterable[str]) -> tuple[str, ...]:
     names = list(losses)
     for name in names:
         if name not in BUILT_IN:
-            raise unknown("loss", name, BUILT_IN)
+            check_name(name)
     if len(set(names)) < len(names):
         raise InputError(f"losses name {'+'.join(names)}; each may occur once")
-    return tuple(name for name in BUILT_IN if name in names)
+    return tuple(sorted(names, key=_place))
+
+
+def _place(name: str) -> tuple[int, str]:
+    return (BUILT_IN.index(name), "") if name in BUILT_IN else (len(BUILT_IN), name)
+
+
+def subset_order(losses: Iterable[str]) -> tuple[Any, ...]:
+    """Return what puts subsets of losses in order: the smaller ones first, then by their names."""
+    places = [_place(name) for name in losses]
+    return len(places), places
 
 
 def subsets(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
@@ -197,6 +229,39 @@ def subsets(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
     return tuple(
         subset for size in range(len(names) + 1) for subset in itertools.combinations(names, size)
     )
+
+
+def chosen_subsets(names: Iterable[str], which: str | Iterable[str]) -> tuple[Any, ...]:
+    """Return the subsets of ``names`` that ``which`` stands for, in canonical order.
+
+    ``all``; ``singles``: none or one; ``pairs``: at most two; or labels, in an iterable or joined
+    by commas.
+
+    Raises
+    ------
+    InputError
+        All subsets of more than six losses, or labels that are not known.
+    """
+    names = canonical_losses(names)
+    largest = {"all": len(names), "singles": 1, "pairs": 2}
+    if isinstance(which, str) and which in largest:
+        if which == "all" and len(names) > MOST_LOSSES:
+            raise InputError(
+                f"{len(names)} losses have {2 ** len(names)} subsets; the limit for all of them "
+                f"is {MOST_LOSSES} losses: choose with --subsets singles, pairs or a list of labels"
+            )
+        return tuple(subset for subset in subsets(names) if len(subset) <= largest[which])
+    labels = which.split(",") if isinstance(which, str) else list(which)
+    labels = [label.strip() if isinstance(label, str) else label for label in labels]
+    found = {canonical_losses(label) for label in labels}
+    for name in itertools.chain.from_iterable(found):
+        if name not in names:
+            raise unknown("loss", name, names)
+    return tuple(sorted(found, key=subset_order))
+
+
+MOST_LOSSES = 6
+"""Losses of which all subsets can be asked for."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +278,9 @@ class Study:
         The fields that are the same in all runs and differ from their defaults.
     question : str, optional
         What the study asks, in a line.
+    extensions : mapping of str to StructuralLoss, optional
+        Losses of one's own by the name under which the axis ``losses`` has them; kept as
+        `Definition`.
 
     Raises
     ------
@@ -225,6 +293,7 @@ class Study:
     axes: Mapping[str, Sequence[Any]]
     settings: Mapping[str, Any] = field(default_factory=dict)
     question: str = ""
+    extensions: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.axes, Mapping) or not isinstance(self.settings, Mapping):
@@ -260,14 +329,47 @@ class Study:
         cast = {name: SETTINGS[name].cast(value) for name, value in self.settings.items()}
         object.__setattr__(self, "axes", axes)
         object.__setattr__(self, "settings", cast)
+        extensions = {name: _definition(name, loss) for name, loss in self.extensions.items()}
+        object.__setattr__(self, "extensions", extensions)
+        for name in itertools.chain.from_iterable(self._subsets):
+            if name not in BUILT_IN and name not in extensions:
+                raise unknown("loss", name, (*BUILT_IN, *extensions))
+
+    @property
+    def _subsets(self) -> tuple[tuple[str, ...], ...]:
+        return tuple(self.axes.get("losses", (self.settings.get("losses", ()),)))
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
         """The product of the axes, the last one varying fastest."""
+        bare = tuple(replace(definition, loss=None) for definition in self.extensions.values())
         return tuple(
-            Run(**dict(zip(self.axes, values, strict=True)), **self.settings)
+            Run(
+                **dict(zip(self.axes, values, strict=True)),
+                **self.settings,
+                definitions=bare,
+            )
             for values in itertools.product(*self.axes.values())
         )
+
+    @property
+    def own_losses(self) -> dict[str, StructuralLoss]:
+        """The losses that are not built in, by name.
+
+        Raises
+        ------
+        InputError
+            The study was read from a results directory, which holds no code.
+        """
+        losses = {}
+        for name, definition in self.extensions.items():
+            if definition.loss is None:
+                raise InputError(
+                    f"the code of the loss {name} ({definition}) is not at hand; give it with "
+                    f"--loss {name}=FILE_OR_MODULE:CLASS(args)"
+                )
+            losses[name] = definition.loss
+        return losses
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -294,7 +396,34 @@ class Study:
                 axes[name] = tuple(value) if several else (value,)
             else:
                 settings[name] = value
-        return Study(self.name, axes, settings, self.question)
+        return Study(self.name, axes, settings, self.question, self.extensions)
+
+    def with_losses(
+        self, losses: Mapping[str, StructuralLoss], subsets: str | Iterable[str] = "all"
+    ) -> Study:
+        """Return the study with losses of one's own beside those that it has.
+
+        Parameters
+        ----------
+        losses : mapping of str to StructuralLoss
+            By the name that labels, columns and figures are to use. Like the others they are
+            weighted by the setting ``weight``.
+        subsets : str or iterable of str
+            Which subsets of all names: ``all``, ``singles`` (none or one), ``pairs`` (at most
+            two), or labels such as ``coverage+mine``.
+
+        Raises
+        ------
+        ValueError
+            A name that is taken, a loss that cannot be described, unknown labels, or all subsets
+            of more than six losses.
+        """
+        names = dict.fromkeys((*itertools.chain.from_iterable(self._subsets), *losses))
+        extensions = {**self.extensions, **losses}
+        axes = {"losses": chosen_subsets(names, subsets), **self.axes}
+        axes["losses"] = chosen_subsets(names, subsets)
+        settings = {name: value for name, value in self.settings.items() if name != "losses"}
+        return Study(self.name, axes, settings, self.question, extensions)
 
     def to_json(self) -> str:
         """Return the study as JSON; `from_json` reads it back."""
@@ -304,6 +433,7 @@ class Study:
                 "axes": self.axes,
                 "settings": self.settings,
                 "question": self.question,
+                "extensions": {name: d.to_dict() for name, d in self.extensions.items()},
             }
         )
 
@@ -311,3 +441,9 @@ class Study:
     def from_json(cls, text: str) -> Study:
         """Return the study that `to_json` wrote."""
         return cls(**json.loads(text))
+
+
+def _definition(name: str, loss: Any) -> Definition:
+    if isinstance(loss, Definition):
+        return loss
+    return Definition.from_dict(name, loss) if isinstance(loss, Mapping) else define(name, loss)

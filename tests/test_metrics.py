@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import linprog
 
 from mlpspec import metrics
+from mlpspec.losses import built_in
 from mlpspec.model import RadialParams, RidgeParams, forward
 
 RNG = np.random.default_rng(0)
@@ -174,9 +175,9 @@ def test_hull_distance_in_many_dimensions_needs_no_hull():
 def test_measure_names_what_is_wrong():
     params, x, y = problem()
     with pytest.raises(ValueError, match="y has NaN"):
-        metrics.measure(params, x, y * np.nan, width=2.0, temperature=0.1)
+        metrics.measure(params, x, y * np.nan, width=2.0, losses=built_in(0.1))
     with pytest.raises(ValueError, match=r"x has shape \(3, 5\)"):
-        metrics.measure(params, x[:, :, 0], y, width=2.0, temperature=0.1)
+        metrics.measure(params, x[:, :, 0], y, width=2.0, losses=built_in(0.1))
 
 
 def test_hull_distance_of_prototypes_that_ran_away():
@@ -228,7 +229,9 @@ def test_a_radial_neuron_is_expelled_when_its_center_is_outside_and_far():
 def test_measurements_of_matched_kinds_of_neuron_agree_on_a_line():
     ridge, x, y = problem(3, 9)
     radial = problem(3, 9, neuron="radial")[0]
-    one, other = (metrics.measure(p, x, y, width=2.0, temperature=0.1) for p in (ridge, radial))
+    one, other = (
+        metrics.measure(p, x, y, width=2.0, losses=built_in(0.1)) for p in (ridge, radial)
+    )
     for name, values in one.items():
         np.testing.assert_allclose(values, other[name], rtol=1e-6, atol=1e-9, err_msg=name)
 
@@ -246,7 +249,7 @@ def test_the_rest_by_hand():
         np.array([[[2.0], [5e-4]]]), np.array([[0.0, 3.0]]), np.array([[1.0, 0.0]]), np.zeros(1)
     )
     x, y = np.array([[[0.0], [1.0]]]), np.array([[0.5, 0.0]])
-    found = metrics.measure(params, x, y, width=1.0, temperature=0.5)
+    found = metrics.measure(params, x, y, width=1.0, losses=built_in(0.5))
     error = ((1.0 - 0.5) ** 2 + np.exp(-8)) / 2
     assert found["fit_mse"][0] == pytest.approx(error)
     assert found["fit_fvu"][0] == pytest.approx(error / 0.0625)
@@ -259,10 +262,10 @@ def test_the_rest_by_hand():
 
 def test_runs_are_measured_one_by_one():
     params, x, y = problem(4, 6, 2)
-    together = metrics.measure(params, x, y, width=2.0, temperature=0.01)
+    together = metrics.measure(params, x, y, width=2.0, losses=built_in(0.01))
     for r in range(4):
         row = slice(r, r + 1)
-        alone = metrics.measure(params.take(row), x[row], y[row], width=2.0, temperature=0.01)
+        alone = metrics.measure(params.take(row), x[row], y[row], width=2.0, losses=built_in(0.01))
         for name, values in together.items():
             assert values.shape == (4,)
             assert alone[name][0] == values[r], name
@@ -284,7 +287,7 @@ def test_permuting_neurons_or_samples_changes_nothing():
         params.output_weight[:, order],
         params.output_bias,
     )
-    one = metrics.measure(params, x, y, width=2.0, temperature=0.1)
+    one = metrics.measure(params, x, y, width=2.0, losses=built_in(0.1))
     for p, a, b in ((permuted, x, y), (params, x[:, order], y[:, order])):
-        for name, values in metrics.measure(p, a, b, width=2.0, temperature=0.1).items():
+        for name, values in metrics.measure(p, a, b, width=2.0, losses=built_in(0.1)).items():
             np.testing.assert_allclose(values, one[name], rtol=1e-10, atol=1e-12, err_msg=name)

@@ -6,6 +6,7 @@ import pytest
 from conftest import same_bits
 
 import mlpspec
+from mlpspec.losses import built_in
 from mlpspec.results import measurement_names, read_csv, write_csv
 
 STUDY = mlpspec.studies.paper().replace(seed=(0, 1, 2), n_samples=(3, 4), steps=30)
@@ -37,7 +38,7 @@ def test_measurements_follow_from_weights_and_data(results):
     for row in (0, 17, 40):
         key = results.table["key"][row]
         x, y = results.dataset(key)
-        again = mlpspec.measure(results.params(key), x, y, width=2.0, temperature=0.01)
+        again = mlpspec.measure(results.params(key), x, y, width=2.0, losses=built_in(0.01))
         for name, value in again.items():
             assert value[0] == results.table[name][row], name
 

@@ -1,0 +1,103 @@
+"""Training a batch: from the descriptions of its runs to what is kept of them."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from mlpspec.datasets import DATASETS
+from mlpspec.losses import StructuralLoss
+from mlpspec.metrics import measure
+from mlpspec.model import NEURONS, Array, Forward
+from mlpspec.optimizers import OPTIMIZERS
+from mlpspec.planning import Batch
+from mlpspec.problem import data_and_start, losses_of, objective_of
+from mlpspec.store import Record
+from mlpspec.training import train
+
+Extensions = Mapping[str, StructuralLoss]
+"""Losses of one's own by name."""
+
+NONE: Extensions = MappingProxyType({})
+
+
+def train_batch(batch: Batch, extensions: Extensions = NONE) -> list[Record]:
+    """Train and measure the runs of a batch.
+
+    If that raises, each run is tried alone, so that only the guilty ones fail.
+    """
+    try:
+        with threadpool_limits(limits=1, user_api="blas"):  # on more threads bits would differ
+            return _train_together(batch, extensions)
+    except Exception:
+        if len(batch) == 1:
+            return [Record(batch[0], "failed", error=traceback.format_exc())]
+        return [record for run in batch for record in train_batch((run,), extensions)]
+
+
+def _train_together(batch: Batch, extensions: Extensions) -> list[Record]:
+    began = time.perf_counter()
+    first = batch[0]
+    prepare = cache(data_and_start)
+    bare: dict[str, Any] = {"losses": (), "definitions": (), "weight": 0.0, "temperature": 1.0}
+    prepared = [prepare(replace(run, **bare)) for run in batch]
+    x = np.stack([x for x, _, _ in prepared])
+    y = np.stack([y for _, y, _ in prepared])
+    flat = np.stack([flat for _, _, flat in prepared])
+    start = NEURONS[first.neuron].unflatten(flat, first.n_inputs)
+    losses = [losses_of(run, extensions) for run in batch]
+    objectives = [
+        objective_of(run, known, Forward(start.take(row), x[row], y[row]))
+        for run, known, row in zip(batch, losses, _rows(batch), strict=True)
+    ]
+    trained = train(
+        objectives,
+        start,
+        x,
+        y,
+        steps=first.steps,
+        optimizer=OPTIMIZERS[first.optimizer](first.learning_rate),
+        record_every=first.record_every,
+    )
+    flat = trained.params.flatten()
+    measured: list[dict[str, float]] = []
+    for r, (run, row) in enumerate(zip(batch, _rows(batch), strict=True)):
+        columns = measure(
+            trained.params.take(row),
+            x[row],
+            y[row],
+            width=DATASETS[run.dataset].width,
+            losses=losses[r],
+        )
+        columns["gradient_norm"] = trained.gradient_norm[row]
+        columns["steps_taken"] = trained.steps[row]
+        measured.append({name: value[0].item() for name, value in columns.items()})
+    seconds = (time.perf_counter() - began) / len(batch)
+    return [
+        Record(
+            run,
+            "diverged" if trained.diverged[r] else "ok",
+            x[r],
+            y[r],
+            flat[r],
+            {**measured[r], "seconds": seconds},
+            _curve(trained.curves[r]) if trained.curves else None,
+        )
+        for r, run in enumerate(batch)
+    ]
+
+
+def _rows(batch: Batch) -> list[slice]:
+    return [slice(r, r + 1) for r in range(len(batch))]
+
+
+def _curve(curve: Any) -> dict[str, Array]:
+    return {"steps": curve.steps, "params": curve.params.flatten(), **curve.values}
