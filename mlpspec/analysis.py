@@ -19,12 +19,13 @@ from mlpspec.claims import Evidence, Verdict, judge_calibrated, judge_stated
 from mlpspec.comparisons import Grid, as_table, compare
 from mlpspec.datasets import DATASETS, mean_spacing
 from mlpspec.errors import InputError
-from mlpspec.losses import built_in
+from mlpspec.losses import BUILT_IN, built_in
 from mlpspec.metrics import measure
 from mlpspec.model import NEURONS, Array
 from mlpspec.problem import data_and_start, temperature_of
 from mlpspec.results import Results, Stack, Table, read_csv, write_csv
 from mlpspec.store import FILE_NAME
+from mlpspec.study import subsets
 
 
 def read_verdicts(path: Path) -> list[Verdict]:
@@ -174,10 +175,15 @@ class Analysis:
         }
 
     def evidence(self) -> list[Evidence]:
-        """Return the evidence of the grid, one entry for each number of steps, ascending."""
+        """Return the evidence of the grid, one entry for each number of steps, ascending.
+
+        The claims are about the eight subsets of the study: other losses are left out.
+        """
         if not self.stacks:
             return []
         table = self.results.table
+        known = np.isin(table["losses"], ["+".join(s) or "baseline" for s in subsets(BUILT_IN)])
+        table = {name: values[known] for name, values in table.items()}
         stages = []
         for steps in np.unique(table["steps"]):
             rows = table["steps"] == steps

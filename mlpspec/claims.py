@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binom
 
-from mlpspec.comparisons import Grid, overlap_twins
+from mlpspec.comparisons import Grid, twins
 from mlpspec.model import Array
 from mlpspec.statistics import ALPHA, holm, median_interval, sign_flip
 
@@ -186,7 +186,7 @@ def _against_twins(
             aside=aside and "separation" in label,
         )
         for cell in e.grid.cells
-        for label, twin in overlap_twins(e.grid.labels)
+        for label, twin in twins(e.grid.labels, "overlap")
     ]
 
 
@@ -204,7 +204,7 @@ def c5(e: Evidence, calibrated: bool) -> list[Demand]:
     assert e.grid is not None
     demands = []
     for cell in e.grid.cells:
-        for label, twin in overlap_twins(e.grid.labels):
+        for label, twin in twins(e.grid.labels, "overlap"):
             active = e.grid.values(cell, label, "fit_fvu")
             passive = e.grid.values(cell, twin, "fit_fvu")
             limit = np.full_like(active, WELL_FITTED)

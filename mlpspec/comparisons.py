@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mlpspec.losses import BUILT_IN
 from mlpspec.model import Array
 from mlpspec.results import Table, measurement_names
 from mlpspec.statistics import ALPHA, holm, least_p, median_interval, sign_flip, win_share
-from mlpspec.study import SETTINGS
+from mlpspec.study import SETTINGS, canonical_losses
 
 Cell = tuple[Any, ...]
 """Values of the fields that vary, but for losses and seed: ``n_samples`` first."""
@@ -73,23 +74,28 @@ def pairs(labels: list[str]) -> list[Pair]:
     """Return the comparisons of a study with these subsets.
 
     ``baseline``: every subset against the baseline; ``twin``: each overlap-active subset against
-    the same one without overlap; ``coverage``: coverage against each other subset.
+    the same one without overlap; ``coverage``: coverage against each other subset; ``with NAME``,
+    for each loss that is not built in: every subset with it against the same one without.
     """
     found = [Pair(label, "baseline", "baseline") for label in labels if label != "baseline"]
-    found += [Pair(label, twin, "twin") for label, twin in overlap_twins(labels)]
+    found += [Pair(label, twin, "twin") for label, twin in twins(labels, "overlap")]
     found += [Pair("coverage", label, "coverage") for label in labels if label != "coverage"]
+    own = dict.fromkeys(name for label in labels for name in canonical_losses(label))
+    for name in own:
+        if name not in BUILT_IN:
+            found += [Pair(label, twin, f"with {name}") for label, twin in twins(labels, name)]
     return [pair for pair in found if {pair.treatment, pair.control} <= set(labels)]
 
 
-def overlap_twins(labels: list[str]) -> list[tuple[str, str]]:
-    """Return the overlap-active subsets, each with the same subset without overlap."""
+def twins(labels: list[str], name: str) -> list[tuple[str, str]]:
+    """Return the subsets with the loss ``name``, each with the same subset without it."""
     split = {label: label.split("+") for label in labels}
-    twins = {
-        label: "+".join(name for name in names if name != "overlap") or "baseline"
+    without = {
+        label: "+".join(other for other in names if other != name) or "baseline"
         for label, names in split.items()
-        if "overlap" in names
+        if name in names
     }
-    return [(label, twin) for label, twin in twins.items() if twin in labels]
+    return [(label, twin) for label, twin in without.items() if twin in labels]
 
 
 def compare(grid: Grid) -> list[dict[str, Any]]:

@@ -7,7 +7,9 @@ the colours are those of Okabe & Ito (2008), which colour-blind readers can tell
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import itertools
+import textwrap
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import matplotlib as mpl
@@ -19,6 +21,7 @@ from matplotlib.ticker import NullLocator
 from scipy.spatial import ConvexHull
 
 from mlpspec.results import Table
+from mlpspec.study import canonical_losses, subset_order
 
 STYLE: dict[str, tuple[str, str]] = {
     "baseline": ("#000000", "o"),
@@ -30,7 +33,26 @@ STYLE: dict[str, tuple[str, str]] = {
     "separation+overlap": ("#CC79A7", "X"),
     "coverage+separation+overlap": ("#7F7F7F", "*"),
 }
-"""Colour and marker of every subset."""
+"""Colour and marker of the subsets of the study."""
+
+OWN_STYLE = (
+    ("#882255", "<"),
+    ("#117733", ">"),
+    ("#332288", "p"),
+    ("#999933", "h"),
+    ("#AA4499", "d"),
+    ("#DDCC77", "H"),
+    ("#44AA99", "8"),
+    ("#661100", "*"),
+)
+"""Colour and marker of other subsets, in their order; from Paul Tol's muted palette."""
+
+
+def styles(labels: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return colour and marker of subsets by label, in canonical order."""
+    own = itertools.cycle(OWN_STYLE)
+    ordered = sorted(set(labels), key=lambda label: subset_order(canonical_losses(label)))
+    return {label: STYLE[label] if label in STYLE else next(own) for label in ordered}
 
 NAMES = {
     "reconstruction_error": "reconstruction error\n(units of x)",
@@ -73,7 +95,9 @@ RC: Any = {
 def over_sizes(table: Table) -> Figure:
     """Draw measurements over N: every seed, medians with intervals, nulls."""
     names = list(dict.fromkeys(table["measurement"].tolist()))
-    labels = [label for label in STYLE if label in table["losses"]]
+    style = styles(table["losses"][table["kind"] != "null"].tolist())
+    labels = list(style)
+    apart = min(0.09, 0.72 / len(labels))
     sizes = sorted(set(table["n_samples"].tolist()))
     columns = 3 if len(names) > 4 else 4
     rows = -(-len(names) // columns)
@@ -85,8 +109,8 @@ def over_sizes(table: Table) -> Figure:
         floor = FLOORS.get(name)
         _nulls(ax, here, sizes, floor)
         for place, label in enumerate(labels):
-            shift = (place - (len(labels) - 1) / 2) * 0.09
-            colour, marker = STYLE[label]
+            shift = (place - (len(labels) - 1) / 2) * apart
+            colour, marker = style[label]
             mine = here["losses"] == label
             runs, medians = (mine & (here["kind"] == kind) for kind in ("run", "median"))
             at = np.searchsorted(sizes, here["n_samples"]) + shift
@@ -126,7 +150,7 @@ def over_sizes(table: Table) -> Figure:
         ax.set_ylabel(NAMES[name])
     for ax in axes[len(names) :]:
         ax.set_axis_off()
-    _legend(figure, labels, nulls=True)
+    _legend(figure, style, nulls=True)
     return figure
 
 
@@ -159,18 +183,20 @@ def _nulls(ax: Axes, here: Table, sizes: list[int], floor: float | None) -> None
             )
 
 
-def _legend(figure: Figure, labels: list[str], *, nulls: bool = False) -> None:
+def _legend(
+    figure: Figure, style: dict[str, tuple[str, str]], *, nulls: bool = False
+) -> None:
     handles = [
         Line2D(
             [],
             [],
-            color=STYLE[label][0],
-            marker=STYLE[label][1],
+            color=colour,
+            marker=marker,
             ls="",
             ms=5,
             label=label.replace("+", " + "),
         )
-        for label in labels
+        for label, (colour, marker) in style.items()
     ]
     if nulls:
         handles += [
@@ -182,7 +208,8 @@ def _legend(figure: Figure, labels: list[str], *, nulls: bool = False) -> None:
 
 def positions(table: Table) -> Figure:
     """Draw prototypes along the axis: one seed and all seeds, far ones at the edge."""
-    labels = [label for label in STYLE if label in table["losses"]]
+    style = styles(table["losses"].tolist())
+    labels = list(style)
     seeds = np.unique(table["seed"])
     inputs = table["position"][table["kind"] == "input"]
     low, high = inputs.min(), inputs.max()
@@ -211,11 +238,11 @@ def positions(table: Table) -> Figure:
             ax.plot(
                 p[near],
                 height[near],
-                STYLE[label][1],
+                style[label][1],
                 ms=2.6,
                 mew=0,
                 alpha=0.6,
-                color=STYLE[label][0],
+                color=style[label][0],
                 rasterized=len(p) > RASTER_ABOVE,
             )
             for far, at, side in ((p < limits[0], 0.005, "left"), (p > limits[1], 0.995, "right")):
@@ -248,14 +275,15 @@ def _panels(
     table: Table, size: tuple[float, float], extra: float, xlabel: str, ylabel: str
 ) -> tuple[Figure, list[tuple[str, Axes]]]:
     """Return a figure with a panel of ``size`` (inches) per subset, four in a row."""
-    labels = [label for label in STYLE if label in table["losses"]]
+    style = styles(table["losses"].tolist())
+    labels = list(style)
     columns = min(4, len(labels))
     rows = -(-len(labels) // columns)
     inches = (size[0] * columns, size[1] * rows + extra)
     figure = Figure(figsize=inches, layout="constrained")
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for ax, label in zip(axes.flat, labels, strict=False):
-        ax.set_title(label.replace("+", " + "))
+        ax.set_title(textwrap.fill(label.replace("+", " + "), 30))
     for ax in axes.flat[len(labels) :]:
         ax.set_axis_off()
     for ax in axes[-1]:
@@ -329,7 +357,8 @@ def sweep(table: Table) -> Figure:
     """Draw measurements over the temperature, absolute and in units of the spacing squared."""
     names = list(dict.fromkeys(table["measurement"].tolist()))
     sizes = sorted(set(table["n_samples"].tolist()))
-    labels = [label for label in STYLE if label in table["losses"]]
+    style = styles(table["losses"].tolist())
+    labels = list(style)
     panels = [(label, unit) for label in labels for unit in ("temperature", "in_spacing")]
     figure = Figure(figsize=(2.5 * len(panels), 1.75 * len(names) + 0.8), layout="constrained")
     axes = figure.subplots(len(names), len(panels), sharex="col", sharey="row", squeeze=False)
@@ -387,6 +416,7 @@ def sweep(table: Table) -> Figure:
 def responses(table: Table) -> Figure:
     """Draw every neuron's response, the fitted curve, data and prototypes of one seed."""
     figure, panels = _panels(table, (2.5, 2.0), 0.6, "input x", "response, output")
+    style = styles(table["losses"].tolist())
     for label, ax in panels:
         mine = {key: column[table["losses"] == label] for key, column in table.items()}
         kind = {name: mine["kind"] == name for name in set(mine["kind"])}
@@ -396,7 +426,7 @@ def responses(table: Table) -> Figure:
                 axis,
                 mine["y"][kind["response"] & (mine["unit"] == unit)],
                 lw=0.6,
-                color=STYLE[label][0],
+                color=style[label][0],
                 alpha=0.55,
             )
         ax.plot(axis, mine["y"][kind["output"]], color="#333333", lw=1.4)
@@ -412,7 +442,7 @@ def responses(table: Table) -> Figure:
         )
         p = mine["x"][kind["prototype"]]
         near = (p >= axis[0]) & (p <= axis[-1])
-        ax.plot(p[near], np.full(near.sum(), -1.45), "^", ms=4, color=STYLE[label][0], mew=0)
+        ax.plot(p[near], np.full(near.sum(), -1.45), "^", ms=4, color=style[label][0], mew=0)
         if (~near).any():
             _note(ax, f"{(~near).sum()} beyond the frame")
         ax.set(xlim=(axis[0], axis[-1]), ylim=(-1.65, 1.65))
@@ -434,6 +464,7 @@ def reconstruction(table: Table) -> Figure:
     figure, panels = _panels(table, (2.3, 2.2), 0.2, "true input x", "matched prototype")
     low, high = table["input"].min(), table["input"].max()
     reach = 1.25 * max(abs(low), abs(high))
+    style = styles(table["losses"].tolist())
     for label, ax in panels:
         mine = table["losses"] == label
         a, b = table["input"][mine], table["prototype"][mine]
@@ -443,11 +474,11 @@ def reconstruction(table: Table) -> Figure:
         ax.plot(
             a[inside],
             b[inside],
-            STYLE[label][1],
+            style[label][1],
             ms=2.8,
             mew=0,
             alpha=0.55,
-            color=STYLE[label][0],
+            color=style[label][0],
             rasterized=int(mine.sum()) > RASTER_ABOVE,
         )
         if (~inside).any():
@@ -459,7 +490,8 @@ def reconstruction(table: Table) -> Figure:
 
 def trajectories(table: Table) -> Figure:
     """Draw prototypes over training time, side by side, silent neurons hollow."""
-    labels = [label for label in STYLE if label in table["losses"]]
+    style = styles(table["losses"].tolist())
+    labels = list(style)
     figure = Figure(figsize=(2.5 * len(labels), 3.0), layout="constrained")
     axes = figure.subplots(1, len(labels), sharex=True, sharey=True, squeeze=False)[0]
     reach = 2.0 * max(abs(table["low"].min()), table["high"].max())
@@ -470,15 +502,15 @@ def trajectories(table: Table) -> Figure:
             own = mine["unit"] == unit
             time, place = mine["step"][own] + 1, mine["position"][own]
             quiet = mine["silent"][own] == 1
-            ax.plot(time, place, color=STYLE[label][0], lw=0.7, alpha=0.7)
+            ax.plot(time, place, color=style[label][0], lw=0.7, alpha=0.7)
             ax.plot(
                 time[-1:],
                 place[-1:],
                 "o",
                 ms=4,
                 mew=0.8,
-                mec=STYLE[label][0],
-                mfc="white" if quiet[-1] else STYLE[label][0],
+                mec=style[label][0],
+                mfc="white" if quiet[-1] else style[label][0],
                 clip_on=True,
             )
             ax.plot(
@@ -487,7 +519,7 @@ def trajectories(table: Table) -> Figure:
                 "o",
                 ms=2.2,
                 mew=0.5,
-                mec=STYLE[label][0],
+                mec=style[label][0],
                 mfc="white",
             )
         beyond = int((np.abs(mine["position"][mine["step"] == mine["step"].max()]) > reach).sum())
@@ -497,6 +529,156 @@ def trajectories(table: Table) -> Figure:
         ax.set_xlabel("training step + 1")
         ax.set_title(label)
     axes[0].set_ylabel("prototype position (units of x)")
+    return figure
+
+
+def subsets(table: Table) -> Figure:
+    """Draw medians by subset and N as shades, with the active losses as dots on the left."""
+    names = list(dict.fromkeys(table["measurement"].tolist()))
+    sizes = sorted(set(table["n_samples"].tolist()))
+    labels = list(styles(table["losses"].tolist()))
+    active = [canonical_losses(label) for label in labels]
+    losses = canonical_losses(set(itertools.chain.from_iterable(active)))
+    height = max(3.0, 0.16 * len(labels) + 1.3)
+    figure = Figure(figsize=(2.1 + 1.45 * len(names), height), layout="constrained")
+    widths = [0.16 * len(losses) / 1.2] + [1.0] * len(names)
+    axes = figure.subplots(1, len(names) + 1, sharey=True, width_ratios=widths)
+    dots, *panels = axes
+    for line, own in enumerate(active):
+        for place, name in enumerate(losses):
+            there = name in own
+            dots.plot(place, line, "o", ms=4.2, mew=0, color="#333333" if there else "#DDDDDD")
+    dots.set_xticks(range(len(losses)), losses, rotation=90)
+    dots.set(yticks=[], xlim=(-0.6, len(losses) - 0.4), ylim=(len(labels) - 0.5, -0.5))
+    dots.spines[["left", "bottom"]].set_visible(False)
+    dots.tick_params(length=0)
+    dots.set_ylabel("subset of losses")
+    for ax, name in zip(panels, names, strict=True):
+        values = np.full((len(labels), len(sizes)), np.nan)
+        mine = table["measurement"] == name
+        rows = [labels.index(label) for label in table["losses"][mine]]
+        values[rows, np.searchsorted(sizes, table["n_samples"][mine])] = table["value"][mine]
+        scale: dict[str, Any] = {}
+        if name in FLOORS:
+            values = np.maximum(values, FLOORS[name])
+            scale["norm"] = "log"
+        shades = ax.imshow(values, aspect="auto", cmap="viridis", interpolation="none", **scale)
+        ax.set_xticks(range(len(sizes)), [str(size) for size in sizes])
+        ax.set_xlabel("N")
+        ax.tick_params(length=0)
+        bar = figure.colorbar(shades, ax=ax, location="top", fraction=0.05, pad=0.02)
+        bar.set_label(NAMES[name].replace("\n", " "), fontsize=7)
+        bar.ax.tick_params(labelsize=6)
+    return figure
+
+
+CONTRAST_STYLE = (
+    ("#0072B2", "o"),
+    ("#D55E00", "s"),
+    ("#009E73", "^"),
+    ("#CC79A7", "D"),
+    ("#E69F00", "v"),
+    ("#56B4E9", "P"),
+)
+
+
+def contrast(table: Table) -> Figure:
+    """Draw medians with intervals by subset, side by side for the values of other settings."""
+    names = list(dict.fromkeys(table["measurement"].tolist()))
+    sizes = sorted(set(table["n_samples"].tolist()))
+    variants = list(dict.fromkeys(table["variant"].tolist()))
+    labels = list(styles(table["losses"].tolist()))
+    figure = Figure(
+        figsize=(0.9 + 2.6 * len(sizes), 1.6 * len(names) + 1.5), layout="constrained"
+    )
+    axes = figure.subplots(len(names), len(sizes), sharex=True, sharey="row", squeeze=False)
+    for row, name in zip(axes, names, strict=True):
+        floor = FLOORS.get(name, -np.inf)
+        for ax, size in zip(row, sizes, strict=True):
+            for place, variant in enumerate(variants):
+                colour, marker = CONTRAST_STYLE[place]
+                mine = (
+                    (table["measurement"] == name)
+                    & (table["n_samples"] == size)
+                    & (table["variant"] == variant)
+                )
+                shift = (place - (len(variants) - 1) / 2) * min(0.22, 0.7 / len(variants))
+                at = np.array([labels.index(label) for label in table["losses"][mine]]) + shift
+                value, low, high = (
+                    np.maximum(table[end][mine], floor) for end in ("value", "low", "high")
+                )
+                ax.errorbar(
+                    at,
+                    value,
+                    (value - low, high - value),
+                    fmt=marker,
+                    ms=3.6,
+                    mew=0,
+                    elinewidth=0.8,
+                    color=colour,
+                    label=variant,
+                )
+            if name in FLOORS:
+                ax.set_yscale("log")
+            ax.set_xlim(-0.6, len(labels) - 0.4)
+        row[0].set_ylabel(NAMES[name])
+    for ax, size in zip(axes[0], sizes, strict=True):
+        ax.set_title(f"N = {size}")
+    for ax in axes[-1]:
+        ax.set_xticks(range(len(labels)), [label.replace("+", " + ") for label in labels])
+        ax.tick_params("x", rotation=90)
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(variants)
+    )
+    return figure
+
+
+def attraction(table: Table) -> Figure:
+    """Draw what each attractor leaves of the harm of each repulsion, as shades with numbers."""
+    names = list(dict.fromkeys(table["measurement"].tolist()))
+    sizes = sorted(set(table["n_samples"].tolist()))
+    attractors = list(dict.fromkeys(table["attractor"].tolist()))
+    repulsions = list(dict.fromkeys(table["repulsion"].tolist()))
+    figure = Figure(
+        figsize=(1.2 + 2.3 * len(sizes), 1.0 + 1.55 * len(names)), layout="constrained"
+    )
+    axes = figure.subplots(len(names), len(sizes), sharex=True, sharey=True, squeeze=False)
+    for row, name in zip(axes, names, strict=True):
+        reach = float(np.nanmax(np.abs(table["value"][table["measurement"] == name]))) or 1.0
+        limit = min(reach, 1.0)
+        for ax, size in zip(row, sizes, strict=True):
+            here = (table["measurement"] == name) & (table["n_samples"] == size)
+            values = np.full((len(attractors), len(repulsions)), np.nan)
+            for i in np.flatnonzero(here):
+                line = attractors.index(table["attractor"][i])
+                column = repulsions.index(table["repulsion"][i])
+                values[line, column] = table["value"][i]
+                sure = table["low"][i] > 0 or table["high"][i] < 0
+                ax.text(
+                    column,
+                    line,
+                    f"{table['value'][i]:+.2g}" if table["value"][i] else "0",
+                    ha="center",
+                    va="center",
+                    fontsize=6.5,
+                    weight="bold" if sure else "normal",
+                    color="white" if abs(table["value"][i]) > 0.6 * limit else "black",
+                )
+            shades = ax.imshow(
+                values, aspect="auto", cmap="PuOr_r", vmin=-limit, vmax=limit, interpolation="none"
+            )
+            ax.set_xticks(range(len(repulsions)), [r.replace("_", "\n") for r in repulsions])
+            ax.set_yticks(range(len(attractors)), [a.replace("_", " ") for a in attractors])
+            ax.tick_params(length=0, labelsize=7)
+            ax.spines[:].set_visible(False)
+        bar = figure.colorbar(shades, ax=row[-1], fraction=0.06, pad=0.03)
+        bar.set_label(NAMES[name].replace("\n", " "), fontsize=7)
+        bar.ax.tick_params(labelsize=6)
+        row[0].set_ylabel("attractor")
+    for ax, size in zip(axes[0], sizes, strict=True):
+        ax.set_title(f"N = {size}")
+    for ax in axes[-1]:
+        ax.set_xlabel("repulsion")
     return figure
 
 
@@ -555,6 +737,9 @@ FIGURES: dict[str, Callable[[Table], Figure]] = {
     "sweep": sweep,
     "trajectories": trajectories,
     "verdicts": verdicts,
+    "subsets": subsets,
+    "contrast": contrast,
+    "attraction": attraction,
 }
 """Every figure by name."""
 
@@ -588,7 +773,8 @@ def animate(table: Table, path: str) -> None:
     from matplotlib.animation import FuncAnimation, PillowWriter
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    labels = [label for label in STYLE if label in table["losses"]]
+    style = styles(table["losses"].tolist())
+    labels = list(style)
     steps = np.unique(table["step"])
     reach = 2.0 * max(abs(table["low"].min()), table["high"].max())
     with mpl.rc_context(RC):
@@ -605,14 +791,14 @@ def animate(table: Table, path: str) -> None:
                 old.remove()
             for place, label in enumerate(labels):
                 now = (table["losses"] == label) & (table["step"] == step)
-                for quiet, fill in ((0, STYLE[label][0]), (1, "white")):
+                for quiet, fill in ((0, style[label][0]), (1, "white")):
                     some = now & (table["silent"] == quiet)
                     ax.plot(
                         table["position"][some],
                         np.full(some.sum(), place),
                         "o",
                         ms=6,
-                        mec=STYLE[label][0],
+                        mec=style[label][0],
                         mfc=fill,
                         mew=1.0,
                     )

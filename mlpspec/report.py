@@ -42,6 +42,15 @@ CAPTIONS = {
     "mean spacing squared. Lines: medians over {seeds} seeds; bands: their exact intervals of at "
     "least 95 %. Dotted: where prototypes merge in theory; dashed: where coverage without a fit "
     "collapses onto the mean.",
+    "subsets": "Medians over {seeds} seeds for every subset of losses (dots on the left: active "
+    "losses) and every N. Other figures show the baseline and single losses only.",
+    "contrast": "Measurements by structural loss for each N, side by side for the settings that "
+    "vary. Markers and bars: median over {seeds} seeds and its exact order-statistic interval of "
+    "at least 95 %. Values below the axis are drawn at its end.",
+    "attraction": "Which attractor rescues which repulsion: median paired difference from the "
+    "baseline over {seeds} seeds; 0 means that nothing is left of the harm. Bold: the exact "
+    "interval of at least 95 % excludes 0. Shades end at 1; positive (orange) is worse for errors "
+    "and for fractions outside or expelled, better for the usage ratio.",
     "trajectories": "Prototypes while the network trains (seed {seed}, N = {size}), on a "
     "logarithmic time axis. Shaded: the hull of the inputs. Hollow: neurons that answer no input "
     "with more than 0.01.",

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mlpspec.losses import BUILT_IN
+from mlpspec.losses import (
+    BUILT_IN,
+    Coverage,
+    HardCoverage,
+    LogRepulsion,
+    Overlap,
+    ReverseCoverage,
+    Separation,
+    StructuralLoss,
+)
 from mlpspec.study import EXTENDABLE, Study, subsets
 
 
@@ -71,6 +81,68 @@ def trajectories() -> Study:
     )
 
 
+ATTRACTORS: dict[str, StructuralLoss] = {
+    "coverage": Coverage(),
+    "hard_coverage": HardCoverage(),
+    "reverse_coverage": ReverseCoverage(),
+}
+REPULSIONS: dict[str, StructuralLoss] = {
+    "separation": Separation(),
+    "overlap": Overlap(),
+    "log_repulsion": LogRepulsion(),
+}
+
+
+def attractors() -> Study:
+    """Return every repulsive loss with every attractor and with none, force-matched.
+
+    The hull barrier is left out: where no prototype starts outside the hull it has no force that
+    could be matched.
+    """
+    own = {**ATTRACTORS, **REPULSIONS}
+    return Study(
+        "attractors",
+        {"losses": ((),), "n_samples": (10, 20, 50), "seed": range(10)},
+        {"weight_unit": "force", "weight": 0.3},
+        question="Which attractor rescues the prototypes from which repulsion?",
+    ).with_losses(
+        {name: loss for name, loss in own.items() if name not in BUILT_IN},
+        [
+            tuple(name for name in pair if name is not None)
+            for pair in itertools.product((None, *ATTRACTORS), (None, *REPULSIONS))
+        ],
+    )
+
+
+def neuron_kinds() -> Study:
+    """Return the eight subsets with ridge and with radial neurons, matched at the start."""
+    return Study(
+        "neuron-kinds",
+        {
+            "losses": subsets(BUILT_IN),
+            "n_samples": (10, 20, 50),
+            "neuron": ("ridge", "radial"),
+            "seed": range(10),
+        },
+        question="Is expulsion a matter of parametrisation?",
+    )
+
+
+def shift_test() -> Study:
+    """Return single losses with both kinds of neuron, data and start moved by 0, 1 and 3."""
+    return Study(
+        "shift-test",
+        {
+            "losses": subsets(BUILT_IN)[:4],
+            "n_samples": (10, 20),
+            "neuron": ("ridge", "radial"),
+            "shift": (0.0, 1.0, 3.0),
+            "seed": range(10),
+        },
+        question="What changes when data and start are moved together?",
+    )
+
+
 STUDIES: dict[str, Callable[[], Study]] = {
     "paper": paper,
     "tau-sweep": tau_sweep,
@@ -78,6 +150,9 @@ STUDIES: dict[str, Callable[[], Study]] = {
     "hull-2d": hull_2d,
     "placebo": placebo,
     "trajectories": trajectories,
+    "attractors": attractors,
+    "neuron-kinds": neuron_kinds,
+    "shift-test": shift_test,
 }
 """Every named study, as a function that describes it."""
 

@@ -13,7 +13,8 @@ from mlpspec.metrics import expelled, match
 from mlpspec.model import Forward, RidgeParams
 from mlpspec.results import Stack, Table
 from mlpspec.statistics import median_interval
-from mlpspec.study import Run
+from mlpspec.studies import ATTRACTORS, REPULSIONS
+from mlpspec.study import Run, canonical_losses
 
 OUTCOMES = (
     "reconstruction_error",
@@ -25,6 +26,19 @@ OUTCOMES = (
 )
 EXPULSION = ("outside_fraction", "expelled_fraction", "silent_fraction", "overshoot")
 SWEPT = ("outside_fraction", "expelled_fraction", "reconstruction_error", "distinct_usage_ratio")
+CONTRASTED = (
+    "reconstruction_error",
+    "nearest_error",
+    "distinct_usage_ratio",
+    "expelled_fraction",
+    "outside_fraction",
+)
+MOST_SHOWN = 8
+"""Subsets that one picture can tell apart; of more, the baseline and single losses are shown."""
+
+MOST_VARIANTS = 6
+"""Combinations of further settings that one picture can tell apart."""
+
 POOLED = 100
 """Seeds that are pooled in one picture, at the most: the first ones."""
 
@@ -53,7 +67,7 @@ def over_sizes(analysis: Analysis, names: Sequence[str], grid: Grid) -> Table:
 
     for name in names:
         for cell in grid.cells:
-            for label in grid.labels:
+            for label in shown(grid):
                 values = grid.values(cell, label, name)
                 add("run", name, label, cell[0], values, seed=grid.seeds)
                 centre = median_interval(values)
@@ -67,6 +81,13 @@ def over_sizes(analysis: Analysis, names: Sequence[str], grid: Grid) -> Table:
             size = int(nulls["n_samples"][row])
             add("null", name, str(nulls["null"][row]), size, nulls["median"][row], **limits)
     return _joined(parts)
+
+
+def shown(grid: Grid) -> list[str]:
+    """Return the subsets that pictures of single runs and of medians over N show."""
+    if len(grid.labels) <= MOST_SHOWN:
+        return grid.labels
+    return [label for label in grid.labels if "+" not in label]
 
 
 def positions(analysis: Analysis) -> Table:
@@ -95,11 +116,11 @@ def reconstruction(analysis: Analysis) -> Table:
 
 
 def _pooled(analysis: Analysis, stack: Stack) -> Iterator[tuple[int, Run]]:
-    """Iterate over the rows of a stack whose seed is among the first `POOLED`."""
-    seeds = set(analysis.grid.seeds[:POOLED].tolist())
+    """Iterate over the rows of a stack that are `shown`, of at most `POOLED` seeds."""
+    seeds, labels = set(analysis.grid.seeds[:POOLED].tolist()), shown(analysis.grid)
     for row, key in enumerate(stack.keys):
         run = analysis.results.runs[key]
-        if run.seed in seeds:
+        if run.seed in seeds and run.label in labels:
             yield row, run
 
 
@@ -128,8 +149,7 @@ def responses(analysis: Analysis) -> Table:
     margin = 0.15 * (high - low)
     axis = np.linspace(low - margin, high + margin, 161)
     rows: list[dict[str, Any]] = []
-    for row, key in enumerate(stack.keys):
-        run = runs[key]
+    for row, run in _pooled(analysis, stack):
         if run.seed != seed:
             continue
         params = stack.params.take(slice(row, row + 1))
@@ -160,8 +180,7 @@ def hull(analysis: Analysis) -> Table:
     stack = min(analysis.stacks, key=lambda stack: stack.x.shape[1])
     seed = min(runs[key].seed for key in stack.keys)
     rows: list[dict[str, Any]] = []
-    for row, key in enumerate(stack.keys):
-        run = runs[key]
+    for row, run in _pooled(analysis, stack):
         if run.seed != seed:
             continue
         params = stack.params.take(slice(row, row + 1))
@@ -245,9 +264,80 @@ def trajectories(analysis: Analysis) -> Table:
     return dict(as_table(rows))
 
 
+def subsets(analysis: Analysis) -> Table:
+    """Return medians with exact intervals by subset, N and measurement."""
+    grid = analysis.grid
+    rows = [
+        {
+            "losses": label,
+            "n_samples": cell[0],
+            "measurement": name,
+            **_centre(grid.values(cell, label, name)),
+        }
+        for name in OUTCOMES
+        for cell in grid.cells
+        for label in grid.labels
+    ]
+    return dict(as_table(rows))
+
+
+def contrast(analysis: Analysis) -> Table:
+    """Return medians with exact intervals by subset, N and the settings that vary besides."""
+    grid = analysis.grid
+    rows = [
+        {
+            "losses": label,
+            "n_samples": cell[0],
+            "variant": ", ".join(
+                f"{field} {value}".replace("_", " ")
+                for field, value in zip(grid.fields[1:], cell[1:], strict=True)
+            ),
+            "measurement": name,
+            **_centre(grid.values(cell, label, name)),
+        }
+        for name in CONTRASTED
+        for cell in grid.cells
+        for label in shown(grid)
+    ]
+    return dict(as_table(rows))
+
+
+def attraction(analysis: Analysis) -> Table:
+    """Return median paired differences from the baseline by attractor, repulsion and N."""
+    grid = analysis.grid
+    rows = []
+    for name in CONTRASTED:
+        for cell in grid.cells:
+            base = grid.values(cell, "baseline", name)
+            for attractor in ("none", *ATTRACTORS):
+                for repulsion in ("none", *REPULSIONS):
+                    active = [n for n in (attractor, repulsion) if n != "none"]
+                    label = "+".join(canonical_losses(active)) or "baseline"
+                    rows.append(
+                        {
+                            "attractor": attractor,
+                            "repulsion": repulsion,
+                            "n_samples": cell[0],
+                            "measurement": name,
+                            **_centre(grid.values(cell, label, name) - base),
+                        }
+                    )
+    return dict(as_table(rows))
+
+
+def _centre(values: Any) -> dict[str, Any]:
+    centre = median_interval(values)
+    known = int((~np.isnan(values)).sum())
+    return {"value": centre.median, "low": centre.low, "high": centre.high, "seeds": known}
+
+
 def _log_spaced(steps: Any, count: int = 60) -> Any:
     wanted = np.concatenate([[0], np.geomspace(max(steps[1], 1), steps[-1], count)])
     return np.unique(np.abs(steps[:, None] - wanted).argmin(axis=0))
+
+
+def _variants(grid: Grid) -> int:
+    return len({cell[1:] for cell in grid.cells})
 
 
 def _largest(analysis: Analysis) -> Stack:
@@ -265,6 +355,9 @@ TABLES: dict[str, Callable[[Analysis], Table]] = {
     "hull": hull,
     "sweep": sweep,
     "trajectories": trajectories,
+    "subsets": subsets,
+    "contrast": contrast,
+    "attraction": attraction,
 }
 
 
@@ -283,6 +376,10 @@ def of(analysis: Analysis) -> dict[str, Table]:
     fields = analysis.grid.fields
     n_inputs = analysis.stacks[0].x.shape[2]
     if fields == ("n_samples",):
+        if analysis.results.identity["study"] == "attractors":
+            found["attraction"] = TABLES["attraction"](analysis)
+        if len(analysis.grid.labels) > MOST_SHOWN:
+            found["subsets"] = TABLES["subsets"](analysis)
         for name, measurements in over.items():
             found[name] = over_sizes(analysis, measurements, analysis.grid)
         if n_inputs == 1:
@@ -297,6 +394,8 @@ def of(analysis: Analysis) -> dict[str, Table]:
             part = Grid({name: values[rows] for name, values in table.items()})
             for name, measurements in over.items():
                 found[f"{name}-after-{steps}-steps"] = over_sizes(analysis, measurements, part)
+    elif fields != ("n_samples", "temperature") and _variants(analysis.grid) <= MOST_VARIANTS:
+        found["contrast"] = TABLES["contrast"](analysis)
     sweep_at = analysis if fields == ("n_samples", "temperature") else analysis.sweep
     if sweep_at is not None:
         found["sweep"] = TABLES["sweep"](sweep_at)

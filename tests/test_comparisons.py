@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mlpspec.comparisons import Grid, compare, overlap_twins, pairs
+from mlpspec.comparisons import Grid, compare, twins, pairs
 from mlpspec.statistics import holm, median_interval, sign_flip
 from mlpspec.study import SETTINGS
 
@@ -54,7 +54,7 @@ def test_runs_that_are_not_ok_are_missing():
 
 
 def test_pairs():
-    assert overlap_twins(LABELS) == [
+    assert twins(LABELS, "overlap") == [
         ("overlap", "baseline"),
         ("coverage+overlap", "coverage"),
         ("separation+overlap", "separation"),
