@@ -178,10 +178,8 @@ class _Result(NamedTuple):
 
 
 def _raise(loss: object, faults: list[str]) -> None:
-    if len(faults) == 1:
-        raise LossError(f"{_name(loss)}: {faults[0]}")
     if faults:
-        raise LossError("\n".join([f"{_name(loss)} has {len(faults)} faults:", *faults]))
+        raise LossError(f"{_name(loss)}: " + "\n".join(faults))
 
 
 def _name(loss: object) -> str:
@@ -555,7 +553,8 @@ def _reads(loss: StructuralLoss, case: Forward) -> set[str]:
     """Return which quantities of a forward pass the loss reads by itself."""
     fresh = _fresh(case)
     watched = _Watched(fresh.params, fresh.x, fresh.y)
-    _call(loss, watched)
+    with np.errstate(all="ignore"):
+        loss.value_and_grad(watched)
     return set(object.__getattribute__(watched, "reads"))
 
 
@@ -674,7 +673,7 @@ def _worst_entry(compared: list[_Compared]) -> str:
     words = ("run", "neuron", "dimension")
     entry = ", ".join(f"{word} {i}" for word, i in zip(words, index, strict=False))
     is_, be = found[name][index], expected[name][index]
-    ratio = f" (ratio {is_ / be:.7g})" if be else ""
+    ratio = f" (ratio {is_ / be:.7g})" if is_ and be else ""
     counts = ", ".join(
         f"{np.count_nonzero(field)} of {field.size} in {key}" for key, field in wrong.items()
     )
