@@ -54,6 +54,7 @@ def styles(labels: Iterable[str]) -> dict[str, tuple[str, str]]:
     ordered = sorted(set(labels), key=lambda label: subset_order(canonical_losses(label)))
     return {label: STYLE[label] if label in STYLE else next(own) for label in ordered}
 
+
 NAMES = {
     "reconstruction_error": "reconstruction error\n(units of x)",
     "nearest_error": "nearest error\n(units of x)",
@@ -183,9 +184,7 @@ def _nulls(ax: Axes, here: Table, sizes: list[int], floor: float | None) -> None
             )
 
 
-def _legend(
-    figure: Figure, style: dict[str, tuple[str, str]], *, nulls: bool = False
-) -> None:
+def _legend(figure: Figure, style: dict[str, tuple[str, str]], *, nulls: bool = False) -> None:
     handles = [
         Line2D(
             [],
@@ -588,9 +587,7 @@ def contrast(table: Table) -> Figure:
     sizes = sorted(set(table["n_samples"].tolist()))
     variants = list(dict.fromkeys(table["variant"].tolist()))
     labels = list(styles(table["losses"].tolist()))
-    figure = Figure(
-        figsize=(0.9 + 2.6 * len(sizes), 1.6 * len(names) + 1.5), layout="constrained"
-    )
+    figure = Figure(figsize=(0.9 + 2.6 * len(sizes), 1.6 * len(names) + 1.5), layout="constrained")
     axes = figure.subplots(len(names), len(sizes), sharex=True, sharey="row", squeeze=False)
     for row, name in zip(axes, names, strict=True):
         floor = FLOORS.get(name, -np.inf)
@@ -639,9 +636,7 @@ def attraction(table: Table) -> Figure:
     sizes = sorted(set(table["n_samples"].tolist()))
     attractors = list(dict.fromkeys(table["attractor"].tolist()))
     repulsions = list(dict.fromkeys(table["repulsion"].tolist()))
-    figure = Figure(
-        figsize=(1.2 + 2.3 * len(sizes), 1.0 + 1.55 * len(names)), layout="constrained"
-    )
+    figure = Figure(figsize=(1.2 + 2.3 * len(sizes), 1.0 + 1.55 * len(names)), layout="constrained")
     axes = figure.subplots(len(names), len(sizes), sharex=True, sharey=True, squeeze=False)
     for row, name in zip(axes, names, strict=True):
         reach = float(np.nanmax(np.abs(table["value"][table["measurement"] == name]))) or 1.0

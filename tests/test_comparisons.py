@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mlpspec.comparisons import Grid, compare, twins, pairs
+from mlpspec.comparisons import Grid, compare, pairs, twins
 from mlpspec.statistics import holm, median_interval, sign_flip
 from mlpspec.study import SETTINGS
 

@@ -37,6 +37,7 @@ LAYERS = [
     "losses.log_repulsion",
     "losses.hull_barrier",
     "losses.weight_decay",
+    "losses.differences",
     "losses.check",
     "losses",
     "objective",

@@ -7,7 +7,7 @@ equal and different, D is 1 and 2.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass
 from typing import Any, NamedTuple, cast
 
@@ -16,6 +16,15 @@ from numpy.typing import NDArray
 
 from mlpspec.errors import InputError, LossError, unknown
 from mlpspec.losses.base import StructuralLoss
+from mlpspec.losses.differences import (
+    NOTHING,
+    TOLERANCE,
+    Compared,
+    central_differences,
+    gradient_faults,
+    rough_faults,
+    where,
+)
 from mlpspec.model import NEURONS, Array, Forward, Params, backward_flat
 
 N_RUNS = 3
@@ -29,18 +38,6 @@ SPREADS = ((1.5, 0.8, 0.1), (0.03, 0.01, 3e-3))
 
 LONG = (33, 34)
 """(N, K) long enough for sums whose order depends on the layout of a batch."""
-
-STEPS = tuple(10.0 ** (-i / 2) for i in range(4, 13))
-"""Step sizes of the differences, of which each entry is judged at the one of least doubt."""
-
-STENCIL = {1: 4 / 5, 2: -1 / 5, 3: 4 / 105, 4: -1 / 280}
-"""Weights of eighth-order central differences by offset."""
-
-TOLERANCE = 1e-6
-"""Relative error that a gradient may have, beside what the differences leave open."""
-
-NOTHING = 1e-30
-"""Below it there is nothing but exponentials that were cut."""
 
 QUANTITIES = ("output", "hidden", "preactivation", "prototypes")
 """What a loss may read of a forward pass and must then differentiate."""
@@ -164,11 +161,6 @@ def _fresh(passed: Forward, rows: Any = slice(None), dtype: Any = None) -> Forwa
     return Forward(type(params)(**fields), copy(passed.x), copy(passed.y))
 
 
-def _where(passed: Forward) -> str:
-    _, n_samples, n_inputs = passed.x.shape
-    return f"N = {n_samples}, K = {passed.prototypes.shape[1]}, D = {n_inputs}"
-
-
 # -------------------------------------------------------------------------------- one call
 
 
@@ -211,7 +203,7 @@ def _try(
     if finite and not faults:
         faults = [
             f"{name} is not finite: {np.count_nonzero(~np.isfinite(array))} of {array.size} entries"
-            f" are NaN or infinite at {_where(passed)}"
+            f" are NaN or infinite at {where(passed)}"
             for name, array in {"value": value, **_labelled(partials)}.items()
             if not np.isfinite(array).all()
         ]
@@ -239,7 +231,7 @@ def _value_faults(value: Any, passed: Forward) -> list[str]:
     if not isinstance(value, np.ndarray):
         return [f"value is a {type(value).__name__}; {expected}, an array"]
     if value.shape != (n_runs,):
-        return [f"value has shape {value.shape} at {_where(passed)}; {expected}"]
+        return [f"value has shape {value.shape} at {where(passed)}; {expected}"]
     return [f"value is {value.dtype}; expected {dtype} as the input"] * (value.dtype != dtype)
 
 
@@ -257,7 +249,7 @@ def _partial_faults(partials: Any, passed: Forward) -> list[str]:
             try:
                 _gradient(passed, {name: partial})
             except InputError as error:
-                faults.append(f"{error}, at {_where(passed)}")
+                faults.append(f"{error}, at {where(passed)}")
     return faults
 
 
@@ -357,7 +349,7 @@ def _leak(
     worst = int(gap.argmax())
     scale = np.abs(other).max()
     text = (
-        f"{name} of a run changes with its neighbours: at {_where(case)} an entry is "
+        f"{name} of a run changes with its neighbours: at {where(case)} an entry is "
         f"{batch[worst]:.6g} in a batch of {N_RUNS} and {other[worst]:.6g} {when}"
     )
     if gap[worst] < 1e-9 * scale:
@@ -412,35 +404,14 @@ def _extremes(neuron: str, n_inputs: int) -> dict[str, Forward]:
 # -------------------------------------------------------------------------------- the gradient
 
 
-class _Compared(NamedTuple):
-    """The returned gradient of a case beside its differences, (R, P) unless stated."""
-
-    case: Forward
-    parts: dict[str, Array]  # the gradient that each partial adds
-    found: Array
-    expected: Array
-    tolerance: Array
-    skipped: NDArray[np.bool_]
-
-    @property
-    def wrong(self) -> NDArray[np.bool_]:
-        off = np.abs(self.found - self.expected) > self.tolerance
-        return cast("NDArray[np.bool_]", off & ~self.skipped)
-
-    def fields(self, flat: Array) -> dict[str, Array]:
-        """Return (R, P) as the fields of the params."""
-        n_inputs = self.case.x.shape[2]
-        return dict(vars(type(self.case.params).unflatten(flat, n_inputs)))
-
-
 def _check_gradient(loss: StructuralLoss, cases: list[Forward]) -> list[Check]:
     compared = [_compare(loss, case) for case in cases]
-    _raise(loss, _rough_faults(compared))
+    _raise(loss, rough_faults(compared))
     if any(one.wrong.any() for one in compared):
-        _raise(loss, _gradient_faults(loss, compared))
+        _raise(loss, gradient_faults(compared, _reads(loss, cases[-1])))
     n_entries = sum(one.found.size for one in compared)
     n_skipped = sum(int(one.skipped.sum()) for one in compared)
-    worst = max(_relative_error(one) for one in compared)
+    worst = max(float(one.error.max()) for one in compared)
     detail = (
         f"{n_entries - n_skipped} of {n_entries} entries compared, {n_skipped} skipped at kinks; "
         f"worst error {worst:.1g} of a run's largest entry"
@@ -451,15 +422,21 @@ def _check_gradient(loss: StructuralLoss, cases: list[Forward]) -> list[Check]:
     return checks
 
 
-def _compare(loss: StructuralLoss, case: Forward) -> _Compared:
+def _compare(loss: StructuralLoss, case: Forward) -> Compared:
     passed = _fresh(case)
     value, partials = _call(loss, passed)
     parts = {name: _gradient(passed, {name: partial}) for name, partial in partials.items()}
-    expected, doubt, step = _differences(loss, case)
+
+    def values(flat: Array) -> Array:
+        x, y = (np.repeat(array, len(flat) // N_RUNS, axis=0) for array in (case.x, case.y))
+        moved = Forward(type(case.params).unflatten(flat, x.shape[2]), x, y)
+        return _call(loss, _fresh(moved)).value
+
+    expected, doubt, step = central_differences(values, case.params.flatten())
     size = np.abs(value)[:, None]
     scale = np.abs(expected).max(axis=1, keepdims=True)
     rounding = 4.0 * np.finfo(float).eps * size / step
-    return _Compared(
+    return Compared(
         case,
         parts,
         _gradient(passed, partials),
@@ -467,86 +444,6 @@ def _compare(loss: StructuralLoss, case: Forward) -> _Compared:
         TOLERANCE * np.abs(expected) + 1e-8 * scale + 10.0 * doubt + rounding + NOTHING,
         10.0 * doubt > 1e-5 * scale + 1e-8 * size + NOTHING,
     )
-
-
-def _differences(loss: StructuralLoss, case: Forward) -> tuple[Array, Array, Array]:
-    """Return differences (R, P) of the value, their doubt and the step size that they took.
-
-    The doubt is the largest disagreement with any smaller step; those below the next count for
-    less, as rounding grows with the inverse of the step. (The next alone would not do: what is
-    narrow compared with both is seen by neither.) The step of the least doubt is taken. The doubt
-    stays large where a kink is nearer than the smallest step, and where the value is noise.
-    """
-    flat = case.params.flatten()
-    n_runs, size = flat.shape
-    offsets = np.array([sign * offset for offset in STENCIL for sign in (1, -1)], dtype=float)
-    weights = np.array([sign * weight for weight in STENCIL.values() for sign in (1, -1)])
-    moves = offsets[:, None] * np.eye(size)[:, None, :]  # (P, 8, P)
-    repeats = size * len(offsets)
-    x, y = (np.repeat(array, repeats, axis=0) for array in (case.x, case.y))
-    estimates = []
-    for step in STEPS:
-        moved = (flat[:, None, None, :] + step * moves).reshape(-1, size)
-        passed = Forward(type(case.params).unflatten(moved, x.shape[2]), x, y)
-        values = _call(loss, _fresh(passed)).value.reshape(n_runs, size, -1)
-        estimates.append((values * weights).sum(axis=2) / step)
-    steps = np.array(STEPS)
-    doubts = []
-    for i, estimate in enumerate(estimates[:-1]):
-        trust = (steps[i + 1 :] / steps[i + 1])[:, None, None]
-        doubt = (np.abs(np.array(estimates[i + 1 :]) - estimate) * trust).max(axis=0)
-        # By chance some entries agree better than the rounding of their run's value allows.
-        doubts.append(np.maximum(doubt, np.quantile(doubt, 0.75, axis=1, keepdims=True)))
-    best = np.array(doubts).argmin(axis=0)[None]
-    expected, doubt = (
-        np.take_along_axis(np.array(tried), best, axis=0)[0] for tried in (estimates, doubts)
-    )
-    return expected, doubt, steps[best[0]]
-
-
-def _relative_error(one: _Compared) -> float:
-    scale = np.maximum(np.abs(one.expected).max(axis=1, keepdims=True), NOTHING)
-    error = np.abs(one.found - one.expected) / scale
-    return float(np.where(one.skipped, 0.0, error).max())
-
-
-def _rough_faults(compared: list[_Compared]) -> list[str]:
-    faults = []
-    for name in vars(compared[0].case.params):
-        skipped = [one.fields(one.skipped)[name] for one in compared]
-        n_skipped, n_entries = sum(map(np.count_nonzero, skipped)), sum(s.size for s in skipped)
-        if n_skipped > n_entries / 4:
-            faults.append(
-                f"value is too rough to differentiate by {name}: its differences do not settle "
-                f"for {n_skipped} of {n_entries} entries; likely it jumps, is random or is "
-                "computed in single precision"
-            )
-    return faults
-
-
-def _gradient_faults(loss: StructuralLoss, compared: list[_Compared]) -> list[str]:
-    """Describe a wrong gradient: which part, the likely reason, and the worst entry."""
-    faults = _scale_faults(compared) or _missing_faults(loss, compared)
-    return [*faults, _worst_entry(compared)]
-
-
-def _missing_faults(loss: StructuralLoss, compared: list[_Compared]) -> list[str]:
-    """Name what the value depends on and nothing was returned for."""
-    returned = {name for one in compared for name in one.parts}
-    reads = _reads(loss, compared[-1].case)
-    faults = [
-        f"the loss reads forward.{name} but returned no partial for it; likely that is missing"
-        for name in QUANTITIES
-        if name in reads - returned
-    ]
-    for name in vars(compared[0].case.params):
-        wrong = any(one.fields(one.wrong)[name].any() for one in compared)
-        if wrong and not any(one.fields(one.found)[name].any() for one in compared):
-            faults.append(
-                f"value depends on {name} but no partial was returned for it, nor for anything "
-                "that it feeds; its gradient is 0"
-            )
-    return faults
 
 
 def _reads(loss: StructuralLoss, case: Forward) -> set[str]:
@@ -572,115 +469,6 @@ class _Watched(Forward):
         if name in QUANTITIES:
             object.__getattribute__(self, "reads").add(name)
         return object.__getattribute__(self, name)
-
-
-def _scale_faults(compared: list[_Compared]) -> list[str]:
-    """Name partials that would be right but for a factor, if that explains all that is wrong."""
-    factors = [_factors(one) for one in compared]
-    if None in factors:
-        return []
-    faults = []
-    for name in sorted({name for found in factors for name in found or {}}):
-        pairs = [
-            (one, found[name])
-            for one, found in zip(compared, factors, strict=True)
-            if found and name in found
-        ]
-        if any(abs(factor - 1.0) > TOLERANCE for _, factor in pairs):
-            faults.append(f"the partial of {name} {_describe(pairs)}")
-    return faults
-
-
-def _factors(one: _Compared) -> dict[str, float] | None:
-    """Return how many times too large each partial is, or None if no factors explain the errors."""
-    kept = ~one.skipped
-    parts = {name: part[kept] for name, part in one.parts.items()}
-    parts = {name: part for name, part in parts.items() if np.linalg.norm(part) > NOTHING}
-    if not parts:
-        return None if one.wrong.any() else {}
-    system = np.stack(list(parts.values()), axis=1)
-    size = np.linalg.norm(system, axis=0)
-    right, _, rank, _ = np.linalg.lstsq(system / size, one.expected[kept], rcond=1e-9)
-    right /= size
-    miss = np.abs(system @ right - one.expected[kept])
-    if rank < len(parts) or not right.all():
-        return None
-    if (miss > 1e-6 * np.abs(one.expected[kept]).max() + one.tolerance[kept]).any():
-        return None
-    return {name: float(1.0 / factor) for name, factor in zip(parts, right, strict=True)}
-
-
-def _describe(pairs: list[tuple[_Compared, float]]) -> str:
-    """Say what factors (by case) mean."""
-    laws: dict[str, Callable[[int, int, int], float]] = {
-        "": lambda n, k, d: 1.0,
-        "2": lambda n, k, d: 2.0,
-        "N": lambda n, k, d: n,
-        "K": lambda n, k, d: k,
-        "K (K - 1) / 2": lambda n, k, d: k * (k - 1) / 2,
-        "K (K - 1)": lambda n, k, d: k * (k - 1),
-        "N K": lambda n, k, d: n * k,
-        "N K (K - 1) / 2": lambda n, k, d: n * k * (k - 1) / 2,
-        "D": lambda n, k, d: d,
-    }
-    means = {
-        "N": "over the N inputs",
-        "K": "over the K neurons",
-        "K (K - 1) / 2": "over the pairs of neurons",
-        "K (K - 1)": "over the ordered pairs of neurons",
-        "N K": "over inputs and neurons",
-        "N K (K - 1) / 2": "over inputs and pairs of neurons",
-        "D": "over the D dimensions",
-    }
-
-    def fits(law: Callable[[int, int, int], float], sign: int, power: int) -> bool:
-        for one, factor in pairs:
-            _, n_samples, n_inputs = one.case.x.shape
-            expected = sign * law(n_samples, one.case.prototypes.shape[1], n_inputs) ** power
-            if abs(factor / expected - 1.0) > 1e-6:
-                return False
-        return True
-
-    for name, law in laws.items():
-        for power, word in ((1, "large"), (-1, "small")):
-            for sign in (1, -1):
-                if not fits(law, sign, power):
-                    continue
-                if not name:
-                    return "has the wrong sign (ratio -1)"
-                shown = f"({name})" if " " in name else name
-                ratio = f"{'-' * (sign < 0)}{'1/' * (power < 0)}{shown}"
-                text = f"is {name} times too {word} (ratio {ratio})"
-                text += ", and has the wrong sign" if sign < 0 else ""
-                if name in means:
-                    excess = "misses" if power > 0 else "has"
-                    text += f"; likely it {excess} a mean {means[name]} that the value "
-                    text += "has" if power > 0 else "has not"
-                return text
-    one, factor = max(pairs, key=lambda pair: abs(pair[1] - 1.0))
-    return f"is {factor:.7g} times what it should be at {_where(one.case)}"
-
-
-def _worst_entry(compared: list[_Compared]) -> str:
-    one = max(compared, key=_relative_error)
-    found, expected = one.fields(one.found), one.fields(one.expected)
-    wrong = one.fields(one.wrong)
-    errors = {
-        name: np.where(wrong[name], np.abs(found[name] - expected[name]), -1.0) for name in found
-    }
-    name = max(errors, key=lambda field: float(errors[field].max()))
-    index = np.unravel_index(errors[name].argmax(), errors[name].shape)
-    words = ("run", "neuron", "dimension")
-    entry = ", ".join(f"{word} {i}" for word, i in zip(words, index, strict=False))
-    is_, be = found[name][index], expected[name][index]
-    ratio = f" (ratio {is_ / be:.7g})" if is_ and be else ""
-    counts = ", ".join(
-        f"{np.count_nonzero(field)} of {field.size} in {key}" for key, field in wrong.items()
-    )
-    return (
-        f"gradient with respect to {name} at {entry} is {is_:.7g}; differences of the value give "
-        f"{be:.7g}{ratio}, at {_where(one.case)}; wrong entries there: {counts}"
-    )
 
 
 # -------------------------------------------------------------------------------- the notes
