@@ -237,7 +237,8 @@ def test_overflow_far_away():
         (lambda f: (f.y.sum(axis=1) * np.nan, {}), "value is not finite: 3 of 3 entries are NaN"),
         (lambda f: (f.y.sum(axis=1), {"output": f.y * np.inf}), "the partial of output is not "),
         (lambda f: f.colour, "raises AttributeError: 'Forward' object has no attribute 'colour'"),
-        (lambda f: 1 / 0, "raises ZeroDivisionError: division by zero (in value_and_grad, line"),
+        (lambda f: 1 / 0, "raises ZeroDivisionError: division by zero (test_check.py, line"),
+        (lambda f: ([[1.0], [1.0, 2.0]], {}), "value is a list; expected one number a run"),
     ],
 )
 def test_wrong_returns(returned, message):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -179,16 +180,14 @@ def _name(loss: object) -> str:
     return text if len(text) <= 80 and "\n" not in text else type(loss).__name__
 
 
-def _call(loss: StructuralLoss, passed: Forward, *, finite: bool = True) -> _Result:
+def _call(loss: StructuralLoss, passed: Forward) -> _Result:
     """Return what the loss returns, once it has the right form."""
-    result, faults = _try(loss, passed, finite=finite)
+    result, faults = _try(loss, passed)
     _raise(loss, faults)
     return cast(_Result, result)
 
 
-def _try(
-    loss: StructuralLoss, passed: Forward, *, finite: bool = True
-) -> tuple[_Result | None, list[str]]:
+def _try(loss: StructuralLoss, passed: Forward) -> tuple[_Result | None, list[str]]:
     """Return what the loss returns, if its form is right, and its faults."""
     try:
         with np.errstate(all="ignore"):
@@ -200,7 +199,7 @@ def _try(
         return None, [f"value_and_grad returned {kind}; expected a tuple (value, partials)"]
     value, partials = returned
     faults = [*_value_faults(value, passed), *_partial_faults(partials, passed)]
-    if finite and not faults:
+    if not faults:
         faults = [
             f"{name} is not finite: {np.count_nonzero(~np.isfinite(array))} of {array.size} entries"
             f" are NaN or infinite at {where(passed)}"
@@ -211,10 +210,8 @@ def _try(
 
 
 def _exception_fault(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    place = (
-        f" (in {frames[1].name}, line {frames[1].lineno}: {frames[1].line})" if frames[1:] else ""
-    )
+    frames = traceback.extract_tb(error.__traceback__)[1:2]  # the loss's own line
+    place = "".join(f" ({Path(f.filename).name}, line {f.lineno}: {f.line})" for f in frames)
     if isinstance(error, ValueError) and "read-only" in str(error):
         return f"value_and_grad writes to its input, which is read-only: copy it first{place}"
     return f"value_and_grad raises {type(error).__name__}: {error}{place}"
@@ -223,7 +220,7 @@ def _exception_fault(error: Exception) -> str:
 def _value_faults(value: Any, passed: Forward) -> list[str]:
     n_runs, dtype = len(passed.x), passed.x.dtype
     expected = f"expected one number a run, (R,) = ({n_runs},)"
-    if np.shape(value) == () and isinstance(value, int | float | np.ndarray | np.number):
+    if isinstance(value, int | float | np.ndarray | np.number) and np.ndim(value) == 0:
         return [
             f"value is a single number for {n_runs} runs; {expected}: likely a sum or mean over "
             "the runs too, give the axes, never axis 0"
