@@ -210,10 +210,13 @@ def code_of(cls: type) -> set[ModuleType]:
 
 
 def _own_bases(cls: type) -> list[type]:
+    """Return the class and those of its bases that neither Python nor this package defines."""
     outside = []
     for base in cls.__mro__:
-        top = base.__module__.partition(".")[0]
-        if top != "mlpspec" and (top not in sys.stdlib_module_names or top == "__main__"):
+        known = base.__module__.partition(".")[0] in {*sys.stdlib_module_names, "mlpspec"}
+        # A class that was made by exec says that it is of builtins, but is not there.
+        there = getattr(sys.modules.get(base.__module__), base.__name__, None) is base
+        if base.__module__ == "__main__" or not (known and there):
             outside.append(base)
     return outside
 

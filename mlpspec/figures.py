@@ -184,6 +184,10 @@ def _nulls(ax: Axes, here: Table, sizes: list[int], floor: float | None) -> None
             )
 
 
+def _readable(label: str) -> str:
+    return label.replace("+", " + ").replace("_", " ")
+
+
 def _legend(figure: Figure, style: dict[str, tuple[str, str]], *, nulls: bool = False) -> None:
     handles = [
         Line2D(
@@ -193,7 +197,7 @@ def _legend(figure: Figure, style: dict[str, tuple[str, str]], *, nulls: bool = 
             marker=marker,
             ls="",
             ms=5,
-            label=label.replace("+", " + "),
+            label=_readable(label),
         )
         for label, (colour, marker) in style.items()
     ]
@@ -262,7 +266,9 @@ def positions(table: Table) -> Figure:
                     )
             ax.set(ylim=(-1, 1.7), yticks=[], xlim=limits)
             ax.spines["left"].set_visible(False)
-        row[0].set_ylabel(label.replace("+", "\n+ "), rotation=0, ha="right", va="center")
+        row[0].set_ylabel(
+            _readable(label).replace(" + ", "\n+ "), rotation=0, ha="right", va="center"
+        )
     axes[0, 0].set_title(f"seed {seeds[0]}, inputs as ticks (N = {n_samples})")
     axes[0, 1].set_title(f"{len(seeds)} seeds pooled")
     for ax in axes[-1]:
@@ -282,7 +288,7 @@ def _panels(
     figure = Figure(figsize=inches, layout="constrained")
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for ax, label in zip(axes.flat, labels, strict=False):
-        ax.set_title(textwrap.fill(label.replace("+", " + "), 30))
+        ax.set_title(textwrap.fill(_readable(label), 30))
     for ax in axes.flat[len(labels) :]:
         ax.set_axis_off()
     for ax in axes[-1]:
@@ -560,7 +566,8 @@ def subsets(table: Table) -> Figure:
         scale: dict[str, Any] = {}
         if name in FLOORS:
             values = np.maximum(values, FLOORS[name])
-            scale["norm"] = "log"
+            if np.nanmax(values) > 10 * np.nanmin(values):
+                scale["norm"] = "log"
         shades = ax.imshow(values, aspect="auto", cmap="viridis", interpolation="none", **scale)
         ax.set_xticks(range(len(sizes)), [str(size) for size in sizes])
         ax.set_xlabel("N")
@@ -568,6 +575,7 @@ def subsets(table: Table) -> Figure:
         bar = figure.colorbar(shades, ax=ax, location="top", fraction=0.05, pad=0.02)
         bar.set_label(NAMES[name].replace("\n", " "), fontsize=7)
         bar.ax.tick_params(labelsize=6)
+        bar.ax.xaxis.set_minor_locator(NullLocator())
     return figure
 
 
@@ -622,12 +630,18 @@ def contrast(table: Table) -> Figure:
     for ax, size in zip(axes[0], sizes, strict=True):
         ax.set_title(f"N = {size}")
     for ax in axes[-1]:
-        ax.set_xticks(range(len(labels)), [label.replace("+", " + ") for label in labels])
-        ax.tick_params("x", rotation=90)
+        ax.set_xticks(range(len(labels)), [_readable(label) for label in labels])
+        ax.tick_params("x", rotation=90, labelsize=7)
     figure.legend(
         *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(variants)
     )
     return figure
+
+
+def _signed(value: float) -> str:
+    if abs(value) < 0.0005 or np.isnan(value):
+        return "0" if value == value else "none"
+    return f"{value:+.0f}" if abs(value) >= 10 else f"{value:+.2g}"
 
 
 def attraction(table: Table) -> Figure:
@@ -652,7 +666,7 @@ def attraction(table: Table) -> Figure:
                 ax.text(
                     column,
                     line,
-                    f"{table['value'][i]:+.2g}" if table["value"][i] else "0",
+                    _signed(table["value"][i]),
                     ha="center",
                     va="center",
                     fontsize=6.5,

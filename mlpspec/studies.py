@@ -108,8 +108,8 @@ def attractors() -> Study:
     ).with_losses(
         {name: loss for name, loss in own.items() if name not in BUILT_IN},
         [
-            tuple(name for name in pair if name is not None)
-            for pair in itertools.product((None, *ATTRACTORS), (None, *REPULSIONS))
+            "+".join(name for name in pair if name) or "baseline"
+            for pair in itertools.product(("", *ATTRACTORS), ("", *REPULSIONS))
         ],
     )
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from mlpspec.analysis import Analysis
-from mlpspec.comparisons import Grid, as_table
+from mlpspec.comparisons import Cell, Grid, as_table
 from mlpspec.metrics import expelled, match
 from mlpspec.model import Forward, RidgeParams
 from mlpspec.results import Stack, Table
 from mlpspec.statistics import median_interval
 from mlpspec.studies import ATTRACTORS, REPULSIONS
-from mlpspec.study import Run, canonical_losses
+from mlpspec.study import SETTINGS, Run, canonical_losses
 
 OUTCOMES = (
     "reconstruction_error",
@@ -296,10 +296,18 @@ def contrast(analysis: Analysis) -> Table:
             **_centre(grid.values(cell, label, name)),
         }
         for name in CONTRASTED
-        for cell in grid.cells
+        for cell in sorted(grid.cells, key=_defaults_first(grid))
         for label in shown(grid)
     ]
     return dict(as_table(rows))
+
+
+def _defaults_first(grid: Grid) -> Callable[[Cell], tuple[Any, ...]]:
+    defaults = [SETTINGS[field].default for field in grid.fields[1:]]
+    return lambda cell: (
+        cell[0],
+        *((a != b, a) for a, b in zip(cell[1:], defaults, strict=True)),
+    )
 
 
 def attraction(analysis: Analysis) -> Table:

@@ -80,7 +80,7 @@ def test_report_makes_the_same_bytes_again(made, tmp_path, capsys):
 def test_every_figure_is_there_with_its_numbers(made):
     folder = made[0] / "figures"
     names = {path.stem for path in folder.iterdir()}
-    assert names == {*figures.FIGURES} - {"hull"}
+    assert names == {*figures.FIGURES} - {"hull", "subsets", "contrast", "attraction"}
     for name in names:
         assert (folder / f"{name}.svg").read_text().startswith("<?xml")
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
@@ -198,12 +198,12 @@ def test_report_of_a_confirmation_and_of_its_parent(made, tmp_path):
 
 
 def test_report_of_a_study_without_finished_runs(tmp_path, monkeypatch):
-    from mlpspec import runner
+    from mlpspec import batch as batch_module
 
-    def faulty(batch):
+    def faulty(batch, extensions):
         raise ArithmeticError("<script>alert(1)</script>")
 
-    monkeypatch.setattr(runner, "_train_together", faulty)
+    monkeypatch.setattr(batch_module, "_train_together", faulty)
     study = mlpspec.studies.paper().replace(seed=(0,), n_samples=(3,), steps=1)
     mlpspec.run_study(study, tmp_path, n_jobs=1)
     page = Report(tmp_path).write().read_text()

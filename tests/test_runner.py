@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT, finish, same_bits, start_mlpspec
 
 import mlpspec
+from mlpspec import batch as batch_module
 from mlpspec import planning, runner
 from mlpspec.problem import data_and_start, temperature_of
 from mlpspec.store import Store
@@ -91,14 +92,14 @@ def test_runs_of_one_batch_fail_alone():
 
 def test_failed_runs_are_tried_again(tmp_path, monkeypatch):
     study = SMALL.replace(seed=(0,), n_samples=(3,))
-    real = runner._train_together
+    real = batch_module._train_together
 
-    def faulty(batch):
+    def faulty(batch, extensions):
         if any(run.label == "overlap" for run in batch):
             raise ArithmeticError("the worker fell over")
-        return real(batch)
+        return real(batch, extensions)
 
-    monkeypatch.setattr(runner, "_train_together", faulty)
+    monkeypatch.setattr(batch_module, "_train_together", faulty)
     results = mlpspec.run_study(study, tmp_path, n_jobs=1)
     (key,) = results.errors
     assert "ArithmeticError: the worker fell over" in results.errors[key]
@@ -115,10 +116,10 @@ def test_failed_runs_are_tried_again(tmp_path, monkeypatch):
 
 
 def test_fail_fast_stops(tmp_path, monkeypatch):
-    def faulty(batch):
+    def faulty(batch, extensions):
         raise ArithmeticError
 
-    monkeypatch.setattr(runner, "_train_together", faulty)
+    monkeypatch.setattr(batch_module, "_train_together", faulty)
     results = mlpspec.run_study(SMALL, tmp_path, n_jobs=1, batch_size=1, fail_fast=True)
     assert len(results.errors) == 1
 
