@@ -7,25 +7,26 @@ inside (``tau-sweep``, ``placebo``, ``confirm``).
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlpspec import nulls
 from mlpspec.claims import Evidence, Verdict, judge_calibrated, judge_stated
-from mlpspec.comparisons import Grid, as_table, compare
-from mlpspec.datasets import DATASETS, mean_spacing
+from mlpspec.comparisons import Cell, Grid, as_table, compare
+from mlpspec.datasets import Uniform, mean_spacing
 from mlpspec.errors import InputError
 from mlpspec.losses import BUILT_IN, built_in
 from mlpspec.metrics import measure
 from mlpspec.model import NEURONS, Array
-from mlpspec.problem import data_and_start, temperature_of
+from mlpspec.problem import domain_of, start_of, temperature_of
 from mlpspec.results import Results, Stack, Table, read_csv, write_csv
 from mlpspec.store import FILE_NAME
-from mlpspec.study import subsets
+from mlpspec.study import Run, subsets
 
 
 def read_verdicts(path: Path) -> list[Verdict]:
@@ -49,8 +50,56 @@ def read_verdicts(path: Path) -> list[Verdict]:
         raise InputError(f"{path} is not a table of verdicts ({error}); remove it") from None
 
 
+def by_size(values: Mapping[Cell, Any]) -> dict[int, Any]:
+    """Return values by kind as values by N, where N is all that a kind says."""
+    return {size: value for (size,), value in values.items()}
+
+
 def _analysis(directory: Path) -> Analysis | None:
     return Analysis(directory) if (directory / FILE_NAME).exists() else None
+
+
+TRAINING = (
+    "steps",
+    "learning_rate",
+    "weight",
+    "fit_weight",
+    "weight_unit",
+    "temperature",
+    "temperature_unit",
+    "optimizer",
+)
+"""Fields that say how a network is trained, and nothing about its data or its start."""
+
+
+class Problems(NamedTuple):
+    """Training problems of one kind: a run for each of S seeds, ascending, with its data.
+
+    Attributes
+    ----------
+    runs : list of Run
+    x : (S, N, D)
+    y : (S, N)
+    """
+
+    runs: list[Run]
+    x: Array
+    y: Array
+
+    @property
+    def seeds(self) -> Array:
+        """(S,): the seeds."""
+        return np.array([run.seed for run in self.runs])
+
+    @property
+    def domain(self) -> Uniform:
+        """Where the inputs come from."""
+        return domain_of(self.runs[0])
+
+    @property
+    def n_hidden(self) -> int:
+        """K."""
+        return self.runs[0].hidden_units
 
 
 class Analysis:
@@ -100,56 +149,72 @@ class Analysis:
         return self.results.stacks()
 
     @cached_property
-    def _data(self) -> dict[int, tuple[Array, Array, int]]:
-        """Inputs (S, N, D), their seeds (S,) and K, by size."""
-        found: dict[int, tuple[Array, Array, int]] = {}
-        runs = self.results.runs
-        for keys, params, x, _ in self.stacks:
-            seeds, first = np.unique([runs[key].seed for key in keys], return_index=True)
-            found[x.shape[1]] = (x[first].astype(float), seeds, params.shape[1])
-        return found
+    def kinds(self) -> tuple[str, ...]:
+        """The grid's fields on which data and start depend; their values are a *kind*."""
+        return tuple(name for name in self.grid.fields if name not in TRAINING)
+
+    def _values(self, names: tuple[str, ...]) -> dict[str, Cell]:
+        """Values of some fields by key."""
+        table = self.results.table
+        values = zip(*(table[name].tolist() for name in names), strict=True)
+        return dict(zip(table["key"].tolist(), values, strict=True))
 
     @cached_property
-    def domain(self) -> Any:
-        """Where the inputs come from."""
-        return DATASETS[next(iter(self.results.runs.values())).dataset]
+    def problems(self) -> dict[Cell, Problems]:
+        """The problems that were trained, by kind."""
+        kinds, runs = self._values(self.kinds), self.results.runs
+        found: dict[Cell, dict[int, tuple[Run, Array, Array]]] = {}
+        for keys, _, x, y in self.stacks:
+            for row, key in enumerate(keys.tolist()):
+                run = runs[key]
+                found.setdefault(kinds[key], {}).setdefault(run.seed, (run, x[row], y[row]))
+        problems = {}
+        for kind, by_seed in found.items():
+            own = [by_seed[seed] for seed in sorted(by_seed)]
+            x = np.stack([x for _, x, _ in own]).astype(float)
+            y = np.stack([y for _, _, y in own]).astype(float)
+            problems[kind] = Problems([run for run, _, _ in own], x, y)
+        return problems
 
     @cached_property
-    def spacing(self) -> dict[int, float]:
-        """Mean spacing of the inputs by size."""
+    def domain(self) -> Uniform:
+        """Where the inputs of the first run come from."""
+        return domain_of(next(iter(self.results.runs.values())))
+
+    @cached_property
+    def spacing(self) -> dict[Cell, float]:
+        """Mean spacing of the inputs by kind."""
         return {
-            size: mean_spacing(self.domain.width, size, x.shape[2])
-            for size, (x, _, _) in self._data.items()
+            kind: mean_spacing(own.domain.width, *own.x.shape[1:])
+            for kind, own in self.problems.items()
         }
 
     @cached_property
-    def grid_null(self) -> dict[int, dict[str, Array]]:
-        """Measurements (S,) of the grid null by size."""
+    def grid_null(self) -> dict[Cell, dict[str, Array]]:
+        """Measurements (S,) of the grid null by kind."""
         return {
-            size: nulls.grid_null(x, n_hidden, self.domain)
-            for size, (x, _, n_hidden) in self._data.items()
+            kind: nulls.grid_null(own.x, own.n_hidden, own.domain)
+            for kind, own in self.problems.items()
         }
 
     @cached_property
-    def random_null(self) -> dict[int, dict[str, tuple[Array, Array, Array]]]:
-        """Mean and 95 % band (S,) of random prototypes by size."""
+    def random_null(self) -> dict[Cell, dict[str, tuple[Array, Array, Array]]]:
+        """Mean and 95 % band (S,) of random prototypes by kind."""
         return {
-            size: nulls.random_null(x, seeds, n_hidden, self.domain)
-            for size, (x, seeds, n_hidden) in self._data.items()
+            kind: nulls.random_null(own.x, own.seeds, own.n_hidden, own.domain)
+            for kind, own in self.problems.items()
         }
 
     @cached_property
-    def other_null(self) -> dict[tuple[tuple[Any, ...], str], dict[str, Array]]:
+    def other_null(self) -> dict[tuple[Cell, str], dict[str, Array]]:
         """Measurements (S,) of prototypes on other seeds' data, by cell and subset."""
-        runs = self.results.runs
+        runs, cells = self.results.runs, self._values(self.grid.fields)
         found = {}
         for keys, params, x, _ in self.stacks:
             prototypes = params.prototypes.astype(float)
-            places: dict[tuple[tuple[Any, ...], str], list[int]] = {}
-            for row, key in enumerate(keys):
-                run = runs[key]
-                cell = tuple(getattr(run, name) for name in self.grid.fields)
-                places.setdefault((cell, run.label), []).append(row)
+            places: dict[tuple[Cell, str], list[int]] = {}
+            for row, key in enumerate(keys.tolist()):
+                places.setdefault((cells[key], runs[key].label), []).append(row)
             for place, rows in places.items():
                 rows = sorted(rows, key=[runs[key].seed for key in keys].__getitem__)
                 scores = nulls.other_null(x[rows].astype(float), prototypes[rows])
@@ -162,16 +227,16 @@ class Analysis:
         return found
 
     @cached_property
-    def critical(self) -> dict[int, Array]:
-        """2 lambda_max(Cov x) (S,) by size: where coverage alone collapses in theory."""
+    def critical(self) -> dict[Cell, Array]:
+        """2 lambda_max(Cov x) (S,) by kind: where coverage alone collapses in theory."""
         return {
-            size: np.array(
+            kind: np.array(
                 [
                     2.0 * np.linalg.norm(np.atleast_2d(np.cov(points.T, bias=True)), 2)
-                    for points in x
+                    for points in own.x
                 ]
             )
-            for size, (x, _, _) in self._data.items()
+            for kind, own in self.problems.items()
         }
 
     def evidence(self) -> list[Evidence]:
@@ -194,10 +259,10 @@ class Analysis:
             stages.append(
                 Evidence(
                     grid,
-                    self.spacing,
+                    by_size(self.spacing),
                     grid_error={
                         size: self._aligned(grid, size, scores["reconstruction_error"])
-                        for size, scores in self.grid_null.items()
+                        for size, scores in by_size(self.grid_null).items()
                     },
                     other_error={
                         (cell[0], label): scores["reconstruction_error"]
@@ -206,7 +271,7 @@ class Analysis:
                     },
                     random_usage={
                         size: self._aligned(grid, size, scores["distinct_usage_ratio"][0])
-                        for size, scores in self.random_null.items()
+                        for size, scores in by_size(self.random_null).items()
                     },
                 )
             )
@@ -214,7 +279,7 @@ class Analysis:
 
     def _aligned(self, grid: Grid, size: int, values: Array) -> Array:
         aligned = np.full(len(grid.seeds), np.nan)
-        aligned[np.searchsorted(grid.seeds, self._data[size][1])] = values
+        aligned[np.searchsorted(grid.seeds, self.problems[size,].seeds)] = values
         return aligned
 
     @cached_property
@@ -237,7 +302,7 @@ class Analysis:
             if plain:
                 sweep = Evidence(
                     sweep=around.sweep.grid,
-                    critical=around.sweep.critical,
+                    critical=by_size(around.sweep.critical),
                     baseline=plain[0].grid,
                 )
         first = own[0] if own else Evidence()
@@ -273,14 +338,14 @@ class Analysis:
 
     @cached_property
     def nulls_table(self) -> Table:
-        """``nulls.csv``: by null, cell (and subset, for ``other``) and measurement, over seeds.
+        """``nulls.csv``: by null, kind (and subset, for ``other``) and measurement, over seeds.
 
         ``median``, ``q25`` and ``q75`` are over data sets; for ``random``, ``low`` and ``high``
         are the mean limits of the 95 % band of one set of random prototypes.
         """
         rows: list[dict[str, Any]] = []
 
-        def add(null: str, size: int, label: str, name: str, values: Array, *band: Array) -> None:
+        def add(null: str, kind: Cell, label: str, name: str, values: Array, *band: Array) -> None:
             values = values[np.isfinite(values)]
             if len(values):
                 q25, median, q75 = np.quantile(values, (0.25, 0.5, 0.75))
@@ -289,7 +354,7 @@ class Analysis:
                     {
                         "null": null,
                         "losses": label,
-                        "n_samples": size,
+                        **dict(zip(self.kinds, kind, strict=True)),
                         "measurement": name,
                         "count": len(values),
                         "mean": values.mean(),
@@ -301,39 +366,36 @@ class Analysis:
                     }
                 )
 
-        for size in sorted(self._data):
-            for name, values in self.grid_null[size].items():
-                add("grid", size, "", name, values)
-            for name, (mean, low, high) in self.random_null[size].items():
-                add("random", size, "", name, mean, low, high)
-            for name, values in self.start_null[size].items():
-                add("start", size, "", name, values)
-        if self.placebo is not None:
+        for kind in sorted(self.problems):
+            for name, values in self.grid_null[kind].items():
+                add("grid", kind, "", name, values)
+            for name, (mean, low, high) in self.random_null[kind].items():
+                add("random", kind, "", name, mean, low, high)
+            for name, values in self.start_null[kind].items():
+                add("start", kind, "", name, values)
+        if self.placebo is not None and self.placebo.grid.fields == self.kinds:
             for cell in self.placebo.grid.cells:
                 for name in self.placebo.grid.names:
                     values = self.placebo.grid.values(cell, "baseline", name)
-                    add("placebo", cell[0], "baseline", name, values)
-        if len(self.grid.fields) == 1:
+                    add("placebo", cell, "baseline", name, values)
+        if self.grid.fields == self.kinds:
             for (cell, label), scores in self.other_null.items():
                 for name, values in scores.items():
-                    add("other", cell[0], label, name, values)
+                    add("other", cell, label, name, values)
         return dict(as_table(rows))
 
     @cached_property
-    def start_null(self) -> dict[int, dict[str, Array]]:
-        """Measurements (S,) of the untrained networks by size."""
-        runs = self.results.runs
+    def start_null(self) -> dict[Cell, dict[str, Array]]:
+        """Measurements (S,) of the untrained networks by kind."""
         found = {}
-        for keys, _, _, _ in self.stacks:
-            _, first = np.unique([runs[key].seed for key in keys], return_index=True)
-            problems = [data_and_start(runs[keys[row]]) for row in first]
-            x, y, flat = (np.stack(arrays).astype(float) for arrays in zip(*problems, strict=True))
-            found[x.shape[1]] = measure(
-                NEURONS[runs[keys[0]].neuron].unflatten(flat, x.shape[2]),
-                x,
-                y,
-                width=self.domain.width,
-                losses=built_in(temperature_of(runs[keys[0]])),
+        for kind, own in self.problems.items():
+            flat = np.stack([start_of(run) for run in own.runs]).astype(float)
+            found[kind] = measure(
+                NEURONS[own.runs[0].neuron].unflatten(flat, own.x.shape[2]),
+                own.x,
+                own.y,
+                width=own.domain.width,
+                losses=built_in(temperature_of(own.runs[0])),
             )
         return found
 

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from mlpspec.datasets import DATASETS
 from mlpspec.losses import StructuralLoss
 from mlpspec.metrics import measure
 from mlpspec.model import NEURONS, Array, Forward
 from mlpspec.optimizers import OPTIMIZERS
 from mlpspec.planning import Batch
-from mlpspec.problem import data_and_start, losses_of, objective_of
+from mlpspec.problem import Tables, data_of, domain_of, losses_of, objective_of, start_of
 from mlpspec.store import Record
 from mlpspec.training import train
 
@@ -29,24 +28,26 @@ Extensions = Mapping[str, StructuralLoss]
 NONE: Extensions = MappingProxyType({})
 
 
-def train_batch(batch: Batch, extensions: Extensions = NONE) -> list[Record]:
-    """Train and measure the runs of a batch.
+def train_batch(
+    batch: Batch, extensions: Extensions = NONE, tables: Tables | None = None
+) -> list[Record]:
+    """Train and measure the runs of a batch; files that are not among ``tables`` are read.
 
     If that raises, each run is tried alone, so that only the guilty ones fail.
     """
     try:
         with threadpool_limits(limits=1, user_api="blas"):  # on more threads bits would differ
-            return _train_together(batch, extensions)
+            return _train_together(batch, extensions, tables)
     except Exception:
         if len(batch) == 1:
             return [Record(batch[0], "failed", error=traceback.format_exc())]
-        return [record for run in batch for record in train_batch((run,), extensions)]
+        return [record for run in batch for record in train_batch((run,), extensions, tables)]
 
 
-def _train_together(batch: Batch, extensions: Extensions) -> list[Record]:
+def _train_together(batch: Batch, extensions: Extensions, tables: Tables | None) -> list[Record]:
     began = time.perf_counter()
     first = batch[0]
-    prepare = cache(data_and_start)
+    prepare = cache(lambda run: (*data_of(run, tables), start_of(run)))
     bare: dict[str, Any] = {"losses": (), "definitions": (), "weight": 0.0, "temperature": 1.0}
     prepared = [prepare(replace(run, **bare)) for run in batch]
     x = np.stack([x for x, _, _ in prepared])
@@ -74,7 +75,7 @@ def _train_together(batch: Batch, extensions: Extensions) -> list[Record]:
             trained.params.take(row),
             x[row],
             y[row],
-            width=DATASETS[run.dataset].width,
+            width=domain_of(run).width,
             losses=losses[r],
         )
         columns["gradient_norm"] = trained.gradient_norm[row]

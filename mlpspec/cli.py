@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -433,6 +434,8 @@ def _export(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
 
 
 def _studies(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
+    from mlpspec.datasets import COLUMN, DATASETS, FILE, TARGETS, FileData
+    from mlpspec.spec import Call
     from mlpspec.studies import STUDIES
     from mlpspec.study import EXTENDABLE, SETTINGS
 
@@ -447,7 +450,20 @@ def _studies(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
             if ", or " in setting.help or setting.name == "start":
                 choices = ""
             print(f"  {name:16} {setting.default!s:18} {setting.help}{choices}")
+    print("data sets (--set dataset=NAME, with other arguments if need be)")
+    for name, kind in DATASETS.items():
+        call = str(Call(name, (), {argument.name: argument.default for argument in fields(kind)}))
+        print(f"  {call:35} {_first_line(kind)}")
+    print(f"  {FILE + 'PATH.csv':35} {_first_line(FileData)}")
+    print("targets (--set target=NAME)")
+    for name, function in TARGETS.items():
+        print(f"  {name:35} {_first_line(function)}")
+    print(f"  {COLUMN + 'NAME':35} a column of the file, scaled as one input is")
     return 0
+
+
+def _first_line(documented: object) -> str:
+    return (documented.__doc__ or "").splitlines()[0]
 
 
 def _duration(seconds: float) -> str:

@@ -24,7 +24,8 @@ class Grid:
     Attributes
     ----------
     fields : tuple of str
-        What a cell is made of: ``n_samples``, and any other field that varies.
+        What a cell is made of: ``n_samples``, and any other field that varies (``n_hidden`` where
+        it does at one N).
     cells : list of Cell, ascending
     labels : list of str
         Subsets in the table's order.
@@ -34,8 +35,12 @@ class Grid:
     """
 
     def __init__(self, table: Table) -> None:
-        skipped = {"losses", "seed", "n_samples", "n_hidden", "record_every"}
-        varying = [n for n in SETTINGS if n not in skipped and len(np.unique(table[n])) > 1]
+        skipped = {"losses", "seed", "n_samples", "record_every"}
+        widths = set(zip(table["n_samples"].tolist(), table["n_hidden"].tolist(), strict=True))
+        if len(widths) == len({size for size, _ in widths}):
+            skipped.add("n_hidden")
+        known = [n for n in SETTINGS if n in table and n not in skipped]
+        varying = [n for n in known if len(np.unique(table[n])) > 1]
         self.fields = ("n_samples", *varying)
         self.labels: list[str] = list(dict.fromkeys(table["losses"].tolist()))
         self.seeds = np.unique(table["seed"])

@@ -18,8 +18,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
-from scipy.spatial import ConvexHull
+from scipy.spatial import ConvexHull, QhullError
 
+from mlpspec.model import Array
 from mlpspec.results import Table
 from mlpspec.study import canonical_losses, subset_order
 
@@ -305,13 +306,17 @@ def _note(ax: Axes, text: str) -> None:
 
 def hull(table: Table) -> Figure:
     """Draw inputs with their hull, ridges and prototypes in the plane, per subset."""
-    figure, panels = _panels(table, (2.4, 2.4), 0.7, "$x_1$", "$x_2$")
-    reach = 2.2
+    projected = table["n_inputs"].max() > 2
+    names = ("principal axis 1", "principal axis 2") if projected else ("$x_1$", "$x_2$")
+    figure, panels = _panels(table, (2.4, 2.4), 0.7, *names)
+    inputs = np.stack([table[name][table["kind"] == "input"] for name in "xy"])
+    middle = (inputs.max(axis=1) + inputs.min(axis=1)) / 2
+    reach = 1.2 * np.ptp(inputs, axis=1).max()
     for label, ax in panels:
         mine = table["losses"] == label
         given = mine & (table["kind"] == "input")
         points = np.stack([table["x"][given], table["y"][given]], axis=1)
-        corners = points[ConvexHull(points).vertices]
+        corners = _corners(points)
         ax.fill(corners[:, 0], corners[:, 1], color="#0072B2", alpha=0.10, lw=0)
         ax.plot(*np.vstack([corners, corners[:1]]).T, color="#0072B2", lw=0.8)
         far = 0
@@ -324,7 +329,8 @@ def hull(table: Table) -> Figure:
                 turn = np.linspace(0.0, 2.0 * np.pi, 61)
                 line = table["radius"][row] * np.array([np.cos(turn), np.sin(turn)]).T + [x, y]
             else:
-                line = np.array([x, y]) + 9 * np.array([-along, along])
+                length = 9 * reach + np.hypot(x - middle[0], y - middle[1])
+                line = np.array([x, y]) + length * np.array([-along, along])
             ax.plot(
                 *line.T,
                 color=colour,
@@ -336,26 +342,52 @@ def hull(table: Table) -> Figure:
             ax.plot(
                 x, y, "X" if gone else "D", ms=4.5, mew=0.4, mec="white", color=colour, zorder=3
             )
-            far += max(abs(x), abs(y)) > reach
+            far += max(abs(x - middle[0]), abs(y - middle[1])) > reach
         ax.plot(*points.T, "o", ms=3, color="#0072B2", zorder=2)
         if far:
             _note(ax, f"{far} beyond the frame")
-        ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-    shape = "circle of response 1/e" if table["radius"].any() else "ridge"
+        ax.set(
+            xlim=(middle[0] - reach, middle[0] + reach),
+            ylim=(middle[1] - reach, middle[1] + reach),
+            aspect="equal",
+        )
+    shape = "" if projected else " and ridge"
+    shape = " and circle of response 1/e" if table["radius"].any() else shape
     figure.legend(
         handles=[
             Line2D([], [], color="#0072B2", marker="o", ls="", ms=4, label="input, and their hull"),
             Line2D(
-                [], [], color="#777777", marker="D", ls="-", ms=4, label=f"prototype and {shape}"
+                [],
+                [],
+                color="#777777",
+                marker="D",
+                ls="-" if shape else "",
+                ms=4,
+                label=f"prototype{shape}",
             ),
             Line2D(
-                [], [], color="#D55E00", marker="X", ls="--", ms=5, label="of an expelled neuron"
+                [],
+                [],
+                color="#D55E00",
+                marker="X",
+                ls="--" if shape else "",
+                ms=5,
+                label="of an expelled neuron",
             ),
         ],
         loc="outside lower center",
         ncols=3,
     )
     return figure
+
+
+def _corners(points: Array) -> Array:
+    """Return the corners of the hull of points (N, 2) in order, or its ends if it is a line."""
+    try:
+        return np.asarray(points[ConvexHull(points).vertices])
+    except QhullError:
+        along = np.linalg.svd(points - points.mean(axis=0))[2][0]
+        return np.asarray(points[[np.argmin(points @ along), np.argmax(points @ along)]])
 
 
 def sweep(table: Table) -> Figure:
@@ -468,14 +500,15 @@ def reconstruction(table: Table) -> Figure:
     """Draw true inputs against matched prototypes, per subset."""
     figure, panels = _panels(table, (2.3, 2.2), 0.2, "true input x", "matched prototype")
     low, high = table["input"].min(), table["input"].max()
-    reach = 1.25 * max(abs(low), abs(high))
+    margin = 0.125 * (high - low)
+    ends = (low - margin, high + margin)
     style = styles(table["losses"].tolist())
     for label, ax in panels:
         mine = table["losses"] == label
         a, b = table["input"][mine], table["prototype"][mine]
         ax.axhspan(low, high, color="#0072B2", alpha=0.08, lw=0)
-        ax.plot([-reach, reach], [-reach, reach], color="#999999", lw=0.7)
-        inside = np.abs(b) <= reach
+        ax.plot(ends, ends, color="#999999", lw=0.7)
+        inside = (b >= ends[0]) & (b <= ends[1])
         ax.plot(
             a[inside],
             b[inside],
@@ -489,8 +522,14 @@ def reconstruction(table: Table) -> Figure:
         if (~inside).any():
             share = 100 * (~inside).mean()
             _note(ax, f"{share:.0f} % beyond the frame")
-        ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+        ax.set(xlim=ends, ylim=ends, aspect="equal")
     return figure
+
+
+def _frame(table: Table) -> tuple[float, float]:
+    """Return the middle and half the width of a frame twice as wide as the hull of the inputs."""
+    low, high = float(table["low"].min()), float(table["high"].max())
+    return (low + high) / 2, high - low
 
 
 def trajectories(table: Table) -> Figure:
@@ -499,7 +538,7 @@ def trajectories(table: Table) -> Figure:
     labels = list(style)
     figure = Figure(figsize=(2.5 * len(labels), 3.0), layout="constrained")
     axes = figure.subplots(1, len(labels), sharex=True, sharey=True, squeeze=False)[0]
-    reach = 2.0 * max(abs(table["low"].min()), table["high"].max())
+    middle, reach = _frame(table)
     for ax, label in zip(axes, labels, strict=True):
         mine = {key: column[table["losses"] == label] for key, column in table.items()}
         ax.axhspan(mine["low"][0], mine["high"][0], color="#0072B2", alpha=0.10, lw=0)
@@ -527,10 +566,11 @@ def trajectories(table: Table) -> Figure:
                 mec=style[label][0],
                 mfc="white",
             )
-        beyond = int((np.abs(mine["position"][mine["step"] == mine["step"].max()]) > reach).sum())
+        ended = mine["position"][mine["step"] == mine["step"].max()]
+        beyond = int((np.abs(ended - middle) > reach).sum())
         if beyond:
             _note(ax, f"{beyond} end beyond the frame")
-        ax.set(xscale="log", ylim=(-reach, reach))
+        ax.set(xscale="log", ylim=(middle - reach, middle + reach))
         ax.set_xlabel("training step + 1")
         ax.set_title(label)
     axes[0].set_ylabel("prototype position (units of x)")
@@ -785,14 +825,14 @@ def animate(table: Table, path: str) -> None:
     style = styles(table["losses"].tolist())
     labels = list(style)
     steps = np.unique(table["step"])
-    reach = 2.0 * max(abs(table["low"].min()), table["high"].max())
+    middle, reach = _frame(table)
     with mpl.rc_context(RC):
         figure = Figure(figsize=(7.0, 2.6), layout="constrained")
         FigureCanvasAgg(figure)
         ax = figure.subplots()
         ax.axvspan(table["low"][0], table["high"][0], color="#0072B2", alpha=0.10, lw=0)
         ax.set_yticks(range(len(labels)), labels)
-        ax.set(xlim=(-reach, reach), ylim=(len(labels) - 0.5, -0.5))
+        ax.set(xlim=(middle - reach, middle + reach), ylim=(len(labels) - 0.5, -0.5))
         ax.set_xlabel("prototype position (units of x); shaded: hull; hollow: silent")
 
         def frame(step: int) -> list[Any]:

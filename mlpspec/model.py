@@ -113,6 +113,10 @@ class Params(ABC):
     def add_prototypes(self, grad: Self, partial: Array) -> None:
         """Add to ``grad`` what follows from dL/dp (R, K, D)."""
 
+    @abstractmethod
+    def moved(self, shift: float) -> Self:
+        """Return the networks that compute at x + shift, in every dimension, what these do at x."""
+
     @property
     def size(self) -> int:
         """P = K (D + 2) + 1: how many parameters a run has."""
@@ -193,6 +197,11 @@ class RidgeParams(Params):
     def shape(self) -> tuple[int, int, int]:
         """(R, K, D)."""
         return cast(tuple[int, int, int], self.hidden_weight.shape)
+
+    def moved(self, shift: float) -> Self:
+        """Return the parameters with b_k - shift sum_d w_kd for b_k."""
+        bias = self.hidden_bias - shift * self.hidden_weight.sum(axis=2)
+        return type(self)(self.hidden_weight, bias, self.output_weight, self.output_bias)
 
     @property
     def prototypes(self) -> Array:
@@ -289,6 +298,10 @@ class RadialParams(Params):
     def shape(self) -> tuple[int, int, int]:
         """(R, K, D)."""
         return cast(tuple[int, int, int], self.center.shape)
+
+    def moved(self, shift: float) -> Self:
+        """Return the parameters with c_k + shift for c_k."""
+        return type(self)(self.slope, self.center + shift, self.output_weight, self.output_bias)
 
     @property
     def prototypes(self) -> Array:

@@ -13,8 +13,6 @@ data alone or from the start, and one from the trained prototypes:
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 
 from mlpspec.datasets import Uniform, stream
@@ -32,15 +30,8 @@ MOST_SETS = 200
 
 
 def grid_prototypes(n_hidden: int, n_inputs: int, domain: Uniform) -> Array:
-    """Return prototypes (K, D) equally spaced on the domain, in the middle of equal cells.
-
-    Above one dimension, K of the ceil(K^(1/D))^D cells, evenly chosen in their row-major order.
-    """
-    side = round(n_hidden ** (1.0 / n_inputs))
-    side += side**n_inputs < n_hidden
-    ticks = domain.low + (np.arange(side) + 0.5) * domain.width / side
-    cells = np.array(list(itertools.product(ticks, repeat=n_inputs)))
-    return np.asarray(cells[np.arange(n_hidden) * len(cells) // n_hidden])
+    """Return prototypes (K, D) equally spaced on the domain, in the middle of equal cells."""
+    return domain.cells(n_hidden, n_inputs)[0]
 
 
 def grid_null(x: Array, n_hidden: int, domain: Uniform) -> dict[str, Array]:

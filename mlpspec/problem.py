@@ -2,35 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from mlpspec.datasets import DATASETS, TARGETS, mean_spacing, stream
+import numpy as np
+
+from mlpspec.datasets import (
+    COLUMN,
+    FILE,
+    TARGETS,
+    Dataset,
+    FileData,
+    Uniform,
+    file_parts,
+    mean_spacing,
+    read_dataset,
+    stream,
+)
 from mlpspec.initializers import INITIALIZERS
 from mlpspec.losses import StructuralLoss, built_in
 from mlpspec.model import Array, Forward
 from mlpspec.objective import Objective
 from mlpspec.study import Run
+from mlpspec.tabular import column_names
+
+Tables = Mapping[FileData, Array]
+"""Rows of files that have been read."""
 
 
-def data_and_start(run: Run) -> tuple[Array, Array, Array]:
-    """Return inputs (N, D), targets (N,) and flat start (P,) of a run, from its streams."""
-    domain = DATASETS[run.dataset]
+def dataset_of(run: Run) -> Dataset | FileData:
+    """Return where the inputs of a run come from, before they are moved by ``shift``."""
+    if not run.dataset.startswith(FILE):
+        return read_dataset(run.dataset)
+    target = run.target.removeprefix(COLUMN) if run.target.startswith(COLUMN) else None
+    path, content = file_parts(run.dataset)
+    return FileData(path, content, column_names(run.columns), run.scaling, target)
+
+
+def domain_of(run: Run) -> Uniform:
+    """Return the box that the inputs of a run come from; of a file, [-1, 1]^D."""
+    return dataset_of(run).domain.moved(run.shift)
+
+
+def read_tables(runs: Iterable[Run]) -> dict[FileData, Array]:
+    """Return the rows of all files that ``runs`` draw their data from.
+
+    Raises
+    ------
+    ValueError
+        A file that cannot be used, or has fewer rows than a run needs.
+    """
+    tables: dict[FileData, Array] = {}
+    for run in runs:
+        dataset = dataset_of(run)
+        if isinstance(dataset, FileData):
+            if dataset not in tables:
+                tables[dataset] = dataset.read()
+            dataset.check_size(tables[dataset], run.n_samples)
+    return tables
+
+
+def data_of(run: Run, tables: Tables | None = None) -> tuple[Array, Array]:
+    """Return inputs (N, D) and targets (N,) of a run, from its streams.
+
+    Targets follow from the inputs before they are moved by ``shift``. A file that is not among
+    ``tables`` (`read_tables`) is read.
+
+    Raises
+    ------
+    ValueError
+        A file that cannot be used.
+    """
     where = (run.seed, run.n_samples, run.n_inputs)
-    x = domain.sample(stream("data", *where), run.n_samples, run.n_inputs)
-    y = TARGETS[run.target](x)
+    dataset, rng = dataset_of(run), stream("data", *where)
+    if isinstance(dataset, FileData):
+        table = (tables or {}).get(dataset)
+        rows = dataset.draw(rng, dataset.read() if table is None else table, run.n_samples)
+        x = rows[:, : run.n_inputs]
+    else:
+        x = dataset.draw(rng, run.n_samples, run.n_inputs)
+    if run.target.startswith(COLUMN):
+        y = rows[:, -1]
+    else:
+        y = TARGETS[run.target](x, stream("target", *where))
+    if run.shift:
+        x = x + run.shift
+    return x.astype(run.dtype), y.astype(run.dtype)
+
+
+def start_of(run: Run) -> Array:
+    """Return the flat start (P,) of a run, from its stream; no data is needed for it."""
+    rng = stream(run.start, run.seed, run.n_samples, run.n_inputs)
     start = INITIALIZERS[run.initializer]
-    params = start(stream(run.start, *where), run.hidden_units, run.n_inputs, domain, run.neuron)
-    return x.astype(run.dtype), y.astype(run.dtype), params.flatten()[0].astype(run.dtype)
+    domain = dataset_of(run).domain
+    params = start(rng, run.hidden_units, run.n_inputs, domain, run.neuron)
+    if run.shift:
+        params = params.moved(run.shift)
+    return np.asarray(params.flatten()[0].astype(run.dtype))
 
 
 def temperature_of(run: Run) -> float:
     """Return tau in squared units of the inputs."""
     if run.temperature_unit == "absolute":
         return run.temperature
-    width = DATASETS[run.dataset].width
-    return run.temperature * mean_spacing(width, run.n_samples, run.n_inputs) ** 2
+    spacing = mean_spacing(domain_of(run).width, run.n_samples, run.n_inputs)
+    return run.temperature * spacing**2
 
 
 def losses_of(

@@ -38,6 +38,10 @@ CAPTIONS = {
     "hull": "Inputs in the plane with their convex hull (seed {seed}, N = {size}); for each neuron "
     "its prototype and where it responds: a ridge's line of full response, or the circle at which "
     "a radial neuron responds with 1/e. Orange: the neuron has left the data.",
+    "hull_projected": "Inputs in {inputs} dimensions with their convex hull (seed {seed}, "
+    "N = {size}) and the neurons' prototypes, in projection onto the first two principal axes of "
+    "the inputs; for radial neurons also the circle at which they respond with 1/e. What is inside "
+    "the hull here may lie outside it there. Orange: the neuron has left the data.",
     "sweep": "Coverage alone and separation alone over the temperature tau, also in units of the "
     "mean spacing squared. Lines: medians over {seeds} seeds; bands: their exact intervals of at "
     "least 95 %. Dotted: where prototypes merge in theory; dashed: where coverage without a fit "
@@ -136,6 +140,9 @@ def _caption(name: str, table: Table) -> str:
         values["seeds"] = len(np.unique(table["seed"]))
         values["seed"] = table["seed"][0]
     kind, _, stage = name.partition("-")
+    if "n_inputs" in table:
+        values["inputs"] = table["n_inputs"][0]
+        kind += "_projected" if values["inputs"] > 2 else ""
     return CAPTIONS[kind].format(**values) + (
         f" {stage.replace('-', ' ').capitalize()}." if stage else ""
     )

@@ -75,12 +75,16 @@ class Results:
     def table(self) -> Table:
         """One-dimensional arrays with one entry a run, in canonical order.
 
-        ``key``, the fields of `Run` (``losses`` as a label, ``n_hidden`` resolved to K),
+        ``key``, the fields of `Run` (``losses`` as a label, ``n_hidden`` resolved to K, of a file
+        its content; ``start``, ``columns``, ``scaling`` and ``shift`` where a run sets them),
         ``status`` and the measurements, which are NaN for failed runs.
         """
         table: dict[str, list[Any]] = {"key": [record.run.key for record in self._records]}
         for name in SETTINGS:
-            table[name] = [getattr(record.run, name) for record in self._records]
+            meaning = SETTINGS[name].meaning
+            values = [meaning(getattr(record.run, name)) for record in self._records]
+            if not SETTINGS[name].later or {*values} != {SETTINGS[name].default}:
+                table[name] = values
         table["losses"] = [record.run.label for record in self._records]
         table["n_hidden"] = [record.run.hidden_units for record in self._records]
         table["status"] = [record.status for record in self._records]
@@ -173,7 +177,8 @@ class Results:
         varying = {
             name
             for name in SETTINGS
-            if len({getattr(run, name) for run in self.runs.values()}) > 1 and name != "seed"
+            if name != "seed"
+            and len({SETTINGS[name].meaning(getattr(run, name)) for run in self.runs.values()}) > 1
         }
         groups = [name for name in SETTINGS if name in {"losses", "n_samples", *varying}]
         members: dict[tuple[Any, ...], list[int]] = {}

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from multiprocessing import current_process
 from pathlib import Path
 from typing import cast
@@ -25,6 +25,7 @@ from mlpspec.batch import Extensions, train_batch
 from mlpspec.errors import InputError, WorkerLostError
 from mlpspec.extensions import code_of
 from mlpspec.planning import Batch, plan, work
+from mlpspec.problem import Tables, read_tables
 from mlpspec.results import DERIVED, Results
 from mlpspec.store import FILE_NAME, Record, Store
 from mlpspec.study import Run, Study
@@ -111,8 +112,14 @@ def missing_runs(study: Study, directory: Path) -> list[Run]:
     Raises
     ------
     ValueError
-        The directory cannot be used for the study.
+        The directory cannot be used for the study, or a file that runs draw from cannot.
     """
+    missing = _missing_runs(study, directory)
+    read_tables(missing)
+    return missing
+
+
+def _missing_runs(study: Study, directory: Path) -> list[Run]:
     if not (directory / FILE_NAME).exists():
         if directory.exists() and not directory.is_dir():
             raise InputError(f"{directory} is a file; give a directory with --out")
@@ -167,7 +174,7 @@ def _train_all(
     parallel = joblib.Parallel(
         min(n_jobs, len(batches)), return_as="generator_unordered", batch_size=1
     )
-    payload = _pack(study)
+    payload = _pack(study, read_tables(run for batch in batches for run in batch))
     finished = parallel(joblib.delayed(_work)(batch, payload, os.getpid()) for batch in batches)
     try:
         with _progress(study.name, batches) if progress else contextlib.nullcontext() as show:
@@ -189,8 +196,8 @@ def _train_all(
         store.end_session(session, provenance.now())
 
 
-def _pack(study: Study) -> bytes:
-    """Return a study's own losses as bytes that any engine can carry to where they are unknown.
+def _pack(study: Study, tables: Tables) -> bytes:
+    """Return a study's own losses and the files it draws from as bytes for any engine to carry.
 
     Classes travel by value: a file that `--loss` ran is no module that a worker could import.
     """
@@ -199,20 +206,20 @@ def _pack(study: Study) -> bytes:
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:
-        return cast(bytes, cloudpickle.dumps(losses))
+        return cast(bytes, cloudpickle.dumps((losses, tables)))
     finally:
         for module in modules:
             cloudpickle.unregister_pickle_by_value(module)
 
 
-@cache
-def _unpack(payload: bytes) -> Extensions:
-    return cast(Extensions, cloudpickle.loads(payload))
+@lru_cache(maxsize=1)  # a worker outlives its study, and files may be large
+def _unpack(payload: bytes) -> tuple[Extensions, Tables]:
+    return cast(tuple[Extensions, Tables], cloudpickle.loads(payload))
 
 
 def _work(batch: Batch, payload: bytes, owner: int) -> list[Record]:
     _serve(owner)
-    return train_batch(batch, _unpack(payload))
+    return train_batch(batch, *_unpack(payload))
 
 
 @cache

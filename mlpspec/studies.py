@@ -180,9 +180,8 @@ def companion(
         own = tuple(size for size in carried["n_samples"] if size in study.axes["n_samples"])
         carried["n_samples"] = own or carried["n_samples"]
     if name == "trajectories":
-        if int(changes.get("n_inputs", 1)) > 1:
-            return None
         carried["seed"] = tuple(changes.get("seed", (0,)))[:1]
         if losses:
             study = study.with_losses(losses, "singles")
-    return study.replace(**carried)
+    study = study.replace(**carried)
+    return None if name == "trajectories" and study.runs[0].n_inputs > 1 else study

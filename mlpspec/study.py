@@ -6,20 +6,27 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from mlpspec.datasets import DATASETS, TARGETS
+from mlpspec.datasets import (
+    COLUMN,
+    FILE,
+    canonical_dataset,
+    canonical_target,
+    without_path,
+)
 from mlpspec.errors import InputError, unknown
 from mlpspec.extensions import Definition, check_name, define
 from mlpspec.initializers import INITIALIZERS
 from mlpspec.losses import BUILT_IN, StructuralLoss
 from mlpspec.model import NEURONS
 from mlpspec.optimizers import OPTIMIZERS
+from mlpspec.tabular import SCALINGS, canonical_columns, column_names
 
 KEY_VERSION = 1
 """Part of every key; raised when the same description comes to mean another result."""
@@ -65,14 +72,26 @@ class Run:
     neuron: str = _setting("ridge", "kind of hidden unit", names=NEURONS)
     initializer: str = _setting("uniform_prototypes", "the start", names=INITIALIZERS)
     optimizer: str = _setting("adam", "the training rule", names=OPTIMIZERS)
-    target: str = _setting("sine", "the function to learn", names=TARGETS)
+    target: str = _setting("sine", "what to learn, as listed below", canonical=canonical_target)
     start: str = _setting(
         "start",
         "stream of the start; placebo: another start on the same data",
         names=("start", "placebo"),
         later=True,
     )
-    dataset: str = _setting("uniform", "distribution of the inputs", names=DATASETS)
+    dataset: str = _setting(
+        "uniform", "where inputs come from, as listed below", canonical=canonical_dataset
+    )
+    columns: str = _setting(
+        "", "of a file: the inputs, like width,height", canonical=canonical_columns, later=True
+    )
+    scaling: str = _setting(
+        "columns",
+        "of a file: columns, each by itself, or common: all by one number",
+        names=SCALINGS,
+        later=True,
+    )
+    shift: float = _setting(0.0, "of data and start, in every dimension", later=True)
     dtype: str = _setting("float64", "arithmetic", names=("float64", "float32"))
     record_every: int = _setting(
         0, "steps between records of the curve; 0: none", least=0, in_key=False
@@ -83,6 +102,7 @@ class Run:
     def __post_init__(self) -> None:
         for name, setting in SETTINGS.items():
             object.__setattr__(self, name, setting.cast(getattr(self, name)))
+        object.__setattr__(self, "n_inputs", _checked_inputs(self))
         given = self.definitions
         if isinstance(given, Mapping):
             given = tuple(Definition.from_dict(name, content) for name, content in given.items())
@@ -113,12 +133,36 @@ class Run:
     def key(self) -> str:
         """16 hexadecimal digits that stand for everything that could change the result."""
         settings = {
-            name: value
+            name: SETTINGS[name].meaning(value) if name in SETTINGS else value
             for name, value in self.to_dict().items()
             if name not in SETTINGS or SETTINGS[name].counts(value)
         }
         canonical = json.dumps({"version": KEY_VERSION, **settings}, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _checked_inputs(run: Run) -> int:
+    """Return D, which the columns of a file say; raise `InputError` where settings disagree."""
+    if not -1e6 <= run.shift <= 1e6:
+        raise InputError(f"shift is {run.shift:g}; it must be from -1e6 to 1e6")
+    if not run.dataset.startswith(FILE):
+        for name in ("columns", "scaling", "target"):
+            value = getattr(run, name)
+            if value.startswith(COLUMN) if name == "target" else value != SETTINGS[name].default:
+                raise InputError(
+                    f"{name} is {value}, but dataset is {run.dataset}; give dataset=file:PATH.csv"
+                )
+        return run.n_inputs
+    if not run.columns:
+        raise InputError(
+            f"dataset is {run.dataset} and columns is empty; name the inputs, like columns=a,b"
+        )
+    columns = len(column_names(run.columns))
+    if run.n_inputs not in (1, columns):
+        raise InputError(
+            f"n_inputs is {run.n_inputs}, but columns is {run.columns}; leave n_inputs out"
+        )
+    return columns
 
 
 @dataclass(frozen=True)
@@ -135,6 +179,13 @@ class Setting:
     later: bool = False
     """Added after keys were fixed: at its default it stays out of keys, so that they hold."""
 
+    canonical: Callable[[Any], Any] | None = None
+    """Returns a value in its one form, or raises `InputError`; in place of `cast`'s own checks."""
+
+    def meaning(self, value: Any) -> Any:
+        """Return what keys and tables hold of ``value``: of a file its content, not its path."""
+        return without_path(value) if self.name == "dataset" else value
+
     def counts(self, value: Any) -> bool:
         """Return whether ``value`` belongs in a key."""
         return self.in_key and not (self.later and value == self.default)
@@ -149,6 +200,8 @@ class Setting:
         """
         if self.name == "losses":
             return canonical_losses(value)
+        if self.canonical is not None:
+            return self.canonical(value)
         if self.names is None and isinstance(value, np.ndarray) and value.ndim:
             raise InputError(f"{self.name} is {value!r}; it must be a single number")
         if self.names is not None:
@@ -185,6 +238,7 @@ SETTINGS: dict[str, Setting] = {
         tuple(f.metadata["names"]) if "names" in f.metadata else None,
         f.metadata.get("in_key", True),
         f.metadata.get("later", False),
+        f.metadata.get("canonical"),
     )
     for f in fields(Run)
     if f.metadata
@@ -321,7 +375,7 @@ class Study:
             axes[name] = tuple(SETTINGS[name].cast(value) for value in values)
             if not axes[name]:
                 raise InputError(f"the axis {name} of {self.name} has no values; give at least one")
-            if len(set(axes[name])) < len(axes[name]):
+            if len({SETTINGS[name].meaning(value) for value in axes[name]}) < len(axes[name]):
                 raise InputError(f"the axis {name} of {self.name} repeats a value; name each once")
         cast = {name: SETTINGS[name].cast(value) for name, value in self.settings.items()}
         object.__setattr__(self, "axes", axes)
@@ -373,10 +427,12 @@ class Study:
         """What a results directory belongs to: the name, the axes' names, the fixed settings."""
         varying = sorted({*self.axes, *EXTENDABLE})
         fixed = {
-            name: self.settings.get(name, setting.default)
+            name: setting.meaning(self.settings.get(name, setting.default))
             for name, setting in SETTINGS.items()
             if name not in varying and setting.counts(self.settings.get(name, setting.default))
         }
+        if "columns" in self.settings and "n_inputs" in fixed:
+            fixed["n_inputs"] = self.runs[0].n_inputs  # said or left to the columns
         return {"study": self.name, "axes": varying, "settings": fixed}
 
     def replace(self, **changes: Any) -> Study:

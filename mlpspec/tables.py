@@ -10,7 +10,7 @@ import numpy as np
 from mlpspec.analysis import Analysis
 from mlpspec.comparisons import Cell, Grid, as_table
 from mlpspec.metrics import expelled, match
-from mlpspec.model import Forward, RidgeParams
+from mlpspec.model import Array, Forward, RidgeParams
 from mlpspec.results import Stack, Table
 from mlpspec.statistics import median_interval
 from mlpspec.studies import ATTRACTORS, REPULSIONS
@@ -175,6 +175,8 @@ def hull(analysis: Analysis) -> Table:
 
     A ridge is the line through ``x``, ``y`` along ``dx``, ``dy``; a radial neuron has a ``radius``
     instead, at which it responds with 1/e. ``expelled`` is 1 where the neuron has left the data.
+    Above two dimensions (``n_inputs``) points are projected onto the first two principal axes of
+    the inputs, where ridges, which fill the plane, have no direction.
     """
     runs = analysis.results.runs
     stack = min(analysis.stacks, key=lambda stack: stack.x.shape[1])
@@ -185,20 +187,33 @@ def hull(analysis: Analysis) -> Table:
             continue
         params = stack.params.take(slice(row, row + 1))
         left = expelled(Forward(params, stack.x[[row]], stack.y[[row]]))[0]
+        n_inputs = run.n_inputs
         place = {"losses": run.label, "n_samples": run.n_samples, "seed": run.seed}
+        place |= {"n_inputs": n_inputs}
+        project = _principal_plane(stack.x[row]) if n_inputs > 2 else lambda points: points
         blank = {"dx": 0.0, "dy": 0.0, "radius": 0.0, "expelled": 0}
-        for a, b in stack.x[row]:
+        for a, b in project(stack.x[row]):
             rows.append({**place, "kind": "input", "x": a, "y": b, **blank})
-        for k, (a, b) in enumerate(params.prototypes[0]):
+        for k, (a, b) in enumerate(project(params.prototypes[0])):
             shape = {**blank, "expelled": int(left[k])}
             if isinstance(params, RidgeParams):
-                u, v = params.hidden_weight[0, k]
-                length = float(np.hypot(u, v)) or 1.0
-                shape |= {"dx": -v / length, "dy": u / length}
+                if n_inputs == 2:
+                    u, v = params.hidden_weight[0, k]
+                    length = float(np.hypot(u, v)) or 1.0
+                    shape |= {"dx": -v / length, "dy": u / length}
             else:
                 shape["radius"] = 1.0 / max(params.slopes[0, k], 1e-3)
             rows.append({**place, "kind": "neuron", "x": a, "y": b, **shape})
     return dict(as_table(rows))
+
+
+def _principal_plane(x: Array) -> Callable[[Array], Array]:
+    """Return the projection (..., D) to (..., 2) onto the first two principal axes of x (N, D)."""
+    centre = x.mean(axis=0)
+    axes = np.linalg.svd(x - centre, full_matrices=False)[2][:2]
+    # The sign of an axis is arbitrary: its largest component is to be positive.
+    axes *= np.sign(axes[[0, 1], np.abs(axes).argmax(axis=1)])[:, None]
+    return lambda points: np.asarray((points - centre) @ axes.T)
 
 
 def sweep(analysis: Analysis) -> Table:
@@ -210,7 +225,7 @@ def sweep(analysis: Analysis) -> Table:
     grid = analysis.grid
     rows = []
     for size, temperature in grid.cells:
-        square = analysis.spacing[size] ** 2
+        square = analysis.spacing[size,] ** 2
         for label in grid.labels:
             for name in SWEPT:
                 centre = median_interval(grid.values((size, temperature), label, name))
@@ -225,7 +240,7 @@ def sweep(analysis: Analysis) -> Table:
                         "low": centre.low,
                         "high": centre.high,
                         "merging": square,
-                        "collapse": float(np.median(analysis.critical[size])),
+                        "collapse": float(np.median(analysis.critical[size,])),
                         "seeds": len(grid.seeds),
                     }
                 )
@@ -393,7 +408,7 @@ def of(analysis: Analysis) -> dict[str, Table]:
         if n_inputs == 1:
             for name in ("positions", "reconstruction", "responses"):
                 found[name] = TABLES[name](analysis)
-        elif n_inputs == 2:
+        else:
             found["hull"] = TABLES["hull"](analysis)
     elif fields == ("n_samples", "steps"):
         table = analysis.results.table

@@ -50,6 +50,26 @@ def test_run_status_and_export(mlpspec, tmp_path):
     assert (status, out) == (0, "runs/paper/weights.npz\n")
 
 
+def test_data_of_ones_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{i},{i * i % 7},{i % 5}\n" for i in range(12))
+    (tmp_path / "wheat.csv").write_text(f'area,"width, mm",length\n{rows}')
+    own = ["dataset=file:wheat.csv", 'columns=area,"width, mm"', "target=column:length"]
+    quick = ["run", *QUICK, "--quiet"]
+    assert call(capsys, *quick, "--set", *own) == (0, "", "")
+    (tmp_path / "wheat.csv").unlink()
+    status, out, _ = call(capsys, "status", "runs/paper")
+    assert status == 0
+    assert "32 in runs/paper: 32 ok" in out
+    assert "target=column:length" in out
+    clustered = "dataset=clustered(radius=0.02, clusters=3)"
+    assert call(capsys, *quick, "--out", "there", "--set", clustered, "shift=2") == (0, "", "")
+    with (tmp_path / "there" / "runs.csv").open(newline="") as file:
+        assert {row["dataset"] for row in csv.DictReader(file)} == {
+            "clustered(clusters=3,radius=0.02)"
+        }
+
+
 def test_quiet(mlpspec):
     assert mlpspec("run", *QUICK, "--quiet") == (0, "", "")
 
@@ -103,6 +123,13 @@ def test_studies_lists_studies_and_settings(capsys):
     assert status == 0
     for word in ("paper", "tau-sweep", "confirm", "480", "temperature_unit", "record_every"):
         assert word in out
+    for line in (
+        "  clustered(clusters=5,radius=0.05)   Inputs uniform in cubes",
+        "  file:PATH.csv ",
+        "  identity ",
+        "  column:NAME ",
+    ):
+        assert line in out
 
 
 def test_start_up_imports_nothing_heavy(mlpspec):
@@ -147,6 +174,16 @@ BAD = [
     (["run", "syntax.py"], "syntax.py fails with SyntaxError"),
     (["run", "odd.py"], "the axis seed of s is 5; it must be a tuple of values"),
     (["run", "--set", "start=later"], "unknown start 'later'; known: placebo, start"),
+    (["run", "--set", "dataset=grid(jiter=1)"], "unknown argument of grid 'jiter'; did you mean"),
+    (["run", "--set", "dataset=file:absent.csv", "columns=a"], "there is no file absent.csv"),
+    (["run", "--set", "dataset=file:t.csv"], "columns is empty; name the inputs"),
+    (["run", "--set", "dataset=file:t.csv", "columns=a"], "t.csv has 3 rows, n_samples is 5"),
+    (
+        ["run", "--sizes", "3", "--set", "dataset=file:t.csv", "columns=b"],
+        "t.csv, line 3, column 'b' is 'x'; it must be a finite number: mend or drop the row",
+    ),
+    (["run", "--dry-run", "--set", "dataset=file:t.csv", "columns=a"], "n_samples is 5"),
+    (["run", "--set", "target=column:a"], "target is column:a, but dataset is uniform"),
     (["verify", "sweep"], "holds no grid of the eight subsets"),
     (["report", "absent"], "'absent' is not a results directory"),
     (["run", "loss.py"], "unknown loss 'covrage'; did you mean 'coverage'?"),
@@ -173,6 +210,7 @@ def full_of_traps(tmp_path_factory):
 
     place = tmp_path_factory.mktemp("traps")
     (place / "a_file").write_text("kept")
+    (place / "t.csv").write_text("a,b\n1,2\n2,x\n4,5\n")
     (place / "empty.py").write_text("")
     (place / "raises.py").write_text("raise RuntimeError('boom')")
     (place / "quits.py").write_text("import sys; sys.exit(0)")

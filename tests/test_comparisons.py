@@ -46,6 +46,17 @@ def test_grid_finds_every_run():
             np.testing.assert_array_equal(grid.values(cell, label, "a"), expected)
 
 
+def test_widths_make_cells_where_one_size_has_several():
+    runs = table(noise())
+    assert Grid(runs).fields == ("n_samples",)
+    wide = {name: np.concatenate([values, values]) for name, values in runs.items()}
+    wide["n_hidden"] = np.repeat([4, 8], len(runs["key"]))
+    assert Grid(wide).fields == ("n_samples", "n_hidden")
+    assert Grid(wide).cells == [(3, 4), (3, 8), (10, 4), (10, 8)]
+    wide.pop("shift")  # a field that an older table lacks
+    assert Grid(wide).fields == ("n_samples", "n_hidden")
+
+
 def test_runs_that_are_not_ok_are_missing():
     runs = table(noise())
     runs["status"][4] = "diverged"

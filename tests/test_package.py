@@ -41,6 +41,7 @@ LAYERS = [
     "losses",
     "objective",
     "optimizers",
+    "tabular",
     "datasets",
     "initializers",
     "training",

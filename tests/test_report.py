@@ -146,14 +146,14 @@ def test_untrained_start_is_what_training_began_with(analysis):
     from mlpspec.runner import train_batch
 
     (record,) = train_batch(study.runs)
-    found = analysis.start_null[run.n_samples]["fit_mse"][0]
+    found = analysis.start_null[run.n_samples,]["fit_mse"][0]
     assert found == pytest.approx(record.measurements["fit_mse"])
 
 
 def test_critical_temperature_by_hand(analysis):
     key = next(k for k, run in analysis.results.runs.items() if run.n_samples == 10)
     x = analysis.results.dataset(key)[0][0, :, 0]
-    assert analysis.critical[10][0] == pytest.approx(2 * ((x - x.mean()) ** 2).mean())
+    assert analysis.critical[10,][0] == pytest.approx(2 * ((x - x.mean()) ** 2).mean())
 
 
 def test_plotted_medians_are_those_of_the_runs(analysis):
@@ -200,7 +200,7 @@ def test_report_of_a_confirmation_and_of_its_parent(made, tmp_path):
 def test_report_of_a_study_without_finished_runs(tmp_path, monkeypatch):
     from mlpspec import batch as batch_module
 
-    def faulty(batch, extensions):
+    def faulty(*_):
         raise ArithmeticError("<script>alert(1)</script>")
 
     monkeypatch.setattr(batch_module, "_train_together", faulty)
@@ -287,3 +287,82 @@ def test_page_on_a_phone(made, tmp_path):
     scroll, client = map(int, re.search(r"<title>(\d+)/(\d+)</title>", done.stdout).groups())
     assert 355 <= client <= 375  # less the scroll bar
     assert scroll <= client
+
+
+def test_nulls_of_several_widths_and_data_sets(tmp_path):
+    """Each K and each data set is held against prototypes of its own number, on its own data."""
+    study = mlpspec.Study(
+        "own",
+        {"n_hidden": (2, 4), "dataset": ("uniform", "grid(jitter=0.2)"), "seed": range(4)},
+        {"n_samples": 4, "steps": 3, "shift": 10.0},
+    )
+    mlpspec.run_study(study, tmp_path, n_jobs=1)
+    analysis = Analysis(tmp_path)
+    assert analysis.kinds == ("n_samples", "n_hidden", "dataset")
+    assert len(analysis.problems) == 4
+    nulls = analysis.nulls_table
+    for (_, n_hidden, dataset), own in analysis.problems.items():
+        assert (own.x > 8.9).all()
+        keys = [
+            key
+            for key, run in analysis.results.runs.items()
+            if run.n_hidden == n_hidden and run.dataset == dataset
+        ]
+        x = np.concatenate([analysis.results.dataset(key)[0] for key in keys])
+        np.testing.assert_array_equal(own.x, x)
+        spaced = {2: [9.5, 10.5], 4: [9.25, 9.75, 10.25, 10.75]}[n_hidden]
+        places = np.tile(np.reshape(spaced, (1, -1, 1)), (4, 1, 1))
+        expected = measure_places(x, places, width=2.0)["nearest_error"]
+        (row,) = np.flatnonzero(
+            (nulls["null"] == "grid")
+            & (nulls["n_hidden"] == n_hidden)
+            & (nulls["dataset"] == dataset)
+            & (nulls["measurement"] == "nearest_error")
+        )
+        assert nulls["median"][row] == pytest.approx(np.median(expected))
+    assert {*nulls["null"]} == {"grid", "random", "start", "other"}
+    summary = analysis.results.summary()
+    assert set(summary["runs"]) == {4}
+    assert {"n_hidden", "dataset"} < set(summary)
+
+
+@pytest.mark.parametrize("neuron", ["ridge", "radial"])
+def test_hull_above_two_dimensions_is_a_projection(tmp_path, neuron):
+    study = mlpspec.Study(
+        "s",
+        {"losses": ("baseline", "overlap"), "seed": (0,)},
+        {"n_inputs": 4, "n_samples": 12, "steps": 3, "neuron": neuron, "shift": -3.0},
+    )
+    mlpspec.run_study(study, tmp_path, n_jobs=1)
+    analysis = Analysis(tmp_path)
+    table = tables.of(analysis)["hull"]
+    mine = table["losses"] == "baseline"
+    shown = np.stack([table["x"], table["y"]], axis=1)[mine & (table["kind"] == "input")]
+    x = next(iter(analysis.problems.values())).x[0]
+    eigenvalues = np.linalg.eigvalsh(np.cov(x.T, bias=True))[::-1]
+    np.testing.assert_allclose(np.cov(shown.T, bias=True), np.diag(eigenvalues[:2]), atol=1e-12)
+    np.testing.assert_allclose(shown.mean(axis=0), 0.0, atol=1e-12)
+    assert (table["dx"] == 0).all()
+    assert (table["radius"][table["kind"] == "neuron"] > 0).all() == (neuron == "radial")
+    figure = figures.draw("hull", table)
+    assert figure.axes[0].get_xlabel() == "principal axis 1"
+    left, right = figure.axes[0].get_xlim()
+    assert left < shown[:, 0].min()
+    assert shown[:, 0].max() < right
+    words = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    assert "prototype and ridge" not in words
+
+
+def test_hull_of_inputs_on_a_line_in_the_plane(tmp_path):
+    path = tmp_path / "line.csv"
+    path.write_text("a,b\n" + "".join(f"{i},{2 * i}\n" for i in range(9)))
+    study = mlpspec.Study(
+        "s",
+        {"seed": (0,)},
+        {"dataset": f"file:{path}", "columns": "a,b", "n_samples": 5, "steps": 3},
+    )
+    mlpspec.run_study(study, tmp_path / "out", n_jobs=1)
+    table = tables.of(Analysis(tmp_path / "out"))["hull"]
+    (edge, *_) = figures.draw("hull", table).axes[0].lines
+    x = table["x"][table["kind"] == "input"]
+    assert {*edge.get_xdata()} == {x.min(), x.max()}

@@ -16,9 +16,11 @@ from conftest import ROOT, finish, same_bits, start_mlpspec
 import mlpspec
 from mlpspec import batch as batch_module
 from mlpspec import planning, runner
-from mlpspec.problem import data_and_start, temperature_of
+from mlpspec.errors import InputError
+from mlpspec.problem import data_of, start_of, temperature_of
 from mlpspec.store import Store
 from mlpspec.study import Run, Study
+from mlpspec.tabular import read_columns
 
 SMALL = mlpspec.studies.paper().replace(seed=(0, 1), n_samples=(3, 10), steps=40)
 
@@ -94,10 +96,10 @@ def test_failed_runs_are_tried_again(tmp_path, monkeypatch):
     study = SMALL.replace(seed=(0,), n_samples=(3,))
     real = batch_module._train_together
 
-    def faulty(batch, extensions):
+    def faulty(batch, *others):
         if any(run.label == "overlap" for run in batch):
             raise ArithmeticError("the worker fell over")
-        return real(batch, extensions)
+        return real(batch, *others)
 
     monkeypatch.setattr(batch_module, "_train_together", faulty)
     results = mlpspec.run_study(study, tmp_path, n_jobs=1)
@@ -116,7 +118,7 @@ def test_failed_runs_are_tried_again(tmp_path, monkeypatch):
 
 
 def test_fail_fast_stops(tmp_path, monkeypatch):
-    def faulty(batch, extensions):
+    def faulty(*_):
         raise ArithmeticError
 
     monkeypatch.setattr(batch_module, "_train_together", faulty)
@@ -201,11 +203,14 @@ def test_temperature_in_units_of_the_spacing():
 
 
 def test_data_and_start_depend_on_seed_and_shape_alone():
-    x, y, start = data_and_start(Run(seed=3))
-    other = data_and_start(Run(seed=3, losses="overlap", steps=7, temperature=2.0))
-    assert all(same_bits(a, b) for a, b in zip((x, y, start), other, strict=True))
-    assert not same_bits(x, data_and_start(Run(seed=4))[0])
-    assert not same_bits(x, data_and_start(Run(seed=3, n_samples=11))[0][:10])
+    run = Run(seed=3)
+    (x, y), start = data_of(run), start_of(run)
+    other = Run(seed=3, losses="overlap", steps=7, temperature=2.0)
+    assert same_bits(x, data_of(other)[0])
+    assert same_bits(y, data_of(other)[1])
+    assert same_bits(start, start_of(other))
+    assert not same_bits(x, data_of(Run(seed=4))[0])
+    assert not same_bits(x, data_of(Run(seed=3, n_samples=11))[0][:10])
     np.testing.assert_allclose(y, np.sin(np.pi * x[:, 0]))
     slopes = np.abs(start[:10])
     assert ((slopes >= 1.25) & (slopes <= 3.75)).all()  # U(0.5, 1.5) times 10 / 4
@@ -335,3 +340,44 @@ def test_workers_end_with_their_parent(tmp_path):
     while workers & set(alive()) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not workers & set(alive())
+
+
+def test_files_travel_to_the_workers(tmp_path, monkeypatch):
+    """The same bits from any number of workers, wherever these stand; no file for what follows."""
+    from mlpspec.report import Report
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own").mkdir()
+    rows = "".join(f"{i * 7 % 23},{i * 5 % 29},{i},{i % 9}\n" for i in range(40))
+    (tmp_path / "own" / "t.csv").write_text(f"a,b,c,y\n{rows}")
+    monkeypatch.chdir(tmp_path / "own")
+    study = Study(
+        "own",
+        {"losses": ("baseline", "coverage"), "n_samples": (6, 9), "seed": (0, 1)},
+        {
+            "dataset": "file:t.csv",
+            "columns": ("a", "b", "c"),
+            "target": "column:y",
+            "steps": 20,
+            "n_hidden": 5,
+        },
+    )
+    for name, n_jobs, batch_size in (("one", 1, None), ("two", 2, 1)):
+        results = mlpspec.run_study(study, tmp_path / name, n_jobs, batch_size=batch_size)
+    assert runs_csv(tmp_path / "one") == runs_csv(tmp_path / "two")
+    assert set(results.table["dataset"]) == {f"file:@{study.settings['dataset'][-16:]}"}
+    assert set(results.table["n_inputs"]) == {3}
+
+    os.rename("t.csv", "moved.csv")
+    assert mlpspec.run_study(study, tmp_path / "one").runs.keys() == results.runs.keys()
+    page = Report(tmp_path / "one").write(("png",)).read_text()
+    assert "in projection onto the first two principal axes" in page
+    more = study.replace(seed=(0, 2))
+    read_columns.cache_clear()
+    with pytest.raises(InputError, match=r"there is no file t\.csv"):
+        mlpspec.run_study(more, tmp_path / "one")
+    more = more.replace(dataset="file:moved.csv")
+    assert len(mlpspec.run_study(more, tmp_path / "one", n_jobs=1).runs) == 12
+    (tmp_path / "own" / "moved.csv").write_text(f"a,b,c,y\n1,1,1,1\n{rows}")
+    with pytest.raises(InputError, match=r"was made with dataset=file:@\w{16} \(asked: file:@"):
+        mlpspec.run_study(study.replace(dataset="file:moved.csv"), tmp_path / "one")
