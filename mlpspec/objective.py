@@ -78,6 +78,10 @@ class Objective:
         total, flat, values = ObjectiveBatch([self] * len(passed.x)).value_and_grad(passed)
         return total, params.unflatten(flat, passed.x.shape[2]), values
 
+    def force(self, passed: Forward) -> float:
+        """Return the Euclidean norm of the gradient of one run (R = 1) over all parameters."""
+        return float(np.linalg.norm(ObjectiveBatch([self]).value_and_grad(passed)[1]))
+
     def match_forces(self, passed: Forward) -> Objective:
         """Return the objective of one run (R = 1) with weights that are shares of force.
 
@@ -89,17 +93,13 @@ class Objective:
         ValueError
             A term of hardly any gradient there (`INERT`), which no weight can give a force.
         """
-
-        def force_of(objective: Objective) -> float:
-            return float(np.linalg.norm(ObjectiveBatch([objective]).value_and_grad(passed)[1]))
-
-        fit_force = force_of(Objective())
+        fit_force = Objective().force(passed)
         terms = {}
         for name, (weight, loss) in self.terms.items():
             if weight == 0.0:
                 terms[name] = (0.0, loss)
                 continue
-            force = force_of(Objective({name: (1.0, loss)}, fit_weight=0.0))
+            force = Objective({name: (1.0, loss)}, fit_weight=0.0).force(passed)
             if force < INERT * fit_force:
                 raise InputError(
                     f"{name} is inert at the start: its gradient is {force:.2g}, less than "

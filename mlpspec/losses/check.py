@@ -6,6 +6,7 @@ equal and different, D is 1 and 2.
 
 from __future__ import annotations
 
+import math
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass
@@ -46,11 +47,15 @@ QUANTITIES = ("output", "hidden", "preactivation", "prototypes")
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was tried: its name, ``"ok"`` or ``"note"``, and what was found."""
+    """One thing that was tried: its name, ``"ok"`` or ``"note"``, and what was found.
+
+    ``value`` is the number behind ``detail``, a largest relative error, or NaN without one.
+    """
 
     name: str
     verdict: str
     detail: str
+    value: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -413,7 +418,7 @@ def _check_gradient(loss: StructuralLoss, cases: list[Forward]) -> list[Check]:
         f"{n_entries - n_skipped} of {n_entries} entries compared, {n_skipped} skipped at kinks; "
         f"worst error {worst:.1g} of a run's largest entry"
     )
-    checks = [Check("gradient", "ok", detail)]
+    checks = [Check("gradient", "ok", detail, worst)]
     if max(np.abs(one.expected).max() for one in compared) < 1e10 * NOTHING:
         checks.append(Check("force", "note", "the gradient is 0 everywhere: nothing was compared"))
     return checks
@@ -484,8 +489,10 @@ def _note_permutation(loss: StructuralLoss, cases: list[Forward]) -> Check:
         size = np.maximum(np.abs(value), NOTHING)
         worst = max(worst, float((np.abs(value - other) / size).max()))
     if worst < 1e-9:
-        return Check("permutation", "ok", f"permuting the neurons changes the value by {worst:.1g}")
-    return Check("permutation", "note", f"permuting the neurons changes the value by {worst:.3g}")
+        detail = f"permuting the neurons changes the value by {worst:.1g}"
+        return Check("permutation", "ok", detail, worst)
+    detail = f"permuting the neurons changes the value by {worst:.3g}"
+    return Check("permutation", "note", detail, worst)
 
 
 def _note_single(loss: StructuralLoss, cases: list[Forward]) -> Check:
@@ -497,7 +504,8 @@ def _note_single(loss: StructuralLoss, cases: list[Forward]) -> Check:
         value = _call(loss, _fresh(case)).value
         error = np.abs(result.value - value) / np.maximum(np.abs(value), NOTHING)
         worst = max(worst, float(error.max()))
-    return Check("float32", "ok", f"works in single precision; the value differs by {worst:.1g}")
+    detail = f"works in single precision; the value differs by {worst:.1g}"
+    return Check("float32", "ok", detail, worst)
 
 
 def _note_one(loss: StructuralLoss, neuron: str) -> Check:
