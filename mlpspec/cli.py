@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mlpspec import __version__
-from mlpspec.errors import InputError, WorkerLostError, unknown
+from mlpspec.errors import InputError, LossError, WorkerLostError, unknown
 
 if TYPE_CHECKING:
     from mlpspec.claims import Verdict
@@ -43,9 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             "report": _report,
             "verify": _verify,
             "export": _export,
+            "check-loss": _check_loss,
+            "loss-card": _loss_card,
             "studies": _studies,
         }
         return commands[arguments.command](arguments, argv)
+    except LossError as error:
+        print(f"mlpspec: error: {error}", file=sys.stderr)  # a line for each fault
+        return BAD_INPUT
     except InputError as error:
         return _complain(str(error))
     except sqlite3.Error as error:
@@ -146,6 +151,26 @@ def _parser() -> argparse.ArgumentParser:
         choices=("csv", "parquet", "npz"),
         help="csv: tables of runs and summary; parquet: table of runs; npz: weights and data",
     )
+
+    check = commands.add_parser("check-loss", help="say whether a loss of your own is right")
+    card = commands.add_parser(
+        "loss-card",
+        help="make one page and one table that compare a loss with others",
+        description="Check a loss, measure its force, train it alone and beside the fit, and write "
+        "card.html, card.csv and figures/.",
+        epilog="The same runs and columns for every loss. A second call trains nothing.",
+    )
+    for command in (check, card):
+        command.add_argument(
+            "loss",
+            metavar="FILE_OR_MODULE:CLASS(args)",
+            help="the loss, like mine.py:Mine(a=2) or mlpspec.losses:Coverage; runs that code",
+        )
+    card.add_argument("--out", metavar="DIR", help="directory (default: runs/loss-card-NAME)")
+    card.add_argument("--name", help="of the loss on the card (default: its class's)")
+    card.add_argument("--jobs", type=_whole, default=-1, metavar="N", help="workers (default: all)")
+    card.add_argument("--quiet", action="store_true", help="print errors only")
+    card.set_defaults(fail_fast=False, settings=[])
 
     commands.add_parser("studies", help="list the named studies and the settings")
     return parser
@@ -314,6 +339,38 @@ def _verdict_lines(verdicts: Sequence[Verdict]) -> str:
         lines.append(f"{text[:64]:66}" + "".join(f"{own[b].verdict:17}" for b in bases) + repeats)
     wanting = [v.reading for v in verdicts if v.verdict == "untested"]
     return "\n".join([*lines, *dict.fromkeys(f"untested: {reading}" for reading in wanting)])
+
+
+def _check_loss(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
+    from mlpspec.extensions import load_loss
+    from mlpspec.losses import check_loss
+
+    print(check_loss(load_loss(arguments.loss)))
+    return 0
+
+
+def _loss_card(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
+    from mlpspec import card, card_report, runner
+    from mlpspec.extensions import load_loss
+    from mlpspec.losses import check_loss
+
+    loss = load_loss(arguments.loss)
+    name = card.name_of(loss, arguments.name)
+    checks = check_loss(loss)
+    directory = Path(arguments.out or f"runs/loss-card-{name}")
+    n_jobs = runner.count_jobs(arguments.jobs)
+    forces = card.forces(loss)
+    studies = {
+        directory: card.study(loss, card.weight_unit(forces)),
+        directory / "alone": card.alone_study(loss),
+    }
+    for place, study in studies.items():
+        runner.missing_runs(study, place)  # both can be used, before anything is trained
+    failed = sum(_train(arguments, argv, study, at, n_jobs) for at, study in studies.items())
+    if failed:
+        return FAILED  # a card shows all of its runs; the next call tries these again
+    _say(arguments, f"card: {card_report.write(directory, name, checks, forces)}")
+    return 0
 
 
 def _interrupt(*_: object) -> NoReturn:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import itertools
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import matplotlib as mpl
@@ -94,10 +94,11 @@ RC: Any = {
 }
 
 
-def over_sizes(table: Table) -> Figure:
+def over_sizes(table: Table, style: Mapping[str, tuple[str, str]] | None = None) -> Figure:
     """Draw measurements over N: every seed, medians with intervals, nulls."""
     names = list(dict.fromkeys(table["measurement"].tolist()))
-    style = styles(table["losses"][table["kind"] != "null"].tolist())
+    if style is None:
+        style = styles(table["losses"][table["kind"] != "null"].tolist())
     labels = list(style)
     apart = min(0.09, 0.72 / len(labels))
     sizes = sorted(set(table["n_samples"].tolist()))
@@ -189,7 +190,7 @@ def _readable(label: str) -> str:
     return label.replace("+", " + ").replace("_", " ")
 
 
-def _legend(figure: Figure, style: dict[str, tuple[str, str]], *, nulls: bool = False) -> None:
+def _legend(figure: Figure, style: Mapping[str, tuple[str, str]], *, nulls: bool = False) -> None:
     handles = [
         Line2D(
             [],
@@ -776,6 +777,141 @@ def verdicts(table: Table) -> Figure:
     return figure
 
 
+INERT_AT = 1e-6
+"""Where forces below it are drawn: no weight is given a meaning there."""
+
+WEIGHT_STYLE = (("#000000", "o"), ("#56B4E9", "s"), ("#0072B2", "^"), ("#D55E00", "D"))
+"""Colour and marker of the baseline and of the weights of a loss, ascending."""
+
+
+def force(table: Table) -> Figure:
+    """Draw the force of a loss at the start, and the weight at which it has the fit's, over N."""
+    sizes = sorted(set(table["n_samples"].tolist()))
+    figure = Figure(figsize=(9.0, 2.8), layout="constrained")
+    panels = figure.subplots(1, 2)
+    inert = table["inert"] == 1
+    ratio = np.maximum(table["ratio"], INERT_AT)
+    spread = np.random.Generator(np.random.PCG64(0)).uniform(-0.18, 0.18, len(ratio))
+    at = np.searchsorted(sizes, table["n_samples"]) + spread
+    shown = ((ratio, np.full(len(ratio), True)), (1.0 / ratio, ~inert))
+    for ax, (values, known) in zip(panels, shown, strict=True):
+        for state, fill in ((known & ~inert, "#0072B2"), (known & inert, "white")):
+            ax.plot(at[state], values[state], "o", ms=3.2, mew=0.6, mec="#0072B2", mfc=fill)
+        for place, size in enumerate(sizes):
+            mine = values[(table["n_samples"] == size) & known]
+            if len(mine):
+                ax.plot([place - 0.3, place + 0.3], [np.median(mine)] * 2, color="black", lw=1.4)
+        ax.axhline(1.0, color="#555555", lw=0.8, ls=(0, (5, 2)))
+        ax.set_yscale("log")
+        ax.set_xticks(range(len(sizes)), [str(size) for size in sizes])
+        ax.set_xlim(-0.6, len(sizes) - 0.4)
+        ax.set_xlabel("number of inputs N")
+    panels[0].set_ylabel("RMS force of the loss at weight 1\nover that of the fit")
+    panels[1].set_ylabel("weight at which the loss\nhas the force of the fit")
+    for place, size in enumerate(sizes):
+        count = int(inert[table["n_samples"] == size].sum())
+        if count:
+            panels[0].text(place, 1.6 * INERT_AT, f"{count} inert", ha="center", fontsize=6.5)
+    if inert.all():
+        panels[1].set_yticks([])
+        panels[1].text(0.5, 0.5, "inert everywhere", transform=panels[1].transAxes, ha="center")
+    handles = [
+        Line2D([], [], color="#0072B2", marker="o", ls="", ms=4, label="seed"),
+        Line2D([], [], color="black", lw=1.4, label="median"),
+        Line2D([], [], color="#555555", lw=0.9, ls=(0, (5, 2)), label="as strong as the fit"),
+    ]
+    if inert.any():
+        of = "seed in which the loss is inert"
+        hollow = Line2D([], [], mfc="white", mec="#0072B2", marker="o", ls="", ms=4, label=of)
+        handles.insert(1, hollow)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def alone(table: Table) -> Figure:
+    """Draw what a loss alone does to prototypes: three seeds on a line, one in the plane."""
+    figure = Figure(figsize=(9.6, 4.1), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1.45, 1.0), squeeze=False)[0]
+    line = {name: values[table["n_inputs"] == 1] for name, values in table.items()}
+    seeds = np.unique(line["seed"])[:3]
+    axes = left.subplots(len(seeds), 1, sharex=True, squeeze=False)[:, 0]
+    reach = 1.8
+    for ax, seed in zip(axes, seeds, strict=True):
+        x = {
+            kind: line["x"][(line["seed"] == seed) & (line["kind"] == kind)]
+            for kind in ("input", "start", "end")
+        }
+        ax.axvspan(x["input"].min(), x["input"].max(), color="#0072B2", alpha=0.10, lw=0)
+        ax.plot(x["input"], np.full(len(x["input"]), 1.3), "|", ms=7, mew=0.8, color="#0072B2")
+        ax.plot([x["start"], x["end"]], [0.0, 1.0], color="#777777", lw=0.5, zorder=1)
+        ax.plot(x["start"], np.zeros(len(x["start"])), "o", ms=3.5, mfc="white", mec="#777777")
+        ax.plot(x["end"], np.ones(len(x["end"])), "D", ms=3.5, mew=0, color="#D55E00", alpha=0.7)
+        for side, far in (("left", x["end"] < -reach), ("right", x["end"] > reach)):
+            if far.any():
+                furthest = np.abs(x["end"][far]).max()
+                text = f"{far.sum()}, to {furthest:.3g}"
+                text = f"\u25c0 {text}" if side == "left" else f"{text} \u25b6"
+                where = 0.005 if side == "left" else 0.995
+                ax.text(where, 0.98, text, transform=ax.transAxes, ha=side, va="top", fontsize=6.5)
+        ax.set(xlim=(-reach, reach), ylim=(-0.25, 1.75))
+        ax.set_yticks([0.0, 1.0, 1.3], ["start", "end", "inputs"])
+        ax.tick_params(axis="y", length=0)
+        ax.spines["left"].set_visible(False)
+        ax.set_title(f"on a line, seed {seed}", loc="left")
+    axes[-1].set_xlabel("position (units of x); shaded: hull of the inputs")
+
+    ax = right.subplots()
+    plane = {name: values[table["n_inputs"] == 2] for name, values in table.items()}
+    first = plane["seed"] == plane["seed"].min()
+    points = {
+        kind: np.stack([plane["x"], plane["y"]], axis=1)[first & (plane["kind"] == kind)]
+        for kind in ("input", "start", "end")
+    }
+    corners = points["input"][ConvexHull(points["input"]).vertices]
+    ax.fill(*corners.T, color="#0072B2", alpha=0.10, lw=0)
+    moves = np.stack([points["start"], points["end"]])
+    ax.plot(moves[:, :, 0], moves[:, :, 1], color="#777777", lw=0.5, zorder=1)
+    ax.plot(*points["start"].T, "o", ms=4, mfc="white", mec="#777777")
+    ax.plot(*points["input"].T, "+", ms=6, mew=1.0, color="#0072B2", zorder=3)
+    ax.plot(*points["end"].T, "D", ms=4, mew=0, color="#D55E00", alpha=0.7, zorder=2)
+    far = int((np.abs(points["end"]) > reach).any(axis=1).sum())
+    if far:
+        _note(ax, f"{far} beyond the frame, to {np.linalg.norm(points['end'], axis=1).max():.3g}")
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    ax.set(xlabel="$x_1$ (units of x)", ylabel="$x_2$ (units of x)")
+    ax.set_title(f"in the plane, seed {plane['seed'].min()}", loc="left")
+    figure.legend(
+        handles=[
+            Line2D([], [], color="#0072B2", marker="+", mew=1.2, ls="", ms=6, label="input"),
+            Line2D(
+                [],
+                [],
+                mfc="white",
+                mec="#777777",
+                marker="o",
+                ls="",
+                ms=4,
+                label="prototype, start",
+            ),
+            Line2D([], [], color="#D55E00", marker="D", ls="", ms=4, label="prototype, end"),
+        ],
+        loc="outside lower center",
+        ncols=3,
+    )
+    return figure
+
+
+def effect(table: Table) -> Figure:
+    """Draw measurements of baseline and weights over N."""
+    labels = dict.fromkeys(table["losses"][table["kind"] != "null"].tolist())
+    figure = over_sizes(table, dict(zip(labels, WEIGHT_STYLE, strict=True)))
+    for ax in figure.axes:
+        low, high = ax.get_ylim()
+        if low < 0.0:  # a share: where all are 0, the axis would show rounding
+            ax.set_ylim(-0.05 * max(high, 0.2), max(high, 0.2))
+    return figure
+
+
 FIGURES: dict[str, Callable[[Table], Figure]] = {
     "outcomes": over_sizes,
     "positions": positions,
@@ -790,13 +926,20 @@ FIGURES: dict[str, Callable[[Table], Figure]] = {
     "contrast": contrast,
     "attraction": attraction,
 }
-"""Every figure by name."""
+"""Every figure of a report by name."""
+
+CARD_FIGURES: dict[str, Callable[[Table], Figure]] = {
+    "force": force,
+    "alone": alone,
+    "effect": effect,
+}
+"""Every figure of a loss card by name."""
 
 
 def draw(name: str, table: Table) -> Figure:
     """Return the figure of a table, laid out; ``name`` is what `mlpspec.tables.of` calls it."""
     with mpl.rc_context(RC):
-        figure = FIGURES[name.partition("-")[0]](table)
+        figure = (FIGURES | CARD_FIGURES)[name.partition("-")[0]](table)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # what is laid out stays so in every format
     return figure

@@ -6,6 +6,7 @@ The page needs no network, no other file and no script to be read; a script sort
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -61,6 +62,9 @@ CAPTIONS = {
 }
 
 
+DASH = "\u2013"
+
+
 class Report:
     """The figures and the page of a results directory.
 
@@ -85,18 +89,13 @@ class Report:
         self.analysis.results.write_tables()
         self.analysis.write_tables()
         folder = self.directory / "figures"
-        folder.mkdir(exist_ok=True)
-        pictures: dict[str, tuple[bytes, str]] = {}
-        for name, table in tables.of(self.analysis).items():
-            write_csv(folder / f"{name}.csv", table)
-            figure = figures.draw(name, table)
-            drawn = {kind: figures.render(name, figure, kind) for kind in {*formats, "svg"}}
-            for kind in formats:
-                with replacing(folder / f"{name}.{kind}", binary=True) as file:
-                    file.write(drawn[kind])
-            pictures[name] = (drawn["svg"], _caption(name, table))
-            if name == "trajectories":
-                figures.animate(table, str(folder / "trajectories.gif"))
+        shown = tables.of(self.analysis)
+        pictures = {
+            name: (svg, _caption(name, shown[name]))
+            for name, svg in draw_all(shown, folder, formats).items()
+        }
+        if "trajectories" in shown:
+            figures.animate(shown["trajectories"], str(folder / "trajectories.gif"))
         path = self.directory / "report.html"
         with replacing(path) as file:
             file.write(self._page(pictures))
@@ -119,15 +118,39 @@ class Report:
             sections.append(_verdict_section(self.analysis.claims_table()))
         for name, (svg, caption) in pictures.items():
             if name != "verdicts":
-                sections.append(_figure_section(name, svg, caption))
+                sections.append(figure_section(name, svg, caption))
         sections.append(_comparison_section(self.analysis.comparisons_table()))
         sections.append(_trouble_section(results))
         sections.append(_provenance_section(results.sessions))
-        sections.append(_citation_section())
-        template = files("mlpspec").joinpath("report.html").read_text(encoding="utf-8")
-        return template.replace("{{title}}", escape(f"{study.name} \u2013 mlpspec")).replace(
-            "{{body}}", "\n".join(sections)
-        )
+        sections.append(citation_section())
+        return page(study.name, sections)
+
+
+def page(title: str, sections: Sequence[str]) -> str:
+    """Return a whole page of sections in HTML."""
+    template = files("mlpspec").joinpath("report.html").read_text(encoding="utf-8")
+    return template.replace("{{title}}", escape(f"{title} \u2013 mlpspec")).replace(
+        "{{body}}", "\n".join(sections)
+    )
+
+
+def draw_all(
+    named: Mapping[str, Table], folder: Path, formats: Sequence[str] = ("svg", "png")
+) -> dict[str, bytes]:
+    """Draw figures and write them with their numbers into ``folder``; return them as SVG."""
+    from mlpspec import figures
+
+    folder.mkdir(exist_ok=True)
+    pictures = {}
+    for name, table in named.items():
+        write_csv(folder / f"{name}.csv", table)
+        figure = figures.draw(name, table)
+        drawn = {kind: figures.render(name, figure, kind) for kind in {*formats, "svg"}}
+        for kind in formats:
+            with replacing(folder / f"{name}.{kind}", binary=True) as file:
+                file.write(drawn[kind])
+        pictures[name] = drawn["svg"]
+    return pictures
 
 
 def _caption(name: str, table: Table) -> str:
@@ -148,7 +171,8 @@ def _caption(name: str, table: Table) -> str:
     )
 
 
-def _figure_section(name: str, svg: bytes, caption: str) -> str:
+def figure_section(name: str, svg: bytes, caption: str) -> str:
+    """Return a section with a figure, headed by its name."""
     text = svg.decode()
     drawing = text[text.index("<svg") :]
     label = f"<svg role='img' aria-label='{escape(caption, quote=True)}' "
@@ -214,7 +238,7 @@ def _comparison_section(table: Table) -> str:
         for name in names
     )
     rows = "".join(
-        "<tr>" + "".join(_cell(table[name][row]) for name in names) + "</tr>"
+        "<tr>" + "".join(cell(table[name][row]) for name in names) + "</tr>"
         for row in chosen[:2000]
     )
     cut = f" The first 2,000 of {len(chosen)} rows." if len(chosen) > 2000 else ""
@@ -229,9 +253,11 @@ def _comparison_section(table: Table) -> str:
     )
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """Return a cell of a table: numbers to three digits, a dash for NaN."""
     if isinstance(value, float | np.floating):
-        return f"<td class='number'>{value:.3g}</td>"
+        text = f"{value:.0f}" if 1e3 <= abs(float(value)) < 1e6 else f"{value:.3g}"
+        return f"<td class='number'>{text.replace('nan', DASH)}</td>"
     if isinstance(value, int | np.integer):
         return f"<td class='number'>{value}</td>"
     return f"<td>{escape(str(value).replace('_', ' '))}</td>"
@@ -270,7 +296,8 @@ def _provenance_section(sessions: list[dict[str, Any]]) -> str:
     )
 
 
-def _citation_section() -> str:
+def citation_section() -> str:
+    """Return the section that says what to cite."""
     return (
         "<section><h2 id='cite'>How to cite</h2><p>The study: Alba &amp; L\u00f3pez-Rubio, "
         "<cite>From Latent Space to Training Data: Explainable Specialization in Minimal "

@@ -62,8 +62,10 @@ LAYERS = [
     "claims",
     "analysis",
     "tables",
+    "card",
     "figures",
     "report",
+    "card_report",
     "cli",
     "__main__",
 ]
