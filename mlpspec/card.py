@@ -44,7 +44,7 @@ STEPS = 3000
 ALONE_SIZE = 20
 """N of the runs without a fit."""
 
-ALONE_STEPS = 5000
+ALONE_STEPS = 10000
 """Of the runs without a fit: enough for most losses to settle; by how much is told."""
 
 RECORDS = 10

@@ -130,12 +130,12 @@ def _caption(figure: str, unit: str) -> str:
     return (
         f"What the loss does beside the fit after {card.STEPS:,} steps: {matched}. Dots: one run "
         f"each ({n_seeds} seeds a point); markers and bars: the median and its exact "
-        "order-statistic interval of at least 95 % (97.9 % for ten seeds). Grey: what chance or ignorance would "
-        "give. Values below the axis are drawn at its end (0.001 for errors and overshoot, 1e-12 "
-        "for unexplained variance). The table: all measurements; differences from the baseline "
-        "are paired over seeds, with the p-value of the sign-flip test, plain and after Holm "
-        f"over the {len(card.SIZES) * len(card.WEIGHTS)} comparisons of a measurement. Select a "
-        "heading to sort."
+        "order-statistic interval of at least 95 % (97.9 % for ten seeds). Grey: what chance or "
+        "ignorance would give. Values below the axis are drawn at its end (0.001 for errors and "
+        "overshoot, 1e-12 for unexplained variance). The table: all measurements; differences "
+        "from the baseline are paired over seeds, with the p-value of the sign-flip test, plain "
+        f"and after Holm over the {len(card.SIZES) * len(card.WEIGHTS)} comparisons of a "
+        "measurement. Select a heading to sort."
     )
 
 
