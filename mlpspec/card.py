@@ -15,12 +15,12 @@ from threadpoolctl import threadpool_limits
 
 from mlpspec.analysis import Analysis
 from mlpspec.comparisons import Grid, as_table
-from mlpspec.datasets import DATASETS, mean_spacing
+from mlpspec.datasets import Uniform, mean_spacing
 from mlpspec.errors import InputError
 from mlpspec.losses import LossReport, StructuralLoss
 from mlpspec.model import NEURONS, Array, Forward
 from mlpspec.objective import INERT, Objective
-from mlpspec.problem import data_and_start
+from mlpspec.problem import data_of, start_of
 from mlpspec.results import Results, Table
 from mlpspec.statistics import holm, median_interval, sign_flip
 from mlpspec.study import Run, Study
@@ -130,7 +130,7 @@ def forces(loss: StructuralLoss) -> Table:
 
 
 def _start(run: Run) -> Forward:
-    x, y, flat = data_and_start(run)
+    (x, y), flat = data_of(run), start_of(run)
     params = NEURONS[run.neuron].unflatten(flat[None], run.n_inputs)
     return Forward(params, x[None], y[None])
 
@@ -224,7 +224,7 @@ def alone_summary(results: Results, loss: StructuralLoss) -> Table:
     """
     grid = Grid(results.table)
     alone = Objective({TERM: (1.0, loss)}, fit_weight=0.0)
-    domain = DATASETS["uniform"]
+    domain = Uniform()
     rows = []
     for n_inputs in np.unique(results.table["n_inputs"]):
         settled, moved = [], []

@@ -11,7 +11,7 @@ from mlpspec import card, card_report, cli
 from mlpspec.analysis import Analysis
 from mlpspec.losses import Coverage, HullBarrier, Separation, WeightDecay
 from mlpspec.objective import Objective
-from mlpspec.problem import data_and_start
+from mlpspec.problem import data_of, start_of
 from mlpspec.statistics import median_interval, sign_flip
 
 WRONG = """
@@ -69,7 +69,8 @@ def test_forces_are_the_gradients_at_the_start(loss):
     table = card.forces(loss)
     assert len(table["ratio"]) == 9
     for row, (size, seed) in enumerate(zip(table["n_samples"], table["seed"], strict=True)):
-        x, y, flat = data_and_start(mlpspec.Run(n_samples=int(size), seed=int(seed)))
+        run = mlpspec.Run(n_samples=int(size), seed=int(seed))
+        (x, y), flat = data_of(run), start_of(run)
         params = mlpspec.RidgeParams.unflatten(flat[None], 1)
         forces = []
         for objective in (Objective(), Objective({"l": (1.0, loss)}, fit_weight=0.0)):
