@@ -238,6 +238,7 @@ if __name__ == "__main__":
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_from_an_empty_folder_to_figures(mlpspec, tmp_path):
     """The example of the README, as a user runs it."""
     source = (ROOT / "experiments" / "custom_loss.py").read_text()
