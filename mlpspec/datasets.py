@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -255,6 +256,11 @@ def canonical_dataset(text: Any) -> str:
     if text.startswith(FILE):
         path, content = file_parts(text)
         return f"{FILE}{path}@{content or content_hash(path)}"
+    return _canonical(text)
+
+
+@cache
+def _canonical(text: str) -> str:
     dataset = read_dataset(text)
     own = {f.name: getattr(dataset, f.name) for f in fields(dataset)}
     given = {f.name: own[f.name] for f in fields(dataset) if own[f.name] != f.default}
@@ -275,6 +281,7 @@ def without_path(text: str) -> str:
     return f"{FILE}@{file_parts(text)[1]}" if text.startswith(FILE) else text
 
 
+@cache
 def read_dataset(text: str) -> Dataset:
     """Return the data set, other than a file, that a description stands for.
 

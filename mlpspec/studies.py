@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mlpspec.datasets import FILE
 from mlpspec.losses import (
     BUILT_IN,
     Coverage,
@@ -183,5 +184,9 @@ def companion(
         carried["seed"] = tuple(changes.get("seed", (0,)))[:1]
         if losses:
             study = study.with_losses(losses, "singles")
+        if str(changes.get("dataset", "")).startswith(FILE) and "n_samples" in changes:
+            # There may be no more rows than the study asks for.
+            largest = max(int(size) for size in changes["n_samples"])
+            carried["n_samples"] = min(largest, study.settings["n_samples"])
     study = study.replace(**carried)
     return None if name == "trajectories" and study.runs[0].n_inputs > 1 else study

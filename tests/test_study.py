@@ -165,3 +165,13 @@ def test_identity_leaves_out_what_may_be_extended():
 def test_bad_studies_are_named(arguments, message):
     with pytest.raises(InputError, match=message):
         Study(*arguments)
+
+
+def test_trajectories_need_no_more_rows_than_the_study(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n1,2\n2,1\n3,5\n")
+    changes = {"n_samples": (2, 3), "dataset": f"file:{path}", "columns": "a"}
+    own = studies.companion("trajectories", changes)
+    assert {run.n_samples for run in own.runs} == {3}
+    assert studies.companion("trajectories", changes | {"columns": "a,b"}) is None
+    assert studies.companion("trajectories", {"n_samples": (3,)}).runs[0].n_samples == 20
