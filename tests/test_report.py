@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import mlpspec
-from mlpspec import cli, figures, tables
+from mlpspec import cli, figures, report, tables
 from mlpspec.analysis import Analysis, read_verdicts
 from mlpspec.metrics import measure_places
 from mlpspec.report import Report
@@ -344,6 +344,9 @@ def test_hull_above_two_dimensions_is_a_projection(tmp_path, neuron):
     np.testing.assert_allclose(shown.mean(axis=0), 0.0, atol=1e-12)
     assert (table["dx"] == 0).all()
     assert (table["radius"][table["kind"] == "neuron"] > 0).all() == (neuron == "radial")
+    caption = report._caption("hull", table)
+    assert caption.startswith("Inputs in 4 dimensions with their convex hull (seed 0, N = 12) and")
+    assert "in projection onto the first two principal axes" in caption
     figure = figures.draw("hull", table)
     assert figure.axes[0].get_xlabel() == "principal axis 1"
     left, right = figure.axes[0].get_xlim()
