@@ -673,8 +673,10 @@ def contrast(table: Table) -> Figure:
     for ax in axes[-1]:
         ax.set_xticks(range(len(labels)), [_readable(label) for label in labels])
         ax.tick_params("x", rotation=90, labelsize=7)
+    width = 0.06 * max(map(len, variants)) + 0.6  # of an entry, about, in inches
+    columns = max(1, min(len(variants), int(figure.get_figwidth() / width)))
     figure.legend(
-        *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(variants)
+        *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=columns
     )
     return figure
 
