@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "status": _status,
             "report": _report,
             "verify": _verify,
+            "recover": _recover,
             "export": _export,
             "check-loss": _check_loss,
             "loss-card": _loss_card,
@@ -100,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--out", metavar="DIR", help="results directory (default: runs/STUDY)")
     run.add_argument("--jobs", type=_whole, default=-1, metavar="N", help="workers (default: all)")
+    run.add_argument("--dask", metavar="ADDRESS", help="train on a Dask cluster, tcp://host:8786")
     run.add_argument("--seeds", metavar="A:B", help="seeds A to B-1, or a list like 0,3,7")
     run.add_argument("--sizes", metavar="N,N", help="sizes of the data set, like 3,5,10")
     run.add_argument(
@@ -142,6 +144,10 @@ def _parser() -> argparse.ArgumentParser:
 
     verify = commands.add_parser("verify", help="print the verdicts on the nine claims")
     verify.add_argument("directory", metavar="DIR")
+
+    recover = commands.add_parser("recover", help="save what is intact in a damaged directory")
+    recover.add_argument("directory", metavar="DIR")
+    recover.add_argument("--out", required=True, metavar="NEW", help="new results directory")
 
     export = commands.add_parser("export", help="write results in another format")
     export.add_argument("directory", metavar="DIR")
@@ -267,6 +273,7 @@ def _train(
         fail_fast=arguments.fail_fast,
         progress=not arguments.quiet,
         command=["mlpspec", *argv],
+        dask=arguments.dask,
     )
     asked = {run.key for run in study.runs}
     counts = Counter(status for key, status in results.status.items() if key in asked)
@@ -488,6 +495,19 @@ def _export(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     for path in load(arguments.directory).export(arguments.format):
         print(path)
     return 0
+
+
+def _recover(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
+    from mlpspec.recovery import recover
+    from mlpspec.results import load
+
+    found = recover(arguments.directory, arguments.out)
+    load(arguments.out).write_tables()
+    print(f"{arguments.out} has {found.runs} runs of {arguments.directory}; {found.lost} are lost")
+    if found.unchecked:
+        print(f"{found.unchecked} of them carry no checksum and were taken as they are")
+    print(f"continue with: mlpspec run STUDY ... --out {shlex.quote(arguments.out)}")
+    return FAILED if found.lost else 0
 
 
 def _studies(arguments: argparse.Namespace, argv: Sequence[str]) -> int:

@@ -15,7 +15,11 @@ class LossError(InputError):
 
 
 class WorkerLostError(RuntimeError):
-    """A worker process was killed from outside; what was finished before is stored."""
+    """No worker lives long enough to train anything; what was finished before is stored."""
+
+
+KILLED = "its worker was killed, again when it trained alone, perhaps for want of memory"
+"""What a failed run says whose worker did not live to say anything."""
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:

@@ -23,17 +23,21 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def collect(command: Sequence[str], n_jobs: int) -> dict[str, Any]:
+def versions() -> dict[str, str]:
+    """Return the versions on which the bits of a result depend."""
+    return {"mlpspec": __version__, **{name: version(name) for name in ("numpy", "scipy")}}
+
+
+def collect(command: Sequence[str]) -> dict[str, Any]:
     """Return versions, revision, machine and command line.
 
     Neither user nor host is named, but for what the command line itself says.
     """
     return {
         "command": shlex.join(command) or None,
-        "jobs": n_jobs,
         "python": platform.python_version(),
-        "mlpspec": __version__,
-        **{name: version(name) for name in ("numpy", "scipy", "joblib")},
+        **versions(),
+        "joblib": version("joblib"),
         "blas": [
             {key: info[key] for key in ("internal_api", "version", "architecture") if key in info}
             for info in threadpool_info()
@@ -41,7 +45,7 @@ def collect(command: Sequence[str], n_jobs: int) -> dict[str, Any]:
         ],
         **_revision(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": processor(),
         "cpus": os.cpu_count(),
         "byte_order": sys.byteorder,
     }
@@ -65,7 +69,8 @@ def _revision() -> dict[str, Any]:
         return {"git_revision": None, "git_dirty": None}
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return the processor's name."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

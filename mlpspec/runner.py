@@ -9,20 +9,23 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import replace
-from functools import cache, lru_cache
-from multiprocessing import current_process
+from functools import cache, lru_cache, partial
+from itertools import islice
+from multiprocessing import current_process, resource_tracker
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import cloudpickle
 import joblib
+from joblib.externals.loky.backend import resource_tracker as loky_tracker
+from threadpoolctl import threadpool_limits
 
-from mlpspec import provenance
+from mlpspec import cluster, provenance
 from mlpspec.batch import Extensions, train_batch
-from mlpspec.errors import InputError, WorkerLostError
+from mlpspec.errors import KILLED, InputError, WorkerLostError
 from mlpspec.extensions import code_of
 from mlpspec.planning import Batch, plan, work
 from mlpspec.problem import Tables, read_tables
@@ -36,6 +39,13 @@ except ImportError:  # Windows has no flock; SQLite's own locks still keep the s
     fcntl = None  # type: ignore[assignment]
 
 
+Engine = Callable[[list[Batch]], Generator[list[Record]]]
+"""Trains batches somewhere; gives the records of each as soon as it is finished."""
+
+Work = Callable[[int, Batch], tuple[int, list[Record]]]
+"""What a worker does with a batch; the number says which batch the records are of."""
+
+
 def run_study(
     study: Study,
     out: str | os.PathLike[str] | None = None,
@@ -45,12 +55,14 @@ def run_study(
     fail_fast: bool = False,
     progress: bool = False,
     command: Sequence[str] = (),
+    dask: str | None = None,
 ) -> Results:
     """Train the runs of a study that its results directory lacks; return the results.
 
     The same study gives the same bits for any number of workers and any batch size, interrupted
     or not. Each batch is stored as soon as it is finished, so that an interrupted study goes on
-    where it stopped when it is run again.
+    where it stopped when it is run again. Batches whose worker was killed are trained again; only
+    a run that was killed twice with nothing beside it fails.
 
     Parameters
     ----------
@@ -58,8 +70,10 @@ def run_study(
     out : path, optional
         Results directory; by default ``runs/NAME``.
     n_jobs : int
-        Worker processes; -1 is one per processor. joblib's backend is the caller's choice
-        (``joblib.parallel_config``).
+        Worker processes; -1 is one per processor, 1 trains in this very process. joblib's backend
+        is the caller's choice (``with joblib.parallel_config(backend=...)``: Ray's and Spark's
+        come with packages of theirs). What is said of killed workers holds for joblib's own
+        backend, loky, and for ``dask``; others lose or keep a batch as they see fit.
     batch_size : int, optional
         The most runs that train together; by default what suits the cache.
     fail_fast : bool
@@ -68,14 +82,18 @@ def run_study(
         Show progress on stderr: a bar on a terminal, plain lines elsewhere.
     command : sequence of str
         Noted in the provenance.
+    dask : str, optional
+        Address of the scheduler of a Dask cluster (``tcp://host:8786``), which then trains in
+        place of ``n_jobs`` workers here. Its workers need mlpspec and the versions of this
+        process; one thread each is best.
 
     Raises
     ------
     ValueError
         A number out of its limits, or a directory that cannot be used: not writable, in use,
-        damaged, of another study or with other settings.
+        damaged, of another study or with other settings; or a cluster that cannot.
     WorkerLostError
-        A worker process was killed.
+        Every worker is killed, or the cluster lost all workers or its scheduler.
     """
     n_jobs = count_jobs(n_jobs)
     if batch_size is not None and batch_size < 1:
@@ -83,12 +101,23 @@ def run_study(
     directory = Path("runs") / study.name if out is None else Path(out)
     missing = missing_runs(study, directory)
     if missing:
-        batches = plan(missing, n_jobs, batch_size)
-        with _held(directory), _opened(study, directory) as store:
+        with (
+            _engine(study, missing, n_jobs, dask) as (engine, about),
+            _held(directory),
+            _opened(study, directory) as store,
+        ):
+            batches = plan(missing, about["jobs"], batch_size)
+            session = store.begin_session(
+                study, provenance.now(), {**provenance.collect(command), **about}
+            )
             try:
-                _train_all(study, store, batches, n_jobs, fail_fast, progress, command)
-            finally:
-                Results(directory).write_tables()
+                _train_all(study, store, session, batches, engine, fail_fast, progress)
+            except BaseException:
+                # What went wrong is to be told, not that tables cannot be written after it.
+                with contextlib.suppress(OSError, ValueError):
+                    Results(directory).write_tables()
+                raise
+            Results(directory).write_tables()
     results = Results(directory)
     if not all((directory / name).exists() for name in DERIVED):
         results.write_tables()
@@ -161,21 +190,35 @@ def _held(directory: Path) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _engine(study: Study, n_jobs: int, dask: str | None) -> Iterator[tuple[Engine, dict[str, Any]]]:
+    """Give what trains batches, and what the provenance is to note of it."""
+    payload = _pack(study, read_tables(missing))
+    if dask is None:
+        # Threads of one process share this limit: none must lift it while another trains.
+        with threadpool_limits(limits=1, user_api="blas"):
+            yield (
+                partial(_train_here, partial(_work, payload, os.getpid()), n_jobs),
+                {"jobs": n_jobs},
+            )
+    else:
+        with cluster.connect(dask) as client:
+            yield (
+                partial(cluster.train, client, partial(_trained, payload)),
+                cluster.describe(client),
+            )
+
+
 def _train_all(
     study: Study,
     store: Store,
+    session: int,
     batches: list[Batch],
-    n_jobs: int,
+    engine: Engine,
     fail_fast: bool,
     progress: bool,
-    command: Sequence[str],
 ) -> None:
-    session = store.begin_session(study, provenance.now(), provenance.collect(command, n_jobs))
-    parallel = joblib.Parallel(
-        min(n_jobs, len(batches)), return_as="generator_unordered", batch_size=1
-    )
-    payload = _pack(study, read_tables(run for batch in batches for run in batch))
-    finished = parallel(joblib.delayed(_work)(batch, payload, os.getpid()) for batch in batches)
+    finished = engine(batches)
     try:
         with _progress(study.name, batches) if progress else contextlib.nullcontext() as show:
             for records in finished:
@@ -184,16 +227,125 @@ def _train_all(
                     show(records)
                 if fail_fast and any(record.status == "failed" for record in records):
                     break
-    except BrokenExecutor as error:
+    except WorkerLostError as error:
         raise WorkerLostError(
-            f"a worker was killed, perhaps for want of memory; {len(store.status())} runs are kept "
-            f"in {store.path.parent}, run it again to continue, with fewer jobs if need be"
+            f"{error}; {len(store.status())} runs are kept in {store.path.parent}, run it again "
+            "to continue"
         ) from error
     finally:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # joblib would count the tasks that were given up
-            finished.close()  # ends the workers if they are still at work
+        finished.close()  # ends the workers if they are still at work
         store.end_session(session, provenance.now())
+
+
+def _train_here(work: Work, n_jobs: int, batches: list[Batch]) -> Generator[list[Record]]:
+    """Train batches in workers of joblib; yield the records of each as soon as it is finished.
+
+    A batch whose worker was killed is tried again once all others are done, then alone, then by
+    halves, so that only a run that was killed twice with nothing beside it fails.
+    """
+    lost: list[Batch] = []
+    yield from _attempt(work, n_jobs, batches, lost)
+    lost_again: list[Batch] = []
+    yield from _attempt(work, n_jobs, lost, lost_again)
+    for batch in lost_again:
+        yield from _isolate(work, batch)
+
+
+def _attempt(
+    work: Work, n_jobs: int, batches: list[Batch], lost: list[Batch]
+) -> Generator[list[Record]]:
+    """Train batches; those that were under way when a worker was killed join ``lost``."""
+    pending = dict(enumerate(batches))
+    while pending:
+        sent: list[int] = []
+        # Alone, a batch would be trained in this very process, which nothing must kill.
+        finished = _parallel(_tasks(work, pending, sent), min(n_jobs, max(2, len(pending))))
+        try:
+            for number, records in finished:
+                del pending[number]
+                yield records
+        except BrokenExecutor:
+            lost += [pending.pop(number) for number in sent if number in pending]
+        finally:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # joblib would count the tasks that were given up
+                finished.close()
+
+
+def _tasks(work: Work, pending: dict[int, Batch], sent: list[int]) -> Iterator[Any]:
+    for number, batch in list(pending.items()):
+        sent.append(number)
+        yield joblib.delayed(work)(number, batch)
+
+
+def _parallel(tasks: Iterator[Any], n_jobs: int) -> Generator[tuple[int, list[Record]]]:
+    """Run tasks on the backend that the caller configured; yield results as they come."""
+    parallel = partial(joblib.Parallel, n_jobs, batch_size=1)
+    try:
+        unordered = parallel(return_as="generator_unordered")
+    except ValueError:  # this backend returns all results at once; a few at a time, then
+        together = parallel()
+        while some := list(islice(tasks, 4 * n_jobs)):
+            yield from together(some)
+    else:
+        with _unreachable_by_ctrl_c():
+            finished = unordered(tasks)
+        try:
+            yield from finished
+        finally:
+            finished.close()
+
+
+def _isolate(work: Work, batch: Batch) -> Generator[list[Record]]:
+    """Train a batch that is under suspicion, apart from all others, by halves if need be."""
+    lost: list[Batch] = []
+    yield from _attempt(work, 2, [batch], lost)
+    if lost and len(batch) > 1:
+        middle = len(batch) // 2
+        yield from _isolate(work, batch[:middle])
+        yield from _isolate(work, batch[middle:])
+    elif lost:
+        lost_again: list[Batch] = []
+        yield from _attempt(work, 2, [batch], lost_again)
+        if lost_again:
+            _check_that_workers_live(work)
+            yield [Record(batch[0], "failed", error=KILLED)]
+
+
+def _check_that_workers_live(work: Work) -> None:
+    lost: list[Batch] = []
+    list(_attempt(work, 2, [()], lost))
+    if lost:
+        raise WorkerLostError("every worker is killed, even one that has nothing to do")
+
+
+def _work(payload: bytes, owner: int, number: int, batch: Batch) -> tuple[int, list[Record]]:
+    _serve(owner)
+    return number, _trained(payload, batch)
+
+
+def _trained(payload: bytes, batch: Batch) -> list[Record]:
+    return train_batch(batch, *_unpack(payload)) if batch else []
+
+
+@contextlib.contextmanager
+def _unreachable_by_ctrl_c() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach; for this one it waits until the end.
+
+    A terminal sends it to all, and a worker that is still loading modules would die of it with a
+    traceback. A blocked signal stays blocked in the processes that are started meanwhile.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    # Each of these unblocks the signal once it has started, and the first worker starts both.
+    resource_tracker.ensure_running()
+    loky_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _pack(study: Study, tables: Tables) -> bytes:
@@ -217,17 +369,11 @@ def _unpack(payload: bytes) -> tuple[Extensions, Tables]:
     return cast(tuple[Extensions, Tables], cloudpickle.loads(payload))
 
 
-def _work(batch: Batch, payload: bytes, owner: int) -> list[Record]:
-    _serve(owner)
-    return train_batch(batch, *_unpack(payload))
-
-
 @cache
 def _serve(owner: int) -> None:
-    """Make a worker process of joblib's own backend end with its parent and leave Ctrl-C to it."""
+    """Make a worker process of joblib's own backend end with its parent."""
     if not current_process().name.startswith("LokyProcess"):
         return  # the owner itself, or a worker of an engine that looks after its own
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
         while os.getppid() == owner:

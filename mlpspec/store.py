@@ -2,7 +2,9 @@
 
 One writer, transactions, no pickle. Numbers and arrays read back exactly: floats are JSON with
 the shortest text that reads back to the same bits, arrays are bytes in NumPy's ``.npy`` format.
-A result is never overwritten; only a failed run is, when it is tried again.
+A result is never overwritten; only a failed run is, when it is tried again. Every row carries a
+checksum of its content, which is compared whenever it is read. (Stores of schema version 1 lack
+them until more is written into them.)
 """
 
 from __future__ import annotations
@@ -12,12 +14,14 @@ import io
 import json
 import math
 import os
+import shlex
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -27,8 +31,11 @@ from mlpspec.model import Array
 from mlpspec.study import Run, Study
 
 FILE_NAME = "study.sqlite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _APPLICATION_ID = 0x6D6C7073  # "mlps"
+
+_WAIT = 600.0
+"""Seconds to wait for another process that reads or writes; a report may read for a while."""
 
 _SCHEMA = """
 CREATE TABLE identity (study TEXT NOT NULL);
@@ -52,6 +59,25 @@ CREATE TABLE runs (
 );
 CREATE TABLE curves (key TEXT PRIMARY KEY REFERENCES runs (key), arrays BLOB NOT NULL);
 """
+
+CONTENT = {
+    "identity": ("study",),
+    "sessions": ("id", "started", "ended", "study", "provenance"),
+    "datasets": ("key", "x", "y"),
+    "runs": ("key", "run", "status", "session", "dataset", "params", "measurements", "error"),
+    "curves": ("key", "arrays"),
+}
+"""The tables and their columns, all of which the last one, the checksum, covers."""
+
+
+def checksum(content: Iterable[Any]) -> str:
+    """Return 16 hexadecimal digits that stand for the values of a row."""
+    digest = sha256()
+    for value in content:
+        raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+        digest.update(b"%d:" % len(raw))
+        digest.update(raw)
+    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +113,10 @@ class Record:
 class Store:
     """An open ``study.sqlite``; use `Store.open` or `Store.create`."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, version: int) -> None:
         self._db = connection
         self.path = path
+        self._version = version
 
     @classmethod
     def open(cls, directory: str | os.PathLike[str], *, write: bool = False) -> Store:
@@ -102,39 +129,48 @@ class Store:
         """
         path = Path(directory) / FILE_NAME
         if not path.is_file():
+            if os.path.lexists(path):
+                raise InputError(f"{path} is not a file that can be read; remove it or mend it")
             raise InputError(f"{str(directory)!r} is not a results directory: no {FILE_NAME} in it")
         # What a killed session left half written is in the journal; only a connection that may
         # write can roll it back.
         torn = path.with_name(f"{FILE_NAME}-journal").exists()
         mode = "rw" if write or torn else "ro"
         try:
-            db = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True)
+            db = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", timeout=_WAIT, uri=True)
+            db.text_factory = _text
         except sqlite3.Error as error:
             raise InputError(f"{path} cannot be opened: {error}") from None
         try:
             owner = db.execute("PRAGMA application_id").fetchone()[0]
             version = db.execute("PRAGMA user_version").fetchone()[0]
             damage = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-        except sqlite3.Error as error:
+            problem = None
+            if owner != _APPLICATION_ID:
+                problem = "is a database of another program; use another directory"
+            elif version not in (1, SCHEMA_VERSION):
+                problem = (
+                    f"has schema version {version}, this mlpspec reads 1 to {SCHEMA_VERSION}; use "
+                    "the mlpspec that wrote it or another directory"
+                )
+            elif damage != "ok":
+                problem = f"is damaged ({damage}); {_mend(path)}"
+            if problem:
+                raise InputError(f"{path} {problem}")
+            if write and version == 1:
+                _add_checksums(db)
+                version = SCHEMA_VERSION
+        except sqlite3.DatabaseError as error:
             db.close()
+            if isinstance(error, sqlite3.OperationalError):
+                raise InputError(f"{path} cannot be used: {error}") from None
             raise InputError(
-                f"{path} is damaged or not a database ({error}); it is left as it is: restore it "
-                "from a copy or use another directory"
+                f"{path} is damaged or not a database ({error}); {_mend(path)}"
             ) from None
-        problem = None
-        if owner != _APPLICATION_ID:
-            problem = "is a database of another program; use another directory"
-        elif version != SCHEMA_VERSION:
-            problem = (
-                f"has schema version {version}, this mlpspec reads {SCHEMA_VERSION}; use the "
-                "mlpspec that wrote it or another directory"
-            )
-        elif damage != "ok":
-            problem = f"is damaged ({damage}); it is left as it is: restore it from a copy"
-        if problem:
+        except InputError:
             db.close()
-            raise InputError(f"{path} {problem}")
-        return cls(db, path)
+            raise
+        return cls(db, path, version)
 
     @classmethod
     def create(cls, directory: str | os.PathLike[str], study: Study) -> Store:
@@ -145,6 +181,11 @@ class Store:
         InputError
             The directory cannot be made or written.
         """
+        return cls.create_for(directory, study.identity)
+
+    @classmethod
+    def create_for(cls, directory: str | os.PathLike[str], identity: dict[str, Any]) -> Store:
+        """Create a store like `create`, from a `Study.identity`."""
         path = Path(directory).absolute() / FILE_NAME
         draft = path.with_name(f".{FILE_NAME}.{os.getpid()}")
         try:
@@ -152,9 +193,10 @@ class Store:
             # Made under another name, so that a store is either whole or not there.
             with contextlib.closing(sqlite3.connect(draft)) as db, db:
                 db.executescript(_SCHEMA)
-                db.execute("INSERT INTO identity VALUES (?)", [json.dumps(study.identity)])
                 db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                db.execute("INSERT INTO identity VALUES (?)", [json.dumps(identity)])
+                db.commit()
+                _add_checksums(db)
             if path.is_symlink():
                 raise InputError(f"{path} is a link to nowhere; mend it or remove it")
             os.replace(draft, path)
@@ -205,33 +247,38 @@ class Store:
     def identity(self) -> dict[str, Any]:
         """Return the `Study.identity` that the directory belongs to."""
         with self._reading():
-            (text,) = self._db.execute("SELECT study FROM identity").fetchone()
+            ((text,),) = self._rows("identity")
             identity = json.loads(text)
             return {name: identity[name] for name in ("study", "axes", "settings")}
 
     def extensions(self) -> dict[str, Definition]:
         """Return the losses of one's own that its sessions trained with, by name."""
         found: dict[str, Definition] = {}
-        for (text,) in self._db.execute("SELECT study FROM sessions ORDER BY id"):
+        for _, _, _, study, _ in self._rows("sessions"):
             with self._reading():
-                for name, content in json.loads(text).get("extensions", {}).items():
+                for name, content in json.loads(study).get("extensions", {}).items():
                     found[name] = Definition.from_dict(name, content)
         return found
 
     def begin_session(self, study: Study, started: str, provenance: dict[str, Any]) -> int:
         """Note that a session starts to train runs of ``study``; return its number."""
         with self._db:
-            cursor = self._db.execute(
-                "INSERT INTO sessions (started, study, provenance) VALUES (?, ?, ?)",
-                [started, study.to_json(), json.dumps(provenance)],
-            )
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
+            (last,) = self._db.execute("SELECT MAX(id) FROM sessions").fetchone()
+            number = int(last or 0) + 1
+            row = [number, started, None, study.to_json(), json.dumps(provenance)]
+            self._insert("sessions", row)
+        return number
 
     def end_session(self, session: int, ended: str) -> None:
         """Note when a session ended."""
+        ((_, started, _, study, provenance),) = self._rows("sessions", session)
+        row = [session, started, ended, study, provenance]
         with self._db:
-            self._db.execute("UPDATE sessions SET ended = ? WHERE id = ?", [ended, session])
+            self._insert(
+                "sessions",
+                row,
+                "ON CONFLICT DO UPDATE SET ended = excluded.ended, checksum = excluded.checksum",
+            )
 
     def add(self, records: Iterable[Record], session: int) -> None:
         """Keep the results of a batch, all or none. A result that is there stays as it is."""
@@ -244,42 +291,53 @@ class Store:
         if record.params is not None:
             x, y, params = (_to_bytes(a) for a in (record.x, record.y, record.params))
             dataset = sha256(x + y).hexdigest()[:16]
-            self._db.execute("INSERT OR IGNORE INTO datasets VALUES (?, ?, ?)", [dataset, x, y])
+            self._insert("datasets", [dataset, x, y], "ON CONFLICT DO NOTHING")
         measurements = {
             name: None if math.isnan(value) else value
             for name, value in record.measurements.items()
         }
-        self._db.execute(
-            """INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-            ON CONFLICT (key) DO UPDATE SET
+        row = [
+            key,
+            json.dumps(record.run.to_dict()),
+            record.status,
+            session,
+            dataset,
+            params,
+            json.dumps(measurements),
+            record.error,
+        ]
+        self._insert(
+            "runs",
+            row,
+            """ON CONFLICT DO UPDATE SET
                 run = excluded.run, status = excluded.status, session = excluded.session,
                 dataset = excluded.dataset, params = excluded.params,
-                measurements = excluded.measurements, error = excluded.error
+                measurements = excluded.measurements, error = excluded.error,
+                checksum = excluded.checksum
             WHERE status = 'failed'""",
-            [
-                key,
-                json.dumps(record.run.to_dict()),
-                record.status,
-                session,
-                dataset,
-                params,
-                json.dumps(measurements),
-                record.error,
-            ],
         )
         if record.curve is not None:
             buffer = io.BytesIO()
             np.savez_compressed(buffer, **cast(dict[str, Any], record.curve))
-            self._db.execute("INSERT OR IGNORE INTO curves VALUES (?, ?)", [key, buffer.getvalue()])
+            self._insert("curves", [key, buffer.getvalue()], "ON CONFLICT DO NOTHING")
+
+    def _insert(self, table: str, row: Sequence[Any], conflict: str = "") -> None:
+        marks = ", ".join("?" * (len(row) + 1))
+        self._db.execute(f"INSERT INTO {table} VALUES ({marks}) {conflict}", [*row, checksum(row)])
+
+    def restore(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Put rows of another store, the `CONTENT` of a table, into this one, all or none."""
+        with self._db:
+            for row in rows:
+                self._insert(table, row)
 
     def status(self) -> dict[str, str]:
         """Return the status of every run that was tried, by key."""
-        return dict(self._db.execute("SELECT key, status FROM runs"))
+        return {row[0]: row[2] for row in self._rows("runs")}
 
     def records(self) -> Iterator[Record]:
         """Iterate over all runs, without their arrays and curves."""
-        rows = self._db.execute("SELECT run, status, measurements, error FROM runs")
-        for run, status, measurements, error in rows:
+        for _, run, status, _, _, _, measurements, error in self._rows("runs"):
             with self._reading():
                 numbers = {
                     name: math.nan if value is None else value + 0
@@ -294,33 +352,30 @@ class Store:
         Raises
         ------
         InputError
-            There is no such run, or it failed and has no arrays.
+            There is no such run, it failed and has no arrays, or what is stored is damaged.
         """
-        row = self._db.execute(
-            """SELECT run, status, measurements, error, params, x, y, arrays FROM runs
-            LEFT JOIN datasets ON datasets.key = runs.dataset
-            LEFT JOIN curves ON curves.key = runs.key WHERE runs.key = ?""",
-            [key],
-        ).fetchone()
+        row = next(self._rows("runs", key), None)
         if row is None:
             raise InputError(f"{self.path.parent} has no run {key!r}; keys are in runs.csv")
-        run, status, measurements, error, params, x, y, arrays = row
+        _, run, status, _, dataset, params, measurements, error = row
         if params is None:
             raise InputError(f"run {key} {status} and has no weights; run the study again")
         curve = None
-        if arrays is not None:
-            with np.load(io.BytesIO(arrays), allow_pickle=False) as archive:
-                curve = dict(archive)
-        return Record(
-            Run(**json.loads(run)),
-            status,
-            _from_bytes(x),
-            _from_bytes(y),
-            _from_bytes(params),
-            json.loads(measurements),
-            curve,
-            error,
-        )
+        with self._reading():
+            x, y = self.datasets(dataset)[dataset]
+            for _, arrays in self._rows("curves", key):
+                with np.load(io.BytesIO(arrays), allow_pickle=False) as archive:
+                    curve = dict(archive)
+            return Record(
+                Run(**json.loads(run)),
+                status,
+                x,
+                y,
+                _from_bytes(params),
+                json.loads(measurements),
+                curve,
+                error,
+            )
 
     def curves(self) -> set[str]:
         """Return the keys of the runs that have a curve."""
@@ -328,45 +383,82 @@ class Store:
 
     def arrays(self) -> Iterator[tuple[str, str, Array]]:
         """Iterate over key, key of the data and final parameters (P,) of all runs that have any."""
-        rows = self._db.execute("SELECT key, dataset, params FROM runs WHERE params IS NOT NULL")
-        for key, dataset, params in rows:
-            yield key, dataset, _from_bytes(params)
+        for key, _, _, _, dataset, params, _, _ in self._rows("runs"):
+            if params is not None:
+                with self._reading():
+                    flat = _from_bytes(params)
+                yield key, dataset, flat
 
-    def datasets(self) -> dict[str, tuple[Array, Array]]:
-        """Return all inputs (N, D) and targets (N,) by the key of the data."""
-        rows = self._db.execute("SELECT key, x, y FROM datasets")
-        return {key: (_from_bytes(x), _from_bytes(y)) for key, x, y in rows}
+    def datasets(self, key: str | None = None) -> dict[str, tuple[Array, Array]]:
+        """Return inputs (N, D) and targets (N,) by the key of the data: all, or one."""
+        found = {}
+        for own, x, y in self._rows("datasets", key):
+            with self._reading():
+                found[own] = _from_bytes(x), _from_bytes(y)
+        return found
 
     def sessions(self) -> list[dict[str, Any]]:
         """Return all sessions: id, started, ended, study, runs trained, and their provenance."""
-        rows = self._db.execute(
-            """SELECT id, started, ended, study, provenance,
-                (SELECT COUNT(*) FROM runs WHERE session = sessions.id)
-            FROM sessions ORDER BY id"""
-        )
+        runs = dict(self._db.execute("SELECT session, COUNT(*) FROM runs GROUP BY session"))
         with self._reading():
             return [
                 {
                     "session": number,
                     "started": started,
                     "ended": ended,
-                    "runs": runs,
+                    "runs": runs.get(number, 0),
                     "study": json.loads(study),
                     **json.loads(provenance),
                 }
-                for number, started, ended, study, provenance, runs in rows
+                for number, started, ended, study, provenance in self._rows("sessions")
             ]
+
+    def _rows(self, table: str, key: str | int | None = None) -> Iterator[list[Any]]:
+        """Iterate over the `CONTENT` of a table, or of one key in it, comparing checksums."""
+        where, given = "", []
+        if key is not None:
+            where, given = f"WHERE {CONTENT[table][0]} = ?", [key]
+        checked = self._version > 1
+        columns = ", ".join([*CONTENT[table], *(["checksum"] if checked else [])])
+        for row in self._db.execute(f"SELECT {columns} FROM {table} {where}", given):
+            content = list(row[: len(CONTENT[table])])
+            if checked and row[-1] != checksum(content):
+                name = table if table == "identity" else f"{table.removesuffix('s')} {content[0]}"
+                raise self._damaged(f"{name} does not fit its checksum")
+            yield content
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
         """Tell of content that mlpspec cannot have written."""
         try:
             yield
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise InputError(
-                f"{self.path} is damaged: it holds what mlpspec did not write ({error}); it is "
-                "left as it is: restore it from a copy"
-            ) from None
+        except InputError:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError, OSError, BadZipFile) as error:
+            raise self._damaged(f"it holds what mlpspec did not write ({error})") from None
+
+    def _damaged(self, what: str) -> InputError:
+        return InputError(f"{self.path} is damaged: {what}; {_mend(self.path)}")
+
+
+def _mend(path: Path) -> str:
+    directory = shlex.quote(str(path.parent))
+    return f"it is left as it is: save what is intact with mlpspec recover {directory} --out NEW"
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="surrogateescape")  # what is no UTF-8 cannot fit its checksum
+
+
+def _add_checksums(db: sqlite3.Connection) -> None:
+    """Bring a store of schema version 1 up to date, all or nothing."""
+    db.create_function("checksum", -1, lambda *content: checksum(content), deterministic=True)
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        for table, columns in CONTENT.items():
+            db.execute(f"ALTER TABLE {table} ADD COLUMN checksum TEXT")
+            db.execute(f"UPDATE {table} SET checksum = checksum({', '.join(columns)})")
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _to_bytes(array: Array | None) -> bytes:

@@ -52,10 +52,12 @@ LAYERS = [
     "problem",
     "statistics",
     "store",
+    "recovery",
     "results",
     "metrics",
     "provenance",
     "batch",
+    "cluster",
     "runner",
     "nulls",
     "comparisons",
@@ -71,12 +73,13 @@ LAYERS = [
 ]
 SOLE_IMPORTERS = {
     "cloudpickle": {"runner"},  # carries losses of users to workers; nothing is read with it
+    "distributed": {"cluster"},
     "joblib": {"runner"},
     "matplotlib": {"figures"},
-    "sqlite3": {"store", "cli"},
+    "sqlite3": {"store", "recovery", "cli"},
     "tqdm": {"runner"},
 }
-BLIND = {"store", "study", "studies", "planning"}  # know nothing of training
+BLIND = {"store", "recovery", "study", "studies", "planning"}  # know nothing of training
 
 
 def imports(path):

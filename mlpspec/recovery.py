@@ -1,0 +1,212 @@
+"""Saving what is intact in a damaged store.
+
+SQLite reads nothing behind a damaged page. Here the pages are read one by one instead: each leaf
+page of a table holds whole rows, whatever became of the pages that lead to it, and the checksum of
+a row tells whether it is intact. The file format is described in https://sqlite.org/fileformat2.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mmap
+import os
+import re
+import shutil
+import sqlite3
+import struct
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlpspec.errors import InputError
+from mlpspec.store import CONTENT, FILE_NAME, Store, checksum
+from mlpspec.study import Study
+
+Row = list[Any]
+
+TYPES: dict[str, tuple[Any, ...]] = {
+    "identity": (str,),
+    "sessions": (int, str, str | None, str, str),
+    "datasets": (str, bytes, bytes),
+    "runs": (str, str, str, int, str | None, bytes | None, str, str | None),
+    "curves": (str, bytes),
+}
+"""What the columns of `CONTENT` hold; tells tables apart where rows have no checksum."""
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """What `recover` found.
+
+    Attributes
+    ----------
+    runs : int
+        Runs that are intact and were saved.
+    lost : int
+        Runs of which the damaged store still names the key, but nothing else that is intact.
+    unchecked : int
+        Saved runs without a checksum (schema version 1); they were saved as they are.
+    """
+
+    runs: int
+    lost: int
+    unchecked: int
+
+
+def recover(directory: str | os.PathLike[str], out: str | os.PathLike[str]) -> Recovered:
+    """Copy every intact run of a results directory, however damaged, into a new one.
+
+    Raises
+    ------
+    InputError
+        There is no store, the new directory has one already, or nothing in the old one tells
+        which study it belongs to.
+    """
+    path = Path(directory) / FILE_NAME
+    if not path.is_file() or not path.stat().st_size:
+        raise InputError(f"{path} is not there or empty; there is nothing to recover")
+    if os.path.lexists(Path(out) / FILE_NAME):
+        raise InputError(f"{out} holds a {FILE_NAME} already; give a new directory with --out")
+    with _content(path) as content:
+        found, checked = _intact(content)
+        named = {match[1].decode() for match in re.finditer(rb"(?=([0-9a-f]{16}))", content)}
+    try:
+        studies = [Study.from_json(session[3]) for session in found["sessions"].values()]
+        identities = [json.loads(text) for (text,) in found.pop("identity").values()]
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path} holds what mlpspec did not write ({error})") from None
+    identities += [study.identity for study in studies]
+    if not identities:
+        raise InputError(f"nothing intact in {path} tells which study it belongs to")
+    # Without its data a run is incomplete.
+    whole = {
+        key: row
+        for key, row in found["runs"].items()
+        if row[4] is None or row[4] in found["datasets"]
+    }
+    curves = {key: row for key, row in found["curves"].items() if key in whole}
+    with Store.create_for(out, identities[0]) as store:
+        for table, rows in {**found, "runs": whole, "curves": curves}.items():
+            store.restore(table, rows.values())
+    asked = {run.key for study in studies for run in study.runs}
+    return Recovered(len(whole), len(named & asked - whole.keys()), len(whole.keys() - checked))
+
+
+@contextlib.contextmanager
+def _content(path: Path) -> Iterator[mmap.mmap]:
+    """Give the bytes of a store, rolled back to its last transaction where SQLite still can."""
+    with contextlib.ExitStack() as stack:
+        journal = path.with_name(f"{FILE_NAME}-journal")
+        if journal.exists():
+            place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            shutil.copy(journal, place)
+            path = Path(shutil.copy(path, place))
+            with contextlib.suppress(sqlite3.Error):  # then what is there has to do
+                db = stack.enter_context(contextlib.closing(sqlite3.connect(path)))
+                db.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()
+        file = stack.enter_context(path.open("rb"))
+        yield stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _intact(content: mmap.mmap) -> tuple[dict[str, dict[Any, Row]], set[str]]:
+    """Return the rows of each table by their first column, and that of runs with a checksum."""
+    best: dict[str, dict[Any, tuple[tuple[bool, bool], Row]]] = {table: {} for table in CONTENT}
+    for rowid, values in _rows(content):
+        for table, columns in CONTENT.items():
+            row = values[: len(columns)]
+            if table == "sessions" and row and row[0] is None:
+                row[0] = rowid  # where SQLite keeps a whole number that is the key
+            checked = len(values) == len(columns) + 1 and values[-1] == checksum(row)
+            if checked or (len(values) == len(columns) and _plausible(table, row)):
+                # Pages that are no longer used may hold a failure that was mended since.
+                rank = checked, not (table == "runs" and row[2] == "failed")
+                if row[0] not in best[table] or rank > best[table][row[0]][0]:
+                    best[table][row[0]] = rank, row
+    found = {table: {key: row for key, (_, row) in rows.items()} for table, rows in best.items()}
+    return found, {key for key, ((checked, _), _) in best["runs"].items() if checked}
+
+
+def _plausible(table: str, row: Row) -> bool:
+    """Return whether a row without checksum may be one of ``table``."""
+    if not all(isinstance(value, kind) for value, kind in zip(row, TYPES[table], strict=True)):
+        return False
+    texts = {"identity": row[:1], "sessions": row[3:5], "runs": [*row[1:2], *row[6:7]]}
+    try:
+        return all(isinstance(json.loads(text), dict) for text in texts.get(table, []))
+    except ValueError:
+        return False
+
+
+def _rows(content: mmap.mmap) -> Iterator[tuple[int, Row]]:
+    """Iterate over row number and values of all rows on leaf pages of tables."""
+    size = int.from_bytes(content[16:18], "big")
+    size = 65536 if size == 1 else size
+    if size not in {2**power for power in range(9, 17)}:
+        size = 4096  # SQLite's own choice, if the header is damaged
+    for start in range(0, len(content), size):
+        head = start + (100 if start == 0 else 0)
+        if content[head] != 13:  # a leaf page of a table
+            continue
+        count = int.from_bytes(content[head + 3 : head + 5], "big")
+        for place in range(head + 8, min(head + 8 + 2 * count, start + size), 2):
+            offset = int.from_bytes(content[place : place + 2], "big")
+            with contextlib.suppress(IndexError, ValueError, struct.error, OverflowError):
+                yield _cell(content, start + offset, size)
+
+
+def _cell(content: mmap.mmap, place: int, size: int) -> tuple[int, Row]:
+    """Return row number and values of the row that begins at ``place``."""
+    length, place = _varint(content, place)
+    rowid, place = _varint(content, place)
+    if length > len(content):
+        raise ValueError("longer than the file")
+    least = (size - 12) * 32 // 255 - 23
+    local = length
+    if length > size - 35:
+        local = least + (length - least) % (size - 4)
+        local = local if local <= size - 35 else least
+    payload = bytearray(content[place : place + local])
+    following = place + local
+    while len(payload) < length:  # the rest is on pages of its own, each naming the next
+        page = int.from_bytes(content[following : following + 4], "big")
+        if page == 0 or page * size > len(content):
+            raise ValueError("a page that is not there")
+        following = (page - 1) * size
+        payload += content[following + 4 : following + 4 + min(size - 4, length - len(payload))]
+    return rowid, _values(bytes(payload))
+
+
+def _values(payload: bytes) -> Row:
+    end, place = _varint(payload, 0)
+    kinds = []
+    while place < end:
+        kind, place = _varint(payload, place)
+        kinds.append(kind)
+    row: Row = []
+    for kind in kinds:
+        length = (kind - 12) // 2 if kind >= 12 else (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)[kind]
+        raw = payload[place : place + length]
+        if len(raw) < length:
+            raise ValueError("cut short")
+        place += length
+        if kind >= 12:
+            row.append(raw.decode() if kind % 2 else raw)
+        elif kind == 7:
+            row.append(struct.unpack(">d", raw)[0])
+        else:
+            row.append({0: None, 8: 0, 9: 1}.get(kind, int.from_bytes(raw, "big", signed=True)))
+    return row
+
+
+def _varint(content: bytes | mmap.mmap, place: int) -> tuple[int, int]:
+    """Return the number of one to nine bytes at ``place``, and where it ends."""
+    number = 0
+    for length in range(1, 9):
+        byte = content[place + length - 1]
+        number = number << 7 | byte & 127
+        if byte < 128:
+            return number, place + length
+    return number << 8 | content[place + 8], place + 9
