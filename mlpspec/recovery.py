@@ -76,19 +76,19 @@ def recover(directory: str | os.PathLike[str], out: str | os.PathLike[str]) -> R
     try:
         studies = [Study.from_json(session[3]) for session in found["sessions"].values()]
         identities = [json.loads(text) for (text,) in found.pop("identity").values()]
-    except (TypeError, ValueError) as error:
+        identities += [study.identity for study in studies]
+        told = path.with_name("provenance.json")
+        identities += [json.loads(told.read_text())] if told.is_file() else []
+        if not identities:
+            raise InputError(f"nothing intact in {path} tells which study it belongs to")
+        identity = {name: identities[0][name] for name in ("study", "axes", "settings")}
+    except InputError:
+        raise
+    except (TypeError, ValueError, KeyError) as error:
         raise InputError(f"{path} holds what mlpspec did not write ({error})") from None
-    identities += [study.identity for study in studies]
-    if not identities:
-        raise InputError(f"nothing intact in {path} tells which study it belongs to")
-    # Without its data a run is incomplete.
-    whole = {
-        key: row
-        for key, row in found["runs"].items()
-        if row[4] is None or row[4] in found["datasets"]
-    }
+    whole = {key: row for key, row in found["runs"].items() if _is_complete(row, found)}
     curves = {key: row for key, row in found["curves"].items() if key in whole}
-    with Store.create_for(out, identities[0]) as store:
+    with Store.create_for(out, identity) as store:
         for table, rows in {**found, "runs": whole, "curves": curves}.items():
             store.restore(table, rows.values())
     asked = {run.key for study in studies for run in study.runs}
@@ -129,6 +129,15 @@ def _intact(content: mmap.mmap) -> tuple[dict[str, dict[Any, Row]], set[str]]:
     return found, {key for key, ((checked, _), _) in best["runs"].items() if checked}
 
 
+def _is_complete(run: Row, found: dict[str, dict[Any, Row]]) -> bool:
+    """Return whether the data and, if one was recorded, the curve of a run are there as well."""
+    key, description, status, _, dataset, *_ = run
+    if status == "failed":
+        return True
+    recorded = json.loads(description).get("record_every", 0) > 0
+    return dataset in found["datasets"] and (not recorded or key in found["curves"])
+
+
 def _plausible(table: str, row: Row) -> bool:
     """Return whether a row without checksum may be one of ``table``."""
     if not all(isinstance(value, kind) for value, kind in zip(row, TYPES[table], strict=True)):
@@ -148,7 +157,7 @@ def _rows(content: mmap.mmap) -> Iterator[tuple[int, Row]]:
         size = 4096  # SQLite's own choice, if the header is damaged
     for start in range(0, len(content), size):
         head = start + (100 if start == 0 else 0)
-        if content[head] != 13:  # a leaf page of a table
+        if content[head : head + 1] != b"\r":  # 13, a leaf page of a table
             continue
         count = int.from_bytes(content[head + 3 : head + 5], "big")
         for place in range(head + 8, min(head + 8 + 2 * count, start + size), 2):

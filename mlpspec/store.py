@@ -147,7 +147,10 @@ class Store:
             damage = db.execute("PRAGMA quick_check(1)").fetchone()[0]
             problem = None
             if owner != _APPLICATION_ID:
-                problem = "is a database of another program; use another directory"
+                problem = (
+                    "is a database of another program, or damaged at its beginning; use another "
+                    f"directory, or try mlpspec recover {shlex.quote(str(path.parent))} --out NEW"
+                )
             elif version not in (1, SCHEMA_VERSION):
                 problem = (
                     f"has schema version {version}, this mlpspec reads 1 to {SCHEMA_VERSION}; use "
