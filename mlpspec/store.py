@@ -72,11 +72,12 @@ CONTENT = {
 
 def checksum(content: Iterable[Any]) -> str:
     """Return 16 hexadecimal digits that stand for the values of a row."""
-    digest = sha256()
-    for value in content:
-        raw = value if isinstance(value, bytes) else json.dumps(value).encode()
-        digest.update(b"%d:" % len(raw))
-        digest.update(raw)
+    values = list(content)
+    blobs = [value for value in values if isinstance(value, bytes)]
+    texts = json.dumps([len(v) if isinstance(v, bytes) else v for v in values])
+    digest = sha256(texts.encode())
+    for blob in blobs:
+        digest.update(blob)
     return digest.hexdigest()[:16]
 
 
@@ -144,7 +145,7 @@ class Store:
         try:
             owner = db.execute("PRAGMA application_id").fetchone()[0]
             version = db.execute("PRAGMA user_version").fetchone()[0]
-            damage = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            damage = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
             problem = None
             if owner != _APPLICATION_ID:
                 problem = (
