@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from collections.abc import Mapping
@@ -17,9 +18,10 @@ from mlpspec.losses import StructuralLoss
 from mlpspec.metrics import measure
 from mlpspec.model import NEURONS, Array, Forward
 from mlpspec.optimizers import OPTIMIZERS
-from mlpspec.planning import Batch
+from mlpspec.planning import Batch, memory
 from mlpspec.problem import Tables, data_of, domain_of, losses_of, objective_of, start_of
 from mlpspec.store import Record
+from mlpspec.study import Run
 from mlpspec.training import train
 
 Extensions = Mapping[str, StructuralLoss]
@@ -47,6 +49,7 @@ def train_batch(
 def _train_together(batch: Batch, extensions: Extensions, tables: Tables | None) -> list[Record]:
     began = time.perf_counter()
     first = batch[0]
+    _check_memory(first)
     prepare = cache(lambda run: (*data_of(run, tables), start_of(run)))
     bare: dict[str, Any] = {"losses": (), "definitions": (), "weight": 0.0, "temperature": 1.0}
     prepared = [prepare(replace(run, **bare)) for run in batch]
@@ -94,6 +97,19 @@ def _train_together(batch: Batch, extensions: Extensions, tables: Tables | None)
         )
         for r, run in enumerate(batch)
     ]
+
+
+def _check_memory(run: Run) -> None:
+    """Raise before a system that promises more memory than it has must kill someone for it."""
+    if not hasattr(os, "sysconf"):  # Windows promises no more than it has
+        return
+    here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if memory(run) > here:
+        raise MemoryError(
+            f"a run with n_samples={run.n_samples}, n_hidden={run.hidden_units}, "
+            f"n_inputs={run.n_inputs}, steps={run.steps}, record_every={run.record_every} needs "
+            f"{memory(run) / 2**30:.3g} GiB; this machine has {here / 2**30:.3g} GiB"
+        )
 
 
 def _rows(batch: Batch) -> list[slice]:

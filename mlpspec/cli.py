@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import runpy
 import shlex
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
+LONGEST = 600
+"""Characters of a message, about: the rest of a value that is longer tells nobody more."""
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -35,6 +39,9 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that it cannot show is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     try:
         arguments = _parser().parse_args(argv)
         commands = {
@@ -55,7 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         return _complain(str(error))
     except sqlite3.Error as error:
-        return _complain(f"the store failed: {error}; what was stored before is kept")
+        return _complain(
+            f"the store failed: {error}; what was stored before is kept: when that is mended, the "
+            "same command goes on"
+        )
     except WorkerLostError as error:
         print(f"mlpspec: {error}", file=sys.stderr)
         return FAILED
@@ -64,14 +74,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except MemoryError as error:
+        return _complain(f"memory does not suffice: {error}")
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{place}{error.strerror}")
+        return _complain(f"{place}{error.strerror or error}")
 
 
 def _complain(message: str) -> int:
-    print(f"mlpspec: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"mlpspec: error: {_line(message)}", file=sys.stderr)
     return BAD_INPUT
+
+
+def _line(message: str) -> str:
+    """Return a message as one line of bearable length."""
+    line = _shown(" ".join(message.split()))
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+
+
+def _shown(text: str) -> str:
+    """Return text with nothing in it that could steer a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _last_line(error: str) -> str:
+    return _line(next(reversed(error.strip().splitlines()), "no reason is known"))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -296,7 +323,7 @@ def _train(
         key, error = next((k, e) for k, e in results.errors.items() if k in asked)
         print(
             f"mlpspec: {counts['failed']} runs failed, the first ({key}) with: "
-            f"{error.strip().splitlines()[-1]}; see mlpspec status {shlex.quote(str(directory))}; "
+            f"{_last_line(error)}; see mlpspec status {shlex.quote(str(directory))}; "
             "the next run tries them again",
             file=sys.stderr,
         )
@@ -440,16 +467,20 @@ def _whole(text: str) -> int:
 
 
 def _seeds(text: str) -> tuple[int, ...]:
+    from mlpspec.study import MOST_RUNS
+
     first, is_range, last = text.partition(":")
     if not is_range:
         return _numbers("seeds", text)
     try:
-        seeds = tuple(range(int(first or 0), int(last)))
+        start, stop = int(first or 0), int(last)
     except ValueError:
         raise InputError(f"--seeds is {text!r}; it must look like 0:10 or 0,3,7") from None
-    if not seeds:
+    if stop <= start:
         raise InputError(f"--seeds is {text!r}, which is empty; the second number must be larger")
-    return seeds
+    if stop - start > MOST_RUNS:
+        raise InputError(f"--seeds is {text!r}; the limit is {MOST_RUNS} runs")
+    return tuple(range(start, stop))
 
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:
@@ -468,8 +499,8 @@ def _status(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     counts = Counter(status.values())
     last = results.sessions[-1]
     settings = ", ".join(f"{name}={value}" for name, value in study.settings.items()) or "defaults"
-    print(f"study     {study.name}: {study.question}")
-    print(f"settings  {settings}")
+    print(_shown(f"study     {study.name}: {study.question}"))
+    print(_shown(f"settings  {settings}"))
     told = ", ".join(f"{counts[name]} {name}" for name in ("ok", "diverged", "failed"))
     print(f"runs      {len(status)} in {results.directory}: {told}")
     print(
@@ -483,9 +514,9 @@ def _status(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
         f"{last['jobs']} jobs on {last['processor']}"
     )
     for number, (key, error) in enumerate(list(results.errors.items())[:5]):
-        print(f"failed    {key}: {error.strip().splitlines()[-1]}")
+        print(f"failed    {key}: {_last_line(error)}")
         if number == 0:
-            print("".join(f"          {line}\n" for line in error.strip().splitlines()), end="")
+            print("".join(f"          {_shown(li)}\n" for li in error.strip().splitlines()), end="")
     return 0
 
 

@@ -47,7 +47,17 @@ def connect(address: str) -> Any:
 
 
 def describe(client: Any) -> dict[str, Any]:
-    """Return what the provenance notes of a cluster: its threads and kinds of processor."""
+    """Return what the provenance notes of a cluster: its threads and kinds of processor.
+
+    Raises
+    ------
+    WorkerLostError
+        No worker came within `PATIENCE`.
+    """
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except TimeoutError:
+        raise WorkerLostError(f"the cluster had no worker for {PATIENCE:.0f} s") from None
     processors = client.run(provenance.processor)
     return {
         "jobs": sum(client.nthreads().values()),
@@ -118,12 +128,10 @@ def _next(client: Any, done: SimpleQueue[Any]) -> Any:
             alone_since = alone_since or time.monotonic()
             if time.monotonic() - alone_since > PATIENCE:
                 lack = "no worker" if answers else "no scheduler"
-                raise WorkerLostError(
-                    f"the cluster had {lack} for {PATIENCE:.0f} s; start it again"
-                ) from None
+                raise WorkerLostError(f"the cluster had {lack} for {PATIENCE:.0f} s") from None
         else:
             if future.status in ("cancelled", "lost"):
-                raise WorkerLostError("the cluster's scheduler was lost; start it again")
+                raise WorkerLostError("the cluster's scheduler was lost")
             return future
 
 

@@ -57,6 +57,14 @@ def work(run: Run) -> int:
     return (run.steps + 1) * (run.n_samples * run.hidden_units + 200)
 
 
+def memory(run: Run) -> int:
+    """Return about how many bytes the arrays of a run take at the least, trained alone."""
+    n, k, d = run.n_samples, run.hidden_units, run.n_inputs
+    moments = run.steps // run.record_every if run.record_every else 0
+    numbers = 3 * n * k + k * k + (n + 4 * k) * d + moments * k * (d + 2)
+    return numbers * (4 if run.dtype == "float32" else 8)
+
+
 def _together(run: Run) -> tuple[Any, ...]:
     return (
         run.n_samples,

@@ -191,7 +191,9 @@ def _held(directory: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _engine(study: Study, n_jobs: int, dask: str | None) -> Iterator[tuple[Engine, dict[str, Any]]]:
+def _engine(
+    study: Study, missing: list[Run], n_jobs: int, dask: str | None
+) -> Iterator[tuple[Engine, dict[str, Any]]]:
     """Give what trains batches, and what the provenance is to note of it."""
     payload = _pack(study, read_tables(missing))
     if dask is None:

@@ -347,6 +347,8 @@ class Store:
                     name: math.nan if value is None else value + 0
                     for name, value in json.loads(measurements).items()
                 }
+                if not isinstance(error, str | None):
+                    raise TypeError("an error that is no text")
                 record = Record(Run(**json.loads(run)), status, measurements=numbers, error=error)
             yield record
 

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
@@ -311,6 +311,9 @@ def chosen_subsets(names: Iterable[str], which: str | Iterable[str]) -> tuple[An
     return tuple(sorted(found, key=subset_order))
 
 
+MOST_RUNS = 10**7
+"""Runs of a study: more would not fit the memory of those who plan them."""
+
 MOST_LOSSES = 6
 """Losses of which all subsets can be asked for."""
 
@@ -372,11 +375,21 @@ class Study:
                 raise InputError(
                     f"the axis {name} of {self.name} is {values!r}; it must be a tuple of values"
                 )
+            if isinstance(values, Sized) and len(values) > MOST_RUNS:
+                raise InputError(
+                    f"the axis {name} of {self.name} has {len(values)} values; the limit is "
+                    f"{MOST_RUNS} runs"
+                )
             axes[name] = tuple(SETTINGS[name].cast(value) for value in values)
             if not axes[name]:
                 raise InputError(f"the axis {name} of {self.name} has no values; give at least one")
             if len({SETTINGS[name].meaning(value) for value in axes[name]}) < len(axes[name]):
                 raise InputError(f"the axis {name} of {self.name} repeats a value; name each once")
+        count = math.prod(map(len, axes.values()))
+        if count > MOST_RUNS:
+            raise InputError(
+                f"{self.name} has {count} runs; the limit is {MOST_RUNS}: split it by its seeds"
+            )
         cast = {name: SETTINGS[name].cast(value) for name, value in self.settings.items()}
         object.__setattr__(self, "axes", axes)
         object.__setattr__(self, "settings", cast)
