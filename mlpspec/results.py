@@ -309,13 +309,26 @@ def measurement_names(table: Mapping[str, NDArray[Any]]) -> list[str]:
 
 
 def write_csv(path: Path, table: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:
-    """Write columns of equal length; floats read back exactly, NaN is an empty field."""
+    """Write columns of equal length; floats read back exactly, NaN is an empty field.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe in front.
+    """
     columns: Iterable[list[Any]] = (np.asarray(values).tolist() for values in table.values())
     with replacing(path) as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(table)
+        writer.writerow(map(_cell, table))
         for row in zip(*columns, strict=True):
-            writer.writerow("" if value != value else value for value in row)
+            writer.writerow(map(_cell, row))
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        value = value.replace("\r", "\n")  # the writer would not quote it
+        return f"'{value}" if value.startswith(_RISKY) else value
+    return "" if value != value else value
+
+
+_RISKY = ("=", "+", "-", "@", "\t", "'")
 
 
 def read_csv(path: Path) -> Table:
@@ -324,11 +337,15 @@ def read_csv(path: Path) -> Table:
         names, *rows = csv.reader(file)
     table: Table = {}
     for name, column in zip(names, zip(*rows, strict=True), strict=True):
-        for kind in (int, float, str):
+        for kind in (int, float, _text):
             with suppress(ValueError):
-                table[name] = np.array([kind("nan" if x == "" else x) for x in column])
+                table[_text(name)] = np.array([kind("nan" if x == "" else x) for x in column])
                 break
     return table
+
+
+def _text(cell: str) -> str:
+    return cell.removeprefix("'")
 
 
 @contextmanager

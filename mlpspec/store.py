@@ -131,7 +131,7 @@ class Store:
         path = Path(directory) / FILE_NAME
         if not path.is_file():
             if os.path.lexists(path):
-                raise InputError(f"{path} is not a file that can be read; remove it or mend it")
+                raise InputError(f"{path} is not a file; remove it or mend it")
             raise InputError(f"{str(directory)!r} is not a results directory: no {FILE_NAME} in it")
         # What a killed session left half written is in the journal; only a connection that may
         # write can roll it back.

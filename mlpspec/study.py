@@ -365,6 +365,12 @@ class Study:
                 raise unknown("setting", name, SETTINGS)
         for name in set(self.axes) & set(self.settings):
             raise InputError(f"{name} is both an axis and a setting of {self.name}; keep one")
+        # Before any value is looked at, of which there may be too many for the memory.
+        count = math.prod(len(values) for values in self.axes.values() if isinstance(values, Sized))
+        if count > MOST_RUNS:
+            raise InputError(
+                f"{self.name} has {count} runs; the limit is {MOST_RUNS}: split it by its seeds"
+            )
         axes = {}
         for name, values in self.axes.items():
             if not SETTINGS[name].in_key:
@@ -375,21 +381,11 @@ class Study:
                 raise InputError(
                     f"the axis {name} of {self.name} is {values!r}; it must be a tuple of values"
                 )
-            if isinstance(values, Sized) and len(values) > MOST_RUNS:
-                raise InputError(
-                    f"the axis {name} of {self.name} has {len(values)} values; the limit is "
-                    f"{MOST_RUNS} runs"
-                )
             axes[name] = tuple(SETTINGS[name].cast(value) for value in values)
             if not axes[name]:
                 raise InputError(f"the axis {name} of {self.name} has no values; give at least one")
             if len({SETTINGS[name].meaning(value) for value in axes[name]}) < len(axes[name]):
                 raise InputError(f"the axis {name} of {self.name} repeats a value; name each once")
-        count = math.prod(map(len, axes.values()))
-        if count > MOST_RUNS:
-            raise InputError(
-                f"{self.name} has {count} runs; the limit is {MOST_RUNS}: split it by its seeds"
-            )
         cast = {name: SETTINGS[name].cast(value) for name, value in self.settings.items()}
         object.__setattr__(self, "axes", axes)
         object.__setattr__(self, "settings", cast)
