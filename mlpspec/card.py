@@ -15,12 +15,12 @@ from threadpoolctl import threadpool_limits
 
 from mlpspec.analysis import Analysis
 from mlpspec.comparisons import Grid, as_table
-from mlpspec.datasets import Uniform, mean_spacing
+from mlpspec.datasets import mean_spacing
 from mlpspec.errors import InputError
 from mlpspec.losses import LossReport, StructuralLoss
 from mlpspec.model import NEURONS, Array, Forward
 from mlpspec.objective import INERT, Objective
-from mlpspec.problem import data_of, start_of
+from mlpspec.problem import data_of, domain_of, start_of
 from mlpspec.results import Results, Table
 from mlpspec.statistics import holm, median_interval, sign_flip
 from mlpspec.study import Run, Study
@@ -130,8 +130,8 @@ def forces(loss: StructuralLoss) -> Table:
 
 
 def _start(run: Run) -> Forward:
-    (x, y), flat = data_of(run), start_of(run)
-    params = NEURONS[run.neuron].unflatten(flat[None], run.n_inputs)
+    x, y = data_of(run)
+    params = NEURONS[run.neuron].unflatten(start_of(run)[None], run.n_inputs)
     return Forward(params, x[None], y[None])
 
 
@@ -224,7 +224,6 @@ def alone_summary(results: Results, loss: StructuralLoss) -> Table:
     """
     grid = Grid(results.table)
     alone = Objective({TERM: (1.0, loss)}, fit_weight=0.0)
-    domain = Uniform()
     rows = []
     for n_inputs in np.unique(results.table["n_inputs"]):
         settled, moved = [], []
@@ -236,7 +235,7 @@ def alone_summary(results: Results, loss: StructuralLoss) -> Table:
                 begun = alone.force(_start(run))
             settled.append(at_end[key] / begun if begun > 0.0 else np.nan)
             before, after = results.curve(key).params.prototypes[-2:]
-            unit = mean_spacing(domain.width, run.n_samples, run.n_inputs)
+            unit = mean_spacing(domain_of(run).width, run.n_samples, run.n_inputs)
             moved.append(np.linalg.norm(after - before, axis=1).max() / unit)
         found = {"gradient_ratio": np.array(settled), "late_movement": np.array(moved)}
         cell = (ALONE_SIZE, int(n_inputs))

@@ -180,7 +180,7 @@ def _alone_line(alone: Table, n_inputs: int) -> str:
     where = "on a line" if n_inputs == 1 else "in the plane"
     ratio = of["gradient_ratio"]
     settled = (
-        f"its gradient is {ratio:.2g} of that at the start, and the furthest prototype moves "
+        f"its gradient is {ratio:.2g} times that at the start, and the furthest prototype moves "
         f"{of['late_movement']:.2g} mean spacings in the last tenth"
         if np.isfinite(ratio)
         else "it has no gradient from the start on, and nothing moves"
@@ -204,12 +204,12 @@ def _effect_line(effect: Table) -> str:
             f"{effect['baseline'][row]:.2g} (p = {effect['p_holm'][row]:.2g})"
         )
     unit = (
-        "the fit's force at the start"
+        "as strong as it at the start"
         if effect["weight_unit"][0] == "force"
-        else f"weight {weight:g}, absolute, as its force cannot be matched for every seed"
+        else f"at weight {weight:g}, absolute, as its force cannot be matched for every seed"
     )
     return (
-        f"Beside the fit with {unit}, N = {size}: {', '.join(parts)}; medians, with and without "
+        f"Beside the fit, {unit}, N = {size}: {', '.join(parts)}; medians, with and without "
         "the loss, p after Holm."
     )
 
@@ -254,7 +254,12 @@ def _table(columns: Mapping[str, Any], *, sort: bool = True, tall: bool = False)
         f"<button type='button'>{escape(name)}</button>" if sort else escape(name)
         for name in columns
     ]
-    head = "".join(f"<th scope='col'>{title}</th>" for title in titles)
+    kinds = [
+        " class='number'" * (np.asarray(values).dtype.kind in "fi") for values in columns.values()
+    ]
+    head = "".join(
+        f"<th scope='col'{kind}>{title}</th>" for kind, title in zip(kinds, titles, strict=True)
+    )
     rows = "".join(
         f"<tr>{''.join(map(cell, row))}</tr>" for row in zip(*columns.values(), strict=True)
     )

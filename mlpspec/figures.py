@@ -850,8 +850,7 @@ def alone(table: Table) -> Figure:
         ax.plot(x["end"], np.ones(len(x["end"])), "D", ms=3.5, mew=0, color="#D55E00", alpha=0.7)
         for side, far in (("left", x["end"] < -reach), ("right", x["end"] > reach)):
             if far.any():
-                furthest = np.abs(x["end"][far]).max()
-                text = f"{far.sum()}, to {furthest:.3g}"
+                text = f"{far.sum()}, to {_distance(np.abs(x['end'][far]).max())}"
                 text = f"\u25c0 {text}" if side == "left" else f"{text} \u25b6"
                 where = 0.005 if side == "left" else 0.995
                 ax.text(where, 0.98, text, transform=ax.transAxes, ha=side, va="top", fontsize=6.5)
@@ -877,11 +876,11 @@ def alone(table: Table) -> Figure:
     ax.plot(*points["input"].T, "+", ms=6, mew=1.0, color="#0072B2", zorder=3)
     ax.plot(*points["end"].T, "D", ms=4, mew=0, color="#D55E00", alpha=0.7, zorder=2)
     far = int((np.abs(points["end"]) > reach).any(axis=1).sum())
-    if far:
-        _note(ax, f"{far} beyond the frame, to {np.linalg.norm(points['end'], axis=1).max():.3g}")
+    furthest = np.linalg.norm(points["end"], axis=1).max()
+    beyond = f"; {far} beyond the frame, to {_distance(furthest)}" if far else ""
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     ax.set(xlabel="$x_1$ (units of x)", ylabel="$x_2$ (units of x)")
-    ax.set_title(f"in the plane, seed {plane['seed'].min()}", loc="left")
+    ax.set_title(f"in the plane, seed {plane['seed'].min()}{beyond}", loc="left")
     figure.legend(
         handles=[
             Line2D([], [], color="#0072B2", marker="+", mew=1.2, ls="", ms=6, label="input"),
@@ -901,6 +900,10 @@ def alone(table: Table) -> Figure:
         ncols=3,
     )
     return figure
+
+
+def _distance(value: float) -> str:
+    return f"{value:,.0f}" if 1e3 <= value < 1e6 else f"{value:.3g}"
 
 
 def effect(table: Table) -> Figure:
