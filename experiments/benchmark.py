@@ -1,0 +1,676 @@
+"""How fast does the paper grid train, beside JAX, PyTorch and the exponentials alone?
+
+The 480 runs in double precision, one step of all of them at a time: the same data, start,
+objective and Adam in every contender. First it is shown that they do the same work: after a few
+dozen steps the objectives of all runs agree to 1e-6. Then they are timed in turn, round after
+round, and the medians compared with the floor: nothing but the exponentials of a step
+(N K responses a run, N K more where coverage is active, K (K - 1) / 2 where separation is), taken
+by ``numpy.exp`` in cache on as many processes. A second table gives time and memory against N and
+against the number of runs.
+
+    pip install -e '.[bench]'            # the peers, JAX and PyTorch; they may be absent
+    python experiments/benchmark.py      # half an hour; --quick: a minute
+
+writes ``benchmark.json`` and a figure into ``results/benchmark``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from joblib.externals.loky import get_reusable_executor
+
+import mlpspec
+from mlpspec import provenance
+from mlpspec.losses import BUILT_IN
+from mlpspec.model import PROTOTYPE_EPS
+from mlpspec.problem import data_and_start, temperature_of
+from mlpspec.study import Run, Study
+
+STUDY = mlpspec.studies.paper()
+
+WORKERS = 2
+SIZES = (10, 20, 50, 100, 200, 500, 1000, 2000)
+COUNTS = (48, 480, 4800, 48000)
+
+WORK = "the same work: objectives after 50 steps"
+RACE = "one step of all runs"
+SIZE = "against N: eight runs, one process"
+RUNS = "against the number of runs: N = 10, one process"
+WHOLE = "the whole study, two workers"
+AGREEMENT = 1e-6
+"""Largest relative difference of final objectives at which contenders do the same work."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one size: what every contender starts from."""
+
+    runs: tuple[Run, ...]
+    x: Any  # (R, N)
+    y: Any  # (R, N)
+    start: tuple[Any, Any, Any, Any]  # w, b, v (R, K) and c (R,)
+    weights: Any  # (R, 3): of coverage, separation, overlap; 0 where inactive
+
+
+def groups_of(study: Study, by_subset: bool = False) -> list[Group]:
+    """Return the runs of a study by size, or by size and subset of losses."""
+    members: dict[Any, list[Run]] = {}
+    for run in study.runs:
+        members.setdefault((run.n_samples, run.losses if by_subset else ()), []).append(run)
+    groups = []
+    for runs in members.values():
+        x, y, flat = (np.stack(part) for part in zip(*map(data_and_start, runs), strict=True))
+        k = runs[0].hidden_units
+        start = flat[:, :k], flat[:, k : 2 * k], flat[:, 2 * k : 3 * k], flat[:, -1]
+        weights = [[run.weight * (name in run.losses) for name in BUILT_IN] for run in runs]
+        groups.append(Group(tuple(runs), x[:, :, 0], y, start, np.array(weights)))
+    return groups
+
+
+class Contender:
+    """A way to train the grid.
+
+    ``objectives(steps)`` trains every run it can and returns final objectives by run;
+    ``seconds()`` measures how long one step of the whole grid takes; ``preparation`` is what was
+    spent before on compilation, in seconds.
+    """
+
+    name: str
+    cores: str
+    preparation: float = 0.0
+
+    def objectives(self, steps: int) -> dict[Run, float]:
+        """Return the objective of runs after ``steps`` steps."""
+        raise NotImplementedError
+
+    def seconds(self) -> float:
+        """Return the seconds of one step of all runs."""
+        raise NotImplementedError
+
+
+def timed(function: Callable[[], Any]) -> float:
+    """Return the seconds that a call takes."""
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+
+
+class MLPSpec(Contender):
+    """`mlpspec.run_study`, from the empty directory to the written tables.
+
+    The time of a step is the difference between a long and a short study, over their steps.
+    """
+
+    def __init__(self, study: Study, steps: int, n_jobs: int = WORKERS) -> None:
+        self.study, self.steps, self.n_jobs = study, steps, n_jobs
+        self.name = f"mlpspec, {n_jobs} workers" if n_jobs > 1 else "mlpspec, one process"
+        self.cores = str(n_jobs)
+
+    def run(self, steps: int) -> tuple[float, mlpspec.Results]:
+        """Run the study for so many steps; return the seconds and the results."""
+        with tempfile.TemporaryDirectory() as out:
+            began = time.perf_counter()
+            results = mlpspec.run_study(self.study.replace(steps=steps), out, self.n_jobs)
+            seconds = time.perf_counter() - began
+            _ = results.table  # read before the directory goes
+        return seconds, results
+
+    def objectives(self, steps: int) -> dict[Run, float]:
+        """Return objectives as the stored measurements give them."""
+        table = self.run(steps)[1].table
+        total = table["fit_mse"].copy()
+        for name in BUILT_IN:
+            active = np.array([name in label for label in table["losses"]])
+            total += np.where(active, table["weight"] * table[f"{name}_loss"], 0.0)
+        labels = zip(table["losses"], table["n_samples"], table["seed"], total, strict=True)
+        found = {(str(a), int(b), int(c)): float(d) for a, b, c, d in labels}
+        return {run: found[run.label, run.n_samples, run.seed] for run in self.study.runs}
+
+    def seconds(self) -> float:
+        """Return the seconds of one step; start and end cancel out."""
+        few = max(1, self.steps // 20)
+        short, long = self.run(few)[0], self.run(self.steps)[0]
+        return (long - short) / (self.steps - few)
+
+
+class Jax(Contender):
+    """Compiled by JAX: jit of a scan over steps of a vmap over runs.
+
+    ``by_subset``: one program for each size and subset, which computes active losses only;
+    else one for each size, which computes all losses for all runs and weights them.
+    """
+
+    cores = "all"
+
+    def __init__(self, study: Study, steps: int, by_subset: bool) -> None:
+        jax = import_module("jax")
+        jax.config.update("jax_platforms", "cpu")
+        jax.config.update("jax_enable_x64", True)
+        self.jax, self.steps = jax, steps
+        self.name = f"JAX {version('jax')}, a program per size" + " and subset" * by_subset
+        self.groups = groups_of(study, by_subset)
+        self.programs = [self._program(group, by_subset) for group in self.groups]
+        states = [self._start(group) for group in self.groups]
+
+        def compile_all() -> None:
+            self.programs = [
+                program.lower(*state).compile()
+                for program, state in zip(self.programs, states, strict=True)
+            ]
+
+        self.preparation = timed(compile_all)
+        # Small programs use one core each: two at a time use both.
+        self.pool = ThreadPoolExecutor(WORKERS)
+
+    def _start(self, group: Group) -> Any:
+        jnp = self.jax.numpy
+        params = tuple(map(jnp.asarray, group.start))
+        zeros = tuple(map(jnp.zeros_like, params))
+        data = tuple(map(jnp.asarray, (group.x, group.y, group.weights)))
+        return ((params, zeros, zeros, jnp.zeros(())), data)
+
+    def _program(self, group: Group, by_subset: bool) -> Any:
+        jax, jnp = self.jax, self.jax.numpy
+        run = group.runs[0]
+        n_hidden, tau = run.hidden_units, temperature_of(run)
+        active = [not by_subset or name in run.losses for name in BUILT_IN]
+
+        def loss(params: Any, x: Any, y: Any, weights: Any) -> Any:
+            w, b, v, c = params
+            hidden = jnp.exp(-((x[:, None] * w + b) ** 2))
+            total = ((hidden @ v + c - y) ** 2).mean()
+            p = -b * w / (w**2 + PROTOTYPE_EPS)
+            n_pairs = max(1, n_hidden * (n_hidden - 1) / 2)
+            if active[0]:
+                cost = (x[:, None] - p) ** 2 / tau
+                soft = jax.scipy.special.logsumexp(-cost, axis=1) - np.log(n_hidden)
+                total += weights[0] * -tau * soft.mean()
+            if active[1]:
+                close = jnp.exp(-((p[:, None] - p) ** 2) / tau)
+                total += weights[1] * (close.sum() - n_hidden) / 2 / n_pairs
+            if active[2]:
+                pairs = hidden.sum(axis=1) ** 2 - (hidden**2).sum(axis=1)
+                total += weights[2] * pairs.mean() / 2 / n_pairs
+            return total
+
+        value_and_grad = jax.vmap(jax.value_and_grad(loss))
+
+        def step(carry: Any, _: None, data: Any) -> Any:
+            params, mean, square, t = carry
+            _, grad = value_and_grad(params, *data)
+            t = t + 1.0
+            tree = jax.tree.map
+            mean = tree(lambda m, g: 0.9 * m + 0.1 * g, mean, grad)
+            square = tree(lambda s, g: 0.999 * s + 0.001 * g * g, square, grad)
+            params = tree(
+                lambda p, m, s: (
+                    p
+                    - run.learning_rate * (m / (1 - 0.9**t)) / (jnp.sqrt(s / (1 - 0.999**t)) + 1e-8)
+                ),
+                params,
+                mean,
+                square,
+            )
+            return (params, mean, square, t), None
+
+        def train(carry: Any, data: Any) -> Any:
+            carry, _ = jax.lax.scan(lambda c, i: step(c, i, data), carry, length=self.steps)
+            return carry, value_and_grad(carry[0], *data)[0]
+
+        return jax.jit(train)
+
+    def train(self, index: int, times: int = 1) -> Any:
+        """Train a group for ``times`` calls of its program; return the objectives."""
+        carry, data = self._start(self.groups[index])
+        for _ in range(times):
+            carry, value = self.programs[index](carry, data)
+        return np.asarray(self.jax.block_until_ready(value))
+
+    def objectives(self, steps: int) -> dict[Run, float]:
+        """Return objectives after as many calls as make up the steps."""
+        assert steps % self.steps == 0
+        return {
+            run: float(value)
+            for index, group in enumerate(self.groups)
+            for run, value in zip(group.runs, self.train(index, steps // self.steps), strict=True)
+        }
+
+    def seconds(self) -> float:
+        """Return the seconds of a step, groups two at a time or one after the other."""
+        indices = range(len(self.groups) - 1, -1, -1)  # the largest first
+        threads = timed(lambda: list(self.pool.map(self.train, indices)))
+        return min(threads, timed(lambda: list(map(self.train, indices)))) / self.steps
+
+
+class Torch(Contender):
+    """What the two PyTorch contenders share: the objective of one run, in plain operations."""
+
+    def __init__(self, study: Study) -> None:
+        self.torch = import_module("torch")
+        self.torch.set_default_dtype(self.torch.float64)
+        self.study = study
+
+    def loss(
+        self, params: Any, x: Any, y: Any, weights: Any, active: Sequence[bool], tau: float
+    ) -> Any:
+        """Return the objective of one run."""
+        torch = self.torch
+        w, b, v, c = params
+        n_hidden = w.shape[0]
+        n_pairs = max(1, n_hidden * (n_hidden - 1) / 2)
+        hidden = torch.exp(-((x[:, None] * w + b) ** 2))
+        total = ((hidden @ v + c - y) ** 2).mean()
+        if active[0] or active[1]:
+            p = -b * w / (w**2 + PROTOTYPE_EPS)
+        if active[0]:
+            cost = (x[:, None] - p) ** 2 / tau
+            soft = torch.logsumexp(-cost, dim=1) - np.log(n_hidden)
+            total = total + weights[0] * -tau * soft.mean()
+        if active[1]:
+            close = torch.exp(-((p[:, None] - p) ** 2) / tau)
+            total = total + weights[1] * (close.sum() - n_hidden) / 2 / n_pairs
+        if active[2]:
+            pairs = hidden.sum(dim=1) ** 2 - (hidden**2).sum(dim=1)
+            total = total + weights[2] * pairs.mean() / 2 / n_pairs
+        return total
+
+
+class TorchLoop(Torch):
+    """PyTorch as it is mostly written: autograd and torch.optim, one run after the other.
+
+    Timed on one run of each size and subset, times the number of seeds.
+    """
+
+    cores = "1"
+
+    def __init__(self, study: Study, steps: int) -> None:
+        super().__init__(study)
+        self.steps = steps
+        self.name = f"PyTorch {version('torch').partition('+')[0]}, loop over runs"
+        self.groups = groups_of(study, by_subset=True)
+
+    def train(self, group: Group, row: int, steps: int) -> float:
+        """Train one run; return its objective."""
+        torch, run = self.torch, group.runs[row]
+        x, y, weights = (torch.tensor(part[row]) for part in (group.x, group.y, group.weights))
+        params = [torch.tensor(part[row], requires_grad=True) for part in group.start]
+        optimizer = torch.optim.Adam(params, lr=run.learning_rate)
+        active = [name in run.losses for name in BUILT_IN]
+        for _ in range(steps):
+            optimizer.zero_grad()
+            self.loss(params, x, y, weights, active, temperature_of(run)).backward()
+            optimizer.step()
+        with torch.no_grad():
+            return float(self.loss(params, x, y, weights, active, temperature_of(run)))
+
+    def objectives(self, steps: int) -> dict[Run, float]:
+        """Return the objective of the first seed of each group."""
+        return {group.runs[0]: self.train(group, 0, steps) for group in self.groups}
+
+    def seconds(self) -> float:
+        """Return the seconds of a step of all runs, from one run of each group."""
+        total = 0.0
+        for group in self.groups:
+            short = timed(lambda group=group: self.train(group, 0, 1))
+            long = timed(lambda group=group: self.train(group, 0, 1 + self.steps))
+            total += (long - short) / self.steps * len(group.runs)
+        return total
+
+
+class TorchBatched(Torch):
+    """PyTorch with torch.func: vmap of grad over the runs of a size, Adam on whole arrays.
+
+    One batch for each size, which computes all losses for all runs: fewer batches are faster,
+    since the cost of a call is the larger part.
+    """
+
+    cores = "all"
+
+    def __init__(self, study: Study, steps: int) -> None:
+        super().__init__(study)
+        self.steps = steps
+        self.name = f"PyTorch {version('torch').partition('+')[0]}, vmap over runs"
+        self.groups = groups_of(study)
+
+    def train(self, group: Group, steps: int) -> Any:
+        """Train the runs of a size; return their objectives."""
+        torch, run = self.torch, group.runs[0]
+
+        def loss(params: Any, *data: Any) -> Any:
+            return self.loss(params, *data, (True, True, True), temperature_of(run))
+
+        grad_of = torch.func.vmap(torch.func.grad(loss))
+        params = [torch.tensor(part) for part in group.start]
+        data = [torch.tensor(part) for part in (group.x, group.y, group.weights)]
+        optimizer = torch.optim.Adam(params, lr=run.learning_rate)
+        for _ in range(steps):
+            for param, grad in zip(params, grad_of(tuple(params), *data), strict=True):
+                param.grad = grad
+            optimizer.step()
+        return torch.func.vmap(loss)(tuple(params), *data).numpy()
+
+    def objectives(self, steps: int) -> dict[Run, float]:
+        """Return the objective of every run."""
+        return {
+            run: float(value)
+            for group in self.groups
+            for run, value in zip(group.runs, self.train(group, steps), strict=True)
+        }
+
+    def seconds(self) -> float:
+        """Return the seconds of a step."""
+        few = 2
+        self.train(self.groups[0], few)  # what is done once is no part of a step
+        short = timed(lambda: [self.train(group, few) for group in self.groups])
+        more = few + self.steps
+        return (
+            timed(lambda: [self.train(group, more) for group in self.groups]) - short
+        ) / self.steps
+
+
+def exponentials(study: Study) -> int:
+    """Return how many exponentials a step of a study needs."""
+    return sum(
+        run.n_samples * run.hidden_units * (1 + ("coverage" in run.losses))
+        + ("separation" in run.losses) * run.hidden_units * (run.hidden_units - 1) // 2
+        for run in study.runs
+    )
+
+
+def exponentiate(count: int, seconds: float) -> float:
+    """Return the median seconds of ``count`` exponentials, tried for so many seconds.
+
+    They are taken in blocks of 32 KiB, of arguments in [-20, 0].
+    """
+    block = np.random.default_rng(0).uniform(-20.0, 0.0, 4096)
+    out = np.empty_like(block)
+    blocks = -(-count // len(block))
+    times = []
+    until = time.perf_counter() + seconds
+    while not times or time.perf_counter() < until:
+        began = time.perf_counter()
+        for _ in range(blocks):
+            np.exp(block, out=out)
+        times.append(time.perf_counter() - began)
+    return float(np.median(times)) * count / (blocks * len(block))
+
+
+class Floor(Contender):
+    """Nothing but the exponentials of a step, an equal share on each of some processes."""
+
+    def __init__(self, study: Study, n_jobs: int, duration: float) -> None:
+        self.count, self.n_jobs = exponentials(study) // n_jobs, n_jobs
+        self.duration = duration
+        self.name = "the exponentials alone" + (f", {n_jobs} processes" if n_jobs > 1 else "")
+        self.cores = str(n_jobs)
+
+    def seconds(self) -> float:
+        """Return the seconds of one step's share."""
+        with ProcessPoolExecutor(self.n_jobs, get_context("spawn")) as pool:
+            # Long enough that the processes, which do not start at once, mostly run together.
+            return max(
+                pool.map(exponentiate, [self.count] * self.n_jobs, [self.duration] * self.n_jobs)
+            )
+
+
+@dataclass
+class Report:
+    """What was measured, and printed as it came in."""
+
+    content: dict[str, Any] = field(default_factory=dict)
+
+    def table(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Keep a table and print it."""
+        self.content[name] = rows
+        lines = [list(rows[0]), *([_short(value) for value in row.values()] for row in rows)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        print(f"\n{name}")
+        for line in lines:
+            cells = (
+                cell.ljust(width) if i == 0 else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            )
+            print("  ".join(cells).rstrip(), flush=True)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def contenders_of(study: Study, quick: bool) -> list[Contender]:
+    """Return all contenders that this machine has the packages for."""
+    long = 200 if quick else 1000
+    found: list[Contender] = [
+        MLPSpec(study, long, 1),
+        MLPSpec(study, long),
+        Floor(study, 1, 0.1 if quick else 2.0),
+        Floor(study, WORKERS, 0.1 if quick else 2.0),
+    ]
+    makers: list[tuple[str, Callable[[], Contender]]] = [
+        ("jax", lambda: Jax(study, 25, False)),
+        ("jax", lambda: Jax(study, 25, True)),
+        ("torch", lambda: TorchBatched(study, 5)),
+        ("torch", lambda: TorchLoop(study, 5)),
+    ]
+    for package, make in makers:
+        try:
+            import_module(package)
+        except ImportError:
+            print(f"{package} is not installed and is left out; pip install -e '.[bench]' has it")
+        else:
+            found.append(make())
+    return found
+
+
+def same_work(contenders: Sequence[Contender], steps: int) -> list[dict[str, Any]]:
+    """Return how far the contenders' objectives are from the first one's; raise if too far."""
+    reference = contenders[0].objectives(steps)
+    rows = []
+    for contender in contenders:
+        if isinstance(contender, Floor):
+            continue
+        own = contender.objectives(steps)
+        worst = max(abs(own[run] / reference[run] - 1) for run in own)
+        rows.append({"contender": contender.name, "runs": len(own), "worst difference": worst})
+        if not worst < AGREEMENT:
+            raise SystemExit(f"{contender.name} does other work: objectives differ by {worst:.2g}")
+    return rows
+
+
+def race(contenders: Sequence[Contender], rounds: int) -> list[dict[str, Any]]:
+    """Return the median seconds of a step of each contender, measured in turn."""
+    times: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    for _ in range(rounds):
+        for contender in contenders:
+            times[contender.name].append(contender.seconds())
+    rows = []
+    for contender in contenders:
+        row = {
+            "contender": contender.name,
+            "cores": contender.cores,
+            "ms a step": 1e3 * float(np.median(times[contender.name])),
+            "least": 1e3 * min(times[contender.name]),
+            "most": 1e3 * max(times[contender.name]),
+            "compilation s": contender.preparation,
+        }
+        rows.append(row)
+    ours = next(row for row in rows if row["contender"] == f"mlpspec, {WORKERS} workers")
+    for row in rows:
+        row["over mlpspec"] = row["ms a step"] / ours["ms a step"]
+    return sorted(rows, key=lambda row: -row["ms a step"])
+
+
+def peak_memory(pid: str = "self") -> float:
+    """Return the most memory that a process has held, in MB."""
+    try:
+        # Not ru_maxrss, which a child inherits from the process that started it.
+        text = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return float(peak) / (2**20 if sys.platform == "darwin" else 2**10)
+    line = next(line for line in text.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 2**10
+
+
+def measured(study: Study, steps: Sequence[int], n_jobs: int) -> dict[str, float]:
+    """Return seconds a step, seconds once and peak memory of a study; meant for a new process."""
+    ours = MLPSpec(study, 0, n_jobs)
+    _, few, more = (ours.run(count)[0] for count in (steps[0], *steps))  # the first to warm up
+    step = (more - few) / (steps[1] - steps[0])
+    memory = [peak_memory()]
+    if n_jobs > 1:
+        children = Path("/proc/self/task").glob("*/children")
+        memory += [peak_memory(pid) for file in children for pid in file.read_text().split()]
+        get_reusable_executor().shutdown(wait=True)  # or its workers would outlive this process
+    return {"step": step, "once": few - steps[0] * step, "memory": max(memory)}
+
+
+def alone(study: Study, steps: Sequence[int], n_jobs: int = 1) -> dict[str, float]:
+    """Return `measured` from a process of its own."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(measured, study, steps, n_jobs).result()
+
+
+def against_size(sizes: Sequence[int], budget: float) -> list[dict[str, Any]]:
+    """Return time and memory of a run against N: eight subsets, one process, one seed."""
+    rows = []
+    for size in sizes:
+        study = STUDY.replace(n_samples=(size,), seed=(0,))
+        more = max(4, int(budget / (2e-9 * exponentials(study) + 1e-4)))
+        found = alone(study, (2, 2 + more))
+        rows.append(
+            {
+                "N": size,
+                "us a run and step": 1e6 * found["step"] / len(study.runs),
+                "ns an exponential": 1e9 * found["step"] / exponentials(study),
+                "peak MB": found["memory"],
+            }
+        )
+    return rows
+
+
+def against_runs(counts: Sequence[int], budget: float) -> list[dict[str, Any]]:
+    """Return time and memory against the number of runs: N = 10, eight subsets, one process."""
+    rows = []
+    for count in counts:
+        study = STUDY.replace(n_samples=(10,), seed=range(count // 8))
+        more = max(4, int(budget / (5e-9 * exponentials(study) + 1e-4)))
+        found = alone(study, (2, 2 + more))
+        rows.append(
+            {
+                "runs": count,
+                "ms a step": 1e3 * found["step"],
+                "us a run and step": 1e6 * found["step"] / count,
+                "ms once a run": 1e3 * found["once"] / count,
+                "peak MB": found["memory"],
+            }
+        )
+    return rows
+
+
+def whole(study: Study, steps: int) -> dict[str, Any]:
+    """Return the seconds of a whole study and what of it is not spent on steps."""
+    found = alone(study, (steps // 50, steps), WORKERS)
+    seconds = found["once"] + steps * found["step"]
+    return {
+        "runs": len(study.runs),
+        "steps": steps,
+        "seconds": seconds,
+        "ms a step": 1e3 * found["step"],
+        "share not spent on steps": found["once"] / seconds,
+        "peak MB of a process": found["memory"],
+    }
+
+
+def exponent(rows: Sequence[dict[str, Any]], x: str, y: str, least: float = 0) -> float:
+    """Return the slope of log y over log x by least squares, from ``least`` on."""
+    points = [(row[x], row[y]) for row in rows if row[x] >= least and row[y] > 0]
+    return float(np.polyfit(*np.log(np.array(points).T), 1)[0]) if len(points) > 1 else np.nan
+
+
+def draw(content: dict[str, Any]) -> Any:
+    """Return the figure: contenders, and time against N and against runs."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.4, 2.6), layout="constrained")
+    left, middle, right = figure.subplots(1, 3, width_ratios=(2.2, 1, 1))
+    rows = content[RACE]
+    names = [row["contender"] for row in rows]
+    times = [row["ms a step"] for row in rows]
+    colours = ["#0072B2" if name.startswith("mlpspec") else "#999999" for name in names]
+    left.barh(names, times, color=colours, log=True)
+    for place, value in enumerate(times):
+        left.annotate(f" {value:.3g}", (value, place), va="center", fontsize=7)
+    left.set(xlabel="ms a step of the whole grid")
+    left.margins(x=0.2)
+    for ax, name, x, y in (
+        (middle, SIZE, "N", "us a run and step"),
+        (right, RUNS, "runs", "ms a step"),
+    ):
+        ax.loglog(*zip(*[(row[x], row[y]) for row in content[name]], strict=True), "o-", ms=3)
+        slope = content["exponents"][name]
+        ax.set_title(f"slope {slope:.2f}", fontsize=8)
+        ax.set(xlabel=x, ylabel=y.replace("us", "µs"))
+    for ax in (left, middle, right):
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.tick_params(labelsize=7)
+        ax.xaxis.label.set_size(8)
+        ax.yaxis.label.set_size(8)
+    return figure
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, print, and write the results."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=7, help="of the race; medians are reported")
+    parser.add_argument("--quick", action="store_true", help="small and short, to see that it runs")
+    parser.add_argument("--only", choices=("race", "growth"), help="one half of the benchmark")
+    parser.add_argument("--out", type=Path, default=Path("results/benchmark"))
+    arguments = parser.parse_args(argv)
+    quick, out = arguments.quick, arguments.out
+    study = STUDY.replace(n_samples=(3, 5), seed=range(2)) if quick else STUDY
+
+    # Halves that are measured at different times lie side by side in one file.
+    path = out / "benchmark.json"
+    report = Report(json.loads(path.read_text()) if arguments.only and path.exists() else {})
+    report.content["machine"] = provenance.collect([], WORKERS)
+    if arguments.only != "growth":
+        contenders = contenders_of(study, quick)
+        report.table(WORK, same_work(contenders, 50))
+        report.table(RACE, race(contenders, 1 if quick else arguments.rounds))
+    if arguments.only != "race":
+        budget = 0.05 if quick else 4.0
+        report.table(SIZE, against_size((10, 20) if quick else SIZES, budget))
+        report.table(RUNS, against_runs((48, 96) if quick else COUNTS, budget))
+        report.table(WHOLE, [whole(study, 50 if quick else 3000)])
+        report.content["exponents"] = {
+            SIZE: exponent(report.content[SIZE], "N", "us a run and step", 0 if quick else 200),
+            RUNS: exponent(report.content[RUNS], "runs", "ms a step", 0 if quick else 480),
+        }
+        print("\nexponents, of the larger sizes and numbers:", report.content["exponents"])
+    out.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        json.dump(report.content, file, indent=1)
+        file.write("\n")
+    if {RACE, SIZE, RUNS} <= set(report.content):
+        for ending in ("svg", "png"):
+            draw(report.content).savefig(out / f"benchmark.{ending}", dpi=200)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The benchmark of ``experiments`` runs, also without its peers."""
+
+import json
+
+import pytest
+from conftest import ROOT
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "experiments")
+    import benchmark
+
+    def absent(package):
+        raise ImportError(package)
+
+    monkeypatch.setattr(benchmark, "import_module", absent)
+    return benchmark
+
+
+def test_exponentials_of_a_step_are_counted(benchmark):
+    study = benchmark.STUDY.replace(n_samples=(4,), seed=(0,))
+    # Eight subsets respond 16 times, four cover 16 times, four part 6 pairs.
+    assert benchmark.exponentials(study) == 8 * 16 + 4 * 16 + 4 * 6
+
+
+def test_exponents_are_slopes_on_logarithmic_axes(benchmark):
+    rows = [{"N": n, "time": 3.0 * n**2} for n in (10, 100, 1000)]
+    assert benchmark.exponent(rows, "N", "time") == pytest.approx(2.0)
+
+
+def test_a_contender_that_does_other_work_is_found_out(benchmark):
+    study = benchmark.STUDY.replace(n_samples=(3,), seed=(0,))
+
+    class Lazy(benchmark.MLPSpec):
+        def objectives(self, steps):
+            return super().objectives(steps - 1)
+
+    honest, lazy = (kind(study, 0, 1) for kind in (benchmark.MLPSpec, Lazy))
+    benchmark.same_work([honest, honest], 3)
+    with pytest.raises(SystemExit, match="does other work: objectives differ by"):
+        benchmark.same_work([honest, lazy], 3)
+
+
+def test_the_race_runs_without_peers(benchmark, tmp_path, capsys):
+    benchmark.main(["--quick", "--only", "race", "--out", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert "jax is not installed and is left out" in out
+    assert "torch is not installed and is left out" in out
+    rows = json.loads((tmp_path / "benchmark.json").read_text())[benchmark.RACE]
+    times = {row["contender"]: row["ms a step"] for row in rows}
+    assert 0 < times["the exponentials alone"] < times["mlpspec, one process"]
+
+
+@pytest.mark.slow
+def test_both_halves_make_the_figure(benchmark, tmp_path):
+    benchmark.main(["--quick", "--out", str(tmp_path)])
+    assert (tmp_path / "benchmark.svg").read_text().startswith("<?xml")
+    growth = json.loads((tmp_path / "benchmark.json").read_text())
+    assert [row["N"] for row in growth[benchmark.SIZE]] == [10, 20]
+    assert all(row["peak MB"] > 10 for row in growth[benchmark.RUNS])
