@@ -92,8 +92,8 @@ class Params(ABC):
         """Return z (R, N, K), of which the response is exp(-z^2)."""
 
     @abstractmethod
-    def squared_preactivation(self, passed: Forward) -> Array:
-        """Return z^2 (R, N, K) as a new array."""
+    def respond(self, passed: Forward) -> tuple[Array, Array]:
+        """Return h (R, N, K) and what its derivatives are made of besides, also (R, N, K)."""
 
     @abstractmethod
     def add_hidden(
@@ -101,8 +101,8 @@ class Params(ABC):
     ) -> None:
         """Add to ``grad`` what follows from dL/dh_nk = of_n of_nk of_k (None stands for 1).
 
-        The factors are of shape (R, N), (R, N, K) and (R, 1, K); what depends on n or k alone is
-        applied to small arrays.
+        The factors are of shape (R, N), (R, N, K) and (R, 1, K) or (R, 1, 1); what depends on n or
+        k alone is applied to small arrays.
         """
 
     @abstractmethod
@@ -110,7 +110,7 @@ class Params(ABC):
         """Add to ``grad`` what follows from dL/dz (R, N, K)."""
 
     @abstractmethod
-    def add_prototypes(self, grad: Self, partial: Array) -> None:
+    def add_prototypes(self, passed: Forward, grad: Self, partial: Array) -> None:
         """Add to ``grad`` what follows from dL/dp (R, K, D)."""
 
     @abstractmethod
@@ -206,9 +206,12 @@ class RidgeParams(Params):
     @property
     def prototypes(self) -> Array:
         """(R, K, D): p_k = -b_k w_k / (|w_k|^2 + eps)."""
-        w = self.hidden_weight
-        scale = self.hidden_bias / (np.square(w).sum(axis=2) + PROTOTYPE_EPS)
-        return cast(Array, -scale[:, :, None] * w)
+        return self.hidden_weight * (-self.hidden_bias / self._size)[:, :, None]
+
+    @property
+    def _size(self) -> Array:
+        """(R, K): |w_k|^2 + eps."""
+        return _dot(self.hidden_weight, self.hidden_weight) + PROTOTYPE_EPS
 
     @property
     def slopes(self) -> Array:
@@ -217,12 +220,20 @@ class RidgeParams(Params):
 
     def preactivation(self, passed: Forward) -> Array:
         """Return z_nk = w_k . x_n + b_k (R, N, K)."""
-        slopes = np.concatenate([self.hidden_weight, self.hidden_bias[:, :, None]], axis=2)
-        return cast(Array, np.matmul(passed.design, slopes.swapaxes(1, 2)))
+        return self._preactivation(passed, None)
 
-    def squared_preactivation(self, passed: Forward) -> Array:
-        """Return z^2 (R, N, K)."""
-        return np.asarray(np.square(passed.preactivation))
+    def _preactivation(self, passed: Forward, out: Array | None) -> Array:
+        slopes = np.concatenate(
+            [self.hidden_weight.swapaxes(1, 2), self.hidden_bias[:, None, :]], axis=1
+        )
+        return cast(Array, np.matmul(passed.design, slopes, out=out))
+
+    def respond(self, passed: Forward) -> tuple[Array, Array]:
+        """Return h and z h (R, N, K), of which dh/dz = -2 z h."""
+        z = self._preactivation(passed, passed.buffer("z h"))
+        h = exp_of_negated(np.square(z, out=passed.buffer("h")))
+        z *= h
+        return h, z
 
     # Every path through z ends in the moments sum_n dL/dz_nk [x_n, 1]: one matrix product each.
 
@@ -230,30 +241,36 @@ class RidgeParams(Params):
         self, passed: Forward, grad: Self, of_n: Array | None, of_nk: Array | None, of_k: Array
     ) -> None:
         """Back-propagate through dh/dz = -2 z h."""
-        design = passed.design if of_n is None else passed.design * of_n[:, :, None]
-        inner = passed._z_times_h if of_nk is None else of_nk * passed._z_times_h
-        moments = np.matmul(design.swapaxes(1, 2), inner)
+        design = passed.columns if of_n is None else passed.columns * of_n[:, None, :]
+        inner = passed.driven
+        if of_nk is not None:
+            inner = np.multiply(of_nk, inner, out=passed.buffer("product"))
+        moments = np.matmul(design, inner)
         moments *= -2.0 * of_k
+        self._add_moments(grad, moments)
+
+    @staticmethod
+    def _add_moments(grad: Any, moments: Array) -> None:
         grad.hidden_weight[...] += moments[:, :-1].swapaxes(1, 2)
         grad.hidden_bias[...] += moments[:, -1]
 
     def add_preactivation(self, passed: Forward, grad: Self, partial: Array) -> None:
         """Back-propagate through dz/dw = x, dz/db = 1."""
-        moments = np.matmul(passed.design.swapaxes(1, 2), partial)
-        grad.hidden_weight[...] += moments[:, :-1].swapaxes(1, 2)
-        grad.hidden_bias[...] += moments[:, -1]
+        self._add_moments(grad, np.matmul(passed.columns, partial))
 
-    def add_prototypes(self, grad: Self, partial: Array) -> None:
+    def add_prototypes(self, passed: Forward, grad: Self, partial: Array) -> None:
         """Add, with s = |w|^2 + eps and q = dL/dp, -(q . w) / s and -b q / s + 2 b (q . w) w / s^2.
 
         The one goes to dL/db, the other to dL/dw.
         """
-        w = self.hidden_weight
-        size = np.square(w).sum(axis=2) + PROTOTYPE_EPS
-        along = (partial * w).sum(axis=2) / size
-        pull = (self.hidden_bias / size)[:, :, None]
+        # With -b w / s = p the second is -b q / s - 2 (q . w) p / s.
+        size = self._size
+        along = _dot(partial, self.hidden_weight) / size
         grad.hidden_bias[...] -= along
-        grad.hidden_weight[...] += pull * (2.0 * along[:, :, None] * w - partial)
+        along *= 2.0
+        pull = passed.prototypes * along[:, :, None]
+        pull += partial * (self.hidden_bias / size)[:, :, None]
+        grad.hidden_weight[...] -= pull
 
 
 @final
@@ -317,25 +334,30 @@ class RadialParams(Params):
         """Return z (R, N, K): s_k (x_n - c_k) on a line, |s_k| |x_n - c_k| above."""
         if self.shape[2] == 1:
             return (passed.x - self.center.swapaxes(1, 2)) * self.slope[:, None, :]
-        return np.asarray(np.sqrt(passed._squared_distance) * self.slopes[:, None, :])
+        distance = np.sqrt(squared_distances(passed.design, self.center))
+        return np.asarray(distance * self.slopes[:, None, :])
 
-    def squared_preactivation(self, passed: Forward) -> Array:
-        """Return s_k^2 |x_n - c_k|^2 (R, N, K)."""
-        return cast(Array, passed._squared_distance * np.square(self.slope)[:, None, :])
+    def respond(self, passed: Forward) -> tuple[Array, Array]:
+        """Return h and |x - c|^2 h (R, N, K)."""
+        squared = squared_distances(passed.design, self.center, out=passed.buffer("d h"))
+        h = np.multiply(squared, np.square(self.slope)[:, None, :], out=passed.buffer("h"))
+        exp_of_negated(h)
+        squared *= h
+        return h, squared
 
     def add_hidden(
         self, passed: Forward, grad: Self, of_n: Array | None, of_nk: Array | None, of_k: Array
     ) -> None:
         """Back-propagate through dh/ds = -2 s |x - c|^2 h and dh/dc = 2 s^2 (x - c) h."""
         of_k = of_k[:, 0]
-        design = passed.design if of_n is None else passed.design * of_n[:, :, None]
-        inner = passed.hidden if of_nk is None else of_nk * passed.hidden
-        moments = np.matmul(design.swapaxes(1, 2), inner)
+        design = passed.columns if of_n is None else passed.columns * of_n[:, None, :]
+        inner, spread = passed.hidden, passed.driven
+        if of_nk is not None:
+            inner, spread = of_nk * inner, of_nk * spread
+        moments = np.matmul(design, inner)
         pull = moments[:, :-1].swapaxes(1, 2) - moments[:, -1, :, None] * self.center
         grad.center[...] += (2.0 * np.square(self.slope) * of_k)[:, :, None] * pull
-        left = np.ones_like(passed.y) if of_n is None else of_n
-        spread = np.matmul(left[:, None, :], inner * passed._squared_distance)[:, 0]
-        grad.slope[...] -= 2.0 * self.slope * of_k * spread
+        grad.slope[...] -= 2.0 * self.slope * of_k * np.matmul(design[:, -1:], spread)[:, 0]
 
     def add_preactivation(self, passed: Forward, grad: Self, partial: Array) -> None:
         """Back-propagate through z = s (x - c), on a line.
@@ -350,11 +372,11 @@ class RadialParams(Params):
                 "the preactivation of radial neurons has no derivative at their centers above one "
                 "dimension; read 'hidden' or 'prototypes' instead"
             )
-        moments = np.matmul(passed.design.swapaxes(1, 2), partial)
+        moments = np.matmul(passed.columns, partial)
         grad.slope[...] += moments[:, 0] - moments[:, 1] * self.center[:, :, 0]
         grad.center[...] -= (self.slope * moments[:, 1])[:, :, None]
 
-    def add_prototypes(self, grad: Self, partial: Array) -> None:
+    def add_prototypes(self, passed: Forward, grad: Self, partial: Array) -> None:
         """Add dL/dp to dL/dc: they are the same."""
         grad.center[...] += partial
 
@@ -385,6 +407,9 @@ def _lazy(compute: Callable[[Forward], Array]) -> Any:
 class Forward:
     """The forward pass of R networks on their data: read-only arrays, computed when first read.
 
+    With ``reuse`` one object serves many steps of training: parameters change in place, `renew`
+    follows, and what is computed then takes the memory of what was computed before.
+
     Attributes
     ----------
     params : RidgeParams or RadialParams
@@ -392,41 +417,101 @@ class Forward:
     y : (R, N)
     design : (R, N, D + 1)
         ``x`` with a column of ones.
+    columns : (R, D + 1, N)
+        The same, transposed.
     preactivation : (R, N, K)
         z.
     hidden : (R, N, K)
         h = exp(-z^2); never below exp(-700) (exp(-87) in single precision), under which the
         exponential is slower by an order of magnitude and adds nothing.
+    response : (R, N)
+        sum_k h_nk.
     output : (R, N)
         f.
     prototypes : (R, K, D)
         p.
     """
 
-    def __init__(self, params: Params, x: Array, y: Array) -> None:
-        self.params = params
+    def __init__(self, params: Params, x: Array, y: Array, *, reuse: bool = False) -> None:
+        self._params: Params | None = params
         self.x = x
         self.y = y
+        self._reuse = reuse
         self._computed: dict[str, Array] = {}
+        self._kept: dict[Any, Any] = {}
+        self._parts: dict[int, tuple[Rows, Forward]] = {}
         self._whole: Forward | None = None
         self._rows: Rows = slice(None)
 
-    def at(self, params: Params) -> Forward:
-        """Return the forward pass of other parameters on the same data."""
-        other = Forward(params, self.x, self.y)
-        other._computed["design"] = self.design
-        return other
+    @property
+    def params(self) -> Params:
+        """The parameters."""
+        if self._params is None:
+            assert self._whole is not None
+            self._params = self._whole.params.take(self._rows)
+        return self._params
 
     def take(self, rows: Rows) -> Forward:
         """Return the forward pass of the runs ``rows``, sharing what is or will be computed."""
-        part = Forward(self.params.take(rows), self.x[rows], self.y[rows])
-        part._whole, part._rows = self, rows
-        return part
+        found = self._parts.get(id(rows))
+        if found is None:
+            params, x, y = self.params.take(rows), self.x[rows], self.y[rows]
+            part = Forward(params, x, y, reuse=self._reuse)
+            part._whole, part._rows = self, rows
+            # With the rows themselves, so that no others come to have their id.
+            found = self._parts[id(rows)] = rows, part
+        return found[1]
 
-    @_lazy
+    def renew(self) -> None:
+        """Forget what was computed: the parameters have been changed in place.
+
+        Arrays that were read from here before hold other numbers from now on.
+        """
+        self._computed.clear()
+        for rows, part in self._parts.values():
+            part.renew()
+            if not isinstance(rows, slice):
+                part._params = None  # a copy of what has changed
+
+    def keep(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Return what ``make`` returned when ``key`` was first asked for.
+
+        For what depends on the data or on shapes alone, and for arrays to work in.
+        """
+        found = self._kept.get(key)
+        if found is None:
+            found = self._kept[key] = make()
+        return found
+
+    def buffer(self, name: str) -> Array:
+        """Return an array (R, N, K) of unspecified content to work in.
+
+        With ``reuse`` it is the same one whenever the name is, also for parts of the runs.
+        """
+        if self._reuse and self._whole is not None:
+            return self._whole.buffer(name)[: len(self.y)]
+        if self._reuse:
+            return cast(Array, self.keep(("buffer", name), self._new_buffer))
+        return self._new_buffer()
+
+    def _new_buffer(self) -> Array:
+        return aligned_empty((*self.y.shape, self.params.shape[1]), self.y.dtype)
+
+    @property
     def design(self) -> Array:
         """(R, N, D + 1): the inputs and a column of ones."""
-        return np.concatenate([self.x, np.ones_like(self.x[:, :, :1])], axis=2)
+        return cast(Array, self.keep("design", self._design))
+
+    def _design(self) -> Array:
+        return _read_only(np.concatenate([self.x, np.ones_like(self.x[:, :, :1])], axis=2))
+
+    @property
+    def columns(self) -> Array:
+        """(R, D + 1, N): `design`, transposed."""
+        return cast(Array, self.keep("columns", self._columns))
+
+    def _columns(self) -> Array:
+        return _read_only(np.ascontiguousarray(self.design.swapaxes(1, 2)))
 
     @_lazy
     def preactivation(self) -> Array:
@@ -436,38 +521,55 @@ class Forward:
     @_lazy
     def hidden(self) -> Array:
         """(R, N, K): h_nk = exp(-z_nk^2)."""
-        return exp_of_negated(self.params.squared_preactivation(self))
+        hidden, driven = self.params.respond(self)
+        self._computed["driven"] = _read_only(driven)
+        return hidden[...]  # a view, so that the buffer stays writable
+
+    @_lazy
+    def driven(self) -> Array:
+        """(R, N, K): what the derivatives of h are made of besides h (`Params.respond`)."""
+        _ = self.hidden
+        return self._computed["driven"]
+
+    @_lazy
+    def response(self) -> Array:
+        """(R, N): sum_k h_nk."""
+        ones = self.keep("ones", lambda: np.ones((self.params.shape[1], 1), dtype=self.y.dtype))
+        return cast(Array, np.matmul(self.hidden, ones)[:, :, 0])
 
     @_lazy
     def output(self) -> Array:
         """(R, N): f_n = sum_k v_k h_nk + c."""
         params = self.params
-        heights = np.matmul(self.hidden, params.output_weight[:, :, None])[:, :, 0]
-        return cast(Array, heights + params.output_bias[:, None])
+        output = np.matmul(self.hidden, params.output_weight[:, :, None])[:, :, 0]
+        output += params.output_bias[:, None]
+        return cast(Array, output)
 
     @_lazy
     def prototypes(self) -> Array:
         """(R, K, D): p_k."""
         return self.params.prototypes
 
-    @_lazy
-    def _z_times_h(self) -> Array:
-        """(R, N, K): z h, of which dh/dz = -2 z h."""
-        return cast(Array, self.preactivation * self.hidden)
 
-    @_lazy
-    def _squared_distance(self) -> Array:
-        """(R, N, K): |x_n - p_k|^2."""
-        return squared_distances(self.x, self.prototypes)
+def squared_distances(
+    design: Array, p: Array, unit: float = 1.0, out: Array | None = None
+) -> Array:
+    """(R, N, K): unit^2 |x_n - p_k|^2, by direct differences.
 
-
-def squared_distances(x: Array, p: Array) -> Array:
-    """(R, N, K): |x_n - p_k|^2 from x (R, N, D) and p (R, K, D), by direct differences."""
+    ``design`` (R, N, D + 1) holds x and a column of ones, ``p`` is (R, K, D).
+    """
+    n_runs, n_hidden, n_inputs = p.shape
     total: Array | None = None
-    for d in range(x.shape[2]):
-        squared = x[:, :, None, d] - p[:, None, :, d]
-        np.square(squared, out=squared)
-        total = squared if total is None else np.add(total, squared, out=total)
+    # A difference as the product [x, 1] [unit, -unit p]: two exact terms and one rounding, as in
+    # a subtraction, but in the blocked loops of the linear algebra.
+    factor = np.empty((n_runs, 2, n_hidden), dtype=p.dtype)
+    factor[:, 0] = unit
+    for d in range(n_inputs):
+        np.multiply(p[:, :, d], -unit, out=factor[:, 1])
+        column = design if n_inputs == 1 else np.ascontiguousarray(design[:, :, d :: n_inputs - d])
+        gap = np.matmul(column, factor, out=out if total is None else None)
+        np.square(gap, out=gap)
+        total = gap if total is None else np.add(total, gap, out=total)
     assert total is not None
     return total
 
@@ -479,9 +581,35 @@ def exp_of_negated(exponent: Array) -> Array:
     fast path for denormal numbers, which costs 8 to 45 times as much.
     """
     np.negative(exponent, out=exponent)
-    np.maximum(exponent, -87.0 if exponent.dtype == np.float32 else -700.0, out=exponent)
+    np.maximum(exponent, -43.0 if exponent.dtype == np.float32 else -340.0, out=exponent)
     np.exp(exponent, out=exponent)
     return exponent
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: Any) -> Array:
+    """Return an uninitialised array that begins at a cache line.
+
+    Vector instructions take up to twice as long on arrays that straddle lines.
+    """
+    line = 64
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    raw = np.empty(size + line, dtype=np.uint8)
+    start = -raw.ctypes.data % line
+    return cast(Array, raw[start : start + size].view(dtype).reshape(shape))
+
+
+def _read_only(array: Array) -> Array:
+    view = array[...]
+    view.flags.writeable = False
+    return view
+
+
+def _dot(a: Array, b: Array) -> Array:
+    """(R, K): sum_d a_kd b_kd."""
+    total = a[:, :, 0] * b[:, :, 0]
+    for d in range(1, a.shape[2]):
+        total += a[:, :, d] * b[:, :, d]
+    return np.asarray(total)
 
 
 def forward(params: Params, x: Array, y: Array) -> Forward:
@@ -532,8 +660,8 @@ def backward(forward: Forward, partials: Mapping[str, Array]) -> Params:
         Where the scalar was taken.
     partials : mapping of str to array
         The scalar's partial derivatives with respect to what it was computed from, each of that
-        quantity's shape: ``"output"`` (R, N), ``"hidden"`` and ``"preactivation"`` (R, N, K),
-        ``"prototypes"`` (R, K, D), or a field of the params.
+        quantity's shape: ``"output"`` and ``"response"`` (R, N), ``"hidden"`` and
+        ``"preactivation"`` (R, N, K), ``"prototypes"`` (R, K, D), or a field of the params.
 
     Returns
     -------
@@ -554,29 +682,44 @@ def backward_flat(forward: Forward, partials: Mapping[str, Array]) -> Array:
     params = forward.params
     flat = np.zeros((len(params.output_bias), params.size), dtype=params.output_bias.dtype)
     grad = params.unflatten(flat, forward.x.shape[2])
+    ones = np.ones((len(flat), 1, 1), dtype=flat.dtype)
     for name, partial in partials.items():
-        if name == "output":
-            _expect("the partial of output", partial, forward.y.shape)
-            params.add_hidden(forward, grad, partial, None, params.output_weight[:, None, :])
-            grad.output_weight[...] += np.matmul(partial[:, None, :], forward.hidden)[:, 0]
-            grad.output_bias[...] += partial.sum(axis=1)
-        elif name == "hidden":
-            _expect("the partial of hidden", partial, forward.hidden.shape)
-            params.add_hidden(forward, grad, None, partial, np.ones((1, 1, 1), dtype=flat.dtype))
-        elif name == "preactivation":
-            _expect("the partial of preactivation", partial, forward.preactivation.shape)
-            params.add_preactivation(forward, grad, partial)
-        elif name == "prototypes":
-            _expect("the partial of prototypes", partial, params.shape)
-            params.add_prototypes(grad, partial)
-        elif name in params.AXES:
-            own = getattr(grad, name)
-            _expect(f"the partial of {name}", partial, own.shape)
-            own[...] += partial
-        else:
-            known = ["output", "hidden", "preactivation", "prototypes", *params.AXES]
-            raise InputError(f"no derivative is known for {name!r}; known: {', '.join(known)}")
+        add_partial(forward, grad, name, partial, ones)
     return flat
+
+
+def add_partial(forward: Forward, grad: Params, name: str, partial: Array, weight: Array) -> None:
+    """Add to ``grad`` what follows from a partial derivative, times ``weight`` (R, 1, 1).
+
+    Of (R, N, K) arrays the weight is applied to what they have been reduced to.
+    """
+    params: Any = forward.params
+    if name in ("hidden", "preactivation"):
+        _expect(f"the partial of {name}", partial, (*forward.y.shape, params.shape[1]))
+    if name == "output":
+        _expect("the partial of output", partial, forward.y.shape)
+        partial = partial * weight[:, 0]
+        heights = params.output_weight[:, None, :]
+        params.add_hidden(forward, grad, partial, None, heights)
+        grad.output_weight[...] += np.matmul(partial[:, None, :], forward.hidden)[:, 0]
+        grad.output_bias[...] += np.add.reduce(partial, axis=1)
+    elif name == "response":
+        _expect("the partial of response", partial, forward.y.shape)
+        params.add_hidden(forward, grad, partial, None, weight)
+    elif name == "hidden":
+        params.add_hidden(forward, grad, None, partial, weight)
+    elif name == "preactivation":
+        params.add_preactivation(forward, grad, partial * weight)
+    elif name == "prototypes":
+        _expect("the partial of prototypes", partial, params.shape)
+        params.add_prototypes(forward, grad, partial * weight)
+    elif name in params.AXES:
+        own = getattr(grad, name)
+        _expect(f"the partial of {name}", partial, own.shape)
+        own[...] += partial * weight.reshape(-1, *[1] * (own.ndim - 1))
+    else:
+        known = ["output", "response", "hidden", "preactivation", "prototypes", *params.AXES]
+        raise InputError(f"no derivative is known for {name!r}; known: {', '.join(known)}")
 
 
 def _numbers(name: str, value: Any, dtype: np.dtype[Any]) -> Array:

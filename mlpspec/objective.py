@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlpspec.errors import InputError
 from mlpspec.losses import StructuralLoss
-from mlpspec.model import Array, Forward, Params, Rows, backward_flat, forward
+from mlpspec.model import Array, Forward, Params, Rows, add_partial, forward
 
 INERT = 1e-6
 """Of the fit's gradient: below it a loss has no force that a weight could scale."""
@@ -76,7 +76,7 @@ class Objective:
         """
         passed = forward(params, x, y)
         total, flat, values = ObjectiveBatch([self] * len(passed.x)).value_and_grad(passed)
-        return total, params.unflatten(flat, passed.x.shape[2]), values
+        return total, params.unflatten(flat, passed.x.shape[2]), values.by_name()
 
     def force(self, passed: Forward) -> float:
         """Return the Euclidean norm of the gradient of one run (R = 1) over all parameters."""
@@ -111,12 +111,12 @@ class Objective:
 
 
 class _Term(NamedTuple):
-    """One loss and the runs of the batch that have it."""
+    """One loss, or the fit (None), and the runs of the batch that have it."""
 
     name: str
-    loss: StructuralLoss
+    loss: StructuralLoss | None
     rows: Rows
-    weight: NDArray[Any]  # (r,)
+    weight: Array  # (r,)
 
 
 class ObjectiveBatch:
@@ -138,67 +138,130 @@ class ObjectiveBatch:
             for name, (weight, loss) in objective.terms.items():
                 if weight > 0.0:
                     groups.setdefault((name, loss), []).append(row)
+        # By name, so that a run's terms are added in one order whatever its neighbours have.
         self._terms = [
-            _Term(
-                name,
-                loss,
-                _rows(rows, len(self.objectives)),
-                np.array([self.objectives[row].terms[name][0] for row in rows]),
-            )
-            # By name, so that a run's terms are added in one order whatever its neighbours have.
+            _Term(name, loss, self._rows(rows), self._weights(name, rows))
             for (name, loss), rows in sorted(groups.items(), key=lambda group: group[0][0])
         ]
         fitted = [row for row, objective in enumerate(self.objectives) if objective.fit_weight > 0]
-        self._fitted = _rows(fitted, len(self.objectives)) if fitted else None
-        self._fit_weight = np.array([self.objectives[row].fit_weight for row in fitted])
+        if fitted:
+            weights = np.array([self.objectives[row].fit_weight for row in fitted])
+            self._terms.insert(0, _Term("fit", None, self._rows(fitted), weights))
+        self._unions: dict[tuple[int, ...], Rows] = {}
+
+    def _weights(self, name: str, rows: list[int]) -> Array:
+        return np.array([self.objectives[row].terms[name][0] for row in rows])
+
+    def _rows(self, rows: Sequence[int]) -> Rows:
+        """Return ``rows`` (ascending) as a slice, which copies nothing, if they are contiguous."""
+        if list(rows) == list(range(rows[0], rows[-1] + 1)):
+            return slice(rows[0], rows[-1] + 1)
+        return np.array(rows, dtype=np.intp)
+
+    def _union(self, terms: tuple[int, ...]) -> Rows:
+        """Return the runs that have any of these terms."""
+        if terms not in self._unions:
+            everyone = np.arange(len(self.objectives))
+            rows = {row for term in terms for row in everyone[self._terms[term].rows].tolist()}
+            self._unions[terms] = self._rows(sorted(rows))
+        return self._unions[terms]
 
     def take(self, rows: NDArray[np.intp]) -> ObjectiveBatch:
         """Return the objectives of the runs ``rows``."""
         return ObjectiveBatch([self.objectives[row] for row in rows])
 
-    def value_and_grad(self, passed: Forward) -> tuple[Array, Array, dict[str, Array]]:
+    def value_and_grad(self, passed: Forward) -> tuple[Array, Array, Values]:
         """Return total (R,), gradient (R, P) as `Params.flatten` orders it, and values.
 
-        A value is NaN for the runs that lack the term.
+        The gradient is overwritten by the next call with the same ``passed``.
         """
-        dtype = passed.x.dtype
-        n_samples = passed.x.shape[1]
         residual = passed.output - passed.y
-        fit = np.square(residual).mean(axis=1)
-        values = {"fit": fit}
+        n_runs, n_samples = residual.shape
+        fit = np.add.reduce(np.square(residual), axis=1) * (1.0 / n_samples)
         total = np.zeros_like(fit)
-        grad = np.zeros((len(fit), passed.params.size), dtype=dtype)
-        if self._fitted is not None:
-            rows, weight = self._fitted, self._fit_weight.astype(dtype, copy=False)
-            part = _part(passed, rows)
-            partial = residual[rows] * (2.0 / n_samples)
-            total[rows] += weight * fit[rows]
-            grad[rows] += weight[:, None] * backward_flat(part, {"output": partial})
-        for name, loss, rows, weight in self._terms:
-            weight = weight.astype(dtype, copy=False)
-            part = _part(passed, rows)
-            value, partials = loss.value_and_grad(part)
-            # The gradient is linear, so the weight is applied to (r, P), not to (r, N, K).
+        flat, grad = passed.keep("gradient", lambda: _gradient(passed.params))
+        flat.fill(0.0)
+        values: list[tuple[str, Rows, Array]] = [("fit", slice(None), fit)]
+        small: dict[str, list[tuple[int, Array]]] = {}
+        for index, (name, loss, rows, weights) in enumerate(self._terms):
+            part = _part(passed, rows, n_runs)
+            weight = weights.astype(fit.dtype, copy=False)
+            if loss is None:
+                value, partials = fit[rows], {"output": residual[rows] * (2.0 / n_samples)}
+            else:
+                value, partials = loss.value_and_grad(part)
+                values.append((name, rows, value))
             total[rows] += weight * value
-            grad[rows] += weight[:, None] * backward_flat(part, partials)
-            values.setdefault(name, np.full_like(fit, np.nan))[rows] = value
-        return total, grad, values
+            for quantity, partial in partials.items():
+                if quantity in ("hidden", "preactivation"):
+                    column = weight[:, None, None]
+                    _add(flat, grad, rows, part, quantity, partial, column)
+                else:
+                    weighted = weight.reshape(-1, *[1] * (partial.ndim - 1)) * partial
+                    small.setdefault(quantity, []).append((index, weighted))
+        # The chain rule is linear: what several terms say of one quantity is added before. In
+        # the order of names, so that a run's sums have one order whatever its neighbours have.
+        for quantity, parts in sorted(small.items()):
+            rows = self._union(tuple(index for index, _ in parts))
+            partial = parts[0][1]
+            if len(parts) > 1:
+                whole = np.zeros((n_runs, *partial.shape[1:]), dtype=fit.dtype)
+                for index, one in parts:
+                    whole[self._terms[index].rows] += one
+                partial = whole[rows]
+            part = _part(passed, rows, n_runs)
+            _add(
+                flat,
+                grad,
+                rows,
+                part,
+                quantity,
+                partial,
+                np.ones((len(partial), 1, 1), dtype=fit.dtype),
+            )
+        return total, flat, Values(n_runs, values)
+
+
+class Values(NamedTuple):
+    """Unweighted values of the terms, each of the runs that have it."""
+
+    n_runs: int
+    terms: list[tuple[str, Rows, Array]]
+
+    def by_name(self) -> dict[str, Array]:
+        """Return values (R,) by name, NaN for the runs that lack the term."""
+        named: dict[str, Array] = {}
+        for name, rows, value in self.terms:
+            blank = np.full(self.n_runs, np.nan, dtype=value.dtype)
+            named.setdefault(name, blank)[rows] = value
+        return named
+
+
+def _gradient(params: Params) -> tuple[Array, Params]:
+    n_runs, _, n_inputs = params.shape
+    flat = np.zeros((n_runs, params.size), dtype=params.output_bias.dtype)
+    return flat, params.unflatten(flat, n_inputs)
+
+
+def _add(
+    flat: Array, grad: Params, rows: Rows, part: Forward, name: str, partial: Array, weight: Array
+) -> None:
+    if isinstance(rows, slice):
+        views = part.keep("own gradient", lambda: grad.take(rows))
+        add_partial(part, views, name, partial, weight)
+    else:
+        own, views = part.keep("own gradient", lambda: _gradient(part.params))
+        own.fill(0.0)
+        add_partial(part, views, name, partial, weight)
+        flat[rows] += own
+
+
+def _part(passed: Forward, rows: Rows, n_runs: int) -> Forward:
+    whole = isinstance(rows, slice) and rows == slice(0, n_runs)
+    return passed if whole else passed.take(rows)
 
 
 def check_weight(name: str, weight: float) -> None:
     """Raise `InputError` unless ``weight`` is finite and not negative."""
     if not isinstance(weight, int | float | np.number) or not 0.0 <= weight < float("inf"):
         raise InputError(f"{name} is {weight}; it must be finite and at least 0")
-
-
-def _part(passed: Forward, rows: Rows) -> Forward:
-    return passed if isinstance(rows, slice) and rows == slice(None) else passed.take(rows)
-
-
-def _rows(rows: list[int], n_runs: int) -> Rows:
-    """Return ``rows`` (ascending) as a slice, which copies nothing, where they are contiguous."""
-    if rows == list(range(n_runs)):
-        return slice(None)
-    if rows == list(range(rows[0], rows[-1] + 1)):
-        return slice(rows[0], rows[-1] + 1)
-    return np.array(rows, dtype=np.intp)

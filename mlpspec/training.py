@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from mlpspec.errors import InputError
-from mlpspec.model import Array, Params, forward
+from mlpspec.model import Array, Forward, Params, forward
 from mlpspec.objective import Objective, ObjectiveBatch
 from mlpspec.optimizers import Optimizer, adam
 
@@ -112,10 +113,11 @@ def train(
     init, update = adam() if optimizer is None else optimizer
 
     flat = params.flatten()
+    passed = _training_on(params, flat, passed)
     state = init(flat)
-    before, norm_before = flat, np.full(n_runs, np.nan)
+    before = flat.copy()
     alive = np.arange(n_runs)
-    ended = np.empty_like(flat)
+    ended = flat.copy()
     steps_taken = np.full(n_runs, steps)
     gradient_norm = np.full(n_runs, np.nan)
     diverged = np.zeros(n_runs, dtype=bool)
@@ -124,32 +126,34 @@ def train(
     _keep_freed_memory()
     with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
         for step in range(steps + 1):
-            total, grad, values = batch.value_and_grad(passed.at(params.unflatten(flat, n_inputs)))
+            total, grad, values = batch.value_and_grad(passed)
             # One sum is enough to see that all is finite; only if it is not, look closer.
-            if not np.isfinite(total.sum() + grad.sum()):
+            if not isfinite(np.add.reduce(total) + np.add.reduce(grad, axis=None)):
                 finite = np.isfinite(total) & np.isfinite(grad).all(axis=1)
-                lost = alive[~finite]
+                lost, gone = alive[~finite], np.flatnonzero(~finite)
                 diverged[lost] = True
                 steps_taken[lost] = max(step - 1, 0)
-                ended[lost] = before[~finite]
-                gradient_norm[lost] = norm_before[~finite]
+                if step:
+                    ended[lost] = before[gone]
+                    last = _training_on(params, before[gone], passed.take(gone))
+                    gradient_norm[lost] = _norm(batch.take(gone).value_and_grad(last)[1])
                 # The others go on without them, so that nothing infinite is carried along.
                 keep = np.flatnonzero(finite)
-                alive, flat, state = alive[keep], flat[keep], state.take(keep)
-                batch, passed = batch.take(keep), passed.take(keep)
-                total, grad = total[keep], grad[keep]
-                values = {name: value[keep] for name, value in values.items()}
+                alive, flat, before, state = alive[keep], flat[keep], before[keep], state.take(keep)
                 if not len(alive):
                     break
+                batch, passed = batch.take(keep), _training_on(params, flat, passed.take(keep))
+                total, grad, values = batch.value_and_grad(passed)
             if recorder is not None and (step % record_every == 0 or step == steps):
-                recorder.add(step, alive, flat, {"objective": total, **values})
+                recorder.add(step, alive, flat.copy(), {"objective": total, **values.by_name()})
             if step == steps:
                 ended[alive] = flat
-                gradient_norm[alive] = np.linalg.norm(grad, axis=1)
+                gradient_norm[alive] = _norm(grad)
                 break
-            before, norm_before = flat, np.linalg.norm(grad, axis=1)
+            np.copyto(before, flat)
             change, state = update(grad, state)
-            flat = flat + change
+            flat += change
+            passed.renew()
     return Trained(
         params.unflatten(ended, n_inputs),
         diverged,
@@ -157,6 +161,15 @@ def train(
         gradient_norm,
         () if recorder is None else recorder.curves(),
     )
+
+
+def _training_on(params: Params, flat: Array, passed: Forward) -> Forward:
+    """Return the forward pass of ``flat`` (R, P), which changes in place, on the same data."""
+    return Forward(params.unflatten(flat, passed.x.shape[2]), passed.x, passed.y, reuse=True)
+
+
+def _norm(grad: Array) -> Array:
+    return np.asarray(np.linalg.norm(grad, axis=1))
 
 
 @cache

@@ -55,7 +55,8 @@ def test_without_the_fit_the_output_weights_rest():
 def test_mixed_batch_gives_each_run_the_bits_it_has_alone(n_samples):
     params, x, y = problem(16, n_samples)
     mixed = [objective(SUBSETS[(5 * r) % 8], 0.1 * (r + 1)) for r in range(16)]
-    total, grad, values = ObjectiveBatch(mixed).value_and_grad(forward(params, x, y))
+    total, grad, parts = ObjectiveBatch(mixed).value_and_grad(forward(params, x, y))
+    values = parts.by_name()
     for r in range(16):
         row = slice(r, r + 1)
         one = mixed[r].value_and_grad(params.take(row), x[row], y[row])

@@ -10,6 +10,9 @@ import numpy as np
 from mlpspec.losses.base import StructuralLoss, check_temperature
 from mlpspec.model import Array, Forward, exp_of_negated, squared_distances
 
+FAR = {"d": 1e-100, "f": 1e-10}
+"""Sum of exponentials below which the nearest prototype's distance is taken out, by precision."""
+
 
 @final
 @dataclass(frozen=True)
@@ -38,18 +41,35 @@ class Coverage(StructuralLoss):
 
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
         """Return L (R,) and its partial derivative for ``"prototypes"``."""
-        x, p = forward.x, forward.prototypes
-        n_samples, n_hidden = x.shape[1], p.shape[1]
-        tau = self.temperature
-        # Distances in units of sqrt(tau), so that no pass over (R, N, K) is spent on scaling.
-        unit = tau**-0.5
-        cost = squared_distances(x * unit, p * unit)
-        nearest = cost.min(axis=2)
-        cost -= nearest[:, :, None]
-        share = exp_of_negated(cost)
-        total = np.matmul(share, np.ones((n_hidden, 1), dtype=x.dtype))[:, :, 0]
-        value = tau * (nearest - np.log(total / n_hidden)).mean(axis=1)
+        p = forward.prototypes
+        n_samples, n_hidden = forward.y.shape[1], p.shape[1]
+        share = exp_of_negated(self._cost(forward))
+        ones = np.ones((n_hidden, 1), dtype=p.dtype)
+        total = np.matmul(share, ones)[:, :, 0]
+        nearest: Array | None = None
+        # Where all prototypes are far, only differences of distances make a sum that is exact.
+        far = np.minimum.reduce(total, axis=1) < FAR[p.dtype.char]
+        if np.logical_or.reduce(far):
+            cost = self._cost(forward)
+            nearest = cost.min(axis=2)
+            nearest[~far] = 0.0
+            cost -= nearest[:, :, None]
+            share = exp_of_negated(cost)
+            total = np.matmul(share, ones)[:, :, 0]
+        logarithm = np.log(total * (1.0 / n_hidden))
+        if nearest is not None:
+            logarithm -= nearest
+        value = np.add.reduce(logarithm, axis=1) * (-self.temperature / n_samples)
         # sum_n r_nk and sum_n r_nk x_n in one product; the normaliser goes to the small factor.
-        moments = np.matmul((forward.design / total[:, :, None]).swapaxes(1, 2), share)
-        pull = moments[:, -1, :, None] * p - moments[:, :-1].swapaxes(1, 2)
-        return value, {"prototypes": (2.0 / n_samples) * pull}
+        moments = np.matmul(forward.columns / total[:, None, :], share)
+        pull = p * moments[:, -1, :, None]
+        pull -= moments[:, :-1].swapaxes(1, 2)
+        pull *= 2.0 / n_samples
+        return value, {"prototypes": pull}
+
+    def _cost(self, forward: Forward) -> Array:
+        """Return |x_n - p_k|^2 / tau (R, N, K)."""
+        unit = self.temperature**-0.5  # so that no pass over (R, N, K) is spent on scaling
+        return squared_distances(
+            forward.design, forward.prototypes, unit, out=forward.buffer("work")
+        )

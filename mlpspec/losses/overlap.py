@@ -23,11 +23,18 @@ class Overlap(StructuralLoss):
     """
 
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
-        """Return L (R,) and its partial derivative for ``"hidden"``."""
-        h = forward.hidden
+        """Return L (R,) and its partial derivatives for ``"hidden"`` and ``"response"``.
+
+        sum_{k<l} h_nk h_nl is half of (sum_k h_nk)^2 - sum_k h_nk^2: no pass over (R, N, K) is
+        spent on sum_l h_nl - h_nk.
+        """
+        h, s = forward.hidden, forward.response
         n_runs, n_samples, n_hidden = h.shape
-        n_terms = n_samples * max(1, n_hidden * (n_hidden - 1) // 2)
-        others = np.matmul(h, np.ones((n_hidden, 1), dtype=h.dtype)) - h
-        value = np.matmul(others.reshape(n_runs, 1, -1), h.reshape(n_runs, -1, 1))[:, 0, 0]
-        others *= 1.0 / n_terms
-        return value * (0.5 / n_terms), {"hidden": others}
+        if n_hidden < 2:
+            return np.zeros_like(s[:, 0]), {"response": np.zeros_like(s)}
+        scale = 1.0 / (n_samples * (n_hidden * (n_hidden - 1) // 2))
+        flat = h.reshape(n_runs, 1, -1)
+        squares = np.matmul(flat, flat.swapaxes(1, 2))[:, 0, 0]
+        value = (np.add.reduce(np.square(s), axis=1) - squares) * (0.5 * scale)
+        own = np.multiply(h, -scale, out=forward.buffer("work"))
+        return value, {"hidden": own, "response": s * scale}

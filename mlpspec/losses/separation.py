@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, final
+from typing import final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.lib.stride_tricks import as_strided
 
 from mlpspec.losses.base import StructuralLoss, check_temperature
-from mlpspec.model import Array, Forward, exp_of_negated
+from mlpspec.model import Array, Forward, aligned_empty, exp_of_negated
 
 
 @final
@@ -37,36 +36,80 @@ class Separation(StructuralLoss):
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
         """Return L (R,) and its partial derivative for ``"prototypes"``."""
         p = forward.prototypes
-        n_runs, n_hidden, n_inputs = p.shape
+        n_hidden = p.shape[1]
         if n_hidden < 2:
             return np.zeros_like(p[:, 0, 0]), {"prototypes": np.zeros_like(p)}
-        ahead, behind = _round_table(n_hidden)
         unit = self.temperature**-0.5
-        gaps = [p[:, None, :, d] - p[:, :, d][:, ahead] for d in range(n_inputs)]
-        cost = np.square(gaps[0] * unit)
-        for gap in gaps[1:]:
-            cost += np.square(gap * unit)
-        close = exp_of_negated(cost)
-        if n_hidden % 2 == 0:
-            close[:, -1] *= 0.5  # neighbours at half the table are met from both sides
+        table = forward.keep("round table", lambda: _RoundTable(p))
+        close, push = table.meet(p * unit)
         n_pairs = n_hidden * (n_hidden - 1) / 2
-        value = close.reshape(n_runs, -1).sum(axis=1) / n_pairs
-        grad = np.empty_like(p)
-        for d, gap in enumerate(gaps):
-            push = np.multiply(gap, close, out=gap)
-            received = push.reshape(n_runs, -1)[:, behind]
-            grad[:, :, d] = push.sum(axis=1) - received.sum(axis=1)
-        return value, {"prototypes": grad * (-2.0 / (self.temperature * n_pairs))}
+        push *= -2.0 * unit / n_pairs
+        return close * (1.0 / n_pairs), {"prototypes": push}
 
 
-@cache
-def _round_table(n_hidden: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Index each pair once: seat k meets seats k + 1 ... k + K//2 around a table of K.
+class _RoundTable:
+    """Meets each pair of K seats once: seat k meets the seats k + 1 ... k + S, S = K // 2.
 
-    Returns ``ahead`` (S, K), the seat k + s; and ``behind`` (S, K), where in a flattened (S, K)
-    array of meetings the one lies in which seat k was met, by seat k - s. With even K the
-    meetings of the last row occur twice.
+    With even K the meetings of the last row occur twice. Runs come last in every array here, so
+    that to shift seats is to shift memory: meetings are (S, K, R).
+
+    Parameters
+    ----------
+    p : (R, K, D)
+        Whose shape and precision count.
     """
-    step = np.arange(1, n_hidden // 2 + 1)[:, None]
-    seat = np.arange(n_hidden)
-    return (seat + step) % n_hidden, (step - 1) * n_hidden + (seat - step) % n_hidden
+
+    def __init__(self, p: Array) -> None:
+        n_runs, n_hidden, n_inputs = p.shape
+        n_met = n_hidden // 2
+        width = n_hidden + n_met
+        step = p.itemsize * n_runs
+        meetings = n_met, n_hidden, n_runs
+        self._close = aligned_empty(meetings, p.dtype)
+        # The seats one after the other, and again those that the last ones meet.
+        self._seats = aligned_empty((n_inputs, width, n_runs), p.dtype)
+        self._ahead = [
+            as_strided(seats[1:], meetings, (step, step, p.itemsize)) for seats in self._seats
+        ]
+        # Row s holds the meetings of seats k and k + s in column k + s - 1: a seat's gains are
+        # then the sum of a slanted column, its losses that of an upright one. The rest stays 0.
+        self._upright = aligned_empty((n_inputs, n_met, width, n_runs), p.dtype)
+        self._upright.fill(0.0)
+        self._slanted = [
+            as_strided(table, meetings, ((width + 1) * step, step, p.itemsize))
+            for table in self._upright
+        ]
+
+    def meet(self, p: Array) -> tuple[Array, Array]:
+        """Return, of p (R, K, D), sum exp(-gap^2) (R,) and sum gap exp(-gap^2) (R, K, D).
+
+        The first sum is over pairs k < l, the second over l with gap = p_k - p_l.
+        """
+        n_hidden = p.shape[1]
+        close = self._close
+        self._seats[:, :n_hidden] = p.transpose(2, 1, 0)
+        self._seats[:, n_hidden:] = self._seats[:, : n_hidden // 2]
+        for d, (seats, ahead, gap) in enumerate(
+            zip(self._seats, self._ahead, self._slanted, strict=True)
+        ):
+            np.subtract(seats[:n_hidden], ahead, out=gap)
+            if d == 0:
+                np.square(gap, out=close)
+            else:
+                close += np.square(gap)
+        exp_of_negated(close)
+        if n_hidden % 2 == 0:
+            close[-1] *= 0.5  # neighbours at half the table are met from both sides
+        # Over meetings first, then over the seats of each run by itself, for which there is one
+        # order of summation whatever the number of runs.
+        pairs = np.ascontiguousarray(np.add.reduce(close, axis=0).T)
+        push = np.empty_like(p)
+        for d, (upright, gap) in enumerate(zip(self._upright, self._slanted, strict=True)):
+            gap *= close
+            balance = np.add.reduce(gap, axis=0)
+            lost = np.add.reduce(upright, axis=0)
+            balance[1:] -= lost[: n_hidden - 1]
+            balance[0] -= lost[n_hidden - 1]
+            balance[1 : 1 + n_hidden // 2] -= lost[n_hidden:]
+            push[:, :, d] = balance.T
+        return np.add.reduce(pairs, axis=1), push
