@@ -105,6 +105,9 @@ class Params(ABC):
         k alone is applied to small arrays.
         """
 
+    # What is added to an entry of the gradient is added at once: its bits then do not depend on
+    # whether the gradient is a view of the batch's or has a sum of its own.
+
     @abstractmethod
     def add_preactivation(self, passed: Forward, grad: Self, partial: Array) -> None:
         """Add to ``grad`` what follows from dL/dz (R, N, K)."""
@@ -246,13 +249,15 @@ class RidgeParams(Params):
         if of_nk is not None:
             inner = np.multiply(of_nk, inner, out=passed.buffer("product"))
         moments = np.matmul(design, inner)
-        moments *= -2.0 * of_k
+        moments *= of_k
+        moments *= -2.0
         self._add_moments(grad, moments)
 
     @staticmethod
     def _add_moments(grad: Any, moments: Array) -> None:
-        grad.hidden_weight[...] += moments[:, :-1].swapaxes(1, 2)
-        grad.hidden_bias[...] += moments[:, -1]
+        w, b = grad.hidden_weight, grad.hidden_bias
+        w += moments[:, :-1].swapaxes(1, 2)
+        b += moments[:, -1]
 
     def add_preactivation(self, passed: Forward, grad: Self, partial: Array) -> None:
         """Back-propagate through dz/dw = x, dz/db = 1."""
@@ -266,11 +271,12 @@ class RidgeParams(Params):
         # With -b w / s = p the second is -b q / s - 2 (q . w) p / s.
         size = self._size
         along = _dot(partial, self.hidden_weight) / size
-        grad.hidden_bias[...] -= along
+        w, b = grad.hidden_weight, grad.hidden_bias
+        b -= along
         along *= 2.0
         pull = passed.prototypes * along[:, :, None]
         pull += partial * (self.hidden_bias / size)[:, :, None]
-        grad.hidden_weight[...] -= pull
+        w -= pull
 
 
 @final
@@ -356,8 +362,9 @@ class RadialParams(Params):
             inner, spread = of_nk * inner, of_nk * spread
         moments = np.matmul(design, inner)
         pull = moments[:, :-1].swapaxes(1, 2) - moments[:, -1, :, None] * self.center
-        grad.center[...] += (2.0 * np.square(self.slope) * of_k)[:, :, None] * pull
-        grad.slope[...] -= 2.0 * self.slope * of_k * np.matmul(design[:, -1:], spread)[:, 0]
+        center, slope = grad.center, grad.slope
+        center += (2.0 * np.square(self.slope) * of_k)[:, :, None] * pull
+        slope -= 2.0 * self.slope * of_k * np.matmul(design[:, -1:], spread)[:, 0]
 
     def add_preactivation(self, passed: Forward, grad: Self, partial: Array) -> None:
         """Back-propagate through z = s (x - c), on a line.
@@ -373,12 +380,14 @@ class RadialParams(Params):
                 "dimension; read 'hidden' or 'prototypes' instead"
             )
         moments = np.matmul(passed.columns, partial)
-        grad.slope[...] += moments[:, 0] - moments[:, 1] * self.center[:, :, 0]
-        grad.center[...] -= (self.slope * moments[:, 1])[:, :, None]
+        slope, center = grad.slope, grad.center
+        slope += moments[:, 0] - moments[:, 1] * self.center[:, :, 0]
+        center -= (self.slope * moments[:, 1])[:, :, None]
 
     def add_prototypes(self, passed: Forward, grad: Self, partial: Array) -> None:
         """Add dL/dp to dL/dc: they are the same."""
-        grad.center[...] += partial
+        center = grad.center
+        center += partial
 
 
 NEURONS: dict[str, type[RidgeParams] | type[RadialParams]] = {
@@ -422,8 +431,7 @@ class Forward:
     preactivation : (R, N, K)
         z.
     hidden : (R, N, K)
-        h = exp(-z^2); never below exp(-700) (exp(-87) in single precision), under which the
-        exponential is slower by an order of magnitude and adds nothing.
+        h = exp(-z^2), never below exp(-340) (`exp_of_negated`).
     response : (R, N)
         sum_k h_nk.
     output : (R, N)
@@ -574,14 +582,18 @@ def squared_distances(
     return total
 
 
+_LEAST = {"d": -340.0, "f": -43.0}
+
+
 def exp_of_negated(exponent: Array) -> Array:
     """Overwrite ``exponent`` (any shape, >= 0) with exp(-exponent) and return it.
 
-    The exponent is cut at 700 (87 in single precision): below that ``numpy.exp`` leaves its
-    fast path for denormal numbers, which costs 8 to 45 times as much.
+    The exponent is cut at 340 (43 in single precision), where the exponential is 1e-148 (2e-19)
+    and adds nothing. Products of two such numbers are still normal; arithmetic with denormal
+    numbers takes up to a hundred times as long, and so does ``numpy.exp`` below -708.
     """
     np.negative(exponent, out=exponent)
-    np.maximum(exponent, -43.0 if exponent.dtype == np.float32 else -340.0, out=exponent)
+    np.maximum(exponent, _LEAST[exponent.dtype.char], out=exponent)
     np.exp(exponent, out=exponent)
     return exponent
 
@@ -682,44 +694,49 @@ def backward_flat(forward: Forward, partials: Mapping[str, Array]) -> Array:
     params = forward.params
     flat = np.zeros((len(params.output_bias), params.size), dtype=params.output_bias.dtype)
     grad = params.unflatten(flat, forward.x.shape[2])
-    ones = np.ones((len(flat), 1, 1), dtype=flat.dtype)
     for name, partial in partials.items():
-        add_partial(forward, grad, name, partial, ones)
+        add_partial(forward, grad, name, partial)
     return flat
 
 
-def add_partial(forward: Forward, grad: Params, name: str, partial: Array, weight: Array) -> None:
-    """Add to ``grad`` what follows from a partial derivative, times ``weight`` (R, 1, 1).
+def add_partial(
+    forward: Forward, grad: Params, name: str, partial: Array, weight: Array | None = None
+) -> None:
+    """Add to ``grad`` what follows from a partial derivative.
 
-    Of (R, N, K) arrays the weight is applied to what they have been reduced to.
+    Those of shape (R, N, K) may have a ``weight`` (R, 1, 1), which is applied to what they are
+    reduced to.
     """
     params: Any = forward.params
-    if name in ("hidden", "preactivation"):
-        _expect(f"the partial of {name}", partial, (*forward.y.shape, params.shape[1]))
+    _, n_hidden, _ = params.shape
+    if name in ("output", "response"):
+        _expect(f"the partial of {name}", partial, forward.y.shape)
+    elif name in ("hidden", "preactivation"):
+        _expect(f"the partial of {name}", partial, (*forward.y.shape, n_hidden))
     if name == "output":
-        _expect("the partial of output", partial, forward.y.shape)
-        partial = partial * weight[:, 0]
-        heights = params.output_weight[:, None, :]
-        params.add_hidden(forward, grad, partial, None, heights)
-        grad.output_weight[...] += np.matmul(partial[:, None, :], forward.hidden)[:, 0]
-        grad.output_bias[...] += np.add.reduce(partial, axis=1)
+        params.add_hidden(forward, grad, partial, None, params.output_weight[:, None, :])
+        heights, constant = grad.output_weight, grad.output_bias
+        heights += np.matmul(partial[:, None, :], forward.hidden)[:, 0]
+        constant += np.add.reduce(partial, axis=1)
     elif name == "response":
-        _expect("the partial of response", partial, forward.y.shape)
-        params.add_hidden(forward, grad, partial, None, weight)
+        params.add_hidden(forward, grad, partial, None, _ONE)
     elif name == "hidden":
-        params.add_hidden(forward, grad, None, partial, weight)
+        params.add_hidden(forward, grad, None, partial, _ONE if weight is None else weight)
     elif name == "preactivation":
-        params.add_preactivation(forward, grad, partial * weight)
+        params.add_preactivation(forward, grad, partial if weight is None else partial * weight)
     elif name == "prototypes":
         _expect("the partial of prototypes", partial, params.shape)
-        params.add_prototypes(forward, grad, partial * weight)
+        params.add_prototypes(forward, grad, partial)
     elif name in params.AXES:
         own = getattr(grad, name)
         _expect(f"the partial of {name}", partial, own.shape)
-        own[...] += partial * weight.reshape(-1, *[1] * (own.ndim - 1))
+        own += partial
     else:
         known = ["output", "response", "hidden", "preactivation", "prototypes", *params.AXES]
         raise InputError(f"no derivative is known for {name!r}; known: {', '.join(known)}")
+
+
+_ONE = np.ones((1, 1, 1), dtype=np.float32)  # which leaves double precision double
 
 
 def _numbers(name: str, value: Any, dtype: np.dtype[Any]) -> Array:

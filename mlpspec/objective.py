@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,6 +119,16 @@ class _Term(NamedTuple):
     weight: Array  # (r,)
 
 
+class _Bound(NamedTuple):
+    """Some runs of a forward pass, and where their gradient goes."""
+
+    rows: Rows
+    passed: Forward
+    grad: Params
+    own: Array | None  # the gradient, flat, if it is not a part of the whole's
+    weights: tuple[Array, ...]  # (), (r,), (r, 1), (r, 1, 1)
+
+
 class ObjectiveBatch:
     """One objective per run of a batch; runs that share a loss compute it together.
 
@@ -140,31 +150,19 @@ class ObjectiveBatch:
                     groups.setdefault((name, loss), []).append(row)
         # By name, so that a run's terms are added in one order whatever its neighbours have.
         self._terms = [
-            _Term(name, loss, self._rows(rows), self._weights(name, rows))
+            _Term(
+                name,
+                loss,
+                _compact(rows),
+                np.array([self.objectives[row].terms[name][0] for row in rows]),
+            )
             for (name, loss), rows in sorted(groups.items(), key=lambda group: group[0][0])
         ]
         fitted = [row for row, objective in enumerate(self.objectives) if objective.fit_weight > 0]
         if fitted:
             weights = np.array([self.objectives[row].fit_weight for row in fitted])
-            self._terms.insert(0, _Term("fit", None, self._rows(fitted), weights))
-        self._unions: dict[tuple[int, ...], Rows] = {}
-
-    def _weights(self, name: str, rows: list[int]) -> Array:
-        return np.array([self.objectives[row].terms[name][0] for row in rows])
-
-    def _rows(self, rows: Sequence[int]) -> Rows:
-        """Return ``rows`` (ascending) as a slice, which copies nothing, if they are contiguous."""
-        if list(rows) == list(range(rows[0], rows[-1] + 1)):
-            return slice(rows[0], rows[-1] + 1)
-        return np.array(rows, dtype=np.intp)
-
-    def _union(self, terms: tuple[int, ...]) -> Rows:
-        """Return the runs that have any of these terms."""
-        if terms not in self._unions:
-            everyone = np.arange(len(self.objectives))
-            rows = {row for term in terms for row in everyone[self._terms[term].rows].tolist()}
-            self._unions[terms] = self._rows(sorted(rows))
-        return self._unions[terms]
+            self._terms.insert(0, _Term("fit", None, _compact(fitted), weights))
+        self._unions: dict[tuple[int, ...], tuple[Rows, list[Rows]]] = {}
 
     def take(self, rows: NDArray[np.intp]) -> ObjectiveBatch:
         """Return the objectives of the runs ``rows``."""
@@ -176,50 +174,100 @@ class ObjectiveBatch:
         The gradient is overwritten by the next call with the same ``passed``.
         """
         residual = passed.output - passed.y
-        n_runs, n_samples = residual.shape
-        fit = np.add.reduce(np.square(residual), axis=1) * (1.0 / n_samples)
+        mean = 1.0 / residual.shape[1]
+        fit = np.vecdot(residual, residual)
+        fit *= mean
         total = np.zeros_like(fit)
         flat, grad = passed.keep("gradient", lambda: _gradient(passed.params))
         flat.fill(0.0)
         values: list[tuple[str, Rows, Array]] = [("fit", slice(None), fit)]
-        small: dict[str, list[tuple[int, Array]]] = {}
-        for index, (name, loss, rows, weights) in enumerate(self._terms):
-            part = _part(passed, rows, n_runs)
-            weight = weights.astype(fit.dtype, copy=False)
+        several: dict[str, list[tuple[int, Array]]] = {}
+        for index, (name, loss, rows, weight) in enumerate(self._terms):
+            bound = _bind(passed, grad, rows, weight)
             if loss is None:
-                value, partials = fit[rows], {"output": residual[rows] * (2.0 / n_samples)}
+                value, partials = fit[rows], {"output": residual[rows] * (2.0 * mean)}
             else:
-                value, partials = loss.value_and_grad(part)
+                value, partials = loss.value_and_grad(bound.passed)
                 values.append((name, rows, value))
-            total[rows] += weight * value
+            _add_rows(total, rows, bound.weights[1] * value)
             for quantity, partial in partials.items():
                 if quantity in ("hidden", "preactivation"):
-                    column = weight[:, None, None]
-                    _add(flat, grad, rows, part, quantity, partial, column)
+                    # Of (R, N, K) arrays the weight is applied to what they are reduced to.
+                    _add(flat, bound, quantity, partial, bound.weights[3])
                 else:
-                    weighted = weight.reshape(-1, *[1] * (partial.ndim - 1)) * partial
-                    small.setdefault(quantity, []).append((index, weighted))
+                    weighted = bound.weights[partial.ndim] * partial
+                    several.setdefault(quantity, []).append((index, weighted))
         # The chain rule is linear: what several terms say of one quantity is added before. In
         # the order of names, so that a run's sums have one order whatever its neighbours have.
-        for quantity, parts in sorted(small.items()):
-            rows = self._union(tuple(index for index, _ in parts))
+        for quantity, parts in sorted(several.items()):
+            rows, places = self._union(tuple(index for index, _ in parts))
+            bound = _bind(passed, grad, rows, None)
             partial = parts[0][1]
             if len(parts) > 1:
-                whole = np.zeros((n_runs, *partial.shape[1:]), dtype=fit.dtype)
-                for index, one in parts:
-                    whole[self._terms[index].rows] += one
-                partial = whole[rows]
-            part = _part(passed, rows, n_runs)
-            _add(
-                flat,
-                grad,
-                rows,
-                part,
-                quantity,
-                partial,
-                np.ones((len(partial), 1, 1), dtype=fit.dtype),
-            )
-        return total, flat, Values(n_runs, values)
+                partial = np.zeros((len(bound.passed.y), *partial.shape[1:]), dtype=fit.dtype)
+                for place, (_, one) in zip(places, parts, strict=True):
+                    _add_rows(partial, place, one)
+            _add(flat, bound, quantity, partial, None)
+        return total, flat, Values(len(fit), values)
+
+    def _union(self, terms: tuple[int, ...]) -> tuple[Rows, list[Rows]]:
+        """Return the runs that have any of these terms, and each term's places among them."""
+        if terms not in self._unions:
+            everyone = np.arange(len(self.objectives))
+            members = [everyone[self._terms[term].rows] for term in terms]
+            union = np.unique(np.concatenate(members))
+            places = [_compact(np.searchsorted(union, rows)) for rows in members]
+            # Of one term the very rows, of which what is bound is then found again.
+            rows = self._terms[terms[0]].rows if len(terms) == 1 else _compact(union)
+            self._unions[terms] = rows, places
+        return self._unions[terms]
+
+
+def _bind(passed: Forward, grad: Params, rows: Rows, weight: Array | None) -> _Bound:
+    """Return some runs of a forward pass, once made; with the rows, lest others get their id."""
+    key = "bound", id(rows)
+
+    def make() -> _Bound:
+        ones = np.ones(()) if weight is None else weight
+        ones = ones.astype(passed.y.dtype)
+        weights = ones, ones, ones[..., None], ones[..., None, None]
+        everyone = isinstance(rows, slice) and rows == slice(0, len(passed.y))
+        part = passed if everyone else passed.take(rows)
+        if isinstance(rows, slice):
+            return _Bound(rows, part, grad.take(rows), None, weights)
+        own, views = _gradient(part.params)
+        return _Bound(rows, part, views, own, weights)
+
+    return cast(_Bound, passed.keep(key, make))
+
+
+def _gradient(params: Params) -> tuple[Array, Params]:
+    n_runs, _, n_inputs = params.shape
+    flat = np.zeros((n_runs, params.size), dtype=params.output_bias.dtype)
+    return flat, params.unflatten(flat, n_inputs)
+
+
+def _add(flat: Array, bound: _Bound, name: str, partial: Array, weight: Array | None) -> None:
+    if bound.own is not None:
+        bound.own.fill(0.0)
+    add_partial(bound.passed, bound.grad, name, partial, weight)
+    if bound.own is not None:
+        flat[bound.rows] += bound.own
+
+
+def _add_rows(total: Array, rows: Rows, more: Array) -> None:
+    if isinstance(rows, slice):
+        part = total[rows]
+        part += more
+    else:
+        total[rows] += more
+
+
+def _compact(rows: Sequence[int] | NDArray[np.intp]) -> Rows:
+    """Return ``rows`` (ascending) as a slice, which copies nothing, if they are contiguous."""
+    rows = np.asarray(rows, dtype=np.intp)
+    first, last = int(rows[0]), int(rows[-1])
+    return slice(first, last + 1) if last - first + 1 == len(rows) else rows
 
 
 class Values(NamedTuple):
@@ -235,30 +283,6 @@ class Values(NamedTuple):
             blank = np.full(self.n_runs, np.nan, dtype=value.dtype)
             named.setdefault(name, blank)[rows] = value
         return named
-
-
-def _gradient(params: Params) -> tuple[Array, Params]:
-    n_runs, _, n_inputs = params.shape
-    flat = np.zeros((n_runs, params.size), dtype=params.output_bias.dtype)
-    return flat, params.unflatten(flat, n_inputs)
-
-
-def _add(
-    flat: Array, grad: Params, rows: Rows, part: Forward, name: str, partial: Array, weight: Array
-) -> None:
-    if isinstance(rows, slice):
-        views = part.keep("own gradient", lambda: grad.take(rows))
-        add_partial(part, views, name, partial, weight)
-    else:
-        own, views = part.keep("own gradient", lambda: _gradient(part.params))
-        own.fill(0.0)
-        add_partial(part, views, name, partial, weight)
-        flat[rows] += own
-
-
-def _part(passed: Forward, rows: Rows, n_runs: int) -> Forward:
-    whole = isinstance(rows, slice) and rows == slice(0, n_runs)
-    return passed if whole else passed.take(rows)
 
 
 def check_weight(name: str, weight: float) -> None:

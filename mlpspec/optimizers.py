@@ -5,6 +5,7 @@ An optimiser works on flat parameters (R, P) and treats every entry on its own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -45,13 +46,21 @@ def adam(
     def init(params: Array) -> State:
         return State(0, (np.zeros_like(params), np.zeros_like(params)))
 
+    # The moments are kept as sums m / (1 - beta1) and s / (1 - beta2): fewer array operations.
     def update(grad: Array, state: State) -> tuple[Array, State]:
         t = state.step + 1
         mean, square = state.moments
-        mean = beta1 * mean + (1.0 - beta1) * grad
-        square = beta2 * square + (1.0 - beta2) * np.square(grad)
-        scale = np.sqrt(square * (1.0 / (1.0 - beta2**t))) + epsilon
-        return mean * (-learning_rate / (1.0 - beta1**t)) / scale, State(t, (mean, square))
+        mean = beta1 * mean
+        mean += grad
+        square = beta2 * square
+        square += np.square(grad)
+        # Everything over the square root of this, which is applied to scalars.
+        unit = math.sqrt((1.0 - beta2) / (1.0 - beta2**t))
+        scale = np.sqrt(square)
+        scale += epsilon / unit
+        change = mean / scale
+        change *= -learning_rate * (1.0 - beta1) / (1.0 - beta1**t) / unit
+        return change, State(t, (mean, square))
 
     return Optimizer(init, update)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import final
 
@@ -43,23 +44,22 @@ class Coverage(StructuralLoss):
         """Return L (R,) and its partial derivative for ``"prototypes"``."""
         p = forward.prototypes
         n_samples, n_hidden = forward.y.shape[1], p.shape[1]
+        ones = forward.keep("ones", lambda: np.ones((n_hidden, 1), dtype=p.dtype))
         share = exp_of_negated(self._cost(forward))
-        ones = np.ones((n_hidden, 1), dtype=p.dtype)
         total = np.matmul(share, ones)[:, :, 0]
-        nearest: Array | None = None
-        # Where all prototypes are far, only differences of distances make a sum that is exact.
+        # Where all prototypes are far, only differences of distances make sums that are exact.
         far = np.minimum.reduce(total, axis=1) < FAR[p.dtype.char]
+        nearest: Array | float = 0.0
         if np.logical_or.reduce(far):
             cost = self._cost(forward)
-            nearest = cost.min(axis=2)
-            nearest[~far] = 0.0
+            nearest = np.where(far[:, None], cost.min(axis=2), 0.0)
             cost -= nearest[:, :, None]
             share = exp_of_negated(cost)
             total = np.matmul(share, ones)[:, :, 0]
-        logarithm = np.log(total * (1.0 / n_hidden))
-        if nearest is not None:
-            logarithm -= nearest
-        value = np.add.reduce(logarithm, axis=1) * (-self.temperature / n_samples)
+            nearest = np.add.reduce(nearest, axis=1)
+        value = nearest - np.add.reduce(np.log(total), axis=1)
+        value *= self.temperature / n_samples
+        value += self.temperature * math.log(n_hidden)
         # sum_n r_nk and sum_n r_nk x_n in one product; the normaliser goes to the small factor.
         moments = np.matmul(forward.columns / total[:, None, :], share)
         pull = p * moments[:, -1, :, None]

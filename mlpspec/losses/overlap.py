@@ -35,6 +35,8 @@ class Overlap(StructuralLoss):
         scale = 1.0 / (n_samples * (n_hidden * (n_hidden - 1) // 2))
         flat = h.reshape(n_runs, 1, -1)
         squares = np.matmul(flat, flat.swapaxes(1, 2))[:, 0, 0]
-        value = (np.add.reduce(np.square(s), axis=1) - squares) * (0.5 * scale)
+        value = np.vecdot(s, s)
+        value -= squares
+        value *= 0.5 * scale
         own = np.multiply(h, -scale, out=forward.buffer("work"))
         return value, {"hidden": own, "response": s * scale}

@@ -66,6 +66,7 @@ class _RoundTable:
         step = p.itemsize * n_runs
         meetings = n_met, n_hidden, n_runs
         self._close = aligned_empty(meetings, p.dtype)
+        self._gaps = [aligned_empty(meetings, p.dtype) for _ in range(n_inputs)]
         # The seats one after the other, and again those that the last ones meet.
         self._seats = aligned_empty((n_inputs, width, n_runs), p.dtype)
         self._ahead = [
@@ -90,7 +91,7 @@ class _RoundTable:
         self._seats[:, :n_hidden] = p.transpose(2, 1, 0)
         self._seats[:, n_hidden:] = self._seats[:, : n_hidden // 2]
         for d, (seats, ahead, gap) in enumerate(
-            zip(self._seats, self._ahead, self._slanted, strict=True)
+            zip(self._seats, self._ahead, self._gaps, strict=True)
         ):
             np.subtract(seats[:n_hidden], ahead, out=gap)
             if d == 0:
@@ -104,9 +105,11 @@ class _RoundTable:
         # order of summation whatever the number of runs.
         pairs = np.ascontiguousarray(np.add.reduce(close, axis=0).T)
         push = np.empty_like(p)
-        for d, (upright, gap) in enumerate(zip(self._upright, self._slanted, strict=True)):
-            gap *= close
-            balance = np.add.reduce(gap, axis=0)
+        for d, (upright, slanted, gap) in enumerate(
+            zip(self._upright, self._slanted, self._gaps, strict=True)
+        ):
+            np.multiply(gap, close, out=slanted)
+            balance = np.add.reduce(slanted, axis=0)
             lost = np.add.reduce(upright, axis=0)
             balance[1:] -= lost[: n_hidden - 1]
             balance[0] -= lost[n_hidden - 1]
