@@ -78,9 +78,13 @@ class Params(ABC):
         """(R, K, D)."""
 
     @property
-    @abstractmethod
     def prototypes(self) -> Array:
         """(R, K, D): p_k, where neuron k responds fully."""
+        return self.place()[0]
+
+    @abstractmethod
+    def place(self) -> tuple[Array, ...]:
+        """Return the prototypes (R, K, D), and what else their derivatives are made of."""
 
     @property
     @abstractmethod
@@ -97,7 +101,12 @@ class Params(ABC):
 
     @abstractmethod
     def add_hidden(
-        self, passed: Forward, grad: Self, of_n: Array | None, of_nk: Array | None, of_k: Array
+        self,
+        passed: Forward,
+        grad: Self,
+        of_n: Array | None,
+        of_nk: Array | None,
+        of_k: Array | None,
     ) -> None:
         """Add to ``grad`` what follows from dL/dh_nk = of_n of_nk of_k (None stands for 1).
 
@@ -199,22 +208,21 @@ class RidgeParams(Params):
     @property
     def shape(self) -> tuple[int, int, int]:
         """(R, K, D)."""
-        return cast(tuple[int, int, int], self.hidden_weight.shape)
+        return cast("tuple[int, int, int]", self.hidden_weight.shape)
 
     def moved(self, shift: float) -> Self:
         """Return the parameters with b_k - shift sum_d w_kd for b_k."""
         bias = self.hidden_bias - shift * self.hidden_weight.sum(axis=2)
         return type(self)(self.hidden_weight, bias, self.output_weight, self.output_bias)
 
-    @property
-    def prototypes(self) -> Array:
-        """(R, K, D): p_k = -b_k w_k / (|w_k|^2 + eps)."""
-        return self.hidden_weight * (-self.hidden_bias / self._size)[:, :, None]
-
-    @property
-    def _size(self) -> Array:
-        """(R, K): |w_k|^2 + eps."""
-        return _dot(self.hidden_weight, self.hidden_weight) + PROTOTYPE_EPS
+    def place(self) -> tuple[Array, Array, Array]:
+        """Return p_k = -b_k w_k / (|w_k|^2 + eps) (R, K, D), |w|^2 + eps and b over it (R, K)."""
+        w = self.hidden_weight
+        size = _dot(w, w)
+        size += PROTOTYPE_EPS
+        pull = self.hidden_bias / size
+        p = w * pull[:, :, None]
+        return np.negative(p, out=p), size, pull
 
     @property
     def slopes(self) -> Array:
@@ -226,9 +234,10 @@ class RidgeParams(Params):
         return self._preactivation(passed, None)
 
     def _preactivation(self, passed: Forward, out: Array | None) -> Array:
-        slopes = np.concatenate(
-            [self.hidden_weight.swapaxes(1, 2), self.hidden_bias[:, None, :]], axis=1
-        )
+        w, b = self.hidden_weight, self.hidden_bias
+        slopes = np.empty((w.shape[0], w.shape[2] + 1, w.shape[1]), dtype=w.dtype)
+        slopes[:, :-1] = w.swapaxes(1, 2)
+        slopes[:, -1] = b
         return cast(Array, np.matmul(passed.design, slopes, out=out))
 
     def respond(self, passed: Forward) -> tuple[Array, Array]:
@@ -241,16 +250,23 @@ class RidgeParams(Params):
     # Every path through z ends in the moments sum_n dL/dz_nk [x_n, 1]: one matrix product each.
 
     def add_hidden(
-        self, passed: Forward, grad: Self, of_n: Array | None, of_nk: Array | None, of_k: Array
+        self,
+        passed: Forward,
+        grad: Self,
+        of_n: Array | None,
+        of_nk: Array | None,
+        of_k: Array | None,
     ) -> None:
         """Back-propagate through dh/dz = -2 z h."""
-        design = passed.columns if of_n is None else passed.columns * of_n[:, None, :]
+        design = passed.keep("-2 columns", lambda: -2.0 * passed.columns)
+        if of_n is not None:
+            design = design * of_n[:, None, :]
         inner = passed.driven
         if of_nk is not None:
-            inner = np.multiply(of_nk, inner, out=passed.buffer("product"))
+            inner = np.multiply(of_nk, inner, out=passed.buffer("work"))
         moments = np.matmul(design, inner)
-        moments *= of_k
-        moments *= -2.0
+        if of_k is not None:
+            moments *= of_k
         self._add_moments(grad, moments)
 
     @staticmethod
@@ -269,14 +285,15 @@ class RidgeParams(Params):
         The one goes to dL/db, the other to dL/dw.
         """
         # With -b w / s = p the second is -b q / s - 2 (q . w) p / s.
-        size = self._size
-        along = _dot(partial, self.hidden_weight) / size
+        p, size, pull = passed.placed
+        along = _dot(partial, self.hidden_weight)
+        along /= size
         w, b = grad.hidden_weight, grad.hidden_bias
         b -= along
         along *= 2.0
-        pull = passed.prototypes * along[:, :, None]
-        pull += partial * (self.hidden_bias / size)[:, :, None]
-        w -= pull
+        along = along[:, :, None] * p
+        along += partial * pull[:, :, None]
+        w -= along
 
 
 @final
@@ -320,16 +337,15 @@ class RadialParams(Params):
     @property
     def shape(self) -> tuple[int, int, int]:
         """(R, K, D)."""
-        return cast(tuple[int, int, int], self.center.shape)
+        return cast("tuple[int, int, int]", self.center.shape)
 
     def moved(self, shift: float) -> Self:
         """Return the parameters with c_k + shift for c_k."""
         return type(self)(self.slope, self.center + shift, self.output_weight, self.output_bias)
 
-    @property
-    def prototypes(self) -> Array:
-        """(R, K, D): the centers, a copy."""
-        return self.center.copy()
+    def place(self) -> tuple[Array]:
+        """Return the centers (R, K, D), a copy."""
+        return (self.center.copy(),)
 
     @property
     def slopes(self) -> Array:
@@ -352,10 +368,15 @@ class RadialParams(Params):
         return h, squared
 
     def add_hidden(
-        self, passed: Forward, grad: Self, of_n: Array | None, of_nk: Array | None, of_k: Array
+        self,
+        passed: Forward,
+        grad: Self,
+        of_n: Array | None,
+        of_nk: Array | None,
+        of_k: Array | None,
     ) -> None:
         """Back-propagate through dh/ds = -2 s |x - c|^2 h and dh/dc = 2 s^2 (x - c) h."""
-        of_k = of_k[:, 0]
+        of_k = 1.0 if of_k is None else of_k[:, 0]
         design = passed.columns if of_n is None else passed.columns * of_n[:, None, :]
         inner, spread = passed.hidden, passed.driven
         if of_nk is not None:
@@ -432,8 +453,8 @@ class Forward:
         z.
     hidden : (R, N, K)
         h = exp(-z^2), never below exp(-340) (`exp_of_negated`).
-    response : (R, N)
-        sum_k h_nk.
+    response, squared_response : (R, N)
+        sum_k h_nk and sum_k h_nk^2.
     output : (R, N)
         f.
     prototypes : (R, K, D)
@@ -446,6 +467,7 @@ class Forward:
         self.y = y
         self._reuse = reuse
         self._computed: dict[str, Array] = {}
+        self._tuples: dict[str, tuple[Array, ...]] = {}
         self._kept: dict[Any, Any] = {}
         self._parts: dict[int, tuple[Rows, Forward]] = {}
         self._whole: Forward | None = None
@@ -476,6 +498,7 @@ class Forward:
         Arrays that were read from here before hold other numbers from now on.
         """
         self._computed.clear()
+        self._tuples.clear()
         for rows, part in self._parts.values():
             part.renew()
             if not isinstance(rows, slice):
@@ -491,19 +514,26 @@ class Forward:
             found = self._kept[key] = make()
         return found
 
-    def buffer(self, name: str) -> Array:
-        """Return an array (R, N, K) of unspecified content to work in.
+    def buffer(self, name: str, shape: tuple[int, ...] | None = None) -> Array:
+        """Return an array of unspecified content to work in, (R, N, K) if no shape is given.
 
-        With ``reuse`` it is the same one whenever the name is, also for parts of the runs.
+        With ``reuse`` its memory is the same whenever the name is, also for parts of the runs.
         """
-        if self._reuse and self._whole is not None:
-            return self._whole.buffer(name)[: len(self.y)]
-        if self._reuse:
-            return cast(Array, self.keep(("buffer", name), self._new_buffer))
-        return self._new_buffer()
-
-    def _new_buffer(self) -> Array:
-        return aligned_empty((*self.y.shape, self.params.shape[1]), self.y.dtype)
+        if shape is None:
+            shape = (*self.y.shape, self.params.shape[1])
+        if not self._reuse:
+            return aligned_empty(shape, self.y.dtype)
+        found = self._kept.get((name, shape))
+        if found is None:
+            whole = self
+            while whole._whole is not None:
+                whole = whole._whole
+            size = math.prod(shape)
+            memory = whole._kept.get(name)
+            if memory is None or memory.size < size:
+                memory = whole._kept[name] = aligned_empty((size,), self.y.dtype)
+            found = self._kept[name, shape] = memory[:size].reshape(shape)
+        return cast(Array, found)
 
     @property
     def design(self) -> Array:
@@ -546,6 +576,11 @@ class Forward:
         return cast(Array, np.matmul(self.hidden, ones)[:, :, 0])
 
     @_lazy
+    def squared_response(self) -> Array:
+        """(R, N): sum_k h_nk^2."""
+        return np.asarray(np.vecdot(self.hidden, self.hidden))
+
+    @_lazy
     def output(self) -> Array:
         """(R, N): f_n = sum_k v_k h_nk + c."""
         params = self.params
@@ -553,10 +588,23 @@ class Forward:
         output += params.output_bias[:, None]
         return cast(Array, output)
 
+    @property
+    def placed(self) -> tuple[Array, ...]:
+        """What `Params.place` returns."""
+        found = self._tuples.get("placed")
+        if found is None:
+            whole, rows = self._whole, self._rows
+            if whole is None:
+                found = self.params.place()
+            else:
+                found = tuple(array[rows] for array in whole.placed)
+            self._tuples["placed"] = found
+        return found
+
     @_lazy
     def prototypes(self) -> Array:
         """(R, K, D): p_k."""
-        return self.params.prototypes
+        return self.placed[0][...]
 
 
 def squared_distances(
@@ -672,8 +720,9 @@ def backward(forward: Forward, partials: Mapping[str, Array]) -> Params:
         Where the scalar was taken.
     partials : mapping of str to array
         The scalar's partial derivatives with respect to what it was computed from, each of that
-        quantity's shape: ``"output"`` and ``"response"`` (R, N), ``"hidden"`` and
-        ``"preactivation"`` (R, N, K), ``"prototypes"`` (R, K, D), or a field of the params.
+        quantity's shape: ``"output"``, ``"response"`` and ``"squared_response"`` (R, N),
+        ``"hidden"`` and ``"preactivation"`` (R, N, K), ``"prototypes"`` (R, K, D), or a field of
+        the params.
 
     Returns
     -------
@@ -708,35 +757,42 @@ def add_partial(
     reduced to.
     """
     params: Any = forward.params
-    _, n_hidden, _ = params.shape
-    if name in ("output", "response"):
-        _expect(f"the partial of {name}", partial, forward.y.shape)
-    elif name in ("hidden", "preactivation"):
-        _expect(f"the partial of {name}", partial, (*forward.y.shape, n_hidden))
+    shape = _SHAPES.get(name)
+    if shape is not None:
+        _expect(f"the partial of {name}", partial, shape(forward))
     if name == "output":
         params.add_hidden(forward, grad, partial, None, params.output_weight[:, None, :])
         heights, constant = grad.output_weight, grad.output_bias
         heights += np.matmul(partial[:, None, :], forward.hidden)[:, 0]
-        constant += np.add.reduce(partial, axis=1)
+        constant += np.vecdot(partial, forward.columns[:, -1])
     elif name == "response":
-        params.add_hidden(forward, grad, partial, None, _ONE)
+        params.add_hidden(forward, grad, partial, None, None)
+    elif name == "squared_response":
+        params.add_hidden(forward, grad, partial + partial, forward.hidden, None)
     elif name == "hidden":
-        params.add_hidden(forward, grad, None, partial, _ONE if weight is None else weight)
+        params.add_hidden(forward, grad, None, partial, weight)
     elif name == "preactivation":
         params.add_preactivation(forward, grad, partial if weight is None else partial * weight)
     elif name == "prototypes":
-        _expect("the partial of prototypes", partial, params.shape)
         params.add_prototypes(forward, grad, partial)
     elif name in params.AXES:
         own = getattr(grad, name)
         _expect(f"the partial of {name}", partial, own.shape)
         own += partial
     else:
-        known = ["output", "response", "hidden", "preactivation", "prototypes", *params.AXES]
-        raise InputError(f"no derivative is known for {name!r}; known: {', '.join(known)}")
+        known = ", ".join([*_SHAPES, *params.AXES])
+        raise InputError(f"no derivative is known for {name!r}; known: {known}")
 
 
-_ONE = np.ones((1, 1, 1), dtype=np.float32)  # which leaves double precision double
+_SHAPES: dict[str, Callable[[Forward], tuple[int, ...]]] = {
+    "output": lambda forward: forward.y.shape,
+    "response": lambda forward: forward.y.shape,
+    "squared_response": lambda forward: forward.y.shape,
+    "hidden": lambda forward: (*forward.y.shape, forward.params.shape[1]),
+    "preactivation": lambda forward: (*forward.y.shape, forward.params.shape[1]),
+    "prototypes": lambda forward: forward.params.shape,
+}
+"""What a loss may differentiate with respect to, besides the parameters, and its shape."""
 
 
 def _numbers(name: str, value: Any, dtype: np.dtype[Any]) -> Array:

@@ -171,15 +171,15 @@ class ObjectiveBatch:
     def value_and_grad(self, passed: Forward) -> tuple[Array, Array, Values]:
         """Return total (R,), gradient (R, P) as `Params.flatten` orders it, and values.
 
-        The gradient is overwritten by the next call with the same ``passed``.
+        Total and gradient are overwritten by the next call with the same ``passed``.
         """
         residual = passed.output - passed.y
         mean = 1.0 / residual.shape[1]
         fit = np.vecdot(residual, residual)
         fit *= mean
-        total = np.zeros_like(fit)
-        flat, grad = passed.keep("gradient", lambda: _gradient(passed.params))
+        total, flat, grad = passed.keep("gradient", lambda: _gradient(passed.params))
         flat.fill(0.0)
+        total.fill(0.0)
         values: list[tuple[str, Rows, Array]] = [("fit", slice(None), fit)]
         several: dict[str, list[tuple[int, Array]]] = {}
         for index, (name, loss, rows, weight) in enumerate(self._terms):
@@ -235,16 +235,17 @@ def _bind(passed: Forward, grad: Params, rows: Rows, weight: Array | None) -> _B
         part = passed if everyone else passed.take(rows)
         if isinstance(rows, slice):
             return _Bound(rows, part, grad.take(rows), None, weights)
-        own, views = _gradient(part.params)
+        _, own, views = _gradient(part.params)
         return _Bound(rows, part, views, own, weights)
 
     return cast(_Bound, passed.keep(key, make))
 
 
-def _gradient(params: Params) -> tuple[Array, Params]:
+def _gradient(params: Params) -> tuple[Array, Array, Params]:
+    """Return arrays for a total (R,) and its gradient (R, P), and the latter as parameters."""
     n_runs, _, n_inputs = params.shape
-    flat = np.zeros((n_runs, params.size), dtype=params.output_bias.dtype)
-    return flat, params.unflatten(flat, n_inputs)
+    flat = np.empty((n_runs, params.size), dtype=params.output_bias.dtype)
+    return np.empty_like(params.output_bias), flat, params.unflatten(flat, n_inputs)
 
 
 def _add(flat: Array, bound: _Bound, name: str, partial: Array, weight: Array | None) -> None:

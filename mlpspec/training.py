@@ -127,30 +127,34 @@ def train(
     with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
         for step in range(steps + 1):
             total, grad, values = batch.value_and_grad(passed)
-            # One sum is enough to see that all is finite; only if it is not, look closer.
-            if not isfinite(np.add.reduce(total) + np.add.reduce(grad, axis=None)):
+            # Two numbers are enough to see that all is finite; if they are not, look closer.
+            if not isfinite(np.vdot(total, total) + np.vdot(grad, grad)):
                 finite = np.isfinite(total) & np.isfinite(grad).all(axis=1)
-                lost, gone = alive[~finite], np.flatnonzero(~finite)
-                diverged[lost] = True
-                steps_taken[lost] = max(step - 1, 0)
-                if step:
-                    ended[lost] = before[gone]
-                    last = _training_on(params, before[gone], passed.take(gone))
-                    gradient_norm[lost] = _norm(batch.take(gone).value_and_grad(last)[1])
-                # The others go on without them, so that nothing infinite is carried along.
-                keep = np.flatnonzero(finite)
-                alive, flat, before, state = alive[keep], flat[keep], before[keep], state.take(keep)
-                if not len(alive):
-                    break
-                batch, passed = batch.take(keep), _training_on(params, flat, passed.take(keep))
-                total, grad, values = batch.value_and_grad(passed)
+                lost, keep = np.flatnonzero(~finite), np.flatnonzero(finite)
+                if len(lost):
+                    gone = alive[lost]
+                    diverged[gone] = True
+                    steps_taken[gone] = max(step - 1, 0)
+                    if step:
+                        ended[gone] = before[lost]
+                        last = _training_on(params, before[lost], passed.take(lost))
+                        gradient_norm[gone] = _norm(batch.take(lost).value_and_grad(last)[1])
+                    # The others go on without them: nothing infinite is carried along.
+                    alive, flat, state = alive[keep], flat[keep], state.take(keep)
+                    if not len(alive):
+                        break
+                    before, batch = before[keep], batch.take(keep)
+                    passed = _training_on(params, flat, passed.take(keep))
+                    total, grad, values = batch.value_and_grad(passed)
             if recorder is not None and (step % record_every == 0 or step == steps):
-                recorder.add(step, alive, flat.copy(), {"objective": total, **values.by_name()})
+                recorder.add(
+                    step, alive, flat.copy(), {"objective": total.copy(), **values.by_name()}
+                )
             if step == steps:
                 ended[alive] = flat
                 gradient_norm[alive] = _norm(grad)
                 break
-            np.copyto(before, flat)
+            before[...] = flat
             change, state = update(grad, state)
             flat += change
             passed.renew()

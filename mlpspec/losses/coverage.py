@@ -47,18 +47,19 @@ class Coverage(StructuralLoss):
         ones = forward.keep("ones", lambda: np.ones((n_hidden, 1), dtype=p.dtype))
         share = exp_of_negated(self._cost(forward))
         total = np.matmul(share, ones)[:, :, 0]
-        # Where all prototypes are far, only differences of distances make sums that are exact.
-        far = np.minimum.reduce(total, axis=1) < FAR[p.dtype.char]
         nearest: Array | float = 0.0
-        if np.logical_or.reduce(far):
+        if np.minimum.reduce(total, axis=None) < FAR[p.dtype.char]:
+            # Where all prototypes are far, only differences of distances make exact sums.
+            far = total.min(axis=1, keepdims=True) < FAR[p.dtype.char]
             cost = self._cost(forward)
-            nearest = np.where(far[:, None], cost.min(axis=2), 0.0)
-            cost -= nearest[:, :, None]
+            shift = np.where(far, cost.min(axis=2), 0.0)
+            cost -= shift[:, :, None]
             share = exp_of_negated(cost)
             total = np.matmul(share, ones)[:, :, 0]
-            nearest = np.add.reduce(nearest, axis=1)
-        value = nearest - np.add.reduce(np.log(total), axis=1)
-        value *= self.temperature / n_samples
+            nearest = shift.sum(axis=1)
+        value = np.vecdot(np.log(total), forward.columns[:, -1])
+        value -= nearest
+        value *= -self.temperature / n_samples
         value += self.temperature * math.log(n_hidden)
         # sum_n r_nk and sum_n r_nk x_n in one product; the normaliser goes to the small factor.
         moments = np.matmul(forward.columns / total[:, None, :], share)

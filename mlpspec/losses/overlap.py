@@ -23,20 +23,18 @@ class Overlap(StructuralLoss):
     """
 
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
-        """Return L (R,) and its partial derivatives for ``"hidden"`` and ``"response"``.
+        """Return L (R,) and its partial derivatives for both sums of responses.
 
-        sum_{k<l} h_nk h_nl is half of (sum_k h_nk)^2 - sum_k h_nk^2: no pass over (R, N, K) is
-        spent on sum_l h_nl - h_nk.
+        sum_{k<l} h_nk h_nl is half of (sum_k h_nk)^2 - sum_k h_nk^2, which takes no further array
+        of (R, N, K).
         """
-        h, s = forward.hidden, forward.response
-        n_runs, n_samples, n_hidden = h.shape
-        if n_hidden < 2:
-            return np.zeros_like(s[:, 0]), {"response": np.zeros_like(s)}
-        scale = 1.0 / (n_samples * (n_hidden * (n_hidden - 1) // 2))
-        flat = h.reshape(n_runs, 1, -1)
-        squares = np.matmul(flat, flat.swapaxes(1, 2))[:, 0, 0]
-        value = np.vecdot(s, s)
-        value -= squares
+        sums, squares = forward.response, forward.squared_response
+        n_samples, n_hidden = forward.hidden.shape[1:]
+        scale = 0.0 if n_hidden < 2 else 1.0 / (n_samples * (n_hidden * (n_hidden - 1) // 2))
+        value = np.vecdot(sums, sums)
+        value -= np.vecdot(squares, forward.columns[:, -1])
         value *= 0.5 * scale
-        own = np.multiply(h, -scale, out=forward.buffer("work"))
-        return value, {"hidden": own, "response": s * scale}
+        return value, {
+            "response": sums * scale,
+            "squared_response": np.full_like(squares, -0.5 * scale),
+        }
