@@ -235,10 +235,10 @@ class RidgeParams(Params):
 
     def _preactivation(self, passed: Forward, out: Array | None) -> Array:
         w, b = self.hidden_weight, self.hidden_bias
-        slopes = np.empty((w.shape[0], w.shape[2] + 1, w.shape[1]), dtype=w.dtype)
-        slopes[:, :-1] = w.swapaxes(1, 2)
-        slopes[:, -1] = b
-        return cast(Array, np.matmul(passed.design, slopes, out=out))
+        lines = np.empty((w.shape[0], w.shape[2] + 1, w.shape[1]), dtype=w.dtype)
+        lines[:, :-1] = w.swapaxes(1, 2)
+        lines[:, -1] = b
+        return cast(Array, np.matmul(passed.design, lines, out=out))
 
     def respond(self, passed: Forward) -> tuple[Array, Array]:
         """Return h and z h (R, N, K), of which dh/dz = -2 z h."""
@@ -376,7 +376,7 @@ class RadialParams(Params):
         of_k: Array | None,
     ) -> None:
         """Back-propagate through dh/ds = -2 s |x - c|^2 h and dh/dc = 2 s^2 (x - c) h."""
-        of_k = 1.0 if of_k is None else of_k[:, 0]
+        scale = self.slope if of_k is None else self.slope * of_k[:, 0]
         design = passed.columns if of_n is None else passed.columns * of_n[:, None, :]
         inner, spread = passed.hidden, passed.driven
         if of_nk is not None:
@@ -384,8 +384,8 @@ class RadialParams(Params):
         moments = np.matmul(design, inner)
         pull = moments[:, :-1].swapaxes(1, 2) - moments[:, -1, :, None] * self.center
         center, slope = grad.center, grad.slope
-        center += (2.0 * np.square(self.slope) * of_k)[:, :, None] * pull
-        slope -= 2.0 * self.slope * of_k * np.matmul(design[:, -1:], spread)[:, 0]
+        center += (2.0 * self.slope * scale)[:, :, None] * pull
+        slope -= 2.0 * scale * np.matmul(design[:, -1:], spread)[:, 0]
 
     def add_preactivation(self, passed: Forward, grad: Self, partial: Array) -> None:
         """Back-propagate through z = s (x - c), on a line.

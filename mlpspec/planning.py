@@ -6,14 +6,15 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
+from mlpspec.losses import BUILT_IN
 from mlpspec.study import Run
 
 Batch = tuple[Run, ...]
 """Runs that train together: arrays of one shape, and the same training."""
 
-BATCH_ELEMENTS = 2**17
-"""Responses (R N K) of a batch: 1 MiB an array. Fewer, and Python's cost per step shows; more,
-and the arrays leave the cache, and a batch that is interrupted loses more."""
+BATCH_ELEMENTS = 2**16
+"""Responses (R N K) of a batch: three arrays of half a MiB are under way at a time. Fewer, and
+Python's cost per step shows; more, and they leave a core's second-level cache."""
 
 
 def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) -> list[Batch]:
@@ -39,8 +40,7 @@ def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) ->
     share = total // (4 * n_jobs)
     batches = []
     for group in groups.values():
-        # Runs with the same losses side by side: a loss then reads slices, not copies.
-        group.sort(key=lambda run: (run.losses[::-1], run.temperature, run.seed))
+        group.sort(key=lambda run: (_place(run), run.temperature, run.seed))
         elements = group[0].n_samples * group[0].hidden_units
         size = batch_size or max(1, BATCH_ELEMENTS // elements)
         if batch_size is None:
@@ -63,6 +63,21 @@ def memory(run: Run) -> int:
     moments = run.steps // run.record_every if run.record_every else 0
     numbers = 3 * n * k + k * k + (n + 4 * k) * d + moments * k * (d + 2)
     return numbers * (4 if run.dtype == "float32" else 8)
+
+
+def _place(run: Run) -> tuple[Any, ...]:
+    """Return the place of a run's losses in an order in which neighbours differ by one loss.
+
+    Most losses, and the two that read prototypes together, then have their runs side by side: they
+    read slices of a batch's arrays, not copies. It is the order of the reflected Gray code.
+    """
+    others = tuple(name for name in run.losses if name not in BUILT_IN)
+    code = sum(1 << bit for bit, name in enumerate(BUILT_IN) if name in run.losses)
+    rank = 0
+    while code:
+        rank ^= code
+        code >>= 1
+    return others, rank
 
 
 def _together(run: Run) -> tuple[Any, ...]:

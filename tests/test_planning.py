@@ -20,7 +20,7 @@ def test_every_run_is_in_one_batch_of_its_shape(name, n_jobs, batch_size):
         )
         assert len(batch) <= (batch_size or len(runs))
         size = sum(run.n_samples * run.hidden_units for run in batch)
-        assert size <= BATCH_ELEMENTS or len(batch) == 1
+        assert batch_size or size <= BATCH_ELEMENTS or len(batch) == 1
 
 
 def test_the_most_work_comes_first_and_none_is_too_large():
