@@ -21,7 +21,7 @@ from scipy.spatial.distance import cdist, pdist
 
 from mlpspec.datasets import mean_spacing
 from mlpspec.losses import StructuralLoss
-from mlpspec.model import Array, Forward, Params, RadialParams, forward
+from mlpspec.model import BLOCK, Array, Forward, Params, RadialParams, forward, row_blocks
 
 OUTSIDE_TOLERANCE = 1e-3
 """Of the data's diameter: how far from the hull a prototype must be to count as outside."""
@@ -164,15 +164,19 @@ def nearest(x: Array, p: Array) -> tuple[Array, NDArray[np.intp]]:
     n_runs, n_samples, n_inputs = x.shape
     distance = np.empty((n_runs, n_samples))
     winner = np.empty((n_runs, n_samples), dtype=np.intp)
-    block = max(1, 2**20 // (n_samples * p.shape[1]))
+    block = max(1, BLOCK // (n_samples * p.shape[1]))
     for start in range(0, n_runs, block):
-        rows = slice(start, start + block)
-        if n_inputs == 1:
-            gaps = np.abs(x[rows] - p[rows].swapaxes(1, 2))
-        else:
-            gaps = np.array([cdist(*run) for run in zip(x[rows], p[rows], strict=True)])
-        winner[rows] = gaps.argmin(axis=2)
-        distance[rows] = np.take_along_axis(gaps, winner[rows][:, :, None], axis=2)[:, :, 0]
+        runs = slice(start, start + block)
+        for rows in row_blocks(n_samples, p.shape[1]):
+            if n_inputs == 1:
+                gaps = x[runs, rows] - p[runs].swapaxes(1, 2)
+                np.abs(gaps, out=gaps)
+            else:
+                pairs = zip(x[runs, rows], p[runs], strict=True)
+                gaps = np.array([cdist(*run) for run in pairs])
+            first = gaps.argmin(axis=2)
+            winner[runs, rows] = first
+            distance[runs, rows] = np.take_along_axis(gaps, first[:, :, None], axis=2)[:, :, 0]
     return distance, winner
 
 
@@ -196,7 +200,8 @@ def activation_usage_ratio(z: Array) -> Array:
 
     The largest response is the smallest |z|, which does not underflow.
     """
-    return np.asarray(_distinct(np.abs(z).argmin(axis=2)) / min(z.shape[1:]))
+    winners = [np.abs(z[:, rows]).argmin(axis=2) for rows in row_blocks(*z.shape[1:])]
+    return np.asarray(_distinct(np.concatenate(winners, axis=1)) / min(z.shape[1:]))
 
 
 def distinct_usage_ratio(

@@ -231,21 +231,26 @@ class RidgeParams(Params):
 
     def preactivation(self, passed: Forward) -> Array:
         """Return z_nk = w_k . x_n + b_k (R, N, K)."""
-        return self._preactivation(passed, None)
+        return cast(Array, np.matmul(passed.design, self._lines()))
 
-    def _preactivation(self, passed: Forward, out: Array | None) -> Array:
+    def _lines(self) -> Array:
+        """(R, D + 1, K): slopes, and offsets below them."""
         w, b = self.hidden_weight, self.hidden_bias
         lines = np.empty((w.shape[0], w.shape[2] + 1, w.shape[1]), dtype=w.dtype)
         lines[:, :-1] = w.swapaxes(1, 2)
         lines[:, -1] = b
-        return cast(Array, np.matmul(passed.design, lines, out=out))
+        return lines
 
     def respond(self, passed: Forward) -> tuple[Array, Array]:
         """Return h and z h (R, N, K), of which dh/dz = -2 z h."""
-        z = self._preactivation(passed, passed.buffer("z h"))
-        h = exp_of_negated(np.square(z, out=passed.buffer("h")))
-        z *= h
-        return h, z
+        z_all, h_all = passed.buffer("z h"), passed.buffer("h")
+        lines = self._lines()
+        for rows in row_blocks(*z_all.shape[1:]):
+            z, h = z_all[:, rows], h_all[:, rows]
+            np.matmul(passed.design[:, rows], lines, out=z)
+            exp_of_negated(np.square(z, out=h))
+            z *= h
+        return h_all, z_all
 
     # Every path through z ends in the moments sum_n dL/dz_nk [x_n, 1]: one matrix product each.
 
@@ -607,6 +612,16 @@ class Forward:
         return self.placed[0][...]
 
 
+BLOCK = 2**16
+"""Numbers of an array, of one run, that are worked on at a time: what a core's cache holds."""
+
+
+def row_blocks(n_rows: int, n_columns: int) -> list[slice]:
+    """Return slices of rows that hold about `BLOCK` numbers each; one where all fit."""
+    step = max(1, BLOCK // n_columns)
+    return [slice(start, start + step) for start in range(0, n_rows, step)]
+
+
 def squared_distances(
     design: Array, p: Array, unit: float = 1.0, out: Array | None = None
 ) -> Array:
@@ -615,7 +630,9 @@ def squared_distances(
     ``design`` (R, N, D + 1) holds x and a column of ones, ``p`` is (R, K, D).
     """
     n_runs, n_hidden, n_inputs = p.shape
-    total: Array | None = None
+    n_samples = design.shape[1]
+    if out is None:
+        out = aligned_empty((n_runs, n_samples, n_hidden), p.dtype)
     # A difference as the product [x, 1] [unit, -unit p]: two exact terms and one rounding, as in
     # a subtraction, but in the blocked loops of the linear algebra.
     factor = np.empty((n_runs, 2, n_hidden), dtype=p.dtype)
@@ -623,11 +640,13 @@ def squared_distances(
     for d in range(n_inputs):
         np.multiply(p[:, :, d], -unit, out=factor[:, 1])
         column = design if n_inputs == 1 else np.ascontiguousarray(design[:, :, d :: n_inputs - d])
-        gap = np.matmul(column, factor, out=out if total is None else None)
-        np.square(gap, out=gap)
-        total = gap if total is None else np.add(total, gap, out=total)
-    assert total is not None
-    return total
+        for rows in row_blocks(n_samples, n_hidden):
+            total = out[:, rows]
+            gap = np.matmul(column[:, rows], factor, out=total if d == 0 else None)
+            np.square(gap, out=gap)
+            if d > 0:
+                total += gap
+    return out
 
 
 _LEAST = {"d": -340.0, "f": -43.0}
@@ -640,9 +659,13 @@ def exp_of_negated(exponent: Array) -> Array:
     and adds nothing. Products of two such numbers are still normal; arithmetic with denormal
     numbers takes up to a hundred times as long, and so does ``numpy.exp`` below -708.
     """
-    np.negative(exponent, out=exponent)
-    np.maximum(exponent, _LEAST[exponent.dtype.char], out=exponent)
-    np.exp(exponent, out=exponent)
+    least = _LEAST[exponent.dtype.char]
+    *_, n_rows, n_columns = (1, 1, *exponent.shape)
+    for rows in row_blocks(n_rows, n_columns):
+        block = exponent[..., rows, :] if exponent.ndim > 1 else exponent
+        np.negative(block, out=block)
+        np.maximum(block, least, out=block)
+        np.exp(block, out=block)
     return exponent
 
 

@@ -180,14 +180,15 @@ def _norm(grad: Array) -> Array:
 def _keep_freed_memory() -> None:
     """Ask glibc to keep what is freed, so that each step reuses the arrays of the last one.
 
-    By default it returns large blocks to the system, which then maps and clears every page anew:
-    a third of the time of a step at N = 100. Other C libraries are left as they are.
+    By default it returns large blocks to the system, which then maps and clears every page anew.
+    Arrays above 4 MiB, of which a step has few, do go back: else memory would come to pieces.
+    Other C libraries are left as they are.
     """
     trim_threshold, mmap_threshold = -1, -3  # from malloc.h
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(mmap_threshold, 32 * 2**20)  # the largest that glibc takes
-        mallopt(trim_threshold, 256 * 2**20)
+        mallopt(mmap_threshold, 4 * 2**20)
+        mallopt(trim_threshold, 64 * 2**20)
 
 
 class _Recorder:
