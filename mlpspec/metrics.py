@@ -303,7 +303,7 @@ def expelled(passed: Forward) -> NDArray[np.bool_]:
     a line is the same.
     """
     z = passed.preactivation
-    left = (z > 0.5).all(axis=1) | (z < -0.5).all(axis=1)
+    left = (z.min(axis=1) > 0.5) | (z.max(axis=1) < -0.5)
     if isinstance(passed.params, RadialParams) and passed.x.shape[2] > 1:
         left &= _escape(passed.x, passed.prototypes)[1]
     return np.asarray(left)

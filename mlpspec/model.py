@@ -361,12 +361,12 @@ class RadialParams(Params):
         """Return z (R, N, K): s_k (x_n - c_k) on a line, |s_k| |x_n - c_k| above."""
         if self.shape[2] == 1:
             return (passed.x - self.center.swapaxes(1, 2)) * self.slope[:, None, :]
-        distance = np.sqrt(squared_distances(passed.design, self.center))
+        distance = np.sqrt(scaled_distances(passed.design, self.center))
         return np.asarray(distance * self.slopes[:, None, :])
 
     def respond(self, passed: Forward) -> tuple[Array, Array]:
         """Return h and |x - c|^2 h (R, N, K)."""
-        squared = squared_distances(passed.design, self.center, out=passed.buffer("d h"))
+        squared = scaled_distances(passed.design, self.center, out=passed.buffer("d h"))
         h = np.multiply(squared, np.square(self.slope)[:, None, :], out=passed.buffer("h"))
         exp_of_negated(h)
         squared *= h
@@ -546,7 +546,7 @@ class Forward:
         return cast(Array, self.keep("design", self._design))
 
     def _design(self) -> Array:
-        return _read_only(np.concatenate([self.x, np.ones_like(self.x[:, :, :1])], axis=2))
+        return _read_only(_with_ones(self.x))
 
     @property
     def columns(self) -> Array:
@@ -622,9 +622,12 @@ def row_blocks(n_rows: int, n_columns: int) -> list[slice]:
     return [slice(start, start + step) for start in range(0, n_rows, step)]
 
 
-def squared_distances(
-    design: Array, p: Array, unit: float = 1.0, out: Array | None = None
-) -> Array:
+def squared_distances(x: Array, p: Array) -> Array:
+    """(R, N, K): |x_n - p_k|^2 from x (R, N, D) and p (R, K, D), by direct differences."""
+    return scaled_distances(_with_ones(x), p)
+
+
+def scaled_distances(design: Array, p: Array, unit: float = 1.0, out: Array | None = None) -> Array:
     """(R, N, K): unit^2 |x_n - p_k|^2, by direct differences.
 
     ``design`` (R, N, D + 1) holds x and a column of ones, ``p`` is (R, K, D).
@@ -679,6 +682,10 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any) -> Array:
     raw = np.empty(size + line, dtype=np.uint8)
     start = -raw.ctypes.data % line
     return cast(Array, raw[start : start + size].view(dtype).reshape(shape))
+
+
+def _with_ones(x: Array) -> Array:
+    return np.concatenate([x, np.ones_like(x[:, :, :1])], axis=2)
 
 
 def _read_only(array: Array) -> Array:

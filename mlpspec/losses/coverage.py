@@ -9,7 +9,7 @@ from typing import final
 import numpy as np
 
 from mlpspec.losses.base import StructuralLoss, check_temperature
-from mlpspec.model import Array, Forward, exp_of_negated, squared_distances
+from mlpspec.model import Array, Forward, exp_of_negated, scaled_distances
 
 FAR = {"d": 1e-100, "f": 1e-10}
 """Sum of exponentials below which the nearest prototype's distance is taken out, by precision."""
@@ -71,6 +71,6 @@ class Coverage(StructuralLoss):
     def _cost(self, forward: Forward) -> Array:
         """Return |x_n - p_k|^2 / tau (R, N, K)."""
         unit = self.temperature**-0.5  # so that no pass over (R, N, K) is spent on scaling
-        return squared_distances(
+        return scaled_distances(
             forward.design, forward.prototypes, unit, out=forward.buffer("work")
         )

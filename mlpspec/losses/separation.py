@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 
 from mlpspec.losses.base import StructuralLoss, check_temperature
-from mlpspec.model import Array, Forward, exp_of_negated, squared_distances
+from mlpspec.model import Array, Forward, exp_of_negated, scaled_distances
 
 
 @final
@@ -43,7 +43,7 @@ class Separation(StructuralLoss):
         points[:, :, :-1] = p
         points[:, :, -1] = 1.0
         out = forward.buffer("work", (n_runs, n_hidden, n_hidden))
-        cost = squared_distances(points, p, self.temperature**-0.5, out)
+        cost = scaled_distances(points, p, self.temperature**-0.5, out)
         cost.reshape(n_runs, -1)[:, :: n_hidden + 1] = np.inf  # nobody avoids himself
         # sum_l c_kl p_l and sum_l c_kl of the closenesses c in one product.
         moments = np.matmul(exp_of_negated(cost), points)
