@@ -38,7 +38,7 @@ import mlpspec
 from mlpspec import provenance
 from mlpspec.losses import BUILT_IN
 from mlpspec.model import PROTOTYPE_EPS
-from mlpspec.problem import data_and_start, temperature_of
+from mlpspec.problem import data_of, start_of, temperature_of
 from mlpspec.study import Run, Study
 
 STUDY = mlpspec.studies.paper()
@@ -74,7 +74,8 @@ def groups_of(study: Study, by_subset: bool = False) -> list[Group]:
         members.setdefault((run.n_samples, run.losses if by_subset else ()), []).append(run)
     groups = []
     for runs in members.values():
-        x, y, flat = (np.stack(part) for part in zip(*map(data_and_start, runs), strict=True))
+        x, y = (np.stack(part) for part in zip(*map(data_of, runs), strict=True))
+        flat = np.stack([start_of(run) for run in runs])
         k = runs[0].hidden_units
         start = flat[:, :k], flat[:, k : 2 * k], flat[:, 2 * k : 3 * k], flat[:, -1]
         weights = [[run.weight * (name in run.losses) for name in BUILT_IN] for run in runs]

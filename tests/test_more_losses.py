@@ -83,7 +83,7 @@ def test_hard_coverage_is_the_limit_of_coverage():
     passed = forward(*problem(3, 6, 2))
     value, grad = pull(HardCoverage(), passed)
     gaps = []
-    for tau in (1e-2, 1e-3, 1e-4):
+    for tau in (1e-1, 1e-2, 1e-3):
         soft_value, soft_grad = pull(Coverage(tau), passed)
         # The nearest prototype alone leaves tau log K.
         gaps.append(np.abs(soft_value - tau * np.log(6) - value).max())
