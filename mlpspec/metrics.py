@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment, nnls
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import ConvexHull, QhullError, cKDTree
@@ -119,6 +118,8 @@ def match(x: Array, p: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     if n_inputs == 1 and n_samples == n_hidden:
         # Sorting is the Hungarian algorithm on a line.
         return np.argsort(x[:, :, 0], axis=1), np.argsort(p[:, :, 0], axis=1)
+    from scipy.optimize import linear_sum_assignment  # here, so that workers start at once
+
     inputs, prototypes = (np.empty((n_runs, n_pairs), dtype=np.intp) for _ in range(2))
     for r in range(n_runs):
         inputs[r], prototypes[r] = linear_sum_assignment(cdist(x[r], p[r]))
@@ -266,6 +267,8 @@ def hull_distance(x: Array, p: Array) -> Array:
     1974, chapter 23); this holds for degenerate inputs too (one point, collinear points,
     duplicates).
     """
+    from scipy.optimize import nnls
+
     corners = _corners(x)
     distance = np.empty(len(p))
     for k, point in enumerate(p):

@@ -17,9 +17,11 @@ The formulas are this project's reconstruction of the model in arXiv:2605.25939.
 from __future__ import annotations
 
 import math
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Self, cast, final
 
 import numpy as np
@@ -450,6 +452,7 @@ class Forward:
     params : RidgeParams or RadialParams
     x : (R, N, D)
     y : (R, N)
+    shape : (R, N, K)
     design : (R, N, D + 1)
         ``x`` with a column of ones.
     columns : (R, D + 1, N)
@@ -468,13 +471,14 @@ class Forward:
 
     def __init__(self, params: Params, x: Array, y: Array, *, reuse: bool = False) -> None:
         self._params: Params | None = params
+        self.shape = *y.shape, params.shape[1]
         self.x = x
         self.y = y
         self._reuse = reuse
         self._computed: dict[str, Array] = {}
         self._tuples: dict[str, tuple[Array, ...]] = {}
         self._kept: dict[Any, Any] = {}
-        self._parts: dict[int, tuple[Rows, Forward]] = {}
+        self._parts: list[weakref.ref[Forward]] = []
         self._whole: Forward | None = None
         self._rows: Rows = slice(None)
 
@@ -488,14 +492,12 @@ class Forward:
 
     def take(self, rows: Rows) -> Forward:
         """Return the forward pass of the runs ``rows``, sharing what is or will be computed."""
-        found = self._parts.get(id(rows))
-        if found is None:
-            params, x, y = self.params.take(rows), self.x[rows], self.y[rows]
-            part = Forward(params, x, y, reuse=self._reuse)
-            part._whole, part._rows = self, rows
-            # With the rows themselves, so that no others come to have their id.
-            found = self._parts[id(rows)] = rows, part
-        return found[1]
+        params, x, y = self.params.take(rows), self.x[rows], self.y[rows]
+        part = Forward(params, x, y, reuse=self._reuse)
+        part._whole, part._rows = self, rows
+        # The part holds the whole; held by it in turn, both would outlive their last use.
+        self._parts.append(weakref.ref(part))
+        return part
 
     def renew(self) -> None:
         """Forget what was computed: the parameters have been changed in place.
@@ -504,10 +506,12 @@ class Forward:
         """
         self._computed.clear()
         self._tuples.clear()
-        for rows, part in self._parts.values():
-            part.renew()
-            if not isinstance(rows, slice):
-                part._params = None  # a copy of what has changed
+        for reference in self._parts:
+            part = reference()
+            if part is not None:
+                part.renew()
+                if not isinstance(part._rows, slice):
+                    part._params = None  # a copy of what has changed
 
     def keep(self, key: Any, make: Callable[[], Any]) -> Any:
         """Return what ``make`` returned when ``key`` was first asked for.
@@ -525,10 +529,10 @@ class Forward:
         With ``reuse`` its memory is the same whenever the name is, also for parts of the runs.
         """
         if shape is None:
-            shape = (*self.y.shape, self.params.shape[1])
+            shape = self.shape
         if not self._reuse:
             return aligned_empty(shape, self.y.dtype)
-        found = self._kept.get((name, shape))
+        found: Array | None = self._kept.get((name, shape))
         if found is None:
             whole = self
             while whole._whole is not None:
@@ -538,12 +542,13 @@ class Forward:
             if memory is None or memory.size < size:
                 memory = whole._kept[name] = aligned_empty((size,), self.y.dtype)
             found = self._kept[name, shape] = memory[:size].reshape(shape)
-        return cast(Array, found)
+        return found
 
     @property
     def design(self) -> Array:
         """(R, N, D + 1): the inputs and a column of ones."""
-        return cast(Array, self.keep("design", self._design))
+        found: Array = self.keep("design", self._design)
+        return found
 
     def _design(self) -> Array:
         return _read_only(_with_ones(self.x))
@@ -551,7 +556,8 @@ class Forward:
     @property
     def columns(self) -> Array:
         """(R, D + 1, N): `design`, transposed."""
-        return cast(Array, self.keep("columns", self._columns))
+        found: Array = self.keep("columns", self._columns)
+        return found
 
     def _columns(self) -> Array:
         return _read_only(np.ascontiguousarray(self.design.swapaxes(1, 2)))
@@ -577,7 +583,7 @@ class Forward:
     @_lazy
     def response(self) -> Array:
         """(R, N): sum_k h_nk."""
-        ones = self.keep("ones", lambda: np.ones((self.params.shape[1], 1), dtype=self.y.dtype))
+        ones = self.keep("ones", lambda: np.ones((self.shape[2], 1), dtype=self.y.dtype))
         return cast(Array, np.matmul(self.hidden, ones)[:, :, 0])
 
     @_lazy
@@ -616,10 +622,11 @@ BLOCK = 2**16
 """Numbers of an array, of one run, that are worked on at a time: what a core's cache holds."""
 
 
-def row_blocks(n_rows: int, n_columns: int) -> list[slice]:
+@cache
+def row_blocks(n_rows: int, n_columns: int) -> tuple[slice, ...]:
     """Return slices of rows that hold about `BLOCK` numbers each; one where all fit."""
     step = max(1, BLOCK // n_columns)
-    return [slice(start, start + step) for start in range(0, n_rows, step)]
+    return tuple(slice(start, start + step) for start in range(0, n_rows, step))
 
 
 def squared_distances(x: Array, p: Array) -> Array:
@@ -818,9 +825,9 @@ _SHAPES: dict[str, Callable[[Forward], tuple[int, ...]]] = {
     "output": lambda forward: forward.y.shape,
     "response": lambda forward: forward.y.shape,
     "squared_response": lambda forward: forward.y.shape,
-    "hidden": lambda forward: (*forward.y.shape, forward.params.shape[1]),
-    "preactivation": lambda forward: (*forward.y.shape, forward.params.shape[1]),
-    "prototypes": lambda forward: forward.params.shape,
+    "hidden": lambda forward: forward.shape,
+    "preactivation": lambda forward: forward.shape,
+    "prototypes": lambda forward: forward.prototypes.shape,
 }
 """What a loss may differentiate with respect to, besides the parameters, and its shape."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,6 +163,9 @@ class ObjectiveBatch:
             weights = np.array([self.objectives[row].fit_weight for row in fitted])
             self._terms.insert(0, _Term("fit", None, _compact(fitted), weights))
         self._unions: dict[tuple[int, ...], tuple[Rows, list[Rows]]] = {}
+        # What lasts as long as the forward pass, whose parameters change in place, is the same.
+        self._passed: Forward | None = None
+        self._bounds: dict[int, _Bound] = {}
 
     def take(self, rows: NDArray[np.intp]) -> ObjectiveBatch:
         """Return the objectives of the runs ``rows``."""
@@ -171,19 +174,22 @@ class ObjectiveBatch:
     def value_and_grad(self, passed: Forward) -> tuple[Array, Array, Values]:
         """Return total (R,), gradient (R, P) as `Params.flatten` orders it, and values.
 
-        Total and gradient are overwritten by the next call with the same ``passed``.
+        Total and gradient are overwritten by the next call.
         """
         residual = passed.output - passed.y
         mean = 1.0 / residual.shape[1]
         fit = np.vecdot(residual, residual)
         fit *= mean
-        total, flat, grad = passed.keep("gradient", lambda: _gradient(passed.params))
+        if self._passed is not passed:
+            self._passed, self._bounds = passed, {}
+            self._total, self._flat, self._grad = _gradient(passed.params)
+        total, flat = self._total, self._flat
         flat.fill(0.0)
         total.fill(0.0)
         values: list[tuple[str, Rows, Array]] = [("fit", slice(None), fit)]
         several: dict[str, list[tuple[int, Array]]] = {}
         for index, (name, loss, rows, weight) in enumerate(self._terms):
-            bound = _bind(passed, grad, rows, weight)
+            bound = self._bind(rows, weight)
             if loss is None:
                 value, partials = fit[rows], {"output": residual[rows] * (2.0 * mean)}
             else:
@@ -201,7 +207,7 @@ class ObjectiveBatch:
         # the order of names, so that a run's sums have one order whatever its neighbours have.
         for quantity, parts in sorted(several.items()):
             rows, places = self._union(tuple(index for index, _ in parts))
-            bound = _bind(passed, grad, rows, None)
+            bound = self._bind(rows, None)
             partial = parts[0][1]
             if len(parts) > 1:
                 partial = np.zeros((len(bound.passed.y), *partial.shape[1:]), dtype=fit.dtype)
@@ -209,6 +215,26 @@ class ObjectiveBatch:
                     _add_rows(partial, place, one)
             _add(flat, bound, quantity, partial, None)
         return total, flat, Values(len(fit), values)
+
+    def _bind(self, rows: Rows, weight: Array | None) -> _Bound:
+        """Return some runs of the forward pass that the batch is bound to."""
+        found = self._bounds.get(id(rows))
+        if found is not None:
+            return found
+        assert self._passed is not None
+        passed, grad = self._passed, self._grad
+        ones = np.ones(()) if weight is None else weight
+        ones = ones.astype(passed.y.dtype)
+        weights = ones, ones, ones[..., None], ones[..., None, None]
+        everyone = isinstance(rows, slice) and rows == slice(0, len(passed.y))
+        part = passed if everyone else passed.take(rows)
+        if isinstance(rows, slice):
+            bound = _Bound(rows, part, grad.take(rows), None, weights)
+        else:
+            _, own, views = _gradient(part.params)
+            bound = _Bound(rows, part, views, own, weights)
+        self._bounds[id(rows)] = bound  # which holds the rows: no others get their id
+        return bound
 
     def _union(self, terms: tuple[int, ...]) -> tuple[Rows, list[Rows]]:
         """Return the runs that have any of these terms, and each term's places among them."""
@@ -221,24 +247,6 @@ class ObjectiveBatch:
             rows = self._terms[terms[0]].rows if len(terms) == 1 else _compact(union)
             self._unions[terms] = rows, places
         return self._unions[terms]
-
-
-def _bind(passed: Forward, grad: Params, rows: Rows, weight: Array | None) -> _Bound:
-    """Return some runs of a forward pass, once made; with the rows, lest others get their id."""
-    key = "bound", id(rows)
-
-    def make() -> _Bound:
-        ones = np.ones(()) if weight is None else weight
-        ones = ones.astype(passed.y.dtype)
-        weights = ones, ones, ones[..., None], ones[..., None, None]
-        everyone = isinstance(rows, slice) and rows == slice(0, len(passed.y))
-        part = passed if everyone else passed.take(rows)
-        if isinstance(rows, slice):
-            return _Bound(rows, part, grad.take(rows), None, weights)
-        _, own, views = _gradient(part.params)
-        return _Bound(rows, part, views, own, weights)
-
-    return cast(_Bound, passed.keep(key, make))
 
 
 def _gradient(params: Params) -> tuple[Array, Array, Params]:

@@ -6,7 +6,6 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import binom, rankdata
 
 from mlpspec.model import Array
 
@@ -35,6 +34,8 @@ def median_interval(values: Array, confidence: float = 0.95) -> Interval:
     with probability 1 - 2 P(Binomial(n, 1/2) < k); k is the largest with at least
     ``confidence``, or 1 where no interval reaches it (n < 6 for 95 %). NaN are left out.
     """
+    from scipy.stats import binom  # here: it takes a quarter of a second, which training is spared
+
     ordered = np.sort(values[~np.isnan(values)])
     n = len(ordered)
     if n == 0:
@@ -47,6 +48,8 @@ def median_interval(values: Array, confidence: float = 0.95) -> Interval:
 
 @cache
 def _order(n: int, confidence: float) -> int:
+    from scipy.stats import binom
+
     # The quantile is the first k with P(X <= k) at or above the tail's share.
     return max(int(binom.ppf((1.0 - confidence) / 2.0, n, 0.5)), 1)
 
@@ -65,6 +68,8 @@ def sign_flip(differences: Array, alternative: str = "two-sided") -> Array:
     alternative : {"two-sided", "less", "greater"}
         ``"less"``: the differences lie below zero.
     """
+    from scipy.stats import rankdata
+
     d = np.nan_to_num(np.asarray(differences, dtype=float), nan=0.0)
     n, count = d.shape
     if n == 0:
