@@ -333,6 +333,6 @@ def canonical_target(text: Any) -> str:
         if not name:
             raise InputError(f"target is {text!r}; it must look like column:NAME")
         return COLUMN + name
-    if text not in TARGETS:
+    if not isinstance(text, str) or text not in TARGETS:
         raise unknown("target", text, [*TARGETS, "column:NAME"])
     return str(text)

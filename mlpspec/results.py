@@ -59,7 +59,10 @@ class Results:
         """The study as the last session that trained anything was asked for it."""
         if not self.sessions:
             raise InputError(f"{self.directory} holds no session yet; run the study again")
-        return Study(**self.sessions[-1]["study"])
+        try:
+            return Study(**self.sessions[-1]["study"])
+        except TypeError as error:
+            raise InputError(f"the last session of {self.directory} is damaged: {error}") from None
 
     @cached_property
     def _records(self) -> list[Record]:

@@ -343,10 +343,7 @@ class Store:
         """Iterate over all runs, without their arrays and curves."""
         for _, run, status, _, _, _, measurements, error in self._rows("runs"):
             with self._reading():
-                numbers = {
-                    name: math.nan if value is None else value + 0
-                    for name, value in json.loads(measurements).items()
-                }
+                numbers = {name: _number(value) for name, value in json.loads(measurements).items()}
                 if not isinstance(error, str | None):
                     raise TypeError("an error that is no text")
                 record = Record(Run(**json.loads(run)), status, measurements=numbers, error=error)
@@ -377,7 +374,7 @@ class Store:
                 status,
                 x,
                 y,
-                _from_bytes(params),
+                _from_bytes(params, -1),
                 json.loads(measurements),
                 curve,
                 error,
@@ -392,7 +389,7 @@ class Store:
         for key, _, _, _, dataset, params, _, _ in self._rows("runs"):
             if params is not None:
                 with self._reading():
-                    flat = _from_bytes(params)
+                    flat = _from_bytes(params, -1)
                 yield key, dataset, flat
 
     def datasets(self, key: str | None = None) -> dict[str, tuple[Array, Array]]:
@@ -400,7 +397,8 @@ class Store:
         found = {}
         for own, x, y in self._rows("datasets", key):
             with self._reading():
-                found[own] = _from_bytes(x), _from_bytes(y)
+                inputs = _from_bytes(x, -1, -1)
+                found[own] = inputs, _from_bytes(y, len(inputs))
         return found
 
     def sessions(self) -> list[dict[str, Any]]:
@@ -440,7 +438,15 @@ class Store:
             yield
         except InputError:
             raise
-        except (ValueError, TypeError, KeyError, AttributeError, OSError, BadZipFile) as error:
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            OSError,
+            EOFError,
+            BadZipFile,
+        ) as error:
             raise self._damaged(f"it holds what mlpspec did not write ({error})") from None
 
     def _damaged(self, what: str) -> InputError:
@@ -474,6 +480,23 @@ def _to_bytes(array: Array | None) -> bytes:
     return buffer.getvalue()
 
 
-def _from_bytes(content: bytes) -> Array:
+def _from_bytes(content: bytes, *shape: int) -> Array:
+    """Return the array, which must be of numbers and have as many axes as ``shape`` has lengths.
+
+    A length of -1 is any.
+    """
     array: Array = np.load(io.BytesIO(content), allow_pickle=False)
+    fits = array.ndim == len(shape) and all(
+        wanted in (-1, length) for wanted, length in zip(shape, array.shape, strict=True)
+    )
+    if array.dtype.kind != "f" or not fits:
+        raise ValueError(f"an array of {array.dtype} {array.shape}")
     return array
+
+
+def _number(value: Any) -> float:
+    if value is None:
+        return math.nan
+    if not isinstance(value, int | float) or (isinstance(value, int) and abs(value) >= 2**63):
+        raise ValueError(f"{value!r} for a measurement")
+    return value + 0

@@ -205,7 +205,7 @@ class Setting:
         if self.names is None and isinstance(value, np.ndarray) and value.ndim:
             raise InputError(f"{self.name} is {value!r}; it must be a single number")
         if self.names is not None:
-            if value not in self.names:
+            if not isinstance(value, str) or value not in self.names:
                 raise unknown(self.name, value, self.names)
             return str(value)
         if self.default is None and value in (None, "None", "none"):
