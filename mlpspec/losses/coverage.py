@@ -29,6 +29,9 @@ class Coverage(StructuralLoss):
     r_nk = exp(-|x_n - p_k|^2 / tau) / sum_l exp(-|x_n - p_l|^2 / tau),
     dL/dp_k = -(2/N) sum_n r_nk (x_n - p_k).
 
+    The value is rounded to the last bit of tau, the gradient to its own: at tau = 1e12 the value
+    has four digits left.
+
     Parameters
     ----------
     temperature : float
