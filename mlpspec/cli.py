@@ -203,7 +203,7 @@ def _parser() -> argparse.ArgumentParser:
     card.add_argument("--name", help="of the loss on the card (default: its class's)")
     card.add_argument("--jobs", type=_whole, default=-1, metavar="N", help="workers (default: all)")
     card.add_argument("--quiet", action="store_true", help="print errors only")
-    card.set_defaults(fail_fast=False, settings=[])
+    card.set_defaults(fail_fast=False, settings=[], dask=None)
 
     commands.add_parser("studies", help="list the named studies and the settings")
     return parser

@@ -136,7 +136,7 @@ def over_sizes(table: Table, style: Mapping[str, tuple[str, str]] | None = None)
             ax.errorbar(
                 at[medians],
                 value[medians],
-                (low[medians], high[medians]),
+                (low[medians].tolist(), high[medians].tolist()),  # of one entry, arrays warn
                 fmt=marker,
                 ms=4,
                 mew=0.3,
@@ -656,7 +656,7 @@ def contrast(table: Table) -> Figure:
                 ax.errorbar(
                     at,
                     value,
-                    (value - low, high - value),
+                    ((value - low).tolist(), (high - value).tolist()),
                     fmt=marker,
                     ms=3.6,
                     mew=0,

@@ -202,6 +202,16 @@ def test_metadata():
     assert "2605.25939" in (ROOT / "CITATION.cff").read_text()
 
 
+def test_the_oldest_versions_are_those_that_are_tested():
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    required = re.findall(r"^(\w+)>=([\d.]+)$", setup["options"]["install_requires"], re.M)
+    assert len(required) >= 7
+    tested = (ROOT / "constraints-oldest.txt").read_text()
+    for name, version in required:
+        assert f"\n{name}=={version}.*\n" in tested, name
+
+
 def test_experiments_define_studies():
     import runpy
 
