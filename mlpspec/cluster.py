@@ -21,6 +21,8 @@ from mlpspec.store import Record
 PATIENCE = 600.0
 """Seconds for which a cluster may have no worker, or its scheduler not answer."""
 
+_BARE = "the cluster lacks mlpspec; install it where its scheduler and its workers run"
+
 
 def connect(address: str) -> Any:
     """Return a client of the scheduler at ``address``, a context manager.
@@ -51,6 +53,8 @@ def describe(client: Any) -> dict[str, Any]:
 
     Raises
     ------
+    InputError
+        The workers lack mlpspec.
     WorkerLostError
         No worker came within `PATIENCE`.
     """
@@ -58,7 +62,12 @@ def describe(client: Any) -> dict[str, Any]:
         client.wait_for_workers(1, timeout=PATIENCE)
     except TimeoutError:
         raise WorkerLostError(f"the cluster had no worker for {PATIENCE:.0f} s") from None
-    processors = client.run(provenance.processor)
+    try:
+        processors = client.run(provenance.processor)
+    except Exception as error:  # the scheduler passes a worker's errors on as text
+        if "No module named 'mlpspec'" in str(error):
+            raise InputError(_BARE) from None
+        raise
     return {
         "jobs": sum(client.nthreads().values()),
         "processor": "; ".join(sorted(set(processors.values()))),
@@ -104,10 +113,9 @@ def train(
                 else:
                     submit(batch[: len(batch) // 2])
                     submit(batch[len(batch) // 2 :])
-            except ModuleNotFoundError as error:
-                raise InputError(
-                    f"the workers of the cluster have {str(error).lower()}; install mlpspec there"
-                ) from None
+            except (ModuleNotFoundError, RuntimeError) as error:
+                first = str(error).strip().partition("\n")[0]
+                raise InputError(f"{_BARE} ({first})") from None
             except TimeoutError:
                 raise WorkerLostError("the cluster lost a result and has no worker left") from None
     finally:

@@ -84,8 +84,8 @@ def run_study(
         Noted in the provenance.
     dask : str, optional
         Address of the scheduler of a Dask cluster (``tcp://host:8786``), which then trains in
-        place of ``n_jobs`` workers here. Its workers need mlpspec and the versions of this
-        process; one thread each is best.
+        place of ``n_jobs`` workers here. Scheduler and workers need mlpspec and the versions of
+        this process; one thread a worker is best.
 
     Raises
     ------
@@ -290,7 +290,7 @@ def _parallel(tasks: Iterator[Any], n_jobs: int) -> Generator[tuple[int, list[Re
         while some := list(islice(tasks, 4 * n_jobs)):
             yield from together(some)
     else:
-        with _unreachable_by_ctrl_c():
+        with _unreachable_by_ctrl_c() if n_jobs > 1 else contextlib.nullcontext():
             finished = unordered(tasks)
         try:
             yield from finished
