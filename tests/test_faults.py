@@ -43,9 +43,10 @@ def reference(tmp_path_factory):
     return runs_csv(out)
 
 
-def test_only_the_run_that_kills_its_worker_fails(reference, tmp_path, monkeypatch):
+@pytest.mark.parametrize("batch_size", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_only_the_run_that_kills_its_worker_fails(reference, tmp_path, monkeypatch, batch_size):
     monkeypatch.setattr(runner, "_work", killed_by_a_run)
-    results = mlpspec.run_study(SMALL, tmp_path, n_jobs=2, batch_size=4)
+    results = mlpspec.run_study(SMALL, tmp_path, n_jobs=2, batch_size=batch_size)
     assert results.errors == {VICTIM.key: runner.KILLED}
     monkeypatch.undo()
     mended = mlpspec.run_study(SMALL, tmp_path, n_jobs=1)

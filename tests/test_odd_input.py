@@ -162,8 +162,7 @@ def test_a_store_from_elsewhere_is_read_or_refused(plain, tmp_path_factory, plac
     checked(read)
 
 
-def test_nothing_in_a_store_is_executed_or_shown_as_markup(plain, tmp_path, capsys):
-    """A pickle, markup, a formula and a terminal's control codes, each where it could do harm."""
+def test_nothing_in_a_store_is_executed(plain, tmp_path, capsys):
 
     class Evil:
         def __reduce__(self):
@@ -179,6 +178,11 @@ def test_nothing_in_a_store_is_executed_or_shown_as_markup(plain, tmp_path, caps
         assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "executed").exists()
 
+
+@pytest.mark.slow
+def test_nothing_in_a_store_is_markup_or_formula(plain, tmp_path, capsys):
+    """Markup, a formula and a terminal's control codes, each where it could do harm."""
+    evil = tmp_path / "evil"
     db = sqlite3.connect(plain / FILE_NAME)
     study, provenance, measured = (
         json.loads(db.execute(f"SELECT {c} FROM {t}").fetchone()[0])
