@@ -649,7 +649,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Halves that are measured at different times lie side by side in one file.
     path = out / "benchmark.json"
     report = Report(json.loads(path.read_text()) if arguments.only and path.exists() else {})
-    report.content["machine"] = provenance.collect([], WORKERS)
+    report.content["machine"] = provenance.collect([])
     if arguments.only != "growth":
         contenders = contenders_of(study, quick)
         report.table(WORK, same_work(contenders, 50))
