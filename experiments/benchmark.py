@@ -294,7 +294,7 @@ class Torch(Contender):
 class TorchLoop(Torch):
     """PyTorch as it is mostly written: autograd and torch.optim, one run after the other.
 
-    Timed on one run of each size and subset, times the number of seeds.
+    Timed on a few steps of one run of each size and subset, times the number of seeds.
     """
 
     cores = "1"
@@ -305,32 +305,33 @@ class TorchLoop(Torch):
         self.name = f"PyTorch {version('torch').partition('+')[0]}, loop over runs"
         self.groups = groups_of(study, by_subset=True)
 
-    def train(self, group: Group, row: int, steps: int) -> float:
-        """Train one run; return its objective."""
+    def train(self, group: Group, row: int, steps: int) -> tuple[float, float]:
+        """Train one run; return its objective, and the seconds of a step but for the first."""
         torch, run = self.torch, group.runs[row]
         x, y, weights = (torch.tensor(part[row]) for part in (group.x, group.y, group.weights))
         params = [torch.tensor(part[row], requires_grad=True) for part in group.start]
         optimizer = torch.optim.Adam(params, lr=run.learning_rate)
         active = [name in run.losses for name in BUILT_IN]
-        for _ in range(steps):
+        tau = temperature_of(run)
+        for step in range(steps):
+            if step == 1:
+                began = time.perf_counter()
             optimizer.zero_grad()
-            self.loss(params, x, y, weights, active, temperature_of(run)).backward()
+            self.loss(params, x, y, weights, active, tau).backward()
             optimizer.step()
+        seconds = (time.perf_counter() - began) / (steps - 1)
         with torch.no_grad():
-            return float(self.loss(params, x, y, weights, active, temperature_of(run)))
+            return float(self.loss(params, x, y, weights, active, tau)), seconds
 
     def objectives(self, steps: int) -> dict[Run, float]:
         """Return the objective of the first seed of each group."""
-        return {group.runs[0]: self.train(group, 0, steps) for group in self.groups}
+        return {group.runs[0]: self.train(group, 0, steps)[0] for group in self.groups}
 
     def seconds(self) -> float:
         """Return the seconds of a step of all runs, from one run of each group."""
-        total = 0.0
-        for group in self.groups:
-            short = timed(lambda group=group: self.train(group, 0, 1))
-            long = timed(lambda group=group: self.train(group, 0, 1 + self.steps))
-            total += (long - short) / self.steps * len(group.runs)
-        return total
+        return sum(
+            self.train(group, 0, 1 + self.steps)[1] * len(group.runs) for group in self.groups
+        )
 
 
 class TorchBatched(Torch):
@@ -348,8 +349,8 @@ class TorchBatched(Torch):
         self.name = f"PyTorch {version('torch').partition('+')[0]}, vmap over runs"
         self.groups = groups_of(study)
 
-    def train(self, group: Group, steps: int) -> Any:
-        """Train the runs of a size; return their objectives."""
+    def train(self, group: Group, steps: int) -> tuple[Any, float]:
+        """Train the runs of a size; return objectives, and seconds a step but for the first."""
         torch, run = self.torch, group.runs[0]
 
         def loss(params: Any, *data: Any) -> Any:
@@ -359,29 +360,26 @@ class TorchBatched(Torch):
         params = [torch.tensor(part) for part in group.start]
         data = [torch.tensor(part) for part in (group.x, group.y, group.weights)]
         optimizer = torch.optim.Adam(params, lr=run.learning_rate)
-        for _ in range(steps):
+        for step in range(steps):
+            if step == 1:
+                began = time.perf_counter()
             for param, grad in zip(params, grad_of(tuple(params), *data), strict=True):
                 param.grad = grad
             optimizer.step()
-        return torch.func.vmap(loss)(tuple(params), *data).numpy()
+        seconds = (time.perf_counter() - began) / (steps - 1)
+        return torch.func.vmap(loss)(tuple(params), *data).numpy(), seconds
 
     def objectives(self, steps: int) -> dict[Run, float]:
         """Return the objective of every run."""
         return {
             run: float(value)
             for group in self.groups
-            for run, value in zip(group.runs, self.train(group, steps), strict=True)
+            for run, value in zip(group.runs, self.train(group, steps)[0], strict=True)
         }
 
     def seconds(self) -> float:
         """Return the seconds of a step."""
-        few = 2
-        self.train(self.groups[0], few)  # what is done once is no part of a step
-        short = timed(lambda: [self.train(group, few) for group in self.groups])
-        more = few + self.steps
-        return (
-            timed(lambda: [self.train(group, more) for group in self.groups]) - short
-        ) / self.steps
+        return sum(self.train(group, 1 + self.steps)[1] for group in self.groups)
 
 
 def exponentials(study: Study) -> int:
@@ -455,7 +453,7 @@ def _short(value: Any) -> str:
 
 def contenders_of(study: Study, quick: bool) -> list[Contender]:
     """Return all contenders that this machine has the packages for."""
-    long = 200 if quick else 1000
+    long = 200 if quick else 600
     found: list[Contender] = [
         MLPSpec(study, long, 1),
         MLPSpec(study, long),
@@ -638,7 +636,7 @@ def draw(content: dict[str, Any]) -> Any:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, and write the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7, help="of the race; medians are reported")
+    parser.add_argument("--rounds", type=int, default=5, help="of the race; medians are reported")
     parser.add_argument("--quick", action="store_true", help="small and short, to see that it runs")
     parser.add_argument("--only", choices=("race", "growth"), help="one half of the benchmark")
     parser.add_argument("--out", type=Path, default=Path("results/benchmark"))
@@ -655,7 +653,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         report.table(WORK, same_work(contenders, 50))
         report.table(RACE, race(contenders, 1 if quick else arguments.rounds))
     if arguments.only != "race":
-        budget = 0.05 if quick else 4.0
+        budget = 0.05 if quick else 2.0
         report.table(SIZE, against_size((10, 20) if quick else SIZES, budget))
         report.table(RUNS, against_runs((48, 96) if quick else COUNTS, budget))
         report.table(WHOLE, [whole(study, 50 if quick else 3000)])
