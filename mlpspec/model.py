@@ -781,22 +781,32 @@ def backward_flat(forward: Forward, partials: Mapping[str, Array]) -> Array:
     flat = np.zeros((len(params.output_bias), params.size), dtype=params.output_bias.dtype)
     grad = params.unflatten(flat, forward.x.shape[2])
     for name, partial in partials.items():
+        check_partial(forward, name, partial)
         add_partial(forward, grad, name, partial)
     return flat
+
+
+def check_partial(forward: Forward, name: str, partial: Array) -> None:
+    """Raise `InputError` unless ``name`` has a derivative here and ``partial`` its shape."""
+    if name in _SHAPES:
+        shape = _SHAPES[name](forward)
+    elif name in forward.params.AXES:
+        shape = getattr(forward.params, name).shape
+    else:
+        known = ", ".join([*_SHAPES, *forward.params.AXES])
+        raise InputError(f"no derivative is known for {name!r}; known: {known}")
+    _expect(f"the partial of {name}", partial, shape)
 
 
 def add_partial(
     forward: Forward, grad: Params, name: str, partial: Array, weight: Array | None = None
 ) -> None:
-    """Add to ``grad`` what follows from a partial derivative.
+    """Add to ``grad`` what follows from a partial derivative that `check_partial` has passed.
 
     Those of shape (R, N, K) may have a ``weight`` (R, 1, 1), which is applied to what they are
     reduced to.
     """
     params: Any = forward.params
-    shape = _SHAPES.get(name)
-    if shape is not None:
-        _expect(f"the partial of {name}", partial, shape(forward))
     if name == "output":
         params.add_hidden(forward, grad, partial, None, params.output_weight[:, None, :])
         heights, constant = grad.output_weight, grad.output_bias
@@ -812,13 +822,9 @@ def add_partial(
         params.add_preactivation(forward, grad, partial if weight is None else partial * weight)
     elif name == "prototypes":
         params.add_prototypes(forward, grad, partial)
-    elif name in params.AXES:
-        own = getattr(grad, name)
-        _expect(f"the partial of {name}", partial, own.shape)
-        own += partial
     else:
-        known = ", ".join([*_SHAPES, *params.AXES])
-        raise InputError(f"no derivative is known for {name!r}; known: {known}")
+        own = getattr(grad, name)
+        own += partial
 
 
 _SHAPES: dict[str, Callable[[Forward], tuple[int, ...]]] = {

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mlpspec.errors import InputError
 from mlpspec.losses import StructuralLoss
-from mlpspec.model import Array, Forward, Params, Rows, add_partial, forward
+from mlpspec.model import Array, Forward, Params, Rows, add_partial, check_partial, forward
 
 INERT = 1e-6
 """Of the fit's gradient: below it a loss has no force that a weight could scale."""
@@ -195,6 +195,8 @@ class ObjectiveBatch:
             else:
                 value, partials = loss.value_and_grad(bound.passed)
                 values.append((name, rows, value))
+                for quantity, partial in partials.items():
+                    check_partial(bound.passed, quantity, partial)
             _add_rows(total, rows, bound.weights[1] * value)
             for quantity, partial in partials.items():
                 if quantity in ("hidden", "preactivation"):

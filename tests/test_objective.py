@@ -1,8 +1,10 @@
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from conftest import SUBSETS, central_difference, objective, problem, same_bits
 
-from mlpspec.losses import Coverage, Overlap, Separation
+from mlpspec.losses import Coverage, Overlap, Separation, StructuralLoss
 from mlpspec.model import NEURONS, forward
 from mlpspec.objective import Objective, ObjectiveBatch
 
@@ -101,3 +103,15 @@ def test_an_inert_term_cannot_be_given_a_force():
 def test_bad_objectives_are_named(terms, fit_weight, message):
     with pytest.raises(ValueError, match=message):
         Objective(terms, fit_weight)
+
+
+@pytest.mark.parametrize("partial", [np.zeros(()), np.zeros((3, 5, 1, 1)), [1.0, 2.0]])
+def test_a_partial_of_a_wrong_shape_is_named(partial):
+    @dataclass(frozen=True)
+    class Odd(StructuralLoss):
+        def value_and_grad(self, forward):
+            return forward.y[:, 0], {"prototypes": partial}
+
+    params, x, y = problem(3, 5)
+    with pytest.raises(ValueError, match=r"the partial of prototypes has shape .*; expected \(3,"):
+        Objective({"odd": (1.0, Odd())}).value_and_grad(params, x, y)
