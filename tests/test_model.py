@@ -11,6 +11,8 @@ from mlpspec.model import (
     backward,
     exp_of_negated,
     forward,
+    row_blocks,
+    squared_distances,
 )
 
 
@@ -92,7 +94,7 @@ def test_vanished_neuron_has_its_prototype_at_the_origin():
 def test_arrays_are_read_only_and_computed_once():
     passed = forward(*problem())
     assert passed.hidden is passed.hidden
-    for name in ("design", "preactivation", "hidden", "output", "prototypes"):
+    for name in ("design", "columns", "preactivation", "hidden", "response", "prototypes"):
         with pytest.raises(ValueError, match="read-only"):
             getattr(passed, name)[...] = 0.0
 
@@ -103,7 +105,7 @@ def test_part_of_a_batch_has_the_bits_of_the_whole(rows):
     whole = Forward(params, x, y)
     part = whole.take(rows)
     alone = Forward(params.take(rows), x[rows], y[rows])
-    for name in ("design", "preactivation", "hidden", "output", "prototypes"):
+    for name in ("design", "columns", "preactivation", "hidden", "response", "prototypes"):
         assert same_bits(getattr(part, name), getattr(alone, name))
 
 
@@ -135,7 +137,10 @@ def test_flatten_and_back(n_inputs, shape):
 @pytest.mark.parametrize("n_inputs", [1, 2, 3])
 @pytest.mark.parametrize(
     "quantity",
-    ["output", "hidden", "preactivation", "prototypes", "hidden_weight", "output_bias"],
+    [
+        *("output", "response", "squared_response", "hidden", "preactivation", "prototypes"),
+        *("hidden_weight", "output_bias"),
+    ],
 )
 def test_chain_rule_against_finite_differences(quantity, n_inputs):
     params, x, y = problem(n_inputs=n_inputs)
@@ -242,3 +247,32 @@ def test_whole_numbers_are_cast():
     params, _, _ = problem(n_runs=1, n_samples=2)
     passed = forward(params, np.array([[[0], [1]]]), np.array([[0, 1]]))
     assert passed.x.dtype == np.float64
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_arrays_that_outgrow_the_cache_are_worked_on_in_blocks(neuron):
+    params, x, y = problem(2, 300, neuron=neuron)
+    assert len(row_blocks(300, 300)) == 2
+    passed = forward(params, x, y)
+    np.testing.assert_allclose(passed.hidden, np.exp(-np.minimum(passed.preactivation**2, 340.0)))
+    gap = x - passed.prototypes.swapaxes(1, 2)
+    np.testing.assert_allclose(squared_distances(x, passed.prototypes), gap**2)
+    alone = forward(params.take(slice(1, 2)), x[1:], y[1:])
+    for name in ("hidden", "driven", "output"):
+        assert same_bits(getattr(alone, name), getattr(passed, name)[1:])
+
+
+def test_renewed_pass_follows_its_parameters():
+    params, x, y = problem(4, 5)
+    flat = params.flatten()
+    passed = Forward(params.unflatten(flat, 1), x, y, reuse=True)
+    parts = [passed.take(slice(1, 3)), passed.take(np.array([0, 2]))]
+    for part in parts:
+        _ = part.hidden, part.prototypes
+    flat *= 1.25
+    passed.renew()
+    fresh = forward(params.unflatten(flat, 1), x, y)
+    for part, rows in zip(parts, (slice(1, 3), np.array([0, 2])), strict=True):
+        for name in ("hidden", "output", "prototypes", "response", "squared_response"):
+            assert same_bits(getattr(part, name), getattr(fresh, name)[rows]), name
+        assert same_bits(part.params.flatten(), flat[rows])

@@ -29,9 +29,9 @@ class StructuralLoss(ABC):
         value : (R,)
             The unweighted loss of each run.
         partials : dict of str to array
-            dL/dq for every quantity q of ``forward`` that was read (``"hidden"``,
-            ``"prototypes"``, ``"output"``, ``"preactivation"`` or a field of the params), of q's
-            shape.
+            dL/dq for every quantity q of ``forward`` that was read (``"hidden"``, ``"response"``,
+            ``"squared_response"``, ``"prototypes"``, ``"output"``, ``"preactivation"`` or a field
+            of the params), of q's shape.
         """
 
 

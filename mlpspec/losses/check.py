@@ -41,7 +41,7 @@ SPREADS = ((1.5, 0.8, 0.1), (0.03, 0.01, 3e-3))
 LONG = (33, 34)
 """(N, K) long enough for sums whose order depends on the layout of a batch."""
 
-QUANTITIES = ("output", "hidden", "preactivation", "prototypes")
+QUANTITIES = ("output", "response", "squared_response", "hidden", "preactivation", "prototypes")
 """What a loss may read of a forward pass and must then differentiate."""
 
 

@@ -29,7 +29,7 @@ class Overlap(StructuralLoss):
         of (R, N, K).
         """
         sums, squares = forward.response, forward.squared_response
-        n_samples, n_hidden = forward.hidden.shape[1:]
+        _, n_samples, n_hidden = forward.shape
         scale = 0.0 if n_hidden < 2 else 1.0 / (n_samples * (n_hidden * (n_hidden - 1) // 2))
         value = np.vecdot(sums, sums)
         value -= np.vecdot(squares, forward.columns[:, -1])
