@@ -40,7 +40,7 @@ def train_batch(
     try:
         with threadpool_limits(limits=1, user_api="blas"):  # on more threads bits would differ
             return _train_together(batch, extensions, tables)
-    except Exception:
+    except (Exception, SystemExit):  # a loss of a user may raise anything
         if len(batch) == 1:
             return [Record(batch[0], "failed", error=traceback.format_exc())]
         return [record for run in batch for record in train_batch((run,), extensions, tables)]

@@ -505,7 +505,9 @@ def _calibrated(claim: Claim, demands: list[Demand]) -> Verdict:
             wrong = float(binom.sf(misses - 1, int((~np.isnan(d)).sum()), 0.05)) < ALPHA
         else:
             p = float(sign_flip(d + demand.margin, "less")[0])
-            wrong = float(sign_flip(d, "greater")[0]) < ALPHA or interval.high < demand.margin
+            wrong = float(sign_flip(d, "greater")[0]) < ALPHA or (
+                interval.high < demand.margin and interval.confidence >= 1.0 - ALPHA
+            )
         met_p.append(p)
         met.append(p < ALPHA)
         against.append(wrong and p >= ALPHA)

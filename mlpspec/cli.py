@@ -23,6 +23,7 @@ from mlpspec.errors import InputError, LossError, WorkerLostError, unknown
 
 if TYPE_CHECKING:
     from mlpspec.claims import Verdict
+    from mlpspec.losses import StructuralLoss
     from mlpspec.study import Run, Study
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -310,7 +311,7 @@ def _train(
     if tried:
         trained = f"trained {tried} runs in {_duration(time.monotonic() - began)}"
     left = f", {len(asked) - counts.total()} not tried" if counts.total() < len(asked) else ""
-    _say(arguments, f"{study.name}: {trained}; {directory} has {told}{left}")
+    _say(arguments, f"{study.name}: {trained}; of {len(asked)} in {directory} {told}{left}")
     if arguments.settings and "record_every" in study.settings and not tried:
         bare = sum(not results.has_curve(key) for key in asked)
         if bare:
@@ -446,6 +447,8 @@ def _chosen_study(arguments: argparse.Namespace) -> tuple[Study, dict[str, Any]]
             raise InputError(f"{field} is no setting of all runs; use {option}")
         if field not in SETTINGS:
             raise unknown("setting", field, set(SETTINGS) - set(EXTENDABLE))
+        if field in changes:
+            raise InputError(f"--set gives {field} twice; keep one")
         changes[field] = value
     study = study.replace(**changes)
     if arguments.losses or arguments.subsets is not None:
@@ -454,9 +457,22 @@ def _chosen_study(arguments: argparse.Namespace) -> tuple[Study, dict[str, Any]]
         own = [named_loss(text) for text in arguments.losses]
         if len(dict(own)) < len(own):
             raise InputError(f"--loss gives {own[-1][0]} twice; give each loss its own name")
+        _warn_of_faults([loss for _, loss in own], study)
         which = "all" if arguments.subsets is None else arguments.subsets
         study = study.with_losses(dict(own), which)
     return study, changes
+
+
+def _warn_of_faults(losses: Sequence[StructuralLoss], study: Study) -> None:
+    """Check losses as check-loss does; what fails is trained all the same, but not unnoticed."""
+    from mlpspec.losses import check_loss
+
+    for loss in losses:
+        try:
+            check_loss(loss, neuron=str(study.settings.get("neuron", "ridge")))
+        except LossError as error:
+            first = str(error).splitlines()[0]
+            print(f"mlpspec: warning: {first}; see mlpspec check-loss", file=sys.stderr)
 
 
 def _whole(text: str) -> int:
@@ -471,7 +487,7 @@ def _seeds(text: str) -> tuple[int, ...]:
 
     first, is_range, last = text.partition(":")
     if not is_range:
-        return _numbers("seeds", text)
+        return _numbers("seeds", text, "0:10 or 0,3,7")
     try:
         start, stop = int(first or 0), int(last)
     except ValueError:
@@ -483,11 +499,11 @@ def _seeds(text: str) -> tuple[int, ...]:
     return tuple(range(start, stop))
 
 
-def _numbers(option: str, text: str) -> tuple[int, ...]:
+def _numbers(option: str, text: str, like: str = "3,5,10") -> tuple[int, ...]:
     try:
         return tuple(int(number) for number in text.split(","))
     except ValueError:
-        raise InputError(f"--{option} is {text!r}; it must look like 3,5,10") from None
+        raise InputError(f"--{option} is {text!r}; it must look like {like}") from None
 
 
 def _status(arguments: argparse.Namespace, argv: Sequence[str]) -> int:

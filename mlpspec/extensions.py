@@ -99,8 +99,8 @@ def define(name: str, loss: StructuralLoss) -> Definition:
     parameters = getattr(cls, "__dataclass_params__", None)
     if not isinstance(loss, StructuralLoss) or not is_dataclass(loss) or not parameters.frozen:
         raise InputError(
-            f"the loss {name!r} is {loss!r}; it must be an instance of a class that derives from "
-            "mlpspec.StructuralLoss and is decorated with @dataclass(frozen=True)"
+            f"the loss {name!r} is of {cls.__qualname__}; it must be an instance of a class that "
+            "derives from mlpspec.StructuralLoss and is decorated with @dataclass(frozen=True)"
         )
     values = []
     for entry in fields(loss):
@@ -127,7 +127,13 @@ def load_loss(text: str) -> StructuralLoss:
     InputError
         The text, the file, the class or its arguments are not right.
     """
-    call = parse_call(text)
+    try:
+        call = parse_call(text)
+    except InputError as error:
+        like = "a loss looks like FILE_OR_MODULE:CLASS(args)"
+        raise InputError(
+            f"{error}; {like}" if "literal" in str(error) else f"{text!r}: {like}"
+        ) from None
     target, _, name = call.name.rpartition(":")
     if not target or not name:
         raise InputError(f"the loss is {text!r}; it must look like FILE_OR_MODULE:CLASS(args)")

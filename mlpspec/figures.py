@@ -290,11 +290,12 @@ def _panels(
     figure = Figure(figsize=inches, layout="constrained")
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for ax, label in zip(axes.flat, labels, strict=False):
-        ax.set_title(textwrap.fill(_readable(label), 30))
+        ax.set_title(textwrap.fill(_readable(label), 32))
     for ax in axes.flat[len(labels) :]:
         ax.set_axis_off()
-    for ax in axes[-1]:
+    for ax in axes.flat[len(labels) - columns : len(labels)]:  # the lowest of each column
         ax.set_xlabel(xlabel)
+        ax.tick_params(labelbottom=True)
     for ax in axes[:, 0]:
         ax.set_ylabel(ylabel)
     return figure, list(zip(labels, axes.flat, strict=False))
@@ -705,7 +706,8 @@ def attraction(table: Table) -> Figure:
                 line = attractors.index(table["attractor"][i])
                 column = repulsions.index(table["repulsion"][i])
                 values[line, column] = table["value"][i]
-                sure = table["low"][i] > 0 or table["high"][i] < 0
+                apart = table["low"][i] > 0 or table["high"][i] < 0
+                sure = apart and table["confidence"][i] >= 0.95
                 ax.text(
                     column,
                     line,
@@ -946,6 +948,7 @@ def draw(name: str, table: Table) -> Figure:
     with mpl.rc_context(RC):
         figure = (FIGURES | CARD_FIGURES)[name.partition("-")[0]](table)
         figure.draw_without_rendering()
+        figure.draw_without_rendering()  # again, with the places that fixed aspects left
         figure.set_layout_engine("none")  # what is laid out stays so in every format
     return figure
 

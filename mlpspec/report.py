@@ -17,21 +17,24 @@ import numpy as np
 from mlpspec import __version__, tables
 from mlpspec.analysis import Analysis
 from mlpspec.results import Table, replacing, write_csv
+from mlpspec.statistics import interval_confidence
+from mlpspec.study import SETTINGS, Study
 
 CAPTIONS = {
     "verdicts": "The nine claims. Stated: on the means and medians of this directory's own runs. "
     "Calibrated: on fresh seeds, with a margin of substance and after 3,000 and 10,000 steps; "
     "untested until those runs are there.",
     "outcomes": "Measurements over the number of inputs N, by structural loss. Dots: one run each "
-    "({seeds} seeds a point). Markers and bars: median and its exact order-statistic interval of "
-    "at least 95 % (97.9 % for ten seeds). Grey: what chance or ignorance would give. Values "
+    "({seeds} seeds a point). Markers and bars: median and its exact {confidence} % "
+    "order-statistic interval. Grey: what chance or ignorance would give. Values "
     "below the axis are drawn at its end (0.001 for errors, 1e-12 for unexplained variance).",
     "positions": "Prototypes along the axis at the largest N, by structural loss; the height "
     "within a row means nothing. Shaded: the convex hull of the inputs. Prototypes beyond the "
     "frame are counted at its edge, with the distance of the furthest from the origin.",
     "expulsion": "Expulsion taken apart, over N: prototypes outside the hull, neurons whose ridge "
     "has left the data, neurons that answer no input, and how far outside prototypes lie. Dots: "
-    "one run each ({seeds} seeds a point); markers and bars: median and its exact interval.",
+    "one run each ({seeds} seeds a point); markers and bars: median and its exact {confidence} % "
+    "interval.",
     "reconstruction": "True inputs against the prototypes matched to them, N = {size}, {seeds} "
     "seeds pooled. On the diagonal the input can be read from the weights. Shaded: the hull.",
     "responses": "What the networks of seed {seed} do at N = {size}: the responses of their "
@@ -44,17 +47,18 @@ CAPTIONS = {
     "the inputs; for radial neurons also the circle at which they respond with 1/e. What is inside "
     "the hull here may lie outside it there. Orange: the neuron has left the data.",
     "sweep": "Coverage alone and separation alone over the temperature tau, also in units of the "
-    "mean spacing squared. Lines: medians over {seeds} seeds; bands: their exact intervals of at "
-    "least 95 %. Dotted: where prototypes merge in theory; dashed: where coverage without a fit "
-    "collapses onto the mean.",
+    "mean spacing squared. Lines: medians over {seeds} seeds; bands: their exact "
+    "{confidence} % intervals. Dotted: where prototypes merge in theory; dashed: where coverage "
+    "without a fit collapses onto the mean.",
     "subsets": "Medians over {seeds} seeds for every subset of losses (dots on the left: active "
     "losses) and every N. Other figures show the baseline and single losses only.",
     "contrast": "Measurements by structural loss for each N, side by side for the settings that "
-    "vary. Markers and bars: median over {seeds} seeds and its exact order-statistic interval of "
-    "at least 95 %. Values below the axis are drawn at its end.",
+    "vary. Markers and bars: median over {seeds} seeds and its exact {confidence} % "
+    "order-statistic interval. Values below the axis are drawn at its end.",
     "attraction": "Which attractor rescues which repulsion: median paired difference from the "
     "baseline over {seeds} seeds; 0 means that nothing is left of the harm. Bold: the exact "
-    "interval of at least 95 % excludes 0. Shades end at 1; positive (orange) is worse for errors "
+    "interval of at least 95 % excludes 0 (six seeds are needed). Shades end at the largest "
+    "difference, or at 1; positive (orange) is worse for errors "
     "and for fractions outside or expelled, better for the usage ratio.",
     "trajectories": "Prototypes while the network trains (seed {seed}, N = {size}), on a "
     "logarithmic time axis. Shaded: the hull of the inputs. Hollow: neurons that answer no input "
@@ -113,6 +117,7 @@ class Report:
             f"<p class='lead'>{escape(study.question)}</p>",
             f"<p>{len(status)} runs: {counts}. Definitions are this project's reconstruction of "
             "the study arXiv:2605.25939, whose code is unreleased; see the README of mlpspec.</p>",
+            _described(study),
         ]
         if "verdicts" in pictures:
             sections.append(_verdict_section(self.analysis.claims_table()))
@@ -124,6 +129,22 @@ class Report:
         sections.append(_provenance_section(results.sessions))
         sections.append(citation_section())
         return page(study.name, sections)
+
+
+def _described(study: Study) -> str:
+    """Say what varies, which settings are not the defaults, and what losses of one's own are."""
+    varied = []
+    for name, values in study.axes.items():
+        words = ["+".join(v) or "baseline" for v in values] if name == "losses" else values
+        shown = ", ".join(map(str, words)) if len(words) <= 16 else f"{len(words)} values"
+        varied.append(f"{name} ({shown})")
+    lines = [f"Varied: {'; '.join(varied)}."]
+    fixed = ", ".join(f"{name}={SETTINGS[name].meaning(v)}" for name, v in study.settings.items())
+    lines.append(f"Other settings: {fixed or 'the defaults'}.")
+    lines += [f"Loss {name}: {what}." for name, what in study.extensions.items()]
+    if set(study.extensions):
+        lines.append("The nine claims are about the built-in losses alone.")
+    return "".join(f"<p class='note'>{escape(line)}</p>" for line in lines)
 
 
 def page(title: str, sections: Sequence[str]) -> str:
@@ -162,6 +183,8 @@ def _caption(name: str, table: Table) -> str:
     elif "seed" in table:
         values["seeds"] = len(np.unique(table["seed"]))
         values["seed"] = table["seed"][0]
+    if "seeds" in values:
+        values["confidence"] = f"{100 * interval_confidence(int(values['seeds'])):.1f}"
     kind, _, stage = name.partition("-")
     if "n_inputs" in table:
         values["inputs"] = table["n_inputs"][0]

@@ -46,6 +46,11 @@ def median_interval(values: Array, confidence: float = 0.95) -> Interval:
     return Interval(float(np.median(ordered)), low, high, max(reached, 0.0))
 
 
+def interval_confidence(n: int) -> float:
+    """Return the probability with which `median_interval` of n values encloses the median."""
+    return median_interval(np.arange(float(n))).confidence
+
+
 @cache
 def _order(n: int, confidence: float) -> int:
     from scipy.stats import binom

@@ -229,9 +229,12 @@ class Store:
         known = self.extensions()
         for name, definition in study.extensions.items():
             if known.get(name, definition) != definition:
+                what = f"{known[name]}, not {definition}"
+                if known[name].source != definition.source:
+                    what += " (the content of its file has changed)"
                 raise InputError(
-                    f"{directory} has runs with another loss {name}: {known[name]}, not "
-                    f"{definition}; give another directory with --out, or the loss another name"
+                    f"{directory} has runs with another loss {name}: {what}; give another "
+                    "directory with --out"
                 )
         if own == asked:
             return

@@ -305,6 +305,8 @@ def chosen_subsets(names: Iterable[str], which: str | Iterable[str]) -> tuple[An
                 f"is {MOST_LOSSES} losses: choose with --subsets singles, pairs or a list of labels"
             )
         return tuple(subset for subset in subsets(names) if len(subset) <= largest[which])
+    if which == "":
+        raise InputError("subsets is empty; say baseline for runs without a structural loss")
     labels = which.split(",") if isinstance(which, str) else list(which)
     labels = [label.strip() if isinstance(label, str) else label for label in labels]
     found = {canonical_losses(label) for label in labels}

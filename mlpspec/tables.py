@@ -351,7 +351,13 @@ def attraction(analysis: Analysis) -> Table:
 def _centre(values: Any) -> dict[str, Any]:
     centre = median_interval(values)
     known = int((~np.isnan(values)).sum())
-    return {"value": centre.median, "low": centre.low, "high": centre.high, "seeds": known}
+    return {
+        "value": centre.median,
+        "low": centre.low,
+        "high": centre.high,
+        "confidence": centre.confidence,
+        "seeds": known,
+    }
 
 
 def _log_spaced(steps: Any, count: int = 60) -> Any:

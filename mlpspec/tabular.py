@@ -193,6 +193,9 @@ def _rows(path: str, text: str, names: tuple[str, ...]) -> list[list[float]]:
 
 def _place(path: str, header: list[str], name: str) -> int:
     if name not in header:
+        for separator, word in ((";", "semicolons"), ("\t", "tabs")):
+            if len(header) == 1 and separator in header[0]:
+                raise InputError(f"{path} seems to be separated by {word}; save it with commas")
         raise unknown(f"column of {path}", name, header)
     if header.count(name) > 1:
         raise InputError(f"{path} has {header.count(name)} columns {name!r}; rename all but one")

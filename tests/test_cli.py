@@ -25,7 +25,7 @@ def test_run_status_and_export(mlpspec, tmp_path):
     status, out, err = mlpspec("run", *QUICK)
     assert status == 0
     assert out.startswith("paper: trained 32 runs in")
-    assert "runs/paper has 32 ok, 0 diverged, 0 failed" in out
+    assert "of 32 in runs/paper 32 ok, 0 diverged, 0 failed" in out
     assert "paper: 32/32 runs, 0 failed" in err
     with (tmp_path / "runs/paper/runs.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 32
@@ -33,7 +33,7 @@ def test_run_status_and_export(mlpspec, tmp_path):
     status, out, _ = mlpspec("run", *QUICK)
     assert (status, out) == (
         0,
-        "paper: nothing to train; runs/paper has 32 ok, 0 diverged, 0 failed\n",
+        "paper: nothing to train; of 32 in runs/paper 32 ok, 0 diverged, 0 failed\n",
     )
 
     status, out, _ = mlpspec("run", *QUICK, "--seeds", "0:5", "--dry-run")
@@ -81,7 +81,7 @@ def test_study_file(mlpspec, tmp_path):
     )
     status, out, _ = mlpspec("run", "mine.py", "--jobs", "1")
     assert status == 0
-    assert "runs/mine has 2 ok" in out
+    assert "of 2 in runs/mine 2 ok" in out
 
 
 def test_dry_run_leaves_no_trace(mlpspec, tmp_path):
@@ -105,6 +105,11 @@ def test_failed_runs_end_with_status_1(mlpspec, tmp_path):
     assert "Traceback" not in err
     status, out, _ = mlpspec("status", "runs/paper")
     assert out.count("failed    ") == 4
+
+
+def test_a_setting_is_given_once(capsys):
+    assert cli.main(["run", "--dry-run", "--set", "steps=3", "steps=4"]) == 2
+    assert "--set gives steps twice" in capsys.readouterr().err
 
 
 def test_help_fits_a_screen(capsys, monkeypatch):

@@ -249,7 +249,7 @@ def test_from_an_empty_folder_to_figures(mlpspec, tmp_path):
     small = ["--sizes", "3,5", "--seeds", "0:3", "--set", "steps=20", "--jobs", "2"]
     status, out, err = mlpspec("run", "--loss", loss, *small, "--out", "out")
     assert status == 0, err
-    assert "out has 96 ok" in out
+    assert "of 96 in out 96 ok" in out
     with (tmp_path / "out" / "comparisons.csv").open(newline="") as table:
         rows = [row for row in csv.DictReader(table) if row["family"] == "with anchored"]
     assert {row["treatment"] for row in rows} >= {"anchored", "coverage+anchored"}
@@ -260,6 +260,25 @@ def test_from_an_empty_folder_to_figures(mlpspec, tmp_path):
     status, _, err = mlpspec("run", "--loss", loss, "--loss", loss)
     assert status == 2
     assert "gives anchored twice" in err
+
+
+def test_a_loss_that_exits_fails_its_runs_only(file, tmp_path):
+    file.write_text(SOURCE.replace("        v = ", "        if forward.x.shape[1] == 5:\n"
+                                   "            raise SystemExit(0)\n        v = "))  # fmt: skip
+    results = mlpspec.run_study(small_study(load_loss(f"{file}:Small")), tmp_path / "out", n_jobs=1)
+    table = results.table
+    assert set(table["status"][table["n_samples"] == 3]) == {"ok"}
+    assert set(table["status"][table["n_samples"] == 5]) == {"failed"}
+    assert "SystemExit: 0" in next(iter(results.errors.values()))
+
+
+def test_a_wrong_gradient_does_not_go_unnoticed(file, mlpspec, tmp_path):
+    file.write_text(SOURCE.replace("TWO = 2.0", "TWO = -2.0"))
+    status, out, err = mlpspec("run", "--only", "--quiet", "--loss", "small=small.py:Small",
+                               "--sizes", "3", "--seeds", "0:1", "--set", "steps=2")  # fmt: skip
+    assert status == 0
+    assert err.startswith("mlpspec: warning: Small(scale=1.0): the partial of output_weight has ")
+    assert err.count("\n") == 1
 
 
 def test_verdicts_are_about_the_built_in_subsets(tmp_path):

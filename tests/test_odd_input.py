@@ -280,4 +280,4 @@ def test_names_that_the_terminal_cannot_show(mlpspec, tmp_path, monkeypatch):
     status, out, err = mlpspec("run", "--only", "--jobs", "1", "--seeds", "0:1", "--sizes", "3",
                                "--set", "steps=2", "--out", odd)  # fmt: skip
     assert status == 0, err
-    assert r"\xfcn\xef\udcff\u20ac has 8 ok" in out
+    assert r"of 8 in \xfcn\xef\udcff\u20ac 8 ok" in out

@@ -270,6 +270,6 @@ def test_wheel_works_outside_the_checkout(tmp_path):
     out = run(
         command, "run", "--only", "--sizes", "3", "--set", "steps=10", "--jobs", "2", env=clean
     )
-    assert "runs/paper has 80 ok" in out
+    assert "of 80 in runs/paper 80 ok" in out
     where = run(python, "-c", "import mlpspec; print(mlpspec.__file__)", env=clean)
     assert Path(where.strip()).is_relative_to(tmp_path)

@@ -197,7 +197,7 @@ def _try(loss: StructuralLoss, passed: Forward) -> tuple[_Result | None, list[st
     try:
         with np.errstate(all="ignore"):
             returned: Any = loss.value_and_grad(passed)
-    except Exception as error:  # whatever a user's code raises is a fault of the loss
+    except (Exception, SystemExit) as error:  # whatever a user's code raises is a fault of the loss
         return None, [_exception_fault(error)]
     if not isinstance(returned, tuple) or len(returned) != 2:
         kind = "None" if returned is None else f"a {type(returned).__name__}"
@@ -214,7 +214,7 @@ def _try(loss: StructuralLoss, passed: Forward) -> tuple[_Result | None, list[st
     return (None if faults else _Result(value, dict(partials))), faults
 
 
-def _exception_fault(error: Exception) -> str:
+def _exception_fault(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)[1:2]  # the loss's own line
     place = "".join(f" ({Path(f.filename).name}, line {f.lineno}: {f.line})" for f in frames)
     if isinstance(error, ValueError) and "read-only" in str(error):

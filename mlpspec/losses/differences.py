@@ -159,6 +159,16 @@ def _missing_faults(compared: list[Compared], reads: set[str]) -> list[str]:
                 f"value depends on {name} but no partial was returned for it, nor for anything "
                 "that it feeds; its gradient is 0"
             )
+    blamed = [
+        name
+        for name in vars(compared[0].case.params)
+        if any(one.fields(one.wrong)[name].any() for one in compared)
+    ]
+    if not faults and len(blamed) == 1 and blamed[0] not in returned:
+        faults.append(
+            f"only the gradient with respect to {blamed[0]} is wrong; likely the value depends on "
+            "it directly too, and no partial was returned for it"
+        )
     return faults
 
 
