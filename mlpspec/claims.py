@@ -19,6 +19,7 @@ longer after the most.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -377,6 +378,9 @@ def judge_stated(
             verdicts.append(_untested(claim, f"stated, {basis}"))
             continue
         demands = claim.demands(evidence, False)
+        if not _paired(demands):
+            verdicts.append(_untested(claim, f"stated, {basis}"))
+            continue
         verdict = _stated(claim, demands, basis)
         pool = demands
         if source is not None and not claim.on_sweep and source.complete():
@@ -407,7 +411,7 @@ def judge_calibrated(stages: Sequence[Evidence], sweep: Evidence) -> list[Verdic
         row = []
         for claim in CLAIMS:
             where = sweep if claim.on_sweep else evidence
-            if _testable(claim, where):
+            if _testable(claim, where) and _paired(claim.demands(where, True)):
                 row.append(_calibrated(claim, claim.demands(where, True)))
             else:
                 row.append(_untested(claim, "calibrated"))
@@ -442,6 +446,13 @@ def _testable(claim: Claim, evidence: Evidence) -> bool:
     return {"coverage", "separation"} <= set(evidence.sweep.labels) and bool(evidence.critical)
 
 
+def _paired(demands: list[Demand]) -> bool:
+    """Return whether every demand that counts has a seed with both of its runs."""
+    return all(
+        not np.isnan(demand.larger - demand.smaller).all() for demand in demands if not demand.aside
+    )
+
+
 def _untested(claim: Claim, basis: str) -> Verdict:
     mend = "mlpspec run tau-sweep --out DIR/tau-sweep" if claim.on_sweep else "mlpspec run"
     if basis == "calibrated" and not claim.on_sweep:
@@ -472,7 +483,9 @@ class _Stack(NamedTuple):
 def _outcome(claim: Claim, stack: _Stack, basis: str) -> tuple[str, Array, Array]:
     """Return the stated verdict, and which demands are met and which significantly reversed."""
     centre = np.nanmean if basis == "means" else np.nanmedian
-    gaps = centre(stack.larger, axis=0) - centre(stack.smaller, axis=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # seeds drawn anew may all lack a run: no gap, not met
+        gaps = centre(stack.larger, axis=0) - centre(stack.smaller, axis=0)
     met = (gaps > 0) | ((gaps == 0) & ~stack.strict)
     with np.errstate(invalid="ignore"):
         p = holm(sign_flip(stack.smaller - stack.larger))
@@ -552,9 +565,10 @@ def _describe(
     weakest = f"N = {demands[worst].size}, {demands[worst].what}"
     good = [str(size) for size in sizes if size not in unmet]
     words = "reversed" if claim.both_ways else "contradicted"
+    where = f"N = {', '.join(good)}" if good else "no N"
     reading = (
-        f"{sum(met)} of {len(met)} demands met, {sum(against)} {words}; all met at "
-        f"N = {', '.join(good) or 'none'}; least favourable: {weakest}"
+        f"{sum(met)} of {len(met)} demands met, {sum(against)} {words}; all met at {where}; "
+        f"least favourable: {weakest}"
     )
     return Verdict(
         claim.name,
