@@ -54,7 +54,7 @@ class Run:
     seed: int = _setting(0, "of data and start", least=0)
     steps: int = _setting(3000, "updates", least=0)
     learning_rate: float = _setting(0.01, "of the optimizer", above=0.0)
-    weight: float = _setting(0.1, "of every active built-in loss", least=0.0)
+    weight: float = _setting(0.1, "of every active loss", least=0.0)
     fit_weight: float = _setting(1.0, "of the fit", least=0.0)
     weight_unit: str = _setting(
         "absolute",
