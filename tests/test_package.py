@@ -171,7 +171,9 @@ def test_the_verdict_table_of_the_readme_is_the_committed_one():
         assert float(repeats) == pytest.approx(float(own[bases[0]]["repeat"]), abs=0.0051)
 
 
-@pytest.mark.parametrize("name", ["paper", "tau-sweep", "hull-2d"])
+@pytest.mark.parametrize(
+    "name", ["paper", "tau-sweep", "hull-2d", "attractors", "neuron-kinds", "shift-test"]
+)
 def test_tables_of_the_reference_results_follow_from_their_stores(name, tmp_path):
     kept = ROOT / "results" / name
     shutil.copy(kept / "study.sqlite", tmp_path)
@@ -223,7 +225,17 @@ def test_experiments_define_studies():
         assert found["__doc__"], path
 
 
-@pytest.mark.parametrize(("name", "count"), [("paper", 480), ("tau-sweep", 1040), ("hull-2d", 160)])
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("paper", 480),
+        ("tau-sweep", 1040),
+        ("hull-2d", 160),
+        ("attractors", 480),
+        ("neuron-kinds", 480),
+        ("shift-test", 480),
+    ],
+)
 def test_reference_results_are_whole(name, count, capsys):
     from mlpspec.cli import main
 
