@@ -5,6 +5,7 @@ joblib's own Dask backend waits for ever when a worker dies; here such batches a
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Generator
 from functools import cache
@@ -32,6 +33,8 @@ def connect(address: str) -> Any:
     InputError
         No scheduler answers there, or dask.distributed is missing.
     """
+    if not re.fullmatch(r"(tcp|tls|ucx)://.+:\d{1,5}", address):
+        raise InputError(f"the Dask address is {address!r}; it must look like tcp://host:8786")
     try:
         import distributed
     except ImportError:

@@ -8,6 +8,7 @@ a row tells whether it is intact. The file format is described in https://sqlite
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import mmap
 import os
@@ -23,7 +24,7 @@ from typing import Any
 
 from mlpspec.errors import InputError
 from mlpspec.store import CONTENT, FILE_NAME, Store, checksum
-from mlpspec.study import Study
+from mlpspec.study import Run, Study
 
 Row = list[Any]
 
@@ -46,13 +47,18 @@ class Recovered:
     runs : int
         Runs that are intact and were saved.
     lost : int
-        Runs of which the damaged store still names the key, but nothing else that is intact.
+        Runs that were stored and are not saved, as far as the store's intact sessions and keys,
+        ``provenance.json`` and ``runs.csv`` tell.
+    unknown : bool
+        Nothing tells which runs there were (sessions are damaged, or the file is cut), so that
+        more may be lost.
     unchecked : int
         Saved runs without a checksum (schema version 1); they were saved as they are.
     """
 
     runs: int
     lost: int
+    unknown: bool
     unchecked: int
 
 
@@ -62,37 +68,86 @@ def recover(directory: str | os.PathLike[str], out: str | os.PathLike[str]) -> R
     Raises
     ------
     InputError
-        There is no store, the new directory has one already, or nothing in the old one tells
+        There is no store, the new directory is there already, or nothing in the old one tells
         which study it belongs to.
     """
     path = Path(directory) / FILE_NAME
     if not path.is_file() or not path.stat().st_size:
         raise InputError(f"{path} is not there or empty; there is nothing to recover")
-    if os.path.lexists(Path(out) / FILE_NAME):
-        raise InputError(f"{out} holds a {FILE_NAME} already; give a new directory with --out")
+    new = Path(out)
+    if os.path.lexists(new) and not (new.is_dir() and not any(new.iterdir())):
+        raise InputError(f"{out} is there already; give a new directory with --out")
     with _content(path) as content:
         found, checked = _intact(content)
         named = {match[1].decode() for match in re.finditer(rb"(?=([0-9a-f]{16}))", content)}
+        cut = len(content) < int.from_bytes(content[28:32], "big") * _page_size(content)
+    unknown = cut or not found["sessions"]
     try:
+        told = path.with_name("provenance.json")
+        notes = json.loads(told.read_text()) if told.is_file() else {}
+        for session in notes.get("sessions", []):
+            found["sessions"].setdefault(session["session"], _session_row(session))
         studies = [Study.from_json(session[3]) for session in found["sessions"].values()]
         identities = [json.loads(text) for (text,) in found.pop("identity").values()]
         identities += [study.identity for study in studies]
-        told = path.with_name("provenance.json")
-        identities += [json.loads(told.read_text())] if told.is_file() else []
+        identities += [notes] if notes else []
         if not identities:
             raise InputError(f"nothing intact in {path} tells which study it belongs to")
         identity = {name: identities[0][name] for name in ("study", "axes", "settings")}
     except InputError:
         raise
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise InputError(f"{path} holds what mlpspec did not write ({error})") from None
     whole = {key: row for key, row in found["runs"].items() if _is_complete(row, found)}
     curves = {key: row for key, row in found["curves"].items() if key in whole}
-    with Store.create_for(out, identity) as store:
-        for table, rows in {**found, "runs": whole, "curves": curves}.items():
-            store.restore(table, rows.values())
+    for number in {row[3] for row in whole.values()} - found["sessions"].keys():
+        found["sessions"][number] = _lost_session(number, identity, whole)
+    try:
+        new.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".recover-", dir=new.parent) as place:
+            draft = Path(place) / "draft"
+            with Store.create_for(draft, identity) as store:
+                for table, rows in {**found, "runs": whole, "curves": curves}.items():
+                    store.restore(table, rows.values())
+            os.rename(draft, new)  # whole, or not there
+    except OSError as error:
+        raise InputError(f"cannot write to {out}: {error.strerror}") from None
     asked = {run.key for study in studies for run in study.runs}
-    return Recovered(len(whole), len(named & asked - whole.keys()), len(whole.keys() - checked))
+    listed = _listed(path)
+    counted = sum(session["runs"] for session in notes.get("sessions", []))
+    lost = max(len((named & asked | listed) - whole.keys()), counted - len(whole))
+    unknown = unknown and not listed and not counted
+    return Recovered(len(whole), lost, unknown, len(whole.keys() - checked))
+
+
+def _session_row(session: dict[str, Any]) -> Row:
+    """Return the row of a session as ``provenance.json`` tells of it."""
+    apart = ("session", "started", "ended", "study", "runs")
+    rest = {name: value for name, value in session.items() if name not in apart}
+    study, rest_text = json.dumps(session["study"]), json.dumps(rest)
+    return [session["session"], session["started"], session["ended"], study, rest_text]
+
+
+def _lost_session(number: int, identity: dict[str, Any], whole: dict[Any, Row]) -> Row:
+    """Return a row for a session of which nothing but its runs is left: what ran them is lost."""
+    runs = [Run(**json.loads(row[1])) for row in whole.values()]
+    axes = {
+        name: list(dict.fromkeys(getattr(run, name) for run in runs)) for name in identity["axes"]
+    }
+    own = {d.name: d for run in runs for d in run.definitions}
+    study = Study(identity["study"], axes, identity["settings"], extensions=own)
+    told = ("mlpspec", "numpy", "python", "jobs", "processor")
+    return [number, "lost", None, study.to_json(), json.dumps(dict.fromkeys(told, "lost"))]
+
+
+def _listed(path: Path) -> set[str]:
+    """Return the keys in ``runs.csv`` beside a store."""
+    table = path.with_name("runs.csv")
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            return {row["key"] for row in csv.DictReader(file)}
+    except (OSError, KeyError, ValueError, csv.Error):
+        return set()
 
 
 @contextlib.contextmanager
@@ -103,10 +158,13 @@ def _content(path: Path) -> Iterator[mmap.mmap]:
         if journal.exists():
             place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             shutil.copy(journal, place)
-            path = Path(shutil.copy(path, place))
-            with contextlib.suppress(sqlite3.Error):  # then what is there has to do
+            before, path = path, Path(shutil.copy(path, place))
+            try:
                 db = stack.enter_context(contextlib.closing(sqlite3.connect(path)))
-                db.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()
+                if db.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok":
+                    path = before  # the journal may be of another copy
+            except sqlite3.Error:
+                path = before
         file = stack.enter_context(path.open("rb"))
         yield stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
@@ -151,10 +209,7 @@ def _plausible(table: str, row: Row) -> bool:
 
 def _rows(content: mmap.mmap) -> Iterator[tuple[int, Row]]:
     """Iterate over row number and values of all rows on leaf pages of tables."""
-    size = int.from_bytes(content[16:18], "big")
-    size = 65536 if size == 1 else size
-    if size not in {2**power for power in range(9, 17)}:
-        size = 4096  # SQLite's own choice, if the header is damaged
+    size = _page_size(content)
     for start in range(0, len(content), size):
         head = start + (100 if start == 0 else 0)
         if content[head : head + 1] != b"\r":  # 13, a leaf page of a table
@@ -164,6 +219,13 @@ def _rows(content: mmap.mmap) -> Iterator[tuple[int, Row]]:
             offset = int.from_bytes(content[place : place + 2], "big")
             with contextlib.suppress(IndexError, ValueError, struct.error, OverflowError):
                 yield _cell(content, start + offset, size)
+
+
+def _page_size(content: mmap.mmap) -> int:
+    size = int.from_bytes(content[16:18], "big")
+    size = 65536 if size == 1 else size
+    # SQLite's own choice, if the header is damaged
+    return size if size in {2**power for power in range(9, 17)} else 4096
 
 
 def _cell(content: mmap.mmap, place: int, size: int) -> tuple[int, Row]:

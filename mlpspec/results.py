@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -270,6 +271,12 @@ class Results:
         with Store.open(self.directory) as store:
             datasets = store.datasets()
             found = {key: (params, dataset) for key, dataset, params in store.arrays()}
+        for key, (_, dataset) in found.items():
+            if dataset not in datasets:
+                raise InputError(
+                    f"{self.directory} lacks the data of run {key}; save what is intact with "
+                    f"mlpspec recover {shlex.quote(str(self.directory))} --out NEW"
+                )
         shapes: dict[tuple[int, int, int, str], list[str]] = {}
         for key, run in self.runs.items():
             if key in found:

@@ -15,7 +15,9 @@ import json
 import math
 import os
 import shlex
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -136,6 +138,8 @@ class Store:
         # What a killed session left half written is in the journal; only a connection that may
         # write can roll it back.
         torn = path.with_name(f"{FILE_NAME}-journal").exists()
+        if torn and (write or not _in_use(path.parent)):
+            _try_rolling_back(path)
         mode = "rw" if write or torn else "ro"
         try:
             db = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", timeout=_WAIT, uri=True)
@@ -159,6 +163,8 @@ class Store:
                 )
             elif damage != "ok":
                 problem = f"is damaged ({damage}); {_mend(path)}"
+            elif strange := _strange_schema(db):
+                problem = f"holds what mlpspec did not write ({strange}); {_mend(path)}"
             if problem:
                 raise InputError(f"{path} {problem}")
             if write and version == 1:
@@ -203,7 +209,7 @@ class Store:
                 _add_checksums(db)
             if path.is_symlink():
                 raise InputError(f"{path} is a link to nowhere; mend it or remove it")
-            os.replace(draft, path)
+            _put(draft, path)
         except (OSError, sqlite3.Error) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise InputError(f"cannot write to {directory}: {reason}") from None
@@ -474,6 +480,64 @@ def _add_checksums(db: sqlite3.Connection) -> None:
             db.execute(f"ALTER TABLE {table} ADD COLUMN checksum TEXT")
             db.execute(f"UPDATE {table} SET checksum = checksum({', '.join(columns)})")
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _put(draft: Path, path: Path) -> None:
+    """Give a finished file its name, unless another has come to have it."""
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise InputError(f"{path} is there already; another command has made it") from None
+    except OSError:  # a file system without links
+        os.replace(draft, path)
+
+
+def _in_use(directory: Path) -> bool:
+    """Return whether a command writes into the directory, whose journal is then its own affair."""
+    try:
+        import fcntl
+
+        with (directory / ".lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (ImportError, FileNotFoundError):
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _try_rolling_back(path: Path) -> None:
+    """Roll back on a copy what the journal holds: one of another state would destroy the store.
+
+    Raises
+    ------
+    InputError
+        What comes out is damaged.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        try:
+            copy = shutil.copy(path, place)
+            shutil.copy(path.with_name(f"{FILE_NAME}-journal"), place)
+            with contextlib.closing(sqlite3.connect(copy)) as db:
+                damage = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        except FileNotFoundError:
+            return  # its writer has just finished
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}") from None
+        except sqlite3.Error as error:
+            damage = str(error)
+    if damage != "ok":
+        raise InputError(
+            f"{path} would be damaged by rolling back the journal beside it ({damage}), which may "
+            f"be of another copy; {_mend(path)}"
+        )
+
+
+def _strange_schema(db: sqlite3.Connection) -> str:
+    """Return a word on triggers or views, which would run when tables are used, or ""."""
+    rows = db.execute("SELECT type FROM sqlite_schema WHERE type NOT IN ('table', 'index')")
+    found = rows.fetchone()
+    return f"a {found[0]}" if found else ""
 
 
 def _to_bytes(array: Array | None) -> bytes:

@@ -171,9 +171,17 @@ def test_losses_of_ones_own_travel(cluster_here, tmp_path):
     assert {row["losses"] for row in runs_csv(tmp_path / "there")} >= {"small", "baseline"}
 
 
+@pytest.mark.parametrize("address", ["", "foo", "8786", "http://a:1", "inproc://x"])
+def test_addresses_that_are_none(address):
+    from mlpspec import cluster
+
+    with pytest.raises(InputError, match="must look like tcp://host:8786"):
+        cluster.connect(address)
+
+
 def test_no_cluster_there(tmp_path):
-    with pytest.raises(InputError, match=r"no Dask scheduler answers at 'nonsense'"):
-        mlpspec.run_study(SMALL, tmp_path / "r", dask="nonsense")
+    with pytest.raises(InputError, match=r"no Dask scheduler answers at 'tcp:"):
+        mlpspec.run_study(SMALL, tmp_path / "r", dask="tcp://127.0.0.1:1")
     assert not (tmp_path / "r").exists()
 
 

@@ -281,6 +281,13 @@ def test_a_wrong_gradient_does_not_go_unnoticed(file, mlpspec, tmp_path):
     assert err.count("\n") == 1
 
 
+def test_a_loss_that_ends_its_process_is_found_out(file, mlpspec, tmp_path):
+    file.write_text(SOURCE.replace("        v = ", "        import os; os._exit(0)\n        v = "))
+    _, _, err = mlpspec("run", "--dry-run", "--loss", "small=small.py:Small", "--sizes", "3")
+    assert err.startswith("mlpspec: warning: small.py:Small ends the process that runs it")
+    assert "Traceback" not in err
+
+
 def test_verdicts_are_about_the_built_in_subsets(tmp_path):
     from mlpspec.analysis import Analysis
 
