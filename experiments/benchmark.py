@@ -22,6 +22,7 @@ import resource
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -83,25 +84,27 @@ def groups_of(study: Study, by_subset: bool = False) -> list[Group]:
     return groups
 
 
-class Contender:
-    """A way to train the grid.
+class Contender(ABC):
+    """Something whose step of the whole grid is timed; it need not train (`Floor`).
 
-    ``objectives(steps)`` trains every run it can and returns final objectives by run;
-    ``seconds()`` measures how long one step of the whole grid takes; ``preparation`` is what was
-    spent before on compilation, in seconds.
+    ``preparation`` is what was spent before on compilation, in seconds.
     """
 
     name: str
     cores: str
     preparation: float = 0.0
 
-    def objectives(self, steps: int) -> dict[Run, float]:
-        """Return the objective of runs after ``steps`` steps."""
-        raise NotImplementedError
-
+    @abstractmethod
     def seconds(self) -> float:
         """Return the seconds of one step of all runs."""
-        raise NotImplementedError
+
+
+class Trainer(Contender):
+    """A way to train the grid."""
+
+    @abstractmethod
+    def objectives(self, steps: int) -> dict[Run, float]:
+        """Return the objective of every run that it can train after ``steps`` steps."""
 
 
 def timed(function: Callable[[], Any]) -> float:
@@ -111,7 +114,7 @@ def timed(function: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-class MLPSpec(Contender):
+class MLPSpec(Trainer):
     """`mlpspec.run_study`, from the empty directory to the written tables.
 
     The time of a step is the difference between a long and a short study, over their steps.
@@ -149,7 +152,7 @@ class MLPSpec(Contender):
         return (long - short) / (self.steps - few)
 
 
-class Jax(Contender):
+class Jax(Trainer):
     """Compiled by JAX: jit of a scan over steps of a vmap over runs.
 
     ``by_subset``: one program for each size and subset, which computes active losses only;
@@ -258,7 +261,7 @@ class Jax(Contender):
         return min(threads, timed(lambda: list(map(self.train, indices)))) / self.steps
 
 
-class Torch(Contender):
+class Torch(Trainer):
     """What the two PyTorch contenders share: the objective of one run, in plain operations."""
 
     def __init__(self, study: Study) -> None:
@@ -480,13 +483,14 @@ def contenders_of(study: Study, quick: bool) -> list[Contender]:
 
 
 def same_work(contenders: Sequence[Contender], steps: int) -> list[dict[str, Any]]:
-    """Return how far the contenders' objectives are from the first one's; raise if too far."""
-    reference = contenders[0].objectives(steps)
+    """Return how far the trainers' objectives are from the first one's; raise if too far."""
+    reference: dict[Run, float] = {}
     rows = []
     for contender in contenders:
-        if isinstance(contender, Floor):
+        if not isinstance(contender, Trainer):
             continue
         own = contender.objectives(steps)
+        reference = reference or own
         worst = max(abs(own[run] / reference[run] - 1) for run in own)
         rows.append({"contender": contender.name, "runs": len(own), "worst difference": worst})
         if not worst < AGREEMENT:

@@ -22,9 +22,9 @@ from mlpspec.model import NEURONS, Array, Forward
 from mlpspec.objective import INERT, Objective
 from mlpspec.problem import data_of, domain_of, start_of
 from mlpspec.results import Results, Table
-from mlpspec.statistics import holm, median_interval, sign_flip
+from mlpspec.statistics import holm, sign_flip
 from mlpspec.study import Run, Study
-from mlpspec.tables import NULLS
+from mlpspec.tables import NULLS, centre
 
 TERM = "own"
 """What the loss is called in the studies of every card, so that their columns are the same."""
@@ -246,9 +246,9 @@ def alone_summary(results: Results, loss: StructuralLoss) -> Table:
 
 
 def _centre(values: Array) -> dict[str, Any]:
-    centre = median_interval(values)
-    known = int((~np.isnan(values)).sum())
-    return {"value": centre.median, "low": centre.low, "high": centre.high, "seeds": known}
+    found = centre(values)
+    del found["confidence"]  # the number of seeds, which is on the card, says it
+    return found
 
 
 # -------------------------------------------------------------------------------- effects
@@ -291,9 +291,9 @@ def effects(analysis: Analysis) -> Table:
                 row = {"measurement": name, "n_samples": cell[0]}
                 row |= {"weight": weight, "weight_unit": unit}
                 for part, sample in parts.items():
-                    centre = _centre(sample)
-                    row |= {part or "value": centre["value"]}
-                    row |= {f"{part}_{end}".strip("_"): centre[end] for end in ("low", "high")}
+                    middle = _centre(sample)
+                    row |= {part or "value": middle["value"]}
+                    row |= {f"{part}_{end}".strip("_"): middle[end] for end in ("low", "high")}
                 row["seeds"] = int((~np.isnan(values - base)).sum())
                 row["p"] = sign_flip((values - base)[:, None])[0]
                 for null in NULLS:

@@ -374,11 +374,8 @@ def judge_stated(
     """
     verdicts = []
     for claim in CLAIMS:
-        if not _testable(claim, evidence):
-            verdicts.append(_untested(claim, f"stated, {basis}"))
-            continue
-        demands = claim.demands(evidence, False)
-        if not _paired(demands):
+        demands = _demands(claim, evidence, False)
+        if not demands:
             verdicts.append(_untested(claim, f"stated, {basis}"))
             continue
         verdict = _stated(claim, demands, basis)
@@ -410,11 +407,8 @@ def judge_calibrated(stages: Sequence[Evidence], sweep: Evidence) -> list[Verdic
     for evidence in stages or [Evidence()]:
         row = []
         for claim in CLAIMS:
-            where = sweep if claim.on_sweep else evidence
-            if _testable(claim, where) and _paired(claim.demands(where, True)):
-                row.append(_calibrated(claim, claim.demands(where, True)))
-            else:
-                row.append(_untested(claim, "calibrated"))
+            demands = _demands(claim, sweep if claim.on_sweep else evidence, True)
+            row.append(_calibrated(claim, demands) if demands else _untested(claim, "calibrated"))
         tested = [i for i, verdict in enumerate(row) if verdict.verdict != "untested"]
         adjusted = holm(np.array([row[i].p for i in tested]))
         for i, p in zip(tested, adjusted, strict=True):
@@ -436,21 +430,24 @@ def judge_calibrated(stages: Sequence[Evidence], sweep: Evidence) -> list[Verdic
     return final
 
 
-def _testable(claim: Claim, evidence: Evidence) -> bool:
-    if not claim.on_sweep:
-        return evidence.complete()
-    if evidence.sweep is None:
-        return False
-    if claim.name == "C8" and (evidence.baseline is None or not claim.demands(evidence, False)):
-        return False
-    return {"coverage", "separation"} <= set(evidence.sweep.labels) and bool(evidence.critical)
+def _demands(claim: Claim, evidence: Evidence, calibrated: bool) -> list[Demand]:
+    """Return what a claim demands; nothing if runs are missing that it is about.
 
-
-def _paired(demands: list[Demand]) -> bool:
-    """Return whether every demand that counts has a seed with both of its runs."""
-    return all(
+    Every demand that counts needs a seed with both of its runs.
+    """
+    if claim.on_sweep:
+        sweep = evidence.sweep
+        if sweep is None or not {"coverage", "separation"} <= set(sweep.labels):
+            return []
+        if not evidence.critical or (claim.name == "C8" and evidence.baseline is None):
+            return []
+    elif not evidence.complete():
+        return []
+    demands = claim.demands(evidence, calibrated)
+    paired = all(
         not np.isnan(demand.larger - demand.smaller).all() for demand in demands if not demand.aside
     )
+    return demands if paired else []
 
 
 def _untested(claim: Claim, basis: str) -> Verdict:

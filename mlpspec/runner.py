@@ -30,14 +30,8 @@ from mlpspec.extensions import code_of
 from mlpspec.planning import Batch, plan, work
 from mlpspec.problem import Tables, read_tables
 from mlpspec.results import DERIVED, Results
-from mlpspec.store import FILE_NAME, Record, Store
+from mlpspec.store import FILE_NAME, LOCK_NAME, Record, Store, try_lock
 from mlpspec.study import Run, Study
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock; SQLite's own locks still keep the store whole.
-    fcntl = None  # type: ignore[assignment]
-
 
 Engine = Callable[[list[Batch]], Generator[list[Record]]]
 """Trains batches somewhere; gives the records of each as soon as it is finished."""
@@ -175,18 +169,15 @@ def _held(directory: Path) -> Iterator[None]:
     """Hold the directory for this process; the lock goes with the process however it ends."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        file = (directory / ".lock").open("a")
+        file = (directory / LOCK_NAME).open("a")
     except OSError as error:
         raise InputError(f"cannot write to {directory}: {error.strerror}") from None
     with file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise InputError(
-                    f"{directory} is in use by another mlpspec run; wait for it or give another "
-                    "directory with --out"
-                ) from None
+        if not try_lock(file):
+            raise InputError(
+                f"{directory} is in use by another mlpspec run; wait for it or give another "
+                "directory with --out"
+            )
         yield
 
 

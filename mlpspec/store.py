@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 from zipfile import BadZipFile
 
 import numpy as np
@@ -32,7 +32,15 @@ from mlpspec.extensions import Definition
 from mlpspec.model import Array
 from mlpspec.study import Run, Study
 
+try:
+    import fcntl
+except ImportError:  # Windows has no flock; SQLite's own locks still keep the store whole.
+    fcntl = None  # type: ignore[assignment]
+
 FILE_NAME = "study.sqlite"
+LOCK_NAME = ".lock"
+"""Of the file that a command locks while it writes into a results directory."""
+
 SCHEMA_VERSION = 2
 _APPLICATION_ID = 0x6D6C7073  # "mlps"
 
@@ -492,18 +500,29 @@ def _put(draft: Path, path: Path) -> None:
         os.replace(draft, path)
 
 
+def try_lock(file: IO[Any], *, shared: bool = False) -> bool:
+    """Lock an open file without waiting; return whether nobody else holds it.
+
+    The lock goes with the file, or with the process however it ends.
+    """
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 def _in_use(directory: Path) -> bool:
     """Return whether a command writes into the directory, whose journal is then its own affair."""
     try:
-        import fcntl
-
-        with (directory / ".lock").open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except (ImportError, FileNotFoundError):
+        with (directory / LOCK_NAME).open() as file:
+            return not try_lock(file, shared=True)
+    except FileNotFoundError:
         return False
     except OSError:
         return True
-    return False
 
 
 def _try_rolling_back(path: Path) -> None:

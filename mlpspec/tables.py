@@ -70,10 +70,10 @@ def over_sizes(analysis: Analysis, names: Sequence[str], grid: Grid) -> Table:
             for label in shown(grid):
                 values = grid.values(cell, label, name)
                 add("run", name, label, cell[0], values, seed=grid.seeds)
-                centre = median_interval(values)
+                middle = median_interval(values)
                 known = int((~np.isnan(values)).sum())
-                limits = {"low": centre.low, "high": centre.high, "seeds": known}
-                add("median", name, label, cell[0], centre.median, **limits)
+                limits = {"low": middle.low, "high": middle.high, "seeds": known}
+                add("median", name, label, cell[0], middle.median, **limits)
         nulls = analysis.nulls_table
         chosen = (nulls["measurement"] == name) & np.isin(nulls["null"], NULLS)
         for row in np.flatnonzero(chosen):
@@ -228,7 +228,7 @@ def sweep(analysis: Analysis) -> Table:
         square = analysis.spacing[size,] ** 2
         for label in grid.labels:
             for name in SWEPT:
-                centre = median_interval(grid.values((size, temperature), label, name))
+                middle = median_interval(grid.values((size, temperature), label, name))
                 rows.append(
                     {
                         "losses": label,
@@ -236,9 +236,9 @@ def sweep(analysis: Analysis) -> Table:
                         "temperature": temperature,
                         "in_spacing": temperature / square,
                         "measurement": name,
-                        "value": centre.median,
-                        "low": centre.low,
-                        "high": centre.high,
+                        "value": middle.median,
+                        "low": middle.low,
+                        "high": middle.high,
                         "merging": square,
                         "collapse": float(np.median(analysis.critical[size,])),
                         "seeds": len(grid.seeds),
@@ -287,7 +287,7 @@ def subsets(analysis: Analysis) -> Table:
             "losses": label,
             "n_samples": cell[0],
             "measurement": name,
-            **_centre(grid.values(cell, label, name)),
+            **centre(grid.values(cell, label, name)),
         }
         for name in OUTCOMES
         for cell in grid.cells
@@ -308,7 +308,7 @@ def contrast(analysis: Analysis) -> Table:
                 for field, value in zip(grid.fields[1:], cell[1:], strict=True)
             ),
             "measurement": name,
-            **_centre(grid.values(cell, label, name)),
+            **centre(grid.values(cell, label, name)),
         }
         for name in CONTRASTED
         for cell in sorted(grid.cells, key=_defaults_first(grid))
@@ -342,20 +342,21 @@ def attraction(analysis: Analysis) -> Table:
                             "repulsion": repulsion,
                             "n_samples": cell[0],
                             "measurement": name,
-                            **_centre(grid.values(cell, label, name) - base),
+                            **centre(grid.values(cell, label, name) - base),
                         }
                     )
     return dict(as_table(rows))
 
 
-def _centre(values: Any) -> dict[str, Any]:
-    centre = median_interval(values)
+def centre(values: Any) -> dict[str, Any]:
+    """Return the median of ``values`` (S,) with its exact interval, and how many are known."""
+    found = median_interval(values)
     known = int((~np.isnan(values)).sum())
     return {
-        "value": centre.median,
-        "low": centre.low,
-        "high": centre.high,
-        "confidence": centre.confidence,
+        "value": found.median,
+        "low": found.low,
+        "high": found.high,
+        "confidence": found.confidence,
         "seeds": known,
     }
 
