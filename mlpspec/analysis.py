@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlpspec import nulls
+from mlpspec.blocks import Array
 from mlpspec.claims import Evidence, Verdict, judge_calibrated, judge_stated
 from mlpspec.comparisons import Cell, Grid, as_table, compare
 from mlpspec.datasets import Uniform, mean_spacing
 from mlpspec.errors import InputError
 from mlpspec.losses import BUILT_IN, built_in
 from mlpspec.metrics import measure
-from mlpspec.model import NEURONS, Array
+from mlpspec.model import NEURONS
 from mlpspec.problem import domain_of, start_of, temperature_of
 from mlpspec.results import Results, Stack, Table, read_csv, write_csv
 from mlpspec.store import FILE_NAME

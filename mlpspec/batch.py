@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from mlpspec.blocks import Array
 from mlpspec.losses import StructuralLoss
 from mlpspec.metrics import measure
-from mlpspec.model import NEURONS, Array, Forward
+from mlpspec.model import NEURONS, Forward
 from mlpspec.optimizers import OPTIMIZERS
 from mlpspec.planning import Batch, memory
 from mlpspec.problem import Tables, data_of, domain_of, losses_of, objective_of, start_of

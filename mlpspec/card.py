@@ -14,11 +14,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from mlpspec.analysis import Analysis
+from mlpspec.blocks import Array
 from mlpspec.comparisons import Grid, as_table
 from mlpspec.datasets import mean_spacing
 from mlpspec.errors import InputError
 from mlpspec.losses import LossReport, StructuralLoss
-from mlpspec.model import NEURONS, Array, Forward
+from mlpspec.model import NEURONS, Forward
 from mlpspec.objective import INERT, Objective
 from mlpspec.problem import data_of, domain_of, start_of
 from mlpspec.results import Results, Table

@@ -27,8 +27,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binom
 
+from mlpspec.blocks import Array
 from mlpspec.comparisons import Grid, twins
-from mlpspec.model import Array
 from mlpspec.statistics import ALPHA, holm, median_interval, sign_flip
 
 ERROR_MARGIN = 0.1

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mlpspec.blocks import Array
 from mlpspec.losses import BUILT_IN
-from mlpspec.model import Array
 from mlpspec.results import Table, measurement_names
 from mlpspec.statistics import ALPHA, holm, least_p, median_interval, sign_flip, win_share
 from mlpspec.study import SETTINGS, canonical_losses

@@ -15,8 +15,8 @@ from typing import Any, cast
 
 import numpy as np
 
+from mlpspec.blocks import Array
 from mlpspec.errors import InputError, unknown
-from mlpspec.model import Array
 from mlpspec.spec import Call, parse_call
 from mlpspec.tabular import SCALINGS, content_hash, read_columns, scaled
 

@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 from scipy.spatial import ConvexHull, QhullError
 
-from mlpspec.model import Array
+from mlpspec.blocks import Array
 from mlpspec.results import Table
 from mlpspec.study import canonical_losses, subset_order
 

@@ -18,9 +18,10 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import ConvexHull, QhullError, cKDTree
 from scipy.spatial.distance import cdist, pdist
 
+from mlpspec.blocks import BLOCK, Array, row_blocks
 from mlpspec.datasets import mean_spacing
 from mlpspec.losses import StructuralLoss
-from mlpspec.model import BLOCK, Array, Forward, Params, RadialParams, forward, row_blocks
+from mlpspec.model import Forward, Params, RadialParams, forward
 
 OUTSIDE_TOLERANCE = 1e-3
 """Of the data's diameter: how far from the hull a prototype must be to count as outside."""

@@ -21,15 +21,21 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, ClassVar, Self, cast, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlpspec.blocks import (
+    Array,
+    aligned_empty,
+    exp_of_negated,
+    row_blocks,
+    scaled_distances,
+    with_ones,
+)
 from mlpspec.errors import InputError
 
-Array = NDArray[Any]
 Rows = slice | NDArray[np.intp]
 
 _BIAS = {"output_bias": ""}
@@ -551,7 +557,7 @@ class Forward:
         return found
 
     def _design(self) -> Array:
-        return _read_only(_with_ones(self.x))
+        return _read_only(with_ones(self.x))
 
     @property
     def columns(self) -> Array:
@@ -616,83 +622,6 @@ class Forward:
     def prototypes(self) -> Array:
         """(R, K, D): p_k."""
         return self.placed[0][...]
-
-
-BLOCK = 2**16
-"""Numbers of an array, of one run, that are worked on at a time: what a core's cache holds."""
-
-
-@cache
-def row_blocks(n_rows: int, n_columns: int) -> tuple[slice, ...]:
-    """Return slices of rows that hold about `BLOCK` numbers each; one where all fit."""
-    step = max(1, BLOCK // n_columns)
-    return tuple(slice(start, start + step) for start in range(0, n_rows, step))
-
-
-def squared_distances(x: Array, p: Array) -> Array:
-    """(R, N, K): |x_n - p_k|^2 from x (R, N, D) and p (R, K, D), by direct differences."""
-    return scaled_distances(_with_ones(x), p)
-
-
-def scaled_distances(design: Array, p: Array, unit: float = 1.0, out: Array | None = None) -> Array:
-    """(R, N, K): unit^2 |x_n - p_k|^2, by direct differences.
-
-    ``design`` (R, N, D + 1) holds x and a column of ones, ``p`` is (R, K, D).
-    """
-    n_runs, n_hidden, n_inputs = p.shape
-    n_samples = design.shape[1]
-    if out is None:
-        out = aligned_empty((n_runs, n_samples, n_hidden), p.dtype)
-    # A difference as the product [x, 1] [unit, -unit p]: two exact terms and one rounding, as in
-    # a subtraction, but in the blocked loops of the linear algebra.
-    factor = np.empty((n_runs, 2, n_hidden), dtype=p.dtype)
-    factor[:, 0] = unit
-    for d in range(n_inputs):
-        np.multiply(p[:, :, d], -unit, out=factor[:, 1])
-        column = design if n_inputs == 1 else np.ascontiguousarray(design[:, :, d :: n_inputs - d])
-        for rows in row_blocks(n_samples, n_hidden):
-            total = out[:, rows]
-            gap = np.matmul(column[:, rows], factor, out=total if d == 0 else None)
-            np.square(gap, out=gap)
-            if d > 0:
-                total += gap
-    return out
-
-
-_LEAST = {"d": -340.0, "f": -43.0}
-
-
-def exp_of_negated(exponent: Array) -> Array:
-    """Overwrite ``exponent`` (any shape, >= 0) with exp(-exponent) and return it.
-
-    The exponent is cut at 340 (43 in single precision), where the exponential is 1e-148 (2e-19)
-    and adds nothing. Products of two such numbers are still normal; arithmetic with denormal
-    numbers takes up to a hundred times as long, and so does ``numpy.exp`` below -708.
-    """
-    least = _LEAST[exponent.dtype.char]
-    *_, n_rows, n_columns = (1, 1, *exponent.shape)
-    for rows in row_blocks(n_rows, n_columns):
-        block = exponent[..., rows, :] if exponent.ndim > 1 else exponent
-        np.negative(block, out=block)
-        np.maximum(block, least, out=block)
-        np.exp(block, out=block)
-    return exponent
-
-
-def aligned_empty(shape: tuple[int, ...], dtype: Any) -> Array:
-    """Return an uninitialised array that begins at a cache line.
-
-    Vector instructions take up to twice as long on arrays that straddle lines.
-    """
-    line = 64
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    raw = np.empty(size + line, dtype=np.uint8)
-    start = -raw.ctypes.data % line
-    return cast(Array, raw[start : start + size].view(dtype).reshape(shape))
-
-
-def _with_ones(x: Array) -> Array:
-    return np.concatenate([x, np.ones_like(x[:, :, :1])], axis=2)
 
 
 def _read_only(array: Array) -> Array:

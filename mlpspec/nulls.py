@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlpspec.blocks import Array
 from mlpspec.datasets import Uniform, stream
 from mlpspec.metrics import measure_places, nearest_error, reconstruction
-from mlpspec.model import Array
 
 DRAWS = 200
 """Sets of random prototypes per data set."""

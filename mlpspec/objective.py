@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mlpspec.blocks import Array
 from mlpspec.errors import InputError
 from mlpspec.losses import StructuralLoss
-from mlpspec.model import Array, Forward, Params, Rows, add_partial, check_partial, forward
+from mlpspec.model import Forward, Params, Rows, add_partial, check_partial, forward
 
 INERT = 1e-6
 """Of the fit's gradient: below it a loss has no force that a weight could scale."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlpspec.model import Array
+from mlpspec.blocks import Array
 
 
 class State(NamedTuple):

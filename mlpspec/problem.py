@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from mlpspec.blocks import Array
 from mlpspec.datasets import (
     COLUMN,
     FILE,
@@ -22,7 +23,7 @@ from mlpspec.datasets import (
 )
 from mlpspec.initializers import INITIALIZERS
 from mlpspec.losses import StructuralLoss, built_in
-from mlpspec.model import Array, Forward
+from mlpspec.model import Forward
 from mlpspec.objective import Objective
 from mlpspec.study import Run
 from mlpspec.tabular import column_names

@@ -15,8 +15,9 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from mlpspec.blocks import Array
 from mlpspec.errors import InputError
-from mlpspec.model import NEURONS, Array, Params, RadialParams
+from mlpspec.model import NEURONS, Params, RadialParams
 from mlpspec.statistics import hill_index
 from mlpspec.store import Record, Store
 from mlpspec.study import SETTINGS, Run, Study, subset_order

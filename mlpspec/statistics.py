@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlpspec.model import Array
+from mlpspec.blocks import Array
 
 ALPHA = 0.05
 """Significance level."""

@@ -27,9 +27,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from mlpspec.blocks import Array
 from mlpspec.errors import InputError
 from mlpspec.extensions import Definition
-from mlpspec.model import Array
 from mlpspec.study import Run, Study
 
 try:

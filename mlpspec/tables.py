@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from mlpspec.analysis import Analysis
+from mlpspec.blocks import Array
 from mlpspec.comparisons import Cell, Grid, as_table
 from mlpspec.metrics import expelled, match
-from mlpspec.model import Array, Forward, RidgeParams
+from mlpspec.model import Forward, RidgeParams
 from mlpspec.results import Stack, Table
 from mlpspec.statistics import median_interval
 from mlpspec.studies import ATTRACTORS, REPULSIONS

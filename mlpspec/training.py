@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from mlpspec.blocks import Array
 from mlpspec.errors import InputError
-from mlpspec.model import Array, Forward, Params, forward
+from mlpspec.model import Forward, Params, forward
 from mlpspec.objective import Objective, ObjectiveBatch
 from mlpspec.optimizers import Optimizer, adam
 

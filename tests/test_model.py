@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from conftest import central_difference, problem, same_bits
 
+from mlpspec.blocks import exp_of_negated, row_blocks, squared_distances
 from mlpspec.errors import InputError
 from mlpspec.model import (
     NEURONS,
@@ -9,10 +10,7 @@ from mlpspec.model import (
     RadialParams,
     RidgeParams,
     backward,
-    exp_of_negated,
     forward,
-    row_blocks,
-    squared_distances,
 )
 
 

@@ -26,6 +26,7 @@ PACKAGE = ROOT / "mlpspec"
 LAYERS = [
     "errors",
     "spec",
+    "blocks",
     "model",
     "losses.base",
     "losses.coverage",

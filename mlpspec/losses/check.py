@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from mlpspec.blocks import Array
 from mlpspec.errors import InputError, LossError, unknown
 from mlpspec.losses.base import StructuralLoss
 from mlpspec.losses.differences import (
@@ -27,7 +28,7 @@ from mlpspec.losses.differences import (
     rough_faults,
     where,
 )
-from mlpspec.model import NEURONS, Array, Forward, Params, backward_flat
+from mlpspec.model import NEURONS, Forward, Params, backward_flat
 
 N_RUNS = 3
 """Runs of a batch: unlike any N, K and D below, so that a mean over it shows."""

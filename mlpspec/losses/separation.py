@@ -7,8 +7,9 @@ from typing import final
 
 import numpy as np
 
+from mlpspec.blocks import Array, exp_of_negated, scaled_distances
 from mlpspec.losses.base import StructuralLoss, check_temperature
-from mlpspec.model import Array, Forward, exp_of_negated, scaled_distances
+from mlpspec.model import Forward
 
 
 @final
