@@ -30,7 +30,8 @@ from mlpspec.blocks import (
     Array,
     aligned_empty,
     exp_of_negated,
-    row_blocks,
+    gaussian,
+    run_blocks,
     scaled_distances,
     with_ones,
 )
@@ -107,20 +108,29 @@ class Params(ABC):
     def respond(self, passed: Forward) -> tuple[Array, Array]:
         """Return h (R, N, K) and what its derivatives are made of besides, also (R, N, K)."""
 
-    @abstractmethod
-    def add_hidden(
-        self,
-        passed: Forward,
-        grad: Self,
-        of_n: Array | None,
-        of_nk: Array | None,
-        of_k: Array | None,
-    ) -> None:
-        """Add to ``grad`` what follows from dL/dh_nk = of_n of_nk of_k (None stands for 1).
+    # What follows from dL/dh_nk = of_n of_nk of_k is found in two steps, of which the first alone
+    # meets arrays of (R, N, K); what depends on n or k alone is applied to small ones.
 
-        The factors are of shape (R, N), (R, N, K) and (R, 1, K) or (R, 1, 1); what depends on n or
-        k alone is applied to small arrays.
+    @abstractmethod
+    def reduce_hidden(
+        self, passed: Forward, of_n: Array | None, of_nk: Array | None, out: Array | None = None
+    ) -> Array:
+        """Return sums over n of dh_nk times ``of_n`` (R, N) and ``of_nk`` (R, N, K); None is 1.
+
+        They have the shape (R, M, K) with M = `moments` of the neuron, and go to ``out`` if given.
         """
+
+    @abstractmethod
+    def add_hidden(self, grad: Self, moments: Array, of_k: Array | None) -> None:
+        """Add to ``grad`` what follows, with the sums over n and ``of_k`` (R, 1, K) or (R, 1, 1).
+
+        ``moments`` is overwritten.
+        """
+
+    @property
+    @abstractmethod
+    def moments(self) -> int:
+        """How many sums over n a neuron's gradient is made of."""
 
     # What is added to an entry of the gradient is added at once: its bits then do not depend on
     # whether the gradient is a view of the batch's or has a sum of its own.
@@ -239,45 +249,44 @@ class RidgeParams(Params):
 
     def preactivation(self, passed: Forward) -> Array:
         """Return z_nk = w_k . x_n + b_k (R, N, K)."""
-        return cast(Array, np.matmul(passed.design, self._lines()))
+        return cast(Array, np.matmul(passed.design, self._lines()[0]))
 
-    def _lines(self) -> Array:
+    def _lines(self) -> tuple[Array]:
         """(R, D + 1, K): slopes, and offsets below them."""
         w, b = self.hidden_weight, self.hidden_bias
         lines = np.empty((w.shape[0], w.shape[2] + 1, w.shape[1]), dtype=w.dtype)
         lines[:, :-1] = w.swapaxes(1, 2)
         lines[:, -1] = b
-        return lines
+        return (lines,)
 
     def respond(self, passed: Forward) -> tuple[Array, Array]:
         """Return h and z h (R, N, K), of which dh/dz = -2 z h."""
-        z_all, h_all = passed.buffer("z h"), passed.buffer("h")
-        lines = self._lines()
-        for rows in row_blocks(*z_all.shape[1:]):
-            z, h = z_all[:, rows], h_all[:, rows]
-            np.matmul(passed.design[:, rows], lines, out=z)
-            exp_of_negated(np.square(z, out=h))
-            z *= h
-        return h_all, z_all
+        driven, hidden = passed.buffer("z h"), passed.buffer("h")
+        (lines,) = passed.shared("lines", RidgeParams._lines)
+        gaussian(passed.design, lines, hidden, driven)
+        return hidden, driven
 
     # Every path through z ends in the moments sum_n dL/dz_nk [x_n, 1]: one matrix product each.
 
-    def add_hidden(
-        self,
-        passed: Forward,
-        grad: Self,
-        of_n: Array | None,
-        of_nk: Array | None,
-        of_k: Array | None,
-    ) -> None:
-        """Back-propagate through dh/dz = -2 z h."""
+    @property
+    def moments(self) -> int:
+        """D + 1."""
+        return self.shape[2] + 1
+
+    def reduce_hidden(
+        self, passed: Forward, of_n: Array | None, of_nk: Array | None, out: Array | None = None
+    ) -> Array:
+        """Return sum_n of_n of_nk (dh/dz)_nk [x_n, 1] (R, D + 1, K), where dh/dz = -2 z h."""
         design = passed.keep("-2 columns", lambda: -2.0 * passed.columns)
         if of_n is not None:
             design = design * of_n[:, None, :]
         inner = passed.driven
         if of_nk is not None:
             inner = np.multiply(of_nk, inner, out=passed.buffer("work"))
-        moments = np.matmul(design, inner)
+        return cast(Array, np.matmul(design, inner, out=out))
+
+    def add_hidden(self, grad: Self, moments: Array, of_k: Array | None) -> None:
+        """Add the moments."""
         if of_k is not None:
             moments *= of_k
         self._add_moments(grad, moments)
@@ -380,25 +389,32 @@ class RadialParams(Params):
         squared *= h
         return h, squared
 
-    def add_hidden(
-        self,
-        passed: Forward,
-        grad: Self,
-        of_n: Array | None,
-        of_nk: Array | None,
-        of_k: Array | None,
-    ) -> None:
-        """Back-propagate through dh/ds = -2 s |x - c|^2 h and dh/dc = 2 s^2 (x - c) h."""
-        scale = self.slope if of_k is None else self.slope * of_k[:, 0]
+    @property
+    def moments(self) -> int:
+        """D + 2."""
+        return self.shape[2] + 2
+
+    def reduce_hidden(
+        self, passed: Forward, of_n: Array | None, of_nk: Array | None, out: Array | None = None
+    ) -> Array:
+        """Return sum_n of_n of_nk h_nk [x_n, 1, |x_n - c_k|^2] (R, D + 2, K)."""
         design = passed.columns if of_n is None else passed.columns * of_n[:, None, :]
         inner, spread = passed.hidden, passed.driven
         if of_nk is not None:
             inner, spread = of_nk * inner, of_nk * spread
-        moments = np.matmul(design, inner)
-        pull = moments[:, :-1].swapaxes(1, 2) - moments[:, -1, :, None] * self.center
+        if out is None:
+            out = np.empty((len(inner), self.moments, inner.shape[2]), dtype=inner.dtype)
+        np.matmul(design, inner, out=out[:, :-1])
+        np.matmul(design[:, -1:], spread, out=out[:, -1:])
+        return out
+
+    def add_hidden(self, grad: Self, moments: Array, of_k: Array | None) -> None:
+        """Back-propagate through dh/ds = -2 s |x - c|^2 h and dh/dc = 2 s^2 (x - c) h."""
+        scale = self.slope if of_k is None else self.slope * of_k[:, 0]
+        pull = moments[:, :-2].swapaxes(1, 2) - moments[:, -2, :, None] * self.center
         center, slope = grad.center, grad.slope
         center += (2.0 * self.slope * scale)[:, :, None] * pull
-        slope -= 2.0 * scale * np.matmul(design[:, -1:], spread)[:, 0]
+        slope -= 2.0 * scale * moments[:, -1]
 
     def add_preactivation(self, passed: Forward, grad: Self, partial: Array) -> None:
         """Back-propagate through z = s (x - c), on a line.
@@ -439,7 +455,8 @@ def _lazy(compute: Callable[[Forward], Array]) -> Any:
         value = self._computed.get(name)
         if value is None:
             whole = self._whole
-            value = compute(self) if whole is None else getattr(whole, name)[self._rows]
+            own = whole is None or self._independent
+            value = compute(self) if own else getattr(whole, name)[self._rows]
             value.flags.writeable = False
             self._computed[name] = value
         return value
@@ -487,6 +504,7 @@ class Forward:
         self._parts: list[weakref.ref[Forward]] = []
         self._whole: Forward | None = None
         self._rows: Rows = slice(None)
+        self._independent = False
 
     @property
     def params(self) -> Params:
@@ -504,6 +522,31 @@ class Forward:
         # The part holds the whole; held by it in turn, both would outlive their last use.
         self._parts.append(weakref.ref(part))
         return part
+
+    def blocks(self) -> list[Forward]:
+        """Return the parts, of runs side by side, whose arrays of (R, N, K) fit the cache.
+
+        Such a part computes its own: with ``reuse`` in the memory of the part before.
+        """
+        slices = run_blocks(*self.shape)
+        if len(slices) == 1:
+            return [self]
+        parts = [self.take(rows) for rows in slices]
+        for part in parts:
+            part._independent = True
+        return parts
+
+    def shared(self, name: str, make: Callable[[Any], tuple[Array, ...]]) -> tuple[Array, ...]:
+        """Return the arrays that ``make`` made of the parameters: once, of all runs together."""
+        found = self._tuples.get(name)
+        if found is None:
+            whole, rows = self._whole, self._rows
+            if whole is None:
+                found = make(self.params)
+            else:
+                found = tuple(array[rows] for array in whole.shared(name, make))
+            self._tuples[name] = found
+        return found
 
     def renew(self) -> None:
         """Forget what was computed: the parameters have been changed in place.
@@ -608,15 +651,7 @@ class Forward:
     @property
     def placed(self) -> tuple[Array, ...]:
         """What `Params.place` returns."""
-        found = self._tuples.get("placed")
-        if found is None:
-            whole, rows = self._whole, self._rows
-            if whole is None:
-                found = self.params.place()
-            else:
-                found = tuple(array[rows] for array in whole.placed)
-            self._tuples["placed"] = found
-        return found
+        return self.shared("placed", lambda params: params.place())
 
     @_lazy
     def prototypes(self) -> Array:
@@ -736,17 +771,10 @@ def add_partial(
     reduced to.
     """
     params: Any = forward.params
-    if name == "output":
-        params.add_hidden(forward, grad, partial, None, params.output_weight[:, None, :])
-        heights, constant = grad.output_weight, grad.output_bias
-        heights += np.matmul(partial[:, None, :], forward.hidden)[:, 0]
-        constant += np.vecdot(partial, forward.columns[:, -1])
-    elif name == "response":
-        params.add_hidden(forward, grad, partial, None, None)
-    elif name == "squared_response":
-        params.add_hidden(forward, grad, partial + partial, forward.hidden, None)
+    if name in SUMS:
+        add_sum(forward, grad, name, partial, reduce_sum(forward, name, partial))
     elif name == "hidden":
-        params.add_hidden(forward, grad, None, partial, weight)
+        params.add_hidden(grad, params.reduce_hidden(forward, None, partial), weight)
     elif name == "preactivation":
         params.add_preactivation(forward, grad, partial if weight is None else partial * weight)
     elif name == "prototypes":
@@ -754,6 +782,45 @@ def add_partial(
     else:
         own = getattr(grad, name)
         own += partial
+
+
+SUMS = ("output", "response", "squared_response")
+"""Sums over neurons (R, N), whose derivatives are found block by block and then chained."""
+
+
+def sum_size(params: Params, name: str) -> int:
+    """Return how many sums over n (per neuron) one of `SUMS` leads to."""
+    return params.moments + (name == "output")
+
+
+def reduce_sum(forward: Forward, name: str, partial: Array, out: Array | None = None) -> Array:
+    """Return the sums over n (R, `sum_size`, K) that the ``partial`` (R, N) of one of `SUMS` needs.
+
+    For the output, the last is sum_n dL/df_n h_nk.
+    """
+    params = forward.params
+    if name == "response":
+        return params.reduce_hidden(forward, partial, None, out)
+    if name == "squared_response":
+        return params.reduce_hidden(forward, partial + partial, forward.hidden, out)
+    if out is None:
+        n_runs, _, n_hidden = forward.shape
+        out = np.empty((n_runs, sum_size(params, name), n_hidden), dtype=partial.dtype)
+    params.reduce_hidden(forward, partial, None, out[:, :-1])
+    np.matmul(partial[:, None, :], forward.hidden, out=out[:, -1:])
+    return out
+
+
+def add_sum(forward: Forward, grad: Params, name: str, partial: Array, moments: Array) -> None:
+    """Add to ``grad`` what follows from what `reduce_sum` returned, which is overwritten."""
+    params = forward.params
+    if name != "output":
+        params.add_hidden(grad, moments, None)
+        return
+    params.add_hidden(grad, moments[:, :-1], params.output_weight[:, None, :])
+    heights, constant = grad.output_weight, grad.output_bias
+    heights += moments[:, -1]
+    constant += np.vecdot(partial, forward.columns[:, -1])
 
 
 _SHAPES: dict[str, Callable[[Forward], tuple[int, ...]]] = {

@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 from mlpspec.blocks import Array
 from mlpspec.errors import InputError
 from mlpspec.losses import StructuralLoss
-from mlpspec.model import Forward, Params, Rows, add_partial, check_partial, forward
+from mlpspec.model import (
+    SUMS,
+    Forward,
+    Params,
+    Rows,
+    add_partial,
+    add_sum,
+    check_partial,
+    forward,
+    reduce_sum,
+    sum_size,
+)
 
 INERT = 1e-6
 """Of the fit's gradient: below it a loss has no force that a weight could scale."""
@@ -120,16 +131,6 @@ class _Term(NamedTuple):
     weight: Array  # (r,)
 
 
-class _Bound(NamedTuple):
-    """Some runs of a forward pass, and where their gradient goes."""
-
-    rows: Rows
-    passed: Forward
-    grad: Params
-    own: Array | None  # the gradient, flat, if it is not a part of the whole's
-    weights: tuple[Array, ...]  # (), (r,), (r, 1), (r, 1, 1)
-
-
 class ObjectiveBatch:
     """One objective per run of a batch; runs that share a loss compute it together.
 
@@ -163,10 +164,8 @@ class ObjectiveBatch:
         if fitted:
             weights = np.array([self.objectives[row].fit_weight for row in fitted])
             self._terms.insert(0, _Term("fit", None, _compact(fitted), weights))
-        self._unions: dict[tuple[int, ...], tuple[Rows, list[Rows]]] = {}
         # What lasts as long as the forward pass, whose parameters change in place, is the same.
-        self._passed: Forward | None = None
-        self._bounds: dict[int, _Bound] = {}
+        self._bound: _Bound | None = None
 
     def take(self, rows: NDArray[np.intp]) -> ObjectiveBatch:
         """Return the objectives of the runs ``rows``."""
@@ -177,79 +176,250 @@ class ObjectiveBatch:
 
         Total and gradient are overwritten by the next call.
         """
-        residual = passed.output - passed.y
-        mean = 1.0 / residual.shape[1]
-        fit = np.vecdot(residual, residual)
-        fit *= mean
-        if self._passed is not passed:
-            self._passed, self._bounds = passed, {}
-            self._total, self._flat, self._grad = _gradient(passed.params)
-        total, flat = self._total, self._flat
+        if self._bound is None or self._bound.passed is not passed:
+            self._bound = _Bound(self._terms, passed)
+        return self._bound.value_and_grad()
+
+
+class _Runs(NamedTuple):
+    """Some runs of the batch, and the part of its forward pass that is theirs."""
+
+    rows: Rows
+    passed: Forward
+
+
+class _Share(NamedTuple):
+    """Those runs of a term that a block has, or all of them."""
+
+    term: int
+    loss: StructuralLoss | None
+    runs: _Runs
+    in_term: slice
+    weights: tuple[Array, ...]  # (r,), (r, 1) and (r, 1, 1); none if all are 1
+
+    def weigh(self, partial: Array) -> Array:
+        """Return a partial derivative times the term's weights."""
+        return self.weights[partial.ndim - 1] * partial if self.weights else partial
+
+
+class _Block(NamedTuple):
+    """Runs side by side whose arrays of (R, N, K) fit the cache."""
+
+    rows: slice
+    passed: Forward
+    shares: list[_Share]
+
+
+class _Said:
+    """What the terms of a step were differentiated by, with weighted partial derivatives."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, list[tuple[_Share, Array]]] = {}  # of the block at hand
+        self.reduced: dict[str, list[Rows]] = {}  # the runs of all blocks before
+        self.small: dict[str, dict[int, list[tuple[slice, Array]]]] = {}  # by term
+
+
+class _Bound:
+    """The terms of a batch, bound to a forward pass and to memory for what they return.
+
+    Arrays of (R, N, K) are met block by block, and leave sums over neurons or samples behind; what
+    follows from those is computed for all runs together.
+    """
+
+    def __init__(self, terms: Sequence[_Term], passed: Forward) -> None:
+        self.terms, self.passed = terms, passed
+        self.total, self.flat, self.grad = _gradient(passed.params)
+        self.values = [np.empty(len(term.weight), dtype=passed.y.dtype) for term in terms]
+        self.residual = np.empty_like(passed.y)
+        # Of each sum over neurons: its partial derivative, and what was reduced with that.
+        self.partials: dict[str, Array] = {}
+        self.moments: dict[str, Array] = {}
+        # By the identity of rows, which they hold: no others get it.
+        self.unions: dict[tuple[int, ...], tuple[Sequence[Rows], _Runs, list[Rows]]] = {}
+        self.targets: dict[int, tuple[Rows, Params, Array | None]] = {}
+        blocks = passed.blocks()
+        edges = np.cumsum([0, *(len(part.y) for part in blocks)]).tolist()
+        self.blocks = []
+        for part, first, last in zip(blocks, edges[:-1], edges[1:], strict=True):
+            rows = slice(first, last)
+            self.blocks.append(_Block(rows, part, self._shares(rows, part, by_blocks=False)))
+        self.others = self._shares(slice(0, edges[-1]), passed, by_blocks=True)
+
+    def _shares(self, block: slice, passed: Forward, by_blocks: bool) -> list[_Share]:
+        """Return what a block's runs have of the terms of one sort."""
+        shares = []
+        for index, (_, loss, rows, weight) in enumerate(self.terms):
+            members = np.arange(len(self.passed.y))[rows]
+            first, last = np.searchsorted(members, (block.start, block.stop)).tolist()
+            if first < last and by_blocks == (loss is not None and loss.BY_BLOCKS):
+                here = rows if last - first == len(members) else _compact(members[first:last])
+                part = _take(passed, _compact(members[first:last] - block.start))
+                w = weight[first:last].astype(passed.y.dtype)
+                weights = () if (w == 1.0).all() else (w, w[:, None], w[:, None, None])
+                shares.append(_Share(index, loss, _Runs(here, part), slice(first, last), weights))
+        return shares
+
+    def value_and_grad(self) -> tuple[Array, Array, Values]:
+        """See `ObjectiveBatch.value_and_grad`."""
+        total, flat, residual = self.total, self.flat, self.residual
         flat.fill(0.0)
         total.fill(0.0)
-        values: list[tuple[str, Rows, Array]] = [("fit", slice(None), fit)]
-        several: dict[str, list[tuple[int, Array]]] = {}
-        for index, (name, loss, rows, weight) in enumerate(self._terms):
-            bound = self._bind(rows, weight)
-            if loss is None:
-                value, partials = fit[rows], {"output": residual[rows] * (2.0 * mean)}
-            else:
-                value, partials = loss.value_and_grad(bound.passed)
-                values.append((name, rows, value))
-                for quantity, partial in partials.items():
-                    check_partial(bound.passed, quantity, partial)
-            _add_rows(total, rows, bound.weights[1] * value)
-            for quantity, partial in partials.items():
-                if quantity in ("hidden", "preactivation"):
-                    # Of (R, N, K) arrays the weight is applied to what they are reduced to.
-                    _add(flat, bound, quantity, partial, bound.weights[3])
+        mean = 1.0 / residual.shape[1]
+        said = _Said()
+        for block in self.blocks:
+            np.subtract(block.passed.output, block.passed.y, out=residual[block.rows])
+            for share in block.shares:
+                if share.loss is None:
+                    partial = residual[share.runs.rows] * (2.0 * mean)
+                    said.sums["output"] = [(share, share.weigh(partial))]
                 else:
-                    weighted = bound.weights[partial.ndim] * partial
-                    several.setdefault(quantity, []).append((index, weighted))
-        # The chain rule is linear: what several terms say of one quantity is added before. In
-        # the order of names, so that a run's sums have one order whatever its neighbours have.
-        for quantity, parts in sorted(several.items()):
-            rows, places = self._union(tuple(index for index, _ in parts))
-            bound = self._bind(rows, None)
-            partial = parts[0][1]
-            if len(parts) > 1:
-                partial = np.zeros((len(bound.passed.y), *partial.shape[1:]), dtype=fit.dtype)
-                for place, (_, one) in zip(places, parts, strict=True):
-                    _add_rows(partial, place, one)
-            _add(flat, bound, quantity, partial, None)
+                    self._evaluate(share, share.loss, said)
+            self._reduce(block, said)
+        for share in self.others:
+            assert share.loss is not None
+            self._evaluate(share, share.loss, said)
+        if said.sums:
+            raise InputError(
+                f"a loss that is BY_BLOCKS returned a partial of {', '.join(said.sums)}; it may "
+                "return those of prototypes and of fields of the params"
+            )
+        fit = np.vecdot(residual, residual)
+        fit *= mean
+        values: list[tuple[str, Rows, Array]] = [("fit", slice(None), fit)]
+        for (name, loss, rows, weight), value in zip(self.terms, self.values, strict=True):
+            if loss is None:
+                value = fit[rows]
+            else:
+                values.append((name, rows, value))
+            _add_rows(total, rows, weight.astype(value.dtype, copy=False) * value)
+        # In the order of names, so that a run's sums have one order whatever its neighbours have.
+        for quantity in sorted([*said.reduced, *said.small]):
+            if quantity in SUMS:
+                self._chain_sum(quantity, said.reduced[quantity])
+            else:
+                self._chain(quantity, said.small[quantity])
         return total, flat, Values(len(fit), values)
 
-    def _bind(self, rows: Rows, weight: Array | None) -> _Bound:
-        """Return some runs of the forward pass that the batch is bound to."""
-        found = self._bounds.get(id(rows))
-        if found is not None:
-            return found
-        assert self._passed is not None
-        passed, grad = self._passed, self._grad
-        ones = np.ones(()) if weight is None else weight
-        ones = ones.astype(passed.y.dtype)
-        weights = ones, ones, ones[..., None], ones[..., None, None]
-        everyone = isinstance(rows, slice) and rows == slice(0, len(passed.y))
-        part = passed if everyone else passed.take(rows)
-        if isinstance(rows, slice):
-            bound = _Bound(rows, part, grad.take(rows), None, weights)
-        else:
-            _, own, views = _gradient(part.params)
-            bound = _Bound(rows, part, views, own, weights)
-        self._bounds[id(rows)] = bound  # which holds the rows: no others get their id
-        return bound
+    def _evaluate(self, share: _Share, loss: StructuralLoss, said: _Said) -> None:
+        """Ask a loss for its value and what it is differentiated by."""
+        passed = share.runs.passed
+        value, partials = loss.value_and_grad(passed)
+        self.values[share.term][share.in_term] = value
+        for quantity, partial in partials.items():
+            check_partial(passed, quantity, partial)
+            if quantity in ("hidden", "preactivation"):
+                # Of (R, N, K) arrays the weight is applied to what they are reduced to.
+                weight = share.weights[2] if share.weights else None
+                grad, own = self._target(share.runs)
+                add_partial(passed, grad, quantity, partial, weight)
+                self._settle(share.runs, own)
+            elif quantity in SUMS:
+                said.sums.setdefault(quantity, []).append((share, share.weigh(partial)))
+            else:
+                pieces = said.small.setdefault(quantity, {}).setdefault(share.term, [])
+                pieces.append((share.in_term, share.weigh(partial)))
 
-    def _union(self, terms: tuple[int, ...]) -> tuple[Rows, list[Rows]]:
-        """Return the runs that have any of these terms, and each term's places among them."""
-        if terms not in self._unions:
-            everyone = np.arange(len(self.objectives))
-            members = [everyone[self._terms[term].rows] for term in terms]
+    def _reduce(self, block: _Block, said: _Said) -> None:
+        """Sum over the samples what a block's terms said of sums over neurons."""
+        for quantity, parts in said.sums.items():
+            (share, partial), *more = parts
+            runs = share.runs
+            if more:
+                runs, places = self._union([share.runs.rows for share, _ in parts], block)
+                partial = _sum_of(places, [partial for _, partial in parts], runs.passed)
+            rows, passed = runs
+            if quantity not in self.moments:
+                n_runs, _, n_hidden = self.passed.shape
+                size = sum_size(passed.params, quantity)
+                self.moments[quantity] = np.empty((n_runs, size, n_hidden), dtype=partial.dtype)
+                self.partials[quantity] = np.empty_like(self.passed.y)
+            self.partials[quantity][rows] = partial
+            moments = self.moments[quantity]
+            if isinstance(rows, slice):
+                reduce_sum(passed, quantity, partial, moments[rows])
+            else:
+                moments[rows] = reduce_sum(passed, quantity, partial)
+            said.reduced.setdefault(quantity, []).append(rows)
+        said.sums.clear()
+
+    # The chain rule is linear: what several terms say of one quantity is added before.
+
+    def _chain_sum(self, quantity: str, pieces: list[Rows]) -> None:
+        """Add to the gradient what follows from a sum over neurons."""
+        runs, _ = self._union(pieces)
+        partial, moments = self.partials[quantity][runs.rows], self.moments[quantity][runs.rows]
+        grad, own = self._target(runs)
+        add_sum(runs.passed, grad, quantity, partial, moments)
+        self._settle(runs, own)
+
+    def _chain(self, quantity: str, said: dict[int, list[tuple[slice, Array]]]) -> None:
+        """Add to the gradient what follows from prototypes or fields of the parameters."""
+        indices = sorted(said)
+        runs, places = self._union([self.terms[index].rows for index in indices])
+        wholes = []
+        for index in indices:
+            (_, whole), *more = said[index]
+            size = len(self.terms[index].weight)
+            if more or len(whole) < size:
+                whole = np.zeros((size, *whole.shape[1:]), dtype=whole.dtype)
+                for in_term, piece in said[index]:
+                    whole[in_term] = piece
+            wholes.append(whole)
+        partial = wholes[0] if len(wholes) == 1 else _sum_of(places, wholes, runs.passed)
+        grad, own = self._target(runs)
+        add_partial(runs.passed, grad, quantity, partial)
+        self._settle(runs, own)
+
+    def _union(
+        self, parts: Sequence[Rows], block: _Block | None = None
+    ) -> tuple[_Runs, list[Rows]]:
+        """Return all runs of several parts, and each part's places among them."""
+        key = tuple(map(id, parts))
+        if key not in self.unions:
+            everyone = np.arange(len(self.passed.y))
+            members = [everyone[rows] for rows in parts]
             union = np.unique(np.concatenate(members))
             places = [_compact(np.searchsorted(union, rows)) for rows in members]
-            # Of one term the very rows, of which what is bound is then found again.
-            rows = self._terms[terms[0]].rows if len(terms) == 1 else _compact(union)
-            self._unions[terms] = rows, places
-        return self._unions[terms]
+            rows = parts[0] if len(parts) == 1 else _compact(union)
+            if block is None:
+                part = _take(self.passed, rows)
+            else:
+                part = _take(block.passed, _compact(union - block.rows.start))
+            self.unions[key] = parts, _Runs(rows, part), places
+        return self.unions[key][1:]
+
+    def _target(self, runs: _Runs) -> tuple[Params, Array | None]:
+        """Return where to add the gradient of some runs; an array of its own is then `_settle`d."""
+        found = self.targets.get(id(runs.rows))
+        if found is None:
+            grad, own = self.grad, None
+            if isinstance(runs.rows, slice):
+                grad = grad.take(runs.rows)
+            else:
+                _, own, grad = _gradient(runs.passed.params)
+            found = self.targets[id(runs.rows)] = runs.rows, grad, own
+        _, grad, own = found
+        if own is not None:
+            own.fill(0.0)
+        return grad, own
+
+    def _settle(self, runs: _Runs, own: Array | None) -> None:
+        if own is not None:
+            self.flat[runs.rows] += own
+
+
+def _take(passed: Forward, rows: Rows) -> Forward:
+    """Return the part of a forward pass; itself, if that is all."""
+    everyone = isinstance(rows, slice) and rows == slice(0, len(passed.y))
+    return passed if everyone else passed.take(rows)
+
+
+def _sum_of(places: Sequence[Rows], parts: Sequence[Array], passed: Forward) -> Array:
+    """Return the sum of arrays that are each of some runs of a forward pass."""
+    total = np.zeros((len(passed.y), *parts[0].shape[1:]), dtype=parts[0].dtype)
+    for place, part in zip(places, parts, strict=True):
+        _add_rows(total, place, part)
+    return total
 
 
 def _gradient(params: Params) -> tuple[Array, Array, Params]:
@@ -257,14 +427,6 @@ def _gradient(params: Params) -> tuple[Array, Array, Params]:
     n_runs, _, n_inputs = params.shape
     flat = np.empty((n_runs, params.size), dtype=params.output_bias.dtype)
     return np.empty_like(params.output_bias), flat, params.unflatten(flat, n_inputs)
-
-
-def _add(flat: Array, bound: _Bound, name: str, partial: Array, weight: Array | None) -> None:
-    if bound.own is not None:
-        bound.own.fill(0.0)
-    add_partial(bound.passed, bound.grad, name, partial, weight)
-    if bound.own is not None:
-        flat[bound.rows] += bound.own
 
 
 def _add_rows(total: Array, rows: Rows, more: Array) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 
-from mlpspec.blocks import Array, exp_of_negated, scaled_distances
+from mlpspec.blocks import Array, closeness, exp_of_negated, scaled_distances
 from mlpspec.losses.base import StructuralLoss, check_temperature
 from mlpspec.model import Forward
 
@@ -39,6 +39,8 @@ class Coverage(StructuralLoss):
         tau > 0, in squared units of the inputs.
     """
 
+    BY_BLOCKS: ClassVar = True
+
     temperature: float = 0.01
 
     def __post_init__(self) -> None:
@@ -46,35 +48,41 @@ class Coverage(StructuralLoss):
 
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
         """Return L (R,) and its partial derivative for ``"prototypes"``."""
-        p = forward.prototypes
-        n_samples, n_hidden = forward.y.shape[1], p.shape[1]
+        p, design, columns = forward.prototypes, forward.design, forward.columns
+        n_runs, n_hidden, n_inputs = p.shape
+        n_samples = design.shape[1]
         ones = forward.keep("ones", lambda: np.ones((n_hidden, 1), dtype=p.dtype))
-        share = exp_of_negated(self._cost(forward))
-        total = np.matmul(share, ones)[:, :, 0]
-        nearest: Array | float = 0.0
-        if np.minimum.reduce(total, axis=None) < FAR[p.dtype.char]:
-            # Where all prototypes are far, only differences of distances make exact sums.
-            far = total.min(axis=1, keepdims=True) < FAR[p.dtype.char]
-            cost = self._cost(forward)
-            shift = np.where(far, cost.min(axis=2), 0.0)
-            cost -= shift[:, :, None]
-            share = exp_of_negated(cost)
-            total = np.matmul(share, ones)[:, :, 0]
-            nearest = shift.sum(axis=1)
-        value = np.vecdot(np.log(total), forward.columns[:, -1])
-        value -= nearest
+        total = np.empty((n_runs, n_samples), dtype=p.dtype)
+        moments = np.empty((n_runs, n_inputs + 1, n_hidden), dtype=p.dtype)
+        nearest: Array | None = None
+        for rows, share in closeness(design, p, self.temperature, forward.buffer):
+            sums = total[rows]
+            np.matmul(share, ones, out=sums[:, :, None])
+            if np.minimum.reduce(sums, axis=None) < FAR[p.dtype.char]:
+                nearest = np.zeros_like(p[:, 0, 0]) if nearest is None else nearest
+                nearest[rows] = self._take_out_nearest(design[rows], p[rows], share, sums)
+                np.matmul(share, ones, out=sums[:, :, None])
+            # sum_n r_nk and sum_n r_nk x_n in one product; the normaliser goes to the small factor.
+            np.matmul(columns[rows] / sums[:, None, :], share, out=moments[rows])
+        value = np.vecdot(np.log(total), columns[:, -1])
+        if nearest is not None:
+            value -= nearest
         value *= -self.temperature / n_samples
         value += self.temperature * math.log(n_hidden)
-        # sum_n r_nk and sum_n r_nk x_n in one product; the normaliser goes to the small factor.
-        moments = np.matmul(forward.columns / total[:, None, :], share)
         pull = p * moments[:, -1, :, None]
         pull -= moments[:, :-1].swapaxes(1, 2)
         pull *= 2.0 / n_samples
         return value, {"prototypes": pull}
 
-    def _cost(self, forward: Forward) -> Array:
-        """Return |x_n - p_k|^2 / tau (R, N, K)."""
-        unit = self.temperature**-0.5  # so that no pass over (R, N, K) is spent on scaling
-        return scaled_distances(
-            forward.design, forward.prototypes, unit, out=forward.buffer("work")
-        )
+    def _take_out_nearest(self, design: Array, p: Array, share: Array, total: Array) -> Array:
+        """Scale the shares of runs that have far inputs by that of the nearest prototype.
+
+        Where all prototypes are far, only differences of distances make exact sums. ``share``
+        (r, N, K) is overwritten; the logarithms that were taken out are returned, summed over n.
+        """
+        far = total.min(axis=1, keepdims=True) < FAR[p.dtype.char]
+        cost = scaled_distances(design, p, self.temperature**-0.5, share)
+        shift = np.where(far, cost.min(axis=2), 0.0)
+        cost -= shift[:, :, None]
+        exp_of_negated(cost)
+        return np.asarray(shift.sum(axis=1))

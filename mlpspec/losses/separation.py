@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 
-from mlpspec.blocks import Array, exp_of_negated, scaled_distances
+from mlpspec.blocks import Array, closeness, exp_of_negated, with_ones
 from mlpspec.losses.base import StructuralLoss, check_temperature
 from mlpspec.model import Forward
 
@@ -28,6 +28,8 @@ class Separation(StructuralLoss):
         tau > 0, in squared units of the inputs.
     """
 
+    BY_BLOCKS: ClassVar = True
+
     temperature: float = 0.01
 
     def __post_init__(self) -> None:
@@ -36,23 +38,22 @@ class Separation(StructuralLoss):
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
         """Return L (R,) and its partial derivative for ``"prototypes"``."""
         p = forward.prototypes
-        n_runs, n_hidden, n_inputs = p.shape
+        n_hidden = p.shape[1]
         if n_hidden < 2:
             return np.zeros_like(p[:, 0, 0]), {"prototypes": np.zeros_like(p)}
         # All ordered pairs: twice the exponentials, but whole matrices, without any gathering.
-        points = np.empty((n_runs, n_hidden, n_inputs + 1), dtype=p.dtype)
-        points[:, :, :-1] = p
-        points[:, :, -1] = 1.0
-        out = forward.buffer("work", (n_runs, n_hidden, n_hidden))
-        cost = scaled_distances(points, p, self.temperature**-0.5, out)
-        cost.reshape(n_runs, -1)[:, :: n_hidden + 1] = np.inf  # nobody avoids himself
+        points = with_ones(p)
         # sum_l c_kl p_l and sum_l c_kl of the closenesses c in one product.
-        moments = np.matmul(exp_of_negated(cost), points)
-        close = moments[:, :, -1:]
-        push = p * close
+        moments = np.empty_like(points)
+        least = exp_of_negated(np.full(1, np.inf, dtype=p.dtype))
+        for rows, close in closeness(points, p, self.temperature, forward.buffer):
+            close.reshape(len(close), -1)[:, :: n_hidden + 1] = least  # nobody avoids himself
+            np.matmul(close, points[rows], out=moments[rows])
+        total = moments[:, :, -1:]
+        push = p * total
         push -= moments[:, :, :-1]
         mean = 1.0 / (n_hidden * (n_hidden - 1))
         push *= -4.0 / self.temperature * mean
-        value = np.vecdot(close[:, :, 0], points[:, :, -1])
+        value = np.vecdot(total[:, :, 0], points[:, :, -1])
         value *= mean
         return value, {"prototypes": push}
