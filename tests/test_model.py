@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from conftest import central_difference, problem, same_bits
 
-from mlpspec.blocks import exp_of_negated, row_blocks, squared_distances
+from mlpspec.blocks import (
+    aligned_empty,
+    exp_of_negated,
+    gaussian,
+    row_blocks,
+    scaled_distances,
+    squared_distances,
+)
 from mlpspec.errors import InputError
 from mlpspec.model import (
     NEURONS,
@@ -186,6 +193,21 @@ def test_exponential_is_exact_and_clamped():
     assert single[1] == np.exp(np.float32(-43.0))
     for least in (expected[-1], single[1]):  # what is small twice is not denormal yet
         assert least**2 > np.finfo(least.dtype).tiny
+
+
+@pytest.mark.parametrize("n_samples", [5, 300])
+def test_gaussian_is_the_response_and_the_exponential_of_distances(n_samples):
+    params, x, y = problem(n_samples=n_samples)
+    passed = forward(params, x, y)
+    h, driven = (aligned_empty(passed.shape, np.float64) for _ in range(2))
+    right = np.stack([params.hidden_weight[:, :, 0], params.hidden_bias], axis=1)
+    gaussian(passed.design, right, h, driven)
+    assert same_bits(h, passed.hidden)
+    assert same_bits(driven, passed.driven)
+    np.testing.assert_allclose(h, np.exp(-np.minimum((x * right[:, :1] + right[:, 1:]) ** 2, 340)))
+    p = passed.prototypes
+    gaussian(passed.design, np.stack([np.full_like(p[:, :, 0], 3.0), -3.0 * p[:, :, 0]], axis=1), h)
+    assert same_bits(h, exp_of_negated(scaled_distances(passed.design, p, 3.0)))
 
 
 def test_single_precision_stays_single():
