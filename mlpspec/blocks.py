@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
+import os
+import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
 from itertools import pairwise
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from mlpspec.compiled import Kernels
 
 Array = NDArray[Any]
 
@@ -74,6 +82,40 @@ def _differences(p: Array, unit: float) -> Array:
 _LEAST = {"d": -340.0, "f": -43.0}
 
 
+@cache
+def _compiled(kind: str) -> Kernels | None:
+    """Return compiled primitives for numbers of ``kind`` ("d", "f"); None where NumPy does it.
+
+    They are there with the extra ``mlpspec[fast]``, unless MLPSPEC_COMPILED is 0 when they are
+    first needed. Their bits are not NumPy's.
+    """
+    if (
+        os.environ.get("MLPSPEC_COMPILED") == "0"
+        or find_spec("numba") is None
+        or kind not in _LEAST
+    ):
+        return None
+    try:
+        from mlpspec import compiled
+
+        return compiled.kernels(kind)
+    except Exception as error:
+        if multiprocessing.parent_process() is None:  # once, not by every worker
+            reason = " ".join(str(error).split())
+            warnings.warn(
+                f"numba is installed but does not work ({type(error).__name__}: {reason}): NumPy "
+                "takes its place, more slowly; mend numba, or set MLPSPEC_COMPILED=0",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        return None
+
+
+def compiled_by() -> str | None:
+    """Return the version of numba if it compiles the primitives here, None if NumPy does all."""
+    return None if _compiled("d") is None else version("numba")
+
+
 def exp_of_negated(exponent: Array) -> Array:
     """Overwrite ``exponent`` (any shape, >= 0) with exp(-exponent) and return it.
 
@@ -81,6 +123,22 @@ def exp_of_negated(exponent: Array) -> Array:
     and adds nothing. Products of two such numbers are still normal; arithmetic with denormal
     numbers takes up to a hundred times as long, and so does ``numpy.exp`` below -708.
     """
+    kernels = _compiled(exponent.dtype.char)
+    if kernels is None:
+        _exp_of_negated(exponent)
+    elif exponent.flags.carray:
+        kernels.exp_of_negated(exponent.reshape(-1))
+    elif exponent.ndim > 1 and exponent[0].flags.carray:
+        for part in exponent:
+            kernels.exp_of_negated(part.reshape(-1))
+    else:  # a copy, not NumPy: bits must not depend on how an array lies in memory
+        copy = exponent.copy("C")
+        kernels.exp_of_negated(copy.reshape(-1))
+        exponent[...] = copy
+    return exponent
+
+
+def _exp_of_negated(exponent: Array) -> None:
     least = _LEAST[exponent.dtype.char]
     *_, n_rows, n_columns = (1, 1, *exponent.shape)
     for rows in row_blocks(n_rows, n_columns):
@@ -88,22 +146,48 @@ def exp_of_negated(exponent: Array) -> Array:
         np.negative(block, out=block)
         np.maximum(block, least, out=block)
         np.exp(block, out=block)
-    return exponent
 
 
 def gaussian(left: Array, right: Array, out: Array, driven: Array | None = None) -> Array:
     """Overwrite ``out`` with exp(-z^2), z = left @ right, and ``driven`` with z exp(-z^2).
 
-    ``left`` is (R, N, M), ``right`` (R, M, K), the others (R, N, K); the exponent is cut as
-    `exp_of_negated` does.
+    ``left`` is (R, N, M), ``right`` (R, M, K), the others (R, N, K), none sharing memory with
+    another; the exponent is cut as `exp_of_negated` does. Returns ``out``.
+
+    Raises
+    ------
+    ValueError
+        Arrays whose shapes or precisions do not fit each other.
     """
-    for rows in row_blocks(*out.shape[1:]):
-        block = out[:, rows]
-        z = np.matmul(left[:, rows], right, out=block if driven is None else driven[:, rows])
-        exp_of_negated(np.square(z, out=block))
-        if driven is not None:
-            z *= block
+    z = out if driven is None else driven
+    n_runs, n_samples, n_hidden = out.shape
+    n_terms = left.shape[2]
+    shapes = (n_runs, n_samples, n_terms), (n_runs, n_terms, n_hidden), out.shape
+    if (left.shape, right.shape, z.shape) != shapes:
+        raise ValueError(f"{left.shape} times {right.shape} does not fit {out.shape}, {z.shape}")
+    if not left.dtype == right.dtype == z.dtype == out.dtype:
+        raise ValueError(f"{left.dtype} times {right.dtype} does not fit {out.dtype}, {z.dtype}")
+    kernels = _compiled(out.dtype.char)
+    if kernels is None:
+        _gaussian(left, right, out, z)
+    elif out.flags.carray and z.flags.carray:
+        left, right = np.ascontiguousarray(left), np.ascontiguousarray(right)
+        kernels.gaussian(left, right, out, z, driven is not None)
+    else:
+        parts = [np.empty(out.shape, out.dtype) for _ in range(1 if driven is None else 2)]
+        gaussian(left, right, *parts)
+        out[...] = parts[0]
+        z[...] = parts[-1]
     return out
+
+
+def _gaussian(left: Array, right: Array, out: Array, z: Array) -> None:
+    for rows in row_blocks(*out.shape[1:]):
+        h_rows, z_rows = out[:, rows], z[:, rows]
+        np.matmul(left[:, rows], right, out=z_rows)
+        _exp_of_negated(np.square(z_rows, out=h_rows))
+        if z is not out:
+            z_rows *= h_rows
 
 
 def closeness(

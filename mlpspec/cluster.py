@@ -147,14 +147,17 @@ def _next(client: Any, done: SimpleQueue[Any]) -> Any:
 
 
 def _work(
-    function: Callable[[Batch], list[Record]], batch: Batch, versions: dict[str, str]
+    function: Callable[[Batch], list[Record]], batch: Batch, versions: dict[str, str | None]
 ) -> list[Record]:
     own = provenance.versions()
     for name, wanted in versions.items():
         if own[name] != wanted:
+            mend = "install the same version there"
+            if name == "numba" and not wanted:
+                mend = "set MLPSPEC_COMPILED=0 there, or install mlpspec[fast] here"
             raise InputError(
                 f"a worker of the cluster has {name} {own[name]}, here it is {wanted}, which may "
-                "give other bits; install the same version there"
+                f"give other bits; {mend}"
             )
     _one_thread()
     return function(batch)

@@ -16,6 +16,7 @@ from typing import Any
 from threadpoolctl import threadpool_info
 
 from mlpspec import __version__
+from mlpspec.blocks import compiled_by
 
 
 def now() -> str:
@@ -23,9 +24,13 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def versions() -> dict[str, str]:
-    """Return the versions on which the bits of a result depend."""
-    return {"mlpspec": __version__, **{name: version(name) for name in ("numpy", "scipy")}}
+def versions() -> dict[str, str | None]:
+    """Return the versions on which the bits of a result depend; numba's is None if not in use."""
+    return {
+        "mlpspec": __version__,
+        **{name: version(name) for name in ("numpy", "scipy")},
+        "numba": compiled_by(),
+    }
 
 
 def collect(command: Sequence[str]) -> dict[str, Any]:

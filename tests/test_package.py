@@ -26,6 +26,7 @@ PACKAGE = ROOT / "mlpspec"
 LAYERS = [
     "errors",
     "spec",
+    "compiled",
     "blocks",
     "model",
     "losses.base",
@@ -76,7 +77,9 @@ SOLE_IMPORTERS = {
     "cloudpickle": {"runner"},  # carries losses of users to workers; nothing is read with it
     "distributed": {"cluster"},
     "joblib": {"runner"},
+    "llvmlite": {"compiled"},
     "matplotlib": {"figures"},
+    "numba": {"compiled"},
     "sqlite3": {"store", "recovery", "cli"},
     "tqdm": {"runner"},
 }

@@ -1,0 +1,227 @@
+"""The primitives of `mlpspec.blocks`, compiled by numba, which is imported here and nowhere else.
+
+Without AVX-512 NumPy takes three to six times as long for exponentials. Every operation of these
+loops is one of IEEE 754, as written here: nothing is left to the compiler (no fast-math, no
+contraction of its own), so that the bits of an element depend on nothing but its value, neither
+on its place in an array nor on the processor.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from types import FunctionType
+from typing import Any, NamedTuple
+
+import llvmlite.binding
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.extending import intrinsic
+
+VERSION: str = numba.__version__
+
+
+class Format(NamedTuple):
+    """A floating-point format, and the constants of `_exponential` in it."""
+
+    bits: int
+    mantissa: int
+    limit: float
+    ln2: tuple[float, float]
+    series: tuple[float, ...]
+
+
+FORMATS = {
+    numba.float64: Format(
+        64,
+        52,
+        340.0,
+        (0.6931471805592082, 7.371002565167799e-13),
+        (
+            0.5000000000000001,
+            0.16666666666666669,
+            0.04166666666662413,
+            0.008333333333330062,
+            0.0013888888917213717,
+            0.00019841269863053618,
+            2.4801521295954376e-05,
+            2.7557268459997064e-06,
+            2.7620088445409746e-07,
+            2.510038549551032e-08,
+        ),
+    ),
+    numba.float32: Format(
+        32,
+        23,
+        43.0,
+        (0.693115234375, 3.1946184945309415e-05),
+        (
+            0.5,
+            0.16666576989698775,
+            0.041666554617204574,
+            0.008363179052722578,
+            0.0013926183587713494,
+        ),
+    ),
+}
+"""What `_exponential` is made of: the first part of ln 2 has few bits, the second the rest."""
+
+
+def _exponential(_: Any, number: Any) -> Any:
+    """Compile exp(-min(a, limit)), to some twenty instructions without a branch.
+
+    With k the whole number nearest to -a / ln 2 and r = -a - k ln 2, it is 2^k (1 + r + r^2 p(r)).
+    ln 2 is taken off in two parts; k times the first is exact. The polynomial p interpolates
+    (exp(r) - 1 - r) / r^2 at the Chebyshev nodes of |r| <= 1.0001 ln(2) / 2, in 60 digits, and is
+    of the least degree that leaves less than a tenth of the last place; ``tests/test_compiled.py``
+    compares it with the series. Zero gives exactly 1, and what is no number stays none.
+    """
+    form = FORMATS[number]
+    bias = 2 ** (form.bits - form.mantissa - 2) - 1
+
+    def generate(_: Any, build: Any, __: Any, arguments: Any) -> Any:
+        (a,) = arguments
+        real, whole = a.type, ir.IntType(form.bits)
+
+        def constant(value: float) -> Any:
+            return ir.Constant(real, value)
+
+        limit = constant(form.limit)
+        a = build.select(build.fcmp_ordered("<", limit, a), limit, a)
+        # A sum near 1.5 2^mantissa is whole, and its lowest bits are those of k + bias: there is
+        # no instruction for this that vectors of doubles have before AVX-512.
+        magic = constant(1.5 * 2.0**form.mantissa + bias)
+        sum_ = build.fma(a, constant(-1.0 / math.log(2.0)), magic)
+        k = build.fsub(sum_, magic)
+        r = build.fneg(a)
+        for part in form.ln2:
+            r = build.fma(k, constant(-part), r)
+        # Neighbouring terms are joined, then neighbouring pairs, ...: few wait for others.
+        square = power = build.fmul(r, r)
+        terms = [constant(term) for term in form.series]
+        step = r
+        while len(terms) > 1:
+            odd = terms[len(terms) & ~1 :]
+            pairs = zip(terms[0::2], terms[1::2], strict=False)
+            terms = [build.fma(high, step, low) for low, high in pairs] + odd
+            step, power = power, build.fmul(power, power)
+        grown = build.fma(terms[0], square, r)
+        lifted = build.shl(build.bitcast(sum_, whole), ir.Constant(whole, form.mantissa))
+        scale = build.bitcast(lifted, real)
+        return build.fma(scale, grown, scale)
+
+    return number(number), generate
+
+
+def _multiply_add(_: Any, a: Any, b: Any, c: Any) -> Any:
+    """Compile a b + c, rounded once."""
+
+    def generate(_: Any, build: Any, __: Any, arguments: Any) -> Any:
+        return build.fma(*arguments)
+
+    return a(a, b, c), generate
+
+
+_exp = intrinsic(_exponential)
+_fma = intrinsic(_multiply_add)
+
+_0, _1, _2 = np.uint64(0), np.uint64(1), np.uint64(2)
+_CHUNK = np.uint64(2048)
+"""Numbers whose z is computed before their exponentials: they stay in a core's first cache."""
+
+# Indices are unsigned: a signed one might be negative and count from the end, which is looked up
+# for every element and keeps loops from being vectorised.
+
+
+def _exp_of_negated(exponent: Any) -> None:
+    for i in range(np.uint64(exponent.size)):
+        exponent[i] = _exp(exponent[i])
+
+
+def _gaussian(left: Any, right: Any, out: Any, z: Any, drives: Any) -> None:
+    """Write z to ``z``, then exp(-z^2) to ``out`` (and z times it to ``z`` if it ``drives``).
+
+    Unless it drives, ``z`` is ``out``.
+    """
+    n_runs, n_samples = np.uint64(z.shape[0]), np.uint64(z.shape[1])
+    n_hidden, n_terms = np.uint64(z.shape[2]), np.uint64(left.shape[2])
+    flat_z, flat_out = z.reshape(z.size), out.reshape(out.size)
+    start = end = _0
+    for r in range(n_runs):
+        for n in range(n_samples):
+            # As matrix products do: the first term is rounded, each further one is joined to it.
+            a = left[r, n, _0]
+            if n_terms == _1:
+                for k in range(n_hidden):
+                    z[r, n, k] = a * right[r, _0, k]
+            else:
+                b = left[r, n, _1]
+                for k in range(n_hidden):
+                    z[r, n, k] = _fma(b, right[r, _1, k], a * right[r, _0, k])
+            for m in range(_2, n_terms):
+                c = left[r, n, m]
+                for k in range(n_hidden):
+                    z[r, n, k] = _fma(c, right[r, m, k], z[r, n, k])
+            # Rows may be short, chunks of rows are long.
+            end += n_hidden
+            if end - start >= _CHUNK or (r + _1 == n_runs and n + _1 == n_samples):
+                if drives:
+                    for i in range(start, end):
+                        response = _exp(flat_z[i] * flat_z[i])
+                        flat_out[i] = response
+                        flat_z[i] = flat_z[i] * response
+                else:
+                    for i in range(start, end):
+                        flat_z[i] = _exp(flat_z[i] * flat_z[i])
+                start = end
+
+
+class Kernels(NamedTuple):
+    """The compiled primitives for one kind of number; they take C-contiguous arrays."""
+
+    exp_of_negated: Callable[[Any], None]
+    """Overwrite (size,) with exp(-min(a, limit))."""
+    gaussian: Callable[[Any, Any, Any, Any, bool], None]
+    """See `_gaussian`; left (R, N, M), M >= 1, right (R, M, K), out and z (R, N, K)."""
+
+
+def kernels(kind: str) -> Kernels:
+    """Return the primitives for float64 (``"d"``) or float32 (``"f"``), compiled or from a cache.
+
+    The cache lies beside this file, or in the user's cache directory where that is not writable.
+
+    Raises
+    ------
+    ImportError
+        The processor has no fused multiply-add.
+    """
+    features = llvmlite.binding.get_host_cpu_features()
+    if platform.machine().lower() in ("x86_64", "amd64") and not features.get("fma"):
+        raise ImportError("the processor has no fused multiply-add")
+    number = {"d": numba.float64, "f": numba.float32}[kind]
+    read = numba.types.Array(number, 3, "C", readonly=True)
+    numbers = number[:, :, ::1]
+    # A cache knows its source by size and time only, and holds variants side by side under names
+    # that two processes that begin at once could give to different ones: a name for each.
+    circumstances = [numba.__version__, llvmlite.binding.get_host_cpu_name(), features.flatten()]
+    source = Path(__file__).read_bytes() + "".join(circumstances).encode()
+    name = f"{number}_{zlib.crc32(source):08x}"
+    return Kernels(
+        _compile(_exp_of_negated, name, number[::1]),
+        _compile(_gaussian, name, read, read, numbers, numbers, numba.boolean),
+    )
+
+
+def _compile(function: Any, name: str, *arguments: Any) -> Any:
+    own = FunctionType(function.__code__, function.__globals__, f"{function.__name__}_{name}")
+    own.__qualname__ = own.__name__
+    options = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+    signature = [numba.void(*arguments)]
+    try:
+        return numba.njit(signature, cache=True, **options)(own)
+    except Exception:  # no directory for the cache, a full disk, a damaged cache
+        return numba.njit(signature, **options)(own)

@@ -1,0 +1,311 @@
+"""The compiled primitives: accuracy, bits that depend on values alone, and what if numba fails."""
+
+import os
+import platform
+import subprocess
+import sys
+from decimal import Decimal, localcontext
+from math import factorial
+
+import numpy as np
+import pytest
+from conftest import ROOT, same_bits
+
+from mlpspec import blocks, provenance
+from mlpspec.blocks import exp_of_negated, gaussian
+
+needs_numba = pytest.mark.skipif(
+    blocks.compiled_by() is None, reason="numba is not installed, or MLPSPEC_COMPILED=0"
+)
+both_precisions = pytest.mark.parametrize("dtype", [np.float64, np.float32])
+
+
+@pytest.fixture
+def switched(monkeypatch):
+    """Let what is set here decide on compiled primitives, and forget it afterwards."""
+    blocks._compiled.cache_clear()
+    yield monkeypatch
+    monkeypatch.undo()
+    blocks._compiled.cache_clear()
+
+
+def factors(n_runs, n_samples, n_hidden, n_terms=2, dtype=np.float64):
+    rng = np.random.default_rng(n_samples)
+    left = rng.uniform(-1.0, 1.0, (n_runs, n_samples, n_terms)).astype(dtype)
+    return left, rng.normal(0.0, 4.0, (n_runs, n_terms, n_hidden)).astype(dtype)
+
+
+def responses(left, right):
+    """Return h alone, then h and z h."""
+    shape = (*left.shape[:2], right.shape[2])
+    alone, out, driven = (np.empty(shape, left.dtype) for _ in range(3))
+    gaussian(left, right, alone)
+    gaussian(left, right, out, driven)
+    return alone, out, driven
+
+
+@needs_numba
+@both_precisions
+def test_within_one_and_a_half_units_in_the_last_place(dtype):
+    rng = np.random.default_rng(0)
+    limit = 340.0 if dtype == np.float64 else 43.0
+    a = np.concatenate(
+        [
+            rng.uniform(0.0, limit, 200_000),
+            rng.uniform(0.0, 2.0, 200_000),
+            10.0 ** rng.uniform(-20.0, 0.0, 10_000),
+            (np.arange(490) + 0.5) * np.log(2.0),  # the ends of what the polynomial is for
+        ]
+    ).astype(dtype)
+    a = a[a <= limit]
+    exact = np.exp(-a.astype(np.longdouble))
+    unit = np.spacing(exact.astype(dtype)).astype(np.longdouble)
+    assert np.abs((exp_of_negated(a.copy()) - exact) / unit).max() <= 1.2
+
+
+@needs_numba
+def test_the_polynomials_are_the_exponential():
+    """In fifty digits: 1 + r + r^2 p(r) with the stored terms, against the series."""
+    from mlpspec.compiled import FORMATS
+
+    with localcontext(prec=50):
+        for form in FORMATS.values():
+            assert sum(map(Decimal, form.ln2)) - Decimal(2).ln() < Decimal(2) ** -(
+                2 * form.mantissa - 15
+            )
+            for i in range(-101, 102, 2):
+                r = Decimal(i) / 101 * Decimal(2).ln() / 2
+                p = sum(Decimal(term) * r**j for j, term in enumerate(form.series))
+                exact = sum(r**j / factorial(j) for j in range(30))
+                error = abs((1 + r + r * r * p) / exact - 1)
+                assert error < Decimal(2) ** -form.mantissa / 10
+
+
+@needs_numba
+@both_precisions
+def test_special_values(dtype):
+    limit = 340.0 if dtype == np.float64 else 43.0
+    tiny = np.finfo(dtype).smallest_subnormal
+    a = np.array([0.0, -0.0, tiny, limit, limit + 1, 1e30, np.inf, np.nan], dtype=dtype)
+    for copies in (1, 9):  # alone, and in the body of a vectorised loop
+        result = exp_of_negated(np.repeat(a, copies)).reshape(-1, copies)
+        assert (result[:3] == 1.0).all()
+        assert (result[4:7] == result[3]).all()
+        assert np.isnan(result[7]).all()
+    assert result[3, 0] == pytest.approx(np.exp(-limit), rel=1e-6)
+    left, right = factors(1, 1, 7, dtype=dtype)
+    right[0, 0, 3] = np.nan
+    for array in responses(left, right):
+        assert np.isnan(array).ravel().tolist() == [False] * 3 + [True] + [False] * 3
+
+
+@needs_numba
+@both_precisions
+def test_bits_do_not_depend_on_the_place_in_an_array(dtype):
+    rng = np.random.default_rng(0)
+    a = (rng.uniform(0.0, 5.0, 150) ** 2).astype(dtype)
+    alone = np.array([exp_of_negated(value.reshape(1))[0] for value in a.copy()])
+    for length in range(1, 71):
+        for start in range(70):
+            piece = a.copy()[start : start + length]
+            assert same_bits(exp_of_negated(piece), alone[start : start + length])
+
+
+@needs_numba
+@both_precisions
+@pytest.mark.parametrize("n_terms", [1, 2, 3, 4])
+def test_gaussian_bits_do_not_depend_on_the_place_in_an_array(dtype, n_terms):
+    left, right = factors(3, 40, 70, n_terms, dtype)
+    whole = responses(left, right)
+    assert same_bits(whole[0], whole[1])
+    for n_hidden in range(1, 71):
+        parts = responses(left[1:2, :4], right[1:2, :, 70 - n_hidden :])
+        for part, array in zip(parts, whole, strict=True):
+            assert same_bits(part, array[1:2, :4, 70 - n_hidden :])
+    for n_samples in (1, 29, 30, 40):  # less and more than what is worked on at a time
+        for run in range(3):
+            parts = responses(left[run : run + 1, :n_samples], right[run : run + 1])
+            for part, array in zip(parts, whole, strict=True):
+                assert same_bits(part, array[run : run + 1, :n_samples])
+
+
+@needs_numba
+@both_precisions
+@pytest.mark.parametrize("shape", [(3, 4, 5), (1, 300, 300), (7, 1, 1), (2, 3, 4000), (0, 2, 2)])
+@pytest.mark.parametrize("n_terms", [1, 2, 3, 5])
+def test_agrees_with_numpy(dtype, shape, n_terms):
+    left, right = factors(*shape, n_terms, dtype)
+    alone, out, driven = responses(left, right)
+    expected = np.empty_like(out), np.empty_like(out)
+    blocks._gaussian(left, right, *expected)
+    z = np.abs(left) @ np.abs(right)
+    # z^2 <= 340 where it matters; it has a few roundings of its own.
+    slack = 8 * np.finfo(dtype).eps * (1 + z * z)
+    assert (np.abs(out - expected[0]) <= slack * expected[0]).all()
+    assert (np.abs(driven - expected[1]) <= slack * (np.abs(expected[1]) + expected[0])).all()
+    assert same_bits(alone, out)
+    exponent = (np.square(left @ right) / 3).astype(dtype)
+    expected = exponent.copy()
+    blocks._exp_of_negated(expected)
+    np.testing.assert_allclose(exp_of_negated(exponent), expected, rtol=4 * np.finfo(dtype).eps)
+
+
+@needs_numba
+@both_precisions
+def test_arrays_in_pieces_give_the_same_bits(dtype):
+    a = np.random.default_rng(0).uniform(0.0, 40.0, (4, 6, 10)).astype(dtype)
+    expected = exp_of_negated(a.copy())
+    for view in (
+        np.s_[:, 1:4],
+        np.s_[:, :, 2:9],
+        np.s_[::2],
+        np.s_[:, :, ::3],
+        np.s_[::-1],
+        np.s_[1, :, 4],
+        np.s_[1, 2, 3:5],
+    ):
+        work = a.copy()
+        result = exp_of_negated(work[view])
+        assert np.shares_memory(result, work)
+        assert same_bits(work[view], expected[view])
+        work[view] = a[view]
+        assert same_bits(work, a)  # nothing else was touched
+    assert same_bits(exp_of_negated(a.copy().T), expected.T)
+    assert same_bits(exp_of_negated(np.asfortranarray(a)), expected)
+    odd = np.zeros(a.nbytes + 1, np.uint8)[1:].view(dtype).reshape(a.shape)  # not aligned
+    odd[:] = a
+    assert same_bits(exp_of_negated(odd), expected)
+    left, right = factors(2, 5, 6, dtype=dtype)
+    _, out, driven = responses(left, right)
+    wide = np.zeros((2, 2, 9, 6), dtype)
+    gaussian(np.asfortranarray(left), np.asfortranarray(right), *wide[:, :, 2:7])
+    assert same_bits(wide[0, :, 2:7], out)
+    assert same_bits(wide[1, :, 2:7], driven)
+    assert not wide[:, :, :2].any()
+    assert not wide[:, :, 7:].any()
+
+
+def test_arrays_that_do_not_fit_are_refused():
+    left, right = factors(2, 3, 4)
+    out = np.empty((2, 3, 4))
+    for arrays in (
+        (left[:1], right, out),
+        (left, right[:, :1], out),
+        (left[:, :2], right, out),
+        (left, right, out, out[:, :, :3]),
+        (left.astype(np.float32), right, out),
+    ):
+        with pytest.raises(ValueError, match="does not fit"):
+            gaussian(*arrays)
+
+
+@needs_numba
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="reads the assembly of x86-64")
+def test_loops_are_vectorised():
+    from numba import float64, njit, void
+
+    from mlpspec.compiled import _exp_of_negated
+
+    (assembly,) = njit([void(float64[::1])])(_exp_of_negated).inspect_asm().values()
+    wide = [line for line in assembly.splitlines() if "ymm" in line or "zmm" in line]
+    assert sum("vfmadd" in line or "vfnmadd" in line for line in wide) >= 12
+
+
+def test_switched_off_by_the_environment(switched):
+    switched.setenv("MLPSPEC_COMPILED", "0")
+    assert blocks.compiled_by() is None
+    assert provenance.versions()["numba"] is None
+    a = np.array([0.3, 400.0])
+    assert same_bits(exp_of_negated(a.copy()), np.exp(-np.minimum(a, 340.0)))
+
+
+def test_without_numba_nothing_is_said(switched):
+    switched.setattr(blocks, "find_spec", lambda name: None)
+    switched.delenv("MLPSPEC_COMPILED", raising=False)
+    assert provenance.collect([])["numba"] is None
+
+
+@pytest.mark.parametrize("at", ["import", "compilation"])
+def test_numba_that_does_not_work_is_replaced_with_one_warning(at, switched):
+    switched.delenv("MLPSPEC_COMPILED", raising=False)
+    switched.setattr(blocks, "find_spec", lambda name: name)
+    if at == "import":
+        switched.setitem(sys.modules, "mlpspec.compiled", None)
+        switched.delattr("mlpspec.compiled", raising=False)
+    else:
+        fake = type(sys)("mlpspec.compiled")
+        fake.kernels = {}.__getitem__
+        switched.setitem(sys.modules, "mlpspec.compiled", fake)
+        switched.setattr("mlpspec.compiled", fake, raising=False)
+    a = np.array([0.3, 400.0])
+    with pytest.warns(RuntimeWarning, match="numba is installed but does not work") as told:
+        result = exp_of_negated(a.copy())
+    assert same_bits(result, np.exp(-np.minimum(a, 340.0)))
+    assert blocks.compiled_by() is None  # and no second warning, which would be an error
+    assert len(told) == 1
+    assert told[0].filename == __file__
+
+
+def python(code, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_numba_is_not_imported_before_it_is_needed():
+    process = python(
+        "import sys, mlpspec, mlpspec.cli\n"
+        "try: mlpspec.cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        f"assert mlpspec.cli.main(['status', {str(ROOT / 'results' / 'paper')!r}]) == 0\n"
+        "assert not {'numba', 'llvmlite', 'mlpspec.compiled'} & sys.modules.keys()"
+    )
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+
+
+@needs_numba
+@pytest.mark.slow
+def test_two_processes_may_fill_one_cache_at_once(tmp_path):
+    code = "import numpy as np; from mlpspec.blocks import *; "
+    code += "print(exp_of_negated(np.arange(9.0)).tobytes().hex())"
+    processes = [python(code, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(3)]
+    for process in processes:
+        out, err = process.communicate(timeout=120)
+        assert out.strip() == exp_of_negated(np.arange(9.0)).tobytes().hex(), err
+    assert len(list(tmp_path.rglob("*.nbc"))) == 2
+    assert not list(tmp_path.rglob("*.tmp*"))
+
+
+@needs_numba
+@pytest.mark.parametrize("harm", ["no place", "damaged"])
+def test_without_a_usable_cache_it_is_compiled_every_time(harm, tmp_path, monkeypatch):
+    import numba
+
+    from mlpspec import compiled
+
+    def result():
+        kernel = compiled._compile(compiled._exp_of_negated, "f", numba.float32[::1])
+        a = np.arange(9, dtype=np.float32)
+        kernel(a)
+        return a
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    if harm == "no place":
+
+        def njit(*arguments, cache=False, **options):
+            if cache:
+                raise RuntimeError("cannot cache function: no locator available")
+            return plain(*arguments, **options)
+
+        plain = numba.njit
+        monkeypatch.setattr(numba, "njit", njit)
+    else:
+        result()
+        (file,) = tmp_path.rglob("*.nbc")
+        file.write_bytes(file.read_bytes()[:50])
+    assert same_bits(result(), exp_of_negated(np.arange(9, dtype=np.float32)))
