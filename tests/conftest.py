@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mlpspec import blocks
 from mlpspec.datasets import Uniform, sine, stream
 from mlpspec.initializers import uniform_prototypes
 from mlpspec.losses import BUILT_IN, built_in
@@ -71,6 +72,12 @@ def finish(process, cwd, timeout=60):
     """Wait for what `start_mlpspec` started: status, stdout, stderr."""
     process.wait(timeout=timeout)
     return process.returncode, (cwd / "stdout").read_text(), (cwd / "stderr").read_text()
+
+
+@pytest.fixture
+def numpy_alone(monkeypatch):
+    """Without compiled primitives: what is tested is NumPy's bits."""
+    monkeypatch.setattr(blocks, "_compiled", lambda kind: None)
 
 
 @pytest.fixture
