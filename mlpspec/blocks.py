@@ -190,14 +190,59 @@ def _gaussian(left: Array, right: Array, out: Array, z: Array) -> None:
             z_rows *= h_rows
 
 
-def closeness(
-    design: Array, p: Array, temperature: float, memory: Callable[..., Array]
-) -> Iterator[tuple[slice, Array]]:
-    """Yield blocks of runs, and exp(-|x_n - p_k|^2 / temperature) (r, N, K) of each.
+Memory = Callable[[str, tuple[int, ...]], Array]
+"""Returns an array of a name and a shape, in which others of that name may have been."""
 
-    ``design`` (R, N, D + 1) holds x and a column of ones, ``p`` is (R, K, D); ``memory`` returns
-    an array of a given shape, which the next block may overwrite.
+
+def weighted_sums(
+    weights: Array, values: Array, times: Array | None, out: Array | None, memory: Memory
+) -> Array:
+    """Return sum_n weights_mn times_nk values_nk (R, M, K), in ``out`` if that is given.
+
+    ``weights`` is (R, M, N), ``values`` and ``times`` (None stands for 1) are (R, N, K).
     """
+    if times is not None:
+        values = np.multiply(times, values, out=memory("work", values.shape))
+    return cast(Array, np.matmul(weights, values, out=out))
+
+
+def soft_sums(
+    design: Array, columns: Array, p: Array, temperature: float, memory: Memory
+) -> tuple[Array, Array]:
+    """Return t_n = sum_k c_nk (R, N) and sum_n c_nk [x_n, 1] / t_n (R, D + 1, K).
+
+    c_nk = exp(-|x_n - p_k|^2 / temperature); ``design`` (R, N, D + 1) holds x and a column of
+    ones, ``columns`` is the same transposed, ``p`` is (R, K, D).
+    """
+    n_runs, n_hidden, n_inputs = p.shape
+    total = np.empty(design.shape[:2], dtype=p.dtype)
+    moments = np.empty((n_runs, n_inputs + 1, n_hidden), dtype=p.dtype)
+    ones = np.ones((n_hidden, 1), dtype=p.dtype)
+    for rows, close in _closeness(design, p, temperature, memory):
+        sums = total[rows]
+        np.matmul(close, ones, out=sums[:, :, None])
+        # The normaliser goes to the small factor.
+        np.matmul(columns[rows] / sums[:, None, :], close, out=moments[rows])
+    return total, moments
+
+
+def pair_sums(points: Array, p: Array, temperature: float, memory: Memory) -> Array:
+    """Return sum_{l != k} c_kl [p_l, 1] (R, K, D + 1).
+
+    c_kl = exp(-|p_k - p_l|^2 / temperature); ``points`` holds p (R, K, D) and a column of ones.
+    """
+    moments = np.empty_like(points)
+    least = exp_of_negated(np.full(1, np.inf, dtype=p.dtype))
+    for rows, close in _closeness(points, p, temperature, memory):
+        close.reshape(len(close), -1)[:, :: p.shape[1] + 1] = least  # none is near itself
+        np.matmul(close, points[rows], out=moments[rows])
+    return moments
+
+
+def _closeness(
+    design: Array, p: Array, temperature: float, memory: Memory
+) -> Iterator[tuple[slice, Array]]:
+    """Yield blocks of runs, and exp(-|x_n - p_k|^2 / temperature) (r, N, K) of each."""
     unit = temperature**-0.5  # so that no pass over (R, N, K) is spent on scaling
     n_samples, n_hidden = design.shape[1], p.shape[1]
     factor = _differences(p[:, :, 0], unit) if p.shape[2] == 1 else None

@@ -33,6 +33,7 @@ from mlpspec.blocks import (
     gaussian,
     run_blocks,
     scaled_distances,
+    weighted_sums,
     with_ones,
 )
 from mlpspec.errors import InputError
@@ -280,10 +281,7 @@ class RidgeParams(Params):
         design = passed.keep("-2 columns", lambda: -2.0 * passed.columns)
         if of_n is not None:
             design = design * of_n[:, None, :]
-        inner = passed.driven
-        if of_nk is not None:
-            inner = np.multiply(of_nk, inner, out=passed.buffer("work"))
-        return cast(Array, np.matmul(design, inner, out=out))
+        return weighted_sums(design, passed.driven, of_nk, out, passed.buffer)
 
     def add_hidden(self, grad: Self, moments: Array, of_k: Array | None) -> None:
         """Add the moments."""

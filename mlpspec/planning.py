@@ -37,7 +37,7 @@ def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) ->
     for run in runs:
         groups.setdefault(_together(run), []).append(run)
         total += work(run)
-    share = total // (4 * n_jobs)
+    share = total // (2 * n_jobs)
     batches = []
     for group in groups.values():
         group.sort(key=lambda run: (_place(run), run.temperature, run.seed))

@@ -8,7 +8,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from mlpspec.blocks import Array, closeness, exp_of_negated, scaled_distances
+from mlpspec.blocks import Array, exp_of_negated, scaled_distances, soft_sums
 from mlpspec.losses.base import StructuralLoss, check_temperature
 from mlpspec.model import Forward
 
@@ -48,41 +48,39 @@ class Coverage(StructuralLoss):
 
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
         """Return L (R,) and its partial derivative for ``"prototypes"``."""
-        p, design, columns = forward.prototypes, forward.design, forward.columns
-        n_runs, n_hidden, n_inputs = p.shape
-        n_samples = design.shape[1]
-        ones = forward.keep("ones", lambda: np.ones((n_hidden, 1), dtype=p.dtype))
-        total = np.empty((n_runs, n_samples), dtype=p.dtype)
-        moments = np.empty((n_runs, n_inputs + 1, n_hidden), dtype=p.dtype)
+        p, columns = forward.prototypes, forward.columns
+        n_samples, n_hidden = forward.y.shape[1], p.shape[1]
+        total, moments = soft_sums(forward.design, columns, p, self.temperature, forward.buffer)
         nearest: Array | None = None
-        for rows, share in closeness(design, p, self.temperature, forward.buffer):
-            sums = total[rows]
-            np.matmul(share, ones, out=sums[:, :, None])
-            if np.minimum.reduce(sums, axis=None) < FAR[p.dtype.char]:
-                nearest = np.zeros_like(p[:, 0, 0]) if nearest is None else nearest
-                nearest[rows] = self._take_out_nearest(design[rows], p[rows], share, sums)
-                np.matmul(share, ones, out=sums[:, :, None])
-            # sum_n r_nk and sum_n r_nk x_n in one product; the normaliser goes to the small factor.
-            np.matmul(columns[rows] / sums[:, None, :], share, out=moments[rows])
+        if np.minimum.reduce(total, axis=None) < FAR[p.dtype.char]:
+            nearest = self._take_out_nearest(forward, total, moments)
         value = np.vecdot(np.log(total), columns[:, -1])
         if nearest is not None:
             value -= nearest
         value *= -self.temperature / n_samples
         value += self.temperature * math.log(n_hidden)
+        # Of the moments sum_n r_nk x_n and sum_n r_nk.
         pull = p * moments[:, -1, :, None]
         pull -= moments[:, :-1].swapaxes(1, 2)
         pull *= 2.0 / n_samples
         return value, {"prototypes": pull}
 
-    def _take_out_nearest(self, design: Array, p: Array, share: Array, total: Array) -> Array:
-        """Scale the shares of runs that have far inputs by that of the nearest prototype.
+    def _take_out_nearest(self, forward: Forward, total: Array, moments: Array) -> Array:
+        """Make sums anew without the distance of the nearest prototype, where that is far.
 
-        Where all prototypes are far, only differences of distances make exact sums. ``share``
-        (r, N, K) is overwritten; the logarithms that were taken out are returned, summed over n.
+        Where all prototypes are far, only differences of distances make exact sums. ``total`` and
+        ``moments`` (`soft_sums`) of such runs are overwritten; returned is what was taken out,
+        over the temperature and summed over n (R,).
         """
-        far = total.min(axis=1, keepdims=True) < FAR[p.dtype.char]
-        cost = scaled_distances(design, p, self.temperature**-0.5, share)
-        shift = np.where(far, cost.min(axis=2), 0.0)
-        cost -= shift[:, :, None]
-        exp_of_negated(cost)
-        return np.asarray(shift.sum(axis=1))
+        nearest = np.zeros_like(total[:, 0])
+        for row in np.flatnonzero(total.min(axis=1) < FAR[total.dtype.char]):
+            run = slice(row, row + 1)
+            design, columns, p = forward.design[run], forward.columns[run], forward.prototypes[run]
+            cost = scaled_distances(design, p, self.temperature**-0.5)
+            shift = cost.min(axis=2)
+            cost -= shift[:, :, None]
+            share = exp_of_negated(cost)
+            total[run] = np.matmul(share, np.ones((p.shape[1], 1), dtype=p.dtype))[:, :, 0]
+            moments[run] = np.matmul(columns / total[run, None, :], share)
+            nearest[run] = shift.sum(axis=1)
+        return nearest

@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from mlpspec.blocks import Array, closeness, exp_of_negated, with_ones
+from mlpspec.blocks import Array, pair_sums, with_ones
 from mlpspec.losses.base import StructuralLoss, check_temperature
 from mlpspec.model import Forward
 
@@ -43,12 +43,7 @@ class Separation(StructuralLoss):
             return np.zeros_like(p[:, 0, 0]), {"prototypes": np.zeros_like(p)}
         # All ordered pairs: twice the exponentials, but whole matrices, without any gathering.
         points = with_ones(p)
-        # sum_l c_kl p_l and sum_l c_kl of the closenesses c in one product.
-        moments = np.empty_like(points)
-        least = exp_of_negated(np.full(1, np.inf, dtype=p.dtype))
-        for rows, close in closeness(points, p, self.temperature, forward.buffer):
-            close.reshape(len(close), -1)[:, :: n_hidden + 1] = least  # nobody avoids himself
-            np.matmul(close, points[rows], out=moments[rows])
+        moments = pair_sums(points, p, self.temperature, forward.buffer)
         total = moments[:, :, -1:]
         push = p * total
         push -= moments[:, :, :-1]
