@@ -189,3 +189,12 @@ def test_workers_with_other_versions_are_refused(monkeypatch):
     wanted = {**provenance.versions(), "numpy": "0.1"}
     with pytest.raises(InputError, match=r"a worker of the cluster has numpy .*, here it is 0\.1"):
         cluster._work(len, (), wanted)
+
+
+def test_workers_with_other_primitives_are_refused(numpy_alone):
+    with pytest.raises(InputError, match=r"has numba None, here it is 0\.60.0, .*; install the"):
+        cluster._work(len, (), {**provenance.versions(), "numba": "0.60.0"})
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(provenance, "compiled_by", lambda: "0.60.0")
+        with pytest.raises(InputError, match=r"here it is None, .*; set MLPSPEC_COMPILED=0 there"):
+            cluster._work(len, (), {**provenance.versions(), "numba": None})

@@ -3,12 +3,12 @@ import pytest
 from conftest import central_difference, problem, same_bits
 
 from mlpspec.blocks import (
-    aligned_empty,
     exp_of_negated,
     gaussian,
     row_blocks,
     scaled_distances,
     squared_distances,
+    with_ones,
 )
 from mlpspec.errors import InputError
 from mlpspec.model import (
@@ -196,18 +196,25 @@ def test_exponential_is_exact_and_clamped(numpy_alone):
 
 
 @pytest.mark.parametrize("n_samples", [5, 300])
-def test_gaussian_is_the_response_and_the_exponential_of_distances(n_samples, numpy_alone):
+def test_gaussian_is_what_its_parts_are(n_samples, numpy_alone):
     params, x, y = problem(n_samples=n_samples)
     passed = forward(params, x, y)
-    h, driven = (aligned_empty(passed.shape, np.float64) for _ in range(2))
-    right = np.stack([params.hidden_weight[:, :, 0], params.hidden_bias], axis=1)
-    gaussian(passed.design, right, h, driven)
-    assert same_bits(h, passed.hidden)
-    assert same_bits(driven, passed.driven)
-    np.testing.assert_allclose(h, np.exp(-np.minimum((x * right[:, :1] + right[:, 1:]) ** 2, 340)))
-    p = passed.prototypes
-    gaussian(passed.design, np.stack([np.full_like(p[:, :, 0], 3.0), -3.0 * p[:, :, 0]], axis=1), h)
-    assert same_bits(h, exp_of_negated(scaled_distances(passed.design, p, 3.0)))
+    z = passed.preactivation
+    h = np.exp(-np.minimum(z**2, 340.0))
+    assert same_bits(passed.hidden, h)
+    assert same_bits(passed.driven, z * h)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("n_samples", [1, 2, 5, 300])
+def test_gaussian_has_the_bits_of_the_exponential_of_distances(n_samples, dtype):
+    """Coverage takes one or the other; a run must not notice what its neighbours need."""
+    params, x, _ = problem(n_samples=n_samples)
+    design, p = with_ones(x).astype(dtype), params.prototypes.astype(dtype)
+    unit = 0.1**-0.5
+    factor = np.stack([np.full_like(p[:, :, 0], unit), -unit * p[:, :, 0]], axis=1).astype(dtype)
+    h = gaussian(design, factor, np.empty((3, n_samples, n_samples), dtype))
+    assert same_bits(h, exp_of_negated(scaled_distances(design, p, unit)))
 
 
 def test_single_precision_stays_single():
