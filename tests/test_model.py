@@ -207,8 +207,7 @@ def test_gaussian_is_what_its_parts_are(n_samples, numpy_alone):
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("n_samples", [1, 2, 5, 300])
-def test_gaussian_has_the_bits_of_the_exponential_of_distances(n_samples, dtype):
-    """Coverage takes one or the other; a run must not notice what its neighbours need."""
+def test_gaussian_is_the_exponential_of_distances(n_samples, dtype, numpy_alone):
     params, x, _ = problem(n_samples=n_samples)
     design, p = with_ones(x).astype(dtype), params.prototypes.astype(dtype)
     unit = 0.1**-0.5
