@@ -32,10 +32,14 @@ def row_blocks(n_rows: int, n_columns: int) -> tuple[slice, ...]:
     return tuple(slice(start, start + step) for start in range(0, n_rows, step))
 
 
+TOGETHER = 3 * 2**15
+"""Numbers of an array, of several runs, that are worked on at a time."""
+
+
 @cache
 def run_blocks(n_runs: int, n_rows: int, n_columns: int) -> tuple[slice, ...]:
-    """Return slices of about equally many runs whose arrays hold about `BLOCK` numbers."""
-    count = -(-n_runs // max(1, BLOCK // (n_rows * n_columns)))
+    """Return slices of about equally many runs whose arrays hold `TOGETHER` numbers."""
+    count = -(-n_runs // max(1, TOGETHER // (n_rows * n_columns)))
     edges = [n_runs * piece // count for piece in range(count + 1)]
     return tuple(slice(a, b) for a, b in pairwise(edges))
 
@@ -195,15 +199,21 @@ Memory = Callable[[str, tuple[int, ...]], Array]
 
 
 def weighted_sums(
-    weights: Array, values: Array, times: Array | None, out: Array | None, memory: Memory
-) -> Array:
-    """Return sum_n weights_mn times_nk values_nk (R, M, K), in ``out`` if that is given.
+    weights: Array, values: Array, times: Array | None, out: Array, first: int, memory: Memory
+) -> None:
+    """Write sum_n weights_mn times_nk values_nk to ``out[:, first : first + M]`` (R, M, K).
 
     ``weights`` is (R, M, N), ``values`` and ``times`` (None stands for 1) are (R, N, K).
     """
+    kernels = _compiled(values.dtype.char)
+    if kernels is not None and out.flags.carray and values.flags.c_contiguous:
+        timed = times is not None
+        times = np.ascontiguousarray(times) if timed else values
+        kernels.weighted_sums(np.ascontiguousarray(weights), values, times, timed, out, first)
+        return
     if times is not None:
         values = np.multiply(times, values, out=memory("work", values.shape))
-    return cast(Array, np.matmul(weights, values, out=out))
+    np.matmul(weights, values, out=out[:, first : first + weights.shape[1]])
 
 
 def soft_sums(
@@ -217,6 +227,12 @@ def soft_sums(
     n_runs, n_hidden, n_inputs = p.shape
     total = np.empty(design.shape[:2], dtype=p.dtype)
     moments = np.empty((n_runs, n_inputs + 1, n_hidden), dtype=p.dtype)
+    kernels = _compiled(p.dtype.char)
+    if kernels is not None and n_inputs == 1:
+        x = np.ascontiguousarray(columns[:, 0])
+        flat = np.ascontiguousarray(p[:, :, 0])
+        kernels.soft_sums(x, flat, temperature**-0.5, total, moments)
+        return total, moments
     ones = np.ones((n_hidden, 1), dtype=p.dtype)
     for rows, close in _closeness(design, p, temperature, memory):
         sums = total[rows]
@@ -231,6 +247,11 @@ def pair_sums(points: Array, p: Array, temperature: float, memory: Memory) -> Ar
 
     c_kl = exp(-|p_k - p_l|^2 / temperature); ``points`` holds p (R, K, D) and a column of ones.
     """
+    kernels = _compiled(p.dtype.char)
+    if kernels is not None and p.shape[2] == 1:
+        sums = np.empty((len(p), 2, p.shape[1]), dtype=p.dtype)
+        kernels.pair_sums(np.ascontiguousarray(p[:, :, 0]), temperature**-0.5, sums)
+        return sums.swapaxes(1, 2)
     moments = np.empty_like(points)
     least = exp_of_negated(np.full(1, np.inf, dtype=p.dtype))
     for rows, close in _closeness(points, p, temperature, memory):

@@ -129,7 +129,7 @@ def _multiply_add(_: Any, a: Any, b: Any, c: Any) -> Any:
 _exp = intrinsic(_exponential)
 _fma = intrinsic(_multiply_add)
 
-_0, _1, _2 = np.uint64(0), np.uint64(1), np.uint64(2)
+_0, _1, _2, _3, _4, _5, _6, _7, _8 = (np.uint64(i) for i in range(9))
 _CHUNK = np.uint64(2048)
 """Numbers whose z is computed before their exponentials: they stay in a core's first cache."""
 
@@ -180,6 +180,104 @@ def _gaussian(left: Any, right: Any, out: Any, z: Any, drives: Any) -> None:
                 start = end
 
 
+def _weighted_sums(weights: Any, values: Any, times: Any, timed: Any, out: Any, first: Any) -> None:
+    """See `mlpspec.blocks.weighted_sums`; ``times`` counts if ``timed``."""
+    n_runs, n_weights = np.uint64(weights.shape[0]), np.uint64(weights.shape[1])
+    n_samples, n_hidden = np.uint64(values.shape[1]), np.uint64(values.shape[2])
+    whole = n_samples & ~_3
+    for r in range(n_runs):
+        for m in range(n_weights):
+            total = out[r, first + m]
+            for k in range(n_hidden):
+                total[k] = total.dtype.type(0)
+        # Four samples at a time: sums are then read and written a quarter as often.
+        for n in range(_0, whole, _4):
+            v0, v1, v2, v3 = (values[r, n], values[r, n + _1], values[r, n + _2], values[r, n + _3])
+            t0, t1, t2, t3 = times[r, n], times[r, n + _1], times[r, n + _2], times[r, n + _3]
+            for m in range(n_weights):
+                a, b = weights[r, m, n], weights[r, m, n + _1]
+                c, d = weights[r, m, n + _2], weights[r, m, n + _3]
+                total = out[r, first + m]
+                if timed:
+                    for k in range(n_hidden):
+                        s = _fma(a, t0[k] * v0[k], total[k])
+                        s = _fma(b, t1[k] * v1[k], s)
+                        s = _fma(c, t2[k] * v2[k], s)
+                        total[k] = _fma(d, t3[k] * v3[k], s)
+                else:
+                    for k in range(n_hidden):
+                        s = _fma(b, v1[k], _fma(a, v0[k], total[k]))
+                        total[k] = _fma(d, v3[k], _fma(c, v2[k], s))
+        for n in range(whole, n_samples):
+            v0, t0 = values[r, n], times[r, n]
+            for m in range(n_weights):
+                a, total = weights[r, m, n], out[r, first + m]
+                for k in range(n_hidden):
+                    total[k] = _fma(a, t0[k] * v0[k] if timed else v0[k], total[k])
+
+
+def _sum_of_products(values: Any, weights: Any, size: Any) -> Any:
+    """Return sum_i values_i weights_i, i < size, as eight sums that end as one."""
+    a = b = c = d = e = f = g = h = values.dtype.type(0)
+    whole = size & ~_7
+    for i in range(_0, whole, _8):
+        a = _fma(values[i], weights[i], a)
+        b = _fma(values[i + _1], weights[i + _1], b)
+        c = _fma(values[i + _2], weights[i + _2], c)
+        d = _fma(values[i + _3], weights[i + _3], d)
+        e = _fma(values[i + _4], weights[i + _4], e)
+        f = _fma(values[i + _5], weights[i + _5], f)
+        g = _fma(values[i + _6], weights[i + _6], g)
+        h = _fma(values[i + _7], weights[i + _7], h)
+    for i in range(whole, size):
+        a = _fma(values[i], weights[i], a)
+    return ((a + b) + (c + d)) + ((e + f) + (g + h))
+
+
+_sum = numba.njit(inline="always")(_sum_of_products)
+
+
+def _soft_sums(x: Any, p: Any, unit: Any, total: Any, moments: Any) -> None:
+    """See `mlpspec.blocks.soft_sums`: x (R, N), p (R, K), unit^2 = 1 / temperature."""
+    n_runs, n_samples, n_hidden = np.uint64(len(x)), np.uint64(x.shape[1]), np.uint64(p.shape[1])
+    close, ones = np.empty_like(p[0]), np.ones_like(p[0])
+    for r in range(n_runs):
+        for k in range(n_hidden):
+            moments[r, _0, k] = moments[r, _1, k] = p.dtype.type(0)
+        for n in range(n_samples):
+            place = x[r, n]
+            for k in range(n_hidden):
+                gap = (place - p[r, k]) * unit
+                close[k] = _exp(gap * gap)
+            total[r, n] = _sum(close, ones, n_hidden)
+            share = p.dtype.type(1) / total[r, n]
+            for k in range(n_hidden):
+                moments[r, _0, k] = _fma(place * share, close[k], moments[r, _0, k])
+                moments[r, _1, k] = _fma(share, close[k], moments[r, _1, k])
+
+
+def _pair_sums(p: Any, unit: Any, moments: Any) -> None:
+    """See `mlpspec.blocks.pair_sums`: p (R, K), unit^2 = 1 / temperature, moments (R, 2, K)."""
+    n_runs, n_hidden = np.uint64(p.shape[0]), np.uint64(p.shape[1])
+    close, ones = np.empty_like(p[0]), np.ones_like(p[0])
+    for r in range(n_runs):
+        for k in range(n_hidden):
+            moments[r, _0, k] = moments[r, _1, k] = p.dtype.type(0)
+        for k in range(n_hidden):
+            place = p[r, k]
+            rest, others = p[r, k + _1 :], n_hidden - k - _1
+            for i in range(others):
+                gap = (place - rest[i]) * unit
+                close[i] = _exp(gap * gap)
+            # Each pair once, for both of its neurons.
+            moments[r, _0, k] += _sum(close, rest, others)
+            moments[r, _1, k] += _sum(close, ones, others)
+            first, second = moments[r, _0, k + _1 :], moments[r, _1, k + _1 :]
+            for i in range(others):
+                first[i] = _fma(close[i], place, first[i])
+                second[i] += close[i]
+
+
 class Kernels(NamedTuple):
     """The compiled primitives for one kind of number; they take C-contiguous arrays."""
 
@@ -187,6 +285,12 @@ class Kernels(NamedTuple):
     """Overwrite (size,) with exp(-min(a, limit))."""
     gaussian: Callable[[Any, Any, Any, Any, bool], None]
     """See `_gaussian`; left (R, N, M), M >= 1, right (R, M, K), out and z (R, N, K)."""
+    weighted_sums: Callable[[Any, Any, Any, bool, Any, int], None]
+    """See `_weighted_sums`; weights (R, M, N), values and times (R, N, K), out (R, ., K)."""
+    soft_sums: Callable[[Any, Any, float, Any, Any], None]
+    """See `_soft_sums`; x (R, N), p (R, K), total (R, N), moments (R, 2, K)."""
+    pair_sums: Callable[[Any, float, Any], None]
+    """See `_pair_sums`; p (R, K), moments (R, 2, K)."""
 
 
 def kernels(kind: str) -> Kernels:
@@ -205,6 +309,7 @@ def kernels(kind: str) -> Kernels:
     number = {"d": numba.float64, "f": numba.float32}[kind]
     read = numba.types.Array(number, 3, "C", readonly=True)
     numbers = number[:, :, ::1]
+    rows, rows_out = numba.types.Array(number, 2, "C", readonly=True), number[:, ::1]
     # A cache knows its source by size and time only, and holds variants side by side under names
     # that two processes that begin at once could give to different ones: a name for each.
     circumstances = [numba.__version__, llvmlite.binding.get_host_cpu_name(), features.flatten()]
@@ -213,6 +318,9 @@ def kernels(kind: str) -> Kernels:
     return Kernels(
         _compile(_exp_of_negated, name, number[::1]),
         _compile(_gaussian, name, read, read, numbers, numbers, numba.boolean),
+        _compile(_weighted_sums, name, read, read, read, numba.boolean, numbers, numba.uint64),
+        _compile(_soft_sums, name, rows, rows, number, rows_out, numbers),
+        _compile(_pair_sums, name, rows, number, numbers),
     )
 
 

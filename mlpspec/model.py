@@ -114,11 +114,11 @@ class Params(ABC):
 
     @abstractmethod
     def reduce_hidden(
-        self, passed: Forward, of_n: Array | None, of_nk: Array | None, out: Array | None = None
-    ) -> Array:
-        """Return sums over n of dh_nk times ``of_n`` (R, N) and ``of_nk`` (R, N, K); None is 1.
+        self, passed: Forward, of_n: Array | None, of_nk: Array | None, out: Array
+    ) -> None:
+        """Write sums over n of dh_nk times ``of_n`` (R, N) and ``of_nk`` (R, N, K); None is 1.
 
-        They have the shape (R, M, K) with M = `moments` of the neuron, and go to ``out`` if given.
+        They are M = `moments` for a neuron: the first rows of ``out`` (R, >= M, K).
         """
 
     @abstractmethod
@@ -275,13 +275,13 @@ class RidgeParams(Params):
         return self.shape[2] + 1
 
     def reduce_hidden(
-        self, passed: Forward, of_n: Array | None, of_nk: Array | None, out: Array | None = None
-    ) -> Array:
-        """Return sum_n of_n of_nk (dh/dz)_nk [x_n, 1] (R, D + 1, K), where dh/dz = -2 z h."""
+        self, passed: Forward, of_n: Array | None, of_nk: Array | None, out: Array
+    ) -> None:
+        """Write sum_n of_n of_nk (dh/dz)_nk [x_n, 1] (R, D + 1, K), where dh/dz = -2 z h."""
         design = passed.keep("-2 columns", lambda: -2.0 * passed.columns)
         if of_n is not None:
             design = design * of_n[:, None, :]
-        return weighted_sums(design, passed.driven, of_nk, out, passed.buffer)
+        weighted_sums(design, passed.driven, of_nk, out, 0, passed.buffer)
 
     def add_hidden(self, grad: Self, moments: Array, of_k: Array | None) -> None:
         """Add the moments."""
@@ -393,18 +393,14 @@ class RadialParams(Params):
         return self.shape[2] + 2
 
     def reduce_hidden(
-        self, passed: Forward, of_n: Array | None, of_nk: Array | None, out: Array | None = None
-    ) -> Array:
-        """Return sum_n of_n of_nk h_nk [x_n, 1, |x_n - c_k|^2] (R, D + 2, K)."""
-        design = passed.columns if of_n is None else passed.columns * of_n[:, None, :]
-        inner, spread = passed.hidden, passed.driven
-        if of_nk is not None:
-            inner, spread = of_nk * inner, of_nk * spread
-        if out is None:
-            out = np.empty((len(inner), self.moments, inner.shape[2]), dtype=inner.dtype)
-        np.matmul(design, inner, out=out[:, :-1])
-        np.matmul(design[:, -1:], spread, out=out[:, -1:])
-        return out
+        self, passed: Forward, of_n: Array | None, of_nk: Array | None, out: Array
+    ) -> None:
+        """Write sum_n of_n of_nk h_nk [x_n, 1, |x_n - c_k|^2] (R, D + 2, K)."""
+        columns = passed.columns
+        design = columns if of_n is None else columns * of_n[:, None, :]
+        weighted_sums(design, passed.hidden, of_nk, out, 0, passed.buffer)
+        last = self.moments - 1
+        weighted_sums(design[:, -1:], passed.driven, of_nk, out, last, passed.buffer)
 
     def add_hidden(self, grad: Self, moments: Array, of_k: Array | None) -> None:
         """Back-propagate through dh/ds = -2 s |x - c|^2 h and dh/dc = 2 s^2 (x - c) h."""
@@ -770,9 +766,13 @@ def add_partial(
     """
     params: Any = forward.params
     if name in SUMS:
-        add_sum(forward, grad, name, partial, reduce_sum(forward, name, partial))
+        moments = empty_sums(forward, name)
+        reduce_sum(forward, name, partial, moments)
+        add_sum(forward, grad, name, partial, moments)
     elif name == "hidden":
-        params.add_hidden(grad, params.reduce_hidden(forward, None, partial), weight)
+        moments = empty_sums(forward, name)
+        params.reduce_hidden(forward, None, partial, moments)
+        params.add_hidden(grad, moments, weight)
     elif name == "preactivation":
         params.add_preactivation(forward, grad, partial if weight is None else partial * weight)
     elif name == "prototypes":
@@ -786,27 +786,26 @@ SUMS = ("output", "response", "squared_response")
 """Sums over neurons (R, N), whose derivatives are found block by block and then chained."""
 
 
-def sum_size(params: Params, name: str) -> int:
-    """Return how many sums over n (per neuron) one of `SUMS` leads to."""
-    return params.moments + (name == "output")
+def empty_sums(forward: Forward, name: str) -> Array:
+    """Return an array (R, M, K) for the sums over n that the partial of a quantity leads to."""
+    n_runs, _, n_hidden = forward.shape
+    size = forward.params.moments + (name == "output")
+    return np.empty((n_runs, size, n_hidden), dtype=forward.y.dtype)
 
 
-def reduce_sum(forward: Forward, name: str, partial: Array, out: Array | None = None) -> Array:
-    """Return the sums over n (R, `sum_size`, K) that the ``partial`` (R, N) of one of `SUMS` needs.
+def reduce_sum(forward: Forward, name: str, partial: Array, out: Array) -> None:
+    """Write the sums over n that the ``partial`` (R, N) of one of `SUMS` leads to.
 
-    For the output, the last is sum_n dL/df_n h_nk.
+    ``out`` is an array like `empty_sums`. For the output, the last is sum_n dL/df_n h_nk.
     """
     params = forward.params
-    if name == "response":
-        return params.reduce_hidden(forward, partial, None, out)
     if name == "squared_response":
-        return params.reduce_hidden(forward, partial + partial, forward.hidden, out)
-    if out is None:
-        n_runs, _, n_hidden = forward.shape
-        out = np.empty((n_runs, sum_size(params, name), n_hidden), dtype=partial.dtype)
-    params.reduce_hidden(forward, partial, None, out[:, :-1])
-    np.matmul(partial[:, None, :], forward.hidden, out=out[:, -1:])
-    return out
+        params.reduce_hidden(forward, partial + partial, forward.hidden, out)
+        return
+    params.reduce_hidden(forward, partial, None, out)
+    if name == "output":
+        last = params.moments
+        weighted_sums(partial[:, None, :], forward.hidden, None, out, last, forward.buffer)
 
 
 def add_sum(forward: Forward, grad: Params, name: str, partial: Array, moments: Array) -> None:

@@ -20,9 +20,9 @@ from mlpspec.model import (
     add_partial,
     add_sum,
     check_partial,
+    empty_sums,
     forward,
     reduce_sum,
-    sum_size,
 )
 
 INERT = 1e-6
@@ -329,16 +329,16 @@ class _Bound:
                 partial = _sum_of(places, [partial for _, partial in parts], runs.passed)
             rows, passed = runs
             if quantity not in self.moments:
-                n_runs, _, n_hidden = self.passed.shape
-                size = sum_size(passed.params, quantity)
-                self.moments[quantity] = np.empty((n_runs, size, n_hidden), dtype=partial.dtype)
+                self.moments[quantity] = empty_sums(self.passed, quantity)
                 self.partials[quantity] = np.empty_like(self.passed.y)
             self.partials[quantity][rows] = partial
             moments = self.moments[quantity]
             if isinstance(rows, slice):
                 reduce_sum(passed, quantity, partial, moments[rows])
             else:
-                moments[rows] = reduce_sum(passed, quantity, partial)
+                part = empty_sums(passed, quantity)
+                reduce_sum(passed, quantity, partial, part)
+                moments[rows] = part
             said.reduced.setdefault(quantity, []).append(rows)
         said.sums.clear()
 
