@@ -4,6 +4,9 @@ Every function is pure; measurements take arrays with the run axis R first and a
 run (R,). Lengths are in units of the inputs, everything else is dimensionless. ``x`` (R, N, D) are
 the inputs, ``p`` (R, K, D) prototypes, ``z`` (R, N, K) preactivations. The definitions are this
 project's reconstruction of those behind arXiv:2605.25939, and extensions of them.
+
+SciPy is imported where it is used: its modules take longer to load than all else that a worker
+needs, and as many inputs as neurons on a line need none of them.
 """
 
 from __future__ import annotations
@@ -13,10 +16,6 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import ConvexHull, QhullError, cKDTree
-from scipy.spatial.distance import cdist, pdist
 
 from mlpspec.blocks import BLOCK, Array, row_blocks
 from mlpspec.datasets import mean_spacing
@@ -119,7 +118,8 @@ def match(x: Array, p: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     if n_inputs == 1 and n_samples == n_hidden:
         # Sorting is the Hungarian algorithm on a line.
         return np.argsort(x[:, :, 0], axis=1), np.argsort(p[:, :, 0], axis=1)
-    from scipy.optimize import linear_sum_assignment  # here, so that workers start at once
+    from scipy.optimize import linear_sum_assignment
+    from scipy.spatial.distance import cdist
 
     inputs, prototypes = (np.empty((n_runs, n_pairs), dtype=np.intp) for _ in range(2))
     for r in range(n_runs):
@@ -148,6 +148,8 @@ def reconstruction(x: Array, p: Array) -> tuple[Array, Array]:
 def input_gaps(x: Array) -> Array:
     """Return the distance (R, N) from each input to its nearest other input."""
     if x.shape[2] > 1:
+        from scipy.spatial import cKDTree
+
         return np.array([cKDTree(points).query(points, k=2)[0][:, 1] for points in x])
     order = np.argsort(x[:, :, 0], axis=1)
     steps = np.diff(np.take_along_axis(x[:, :, 0], order, axis=1), axis=1)
@@ -174,6 +176,8 @@ def nearest(x: Array, p: Array) -> tuple[Array, NDArray[np.intp]]:
                 gaps = x[runs, rows] - p[runs].swapaxes(1, 2)
                 np.abs(gaps, out=gaps)
             else:
+                from scipy.spatial.distance import cdist
+
                 pairs = zip(x[runs, rows], p[runs], strict=True)
                 gaps = np.array([cdist(*run) for run in pairs])
             first = gaps.argmin(axis=2)
@@ -221,6 +225,10 @@ def distinct_usage_ratio(
         ranks = np.concatenate([np.zeros((len(p), 1), dtype=int), steps.cumsum(axis=1)], axis=1)
         np.put_along_axis(group, order, ranks, axis=1)
     else:
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+        from scipy.spatial import cKDTree
+
         for r, points in enumerate(p):
             closest = np.nextafter(merged, 0.0)  # "closer than" leaves the distance itself out
             pairs = cKDTree(points).query_pairs(closest, output_type="ndarray")
@@ -255,6 +263,8 @@ def _escape(x: Array, p: Array) -> tuple[Array, NDArray[np.bool_]]:
         distance = np.maximum(np.maximum(low - p[:, :, 0], p[:, :, 0] - high), 0.0)
         diameter = high - low
     else:
+        from scipy.spatial.distance import pdist
+
         distance = np.array([hull_distance(*run) for run in zip(x, p, strict=True)])
         diameter = np.array([[pdist(_corners(points)).max(initial=0.0)] for points in x])
     return distance, distance > OUTSIDE_TOLERANCE * diameter
@@ -292,6 +302,8 @@ def _corners(x: Array) -> Array:
     """
     if x.shape[1] > QHULL_INPUTS:
         return x
+    from scipy.spatial import ConvexHull, QhullError
+
     try:
         return cast(Array, x[ConvexHull(x).vertices])
     except (QhullError, ValueError):

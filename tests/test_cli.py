@@ -151,6 +151,32 @@ def test_start_up_imports_nothing_heavy(mlpspec):
     assert done.stdout.strip() == "[]"
 
 
+def test_the_study_runs_without_scipy(tmp_path):
+    """Every worker would spend longer on loading it than on anything else but training.
+
+    (Numba loads it, whatever we do.)
+    """
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from mlpspec.cli import main\n"
+        "main('run --only --quiet --jobs 1 --sizes 3 --seeds 0:1 --set steps=1'.split())\n"
+        "print([m for m in ('scipy', 'matplotlib') if m in sys.modules])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLPSPEC_COMPILED": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert (tmp_path / "runs" / "paper" / "runs.csv").exists()
+    assert done.stdout.strip() == "[]"
+
+
 BAD = [
     (["run", "papr"], "unknown study 'papr'; did you mean 'paper'?"),
     (["run", "--set", "stepz=5"], "unknown setting 'stepz'; did you mean 'steps'?"),
