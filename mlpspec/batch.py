@@ -6,8 +6,6 @@ import os
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import replace
-from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -22,8 +20,8 @@ from mlpspec.optimizers import OPTIMIZERS
 from mlpspec.planning import Batch, memory
 from mlpspec.problem import Tables, data_of, domain_of, losses_of, objective_of, start_of
 from mlpspec.store import Record
-from mlpspec.study import Run
-from mlpspec.training import train
+from mlpspec.study import SETTINGS, Run
+from mlpspec.training import Trained, train
 
 Extensions = Mapping[str, StructuralLoss]
 """Losses of one's own by name."""
@@ -51,9 +49,11 @@ def _train_together(batch: Batch, extensions: Extensions, tables: Tables | None)
     began = time.perf_counter()
     first = batch[0]
     _check_memory(first)
-    prepare = cache(lambda run: (*data_of(run, tables), start_of(run)))
-    bare: dict[str, Any] = {"losses": (), "definitions": (), "weight": 0.0, "temperature": 1.0}
-    prepared = [prepare(replace(run, **bare)) for run in batch]
+    problems: dict[Any, tuple[Array, Array, Array]] = {}
+    for run in batch:
+        if _problem(run) not in problems:
+            problems[_problem(run)] = (*data_of(run, tables), start_of(run))
+    prepared = [problems[_problem(run)] for run in batch]
     x = np.stack([x for x, _, _ in prepared])
     y = np.stack([y for _, y, _ in prepared])
     flat = np.stack([flat for _, _, flat in prepared])
@@ -73,18 +73,7 @@ def _train_together(batch: Batch, extensions: Extensions, tables: Tables | None)
         record_every=first.record_every,
     )
     flat = trained.params.flatten()
-    measured: list[dict[str, float]] = []
-    for r, (run, row) in enumerate(zip(batch, _rows(batch), strict=True)):
-        columns = measure(
-            trained.params.take(row),
-            x[row],
-            y[row],
-            width=domain_of(run).width,
-            losses=losses[r],
-        )
-        columns["gradient_norm"] = trained.gradient_norm[row]
-        columns["steps_taken"] = trained.steps[row]
-        measured.append({name: value[0].item() for name, value in columns.items()})
+    measured = _measured(batch, trained, x, y, losses)
     seconds = (time.perf_counter() - began) / len(batch)
     return [
         Record(
@@ -98,6 +87,31 @@ def _train_together(batch: Batch, extensions: Extensions, tables: Tables | None)
         )
         for r, run in enumerate(batch)
     ]
+
+
+def _problem(run: Run) -> tuple[Any, ...]:
+    """Return what data and start follow from, and more: all but the losses."""
+    losses = ("losses", "weight", "temperature")
+    return tuple(getattr(run, name) for name in SETTINGS if name not in losses)
+
+
+def _measured(
+    batch: Batch, trained: Trained, x: Array, y: Array, losses: list[dict[str, StructuralLoss]]
+) -> list[dict[str, float]]:
+    """Return the measurements of each run; those with the same losses are measured together."""
+    alike: dict[Any, list[int]] = {}
+    for r, run in enumerate(batch):
+        alike.setdefault((domain_of(run).width, *losses[r].items()), []).append(r)
+    measured: list[dict[str, float]] = [{}] * len(batch)
+    for (width, *own), members in alike.items():
+        rows = np.array(members)
+        params = trained.params.take(rows)
+        columns = measure(params, x[rows], y[rows], width=width, losses=dict(own))
+        columns["gradient_norm"] = trained.gradient_norm[rows]
+        columns["steps_taken"] = trained.steps[rows]
+        for place, r in enumerate(rows):
+            measured[r] = {name: value[place].item() for name, value in columns.items()}
+    return measured
 
 
 def _check_memory(run: Run) -> None:

@@ -93,6 +93,22 @@ def test_runs_of_one_batch_fail_alone():
     assert same_bits(alone.params, good.params)
 
 
+def test_runs_of_one_batch_are_measured_as_they_are_alone():
+    """Data, domains and losses may differ within a batch."""
+    batch = (
+        Run(seed=1, steps=3),
+        Run(losses="separation", temperature=0.5, steps=3),
+        Run(dataset="uniform(high=3.0)", target="random", steps=3),
+        Run(losses="coverage", shift=1.0, steps=3),
+        Run(losses="overlap", seed=1, weight=0.3, steps=3),
+    )
+    for run, together in zip(batch, runner.train_batch(batch), strict=True):
+        (alone,) = runner.train_batch((run,))
+        assert {**together.measurements, "seconds": 0} == {**alone.measurements, "seconds": 0}
+        for name in ("x", "y", "params"):
+            assert same_bits(getattr(together, name), getattr(alone, name)), name
+
+
 def test_failed_runs_are_tried_again(tmp_path, monkeypatch):
     study = SMALL.replace(seed=(0,), n_samples=(3,))
     real = batch_module._train_together
