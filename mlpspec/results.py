@@ -189,29 +189,18 @@ class Results:
         members: dict[tuple[Any, ...], list[int]] = {}
         for row, label in enumerate(zip(*(table[name].tolist() for name in groups), strict=True)):
             members.setdefault(label, []).append(row)
+        names = measurement_names(table)
+        measured = np.array([table[name] for name in names], dtype=float)
+        measured = measured.reshape(len(names), len(self.runs))  # also where nothing was measured
         lines: list[dict[str, Any]] = []
         for label, rows in members.items():
             good = [row for row in rows if table["status"][row] == "ok"]
-            for name in measurement_names(table):
-                values = table[name][good]
-                values = values[np.isfinite(values)]
-                statistics = dict.fromkeys(("mean", "median", "std", "q25", "q75"), np.nan)
-                if len(values):
-                    q25, median, q75 = np.quantile(values, (0.25, 0.5, 0.75))
-                    std = values.std(ddof=1) if len(values) > 1 else np.nan
-                    statistics = {
-                        "mean": values.mean(),
-                        "median": median,
-                        "std": std,
-                        "q25": q25,
-                        "q75": q75,
-                    }
-                lines.append(
-                    dict(zip(groups, label, strict=True))
-                    | {"measurement": name, "runs": len(rows), "count": len(values)}
-                    | statistics
-                    | {"heavy_tail": "yes" if hill_index(values) < 2.0 else "no"}
-                )
+            lines += [
+                dict(zip(groups, label, strict=True))
+                | {"measurement": name, "runs": len(rows)}
+                | statistics
+                for name, statistics in zip(names, _statistics(measured[:, good]), strict=True)
+            ]
         columns = lines[0] if lines else {}
         return {name: np.array([line[name] for line in lines]) for name in columns}
 
@@ -292,6 +281,27 @@ class Results:
             )
             for (_, _, n_inputs, neuron), keys in shapes.items()
         ]
+
+
+def _statistics(measured: Array) -> Iterator[dict[str, Any]]:
+    """Iterate over the statistics of the rows of (M, n), which are over their finite values."""
+    known = np.isfinite(measured)
+    found = np.full((len(measured), 5), np.nan)
+    # Rows that lack the same values, as a rule none, go together.
+    for finite in np.unique(known, axis=0):
+        rows = np.flatnonzero((known == finite).all(axis=1))
+        values = np.ascontiguousarray(measured[rows][:, finite])
+        if values.size:
+            q25, median, q75 = np.quantile(values, (0.25, 0.5, 0.75), axis=1)
+            several = values.shape[1] > 1
+            std = values.std(axis=1, ddof=1) if several else np.full(len(rows), np.nan)
+            found[rows] = np.stack([values.mean(axis=1), median, std, q25, q75], axis=1)
+    for values, count, numbers in zip(measured, known.sum(axis=1), found, strict=True):
+        yield {
+            "count": count,
+            **dict(zip(("mean", "median", "std", "q25", "q75"), numbers, strict=True)),
+            "heavy_tail": "yes" if hill_index(values) < 2.0 else "no",
+        }
 
 
 class Stack(NamedTuple):

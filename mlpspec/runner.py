@@ -111,7 +111,9 @@ def run_study(
                 with contextlib.suppress(OSError, ValueError):
                     Results(directory).write_tables()
                 raise
-            Results(directory).write_tables()
+            results = Results(directory)
+            results.write_tables()
+            return results
     results = Results(directory)
     if not all((directory / name).exists() for name in DERIVED):
         results.write_tables()

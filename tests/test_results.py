@@ -7,7 +7,7 @@ from conftest import same_bits
 
 import mlpspec
 from mlpspec.losses import built_in
-from mlpspec.results import measurement_names, read_csv, write_csv
+from mlpspec.results import _statistics, measurement_names, read_csv, write_csv
 
 STUDY = mlpspec.studies.paper().replace(seed=(0, 1, 2), n_samples=(3, 4), steps=30)
 
@@ -91,6 +91,19 @@ def test_summary_against_loops(results):
     head = "losses,n_samples,measurement,runs,count,mean,median,std,q25,q75,heavy_tail"
     assert written[0] == head
     assert len(written) == 1 + len(summary["measurement"])
+
+
+def test_summary_of_values_that_are_lacking():
+    measured = np.array([[1, 2, 4], [np.nan, 3, 5], [np.inf, np.nan, 7], [np.nan] * 3])
+    found = list(_statistics(measured))
+    assert [line["count"] for line in found] == [3, 2, 1, 0]
+    np.testing.assert_allclose([line["mean"] for line in found], [7 / 3, 4, 7, np.nan])
+    np.testing.assert_allclose([line["median"] for line in found], [2, 4, 7, np.nan])
+    np.testing.assert_allclose([line["q75"] for line in found], [3, 4.5, 7, np.nan])
+    spread = [np.sqrt(7 / 3), np.sqrt(2), np.nan, np.nan]
+    np.testing.assert_allclose([line["std"] for line in found], spread)
+    assert [line["count"] for line in _statistics(np.empty((2, 0)))] == [0, 0]
+    assert list(_statistics(np.empty((0, 3)))) == []
 
 
 def test_provenance(results):
