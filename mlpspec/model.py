@@ -627,7 +627,8 @@ class Forward:
     def response(self) -> Array:
         """(R, N): sum_k h_nk."""
         ones = self.keep("ones", lambda: np.ones((self.shape[2], 1), dtype=self.y.dtype))
-        return cast(Array, np.matmul(self.hidden, ones)[:, :, 0])
+        sums: Array = np.matmul(self.hidden, ones)[:, :, 0]
+        return sums
 
     @_lazy
     def squared_response(self) -> Array:
@@ -638,9 +639,9 @@ class Forward:
     def output(self) -> Array:
         """(R, N): f_n = sum_k v_k h_nk + c."""
         params = self.params
-        output = np.matmul(self.hidden, params.output_weight[:, :, None])[:, :, 0]
+        output: Array = np.matmul(self.hidden, params.output_weight[:, :, None])[:, :, 0]
         output += params.output_bias[:, None]
-        return cast(Array, output)
+        return output
 
     @property
     def placed(self) -> tuple[Array, ...]:

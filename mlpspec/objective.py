@@ -227,12 +227,14 @@ class _Bound:
     """
 
     def __init__(self, terms: Sequence[_Term], passed: Forward) -> None:
-        self.terms, self.passed = terms, passed
+        dtype = passed.y.dtype
+        self.terms = [term._replace(weight=term.weight.astype(dtype)) for term in terms]
+        self.passed = passed
         self.total, self.flat, self.grad = _gradient(passed.params)
-        self.values = [np.empty(len(term.weight), dtype=passed.y.dtype) for term in terms]
+        self.values = [np.empty_like(term.weight) for term in self.terms]
         self.residual = np.empty_like(passed.y)
-        # Of each sum over neurons: its partial derivative, and what was reduced with that.
-        self.partials: dict[str, Array] = {}
+        # The partial derivative for the output, and what was reduced with those for sums.
+        self.partial = np.empty_like(passed.y)
         self.moments: dict[str, Array] = {}
         # By the identity of rows, which they hold: no others get it.
         self.unions: dict[tuple[int, ...], tuple[Sequence[Rows], _Runs, list[Rows]]] = {}
@@ -254,7 +256,7 @@ class _Bound:
             if first < last and by_blocks == (loss is not None and loss.BY_BLOCKS):
                 here = rows if last - first == len(members) else _compact(members[first:last])
                 part = _take(passed, _compact(members[first:last] - block.start))
-                w = weight[first:last].astype(passed.y.dtype)
+                w = weight[first:last]
                 weights = () if (w == 1.0).all() else (w, w[:, None], w[:, None, None])
                 shares.append(_Share(index, loss, _Runs(here, part), slice(first, last), weights))
         return shares
@@ -291,7 +293,7 @@ class _Bound:
                 value = fit[rows]
             else:
                 values.append((name, rows, value))
-            _add_rows(total, rows, weight.astype(value.dtype, copy=False) * value)
+            _add_rows(total, rows, weight * value)
         # In the order of names, so that a run's sums have one order whatever its neighbours have.
         for quantity in sorted([*said.reduced, *said.small]):
             if quantity in SUMS:
@@ -330,8 +332,8 @@ class _Bound:
             rows, passed = runs
             if quantity not in self.moments:
                 self.moments[quantity] = empty_sums(self.passed, quantity)
-                self.partials[quantity] = np.empty_like(self.passed.y)
-            self.partials[quantity][rows] = partial
+            if quantity == "output":
+                self.partial[rows] = partial
             moments = self.moments[quantity]
             if isinstance(rows, slice):
                 reduce_sum(passed, quantity, partial, moments[rows])
@@ -347,8 +349,8 @@ class _Bound:
     def _chain_sum(self, quantity: str, pieces: list[Rows]) -> None:
         """Add to the gradient what follows from a sum over neurons."""
         runs, _ = self._union(pieces)
-        partial, moments = self.partials[quantity][runs.rows], self.moments[quantity][runs.rows]
         grad, own = self._target(runs)
+        partial, moments = self.partial[runs.rows], self.moments[quantity][runs.rows]
         add_sum(runs.passed, grad, quantity, partial, moments)
         self._settle(runs, own)
 
