@@ -12,9 +12,12 @@ from mlpspec.study import Run
 Batch = tuple[Run, ...]
 """Runs that train together: arrays of one shape, and the same training."""
 
-BATCH_ELEMENTS = 2**16
-"""Responses (R N K) of a batch: three arrays of half a MiB are under way at a time. Fewer, and
-Python's cost per step shows; more, and they leave a core's second-level cache."""
+BATCH_ELEMENTS = 3 * 2**17
+"""Most responses (R N K) of a batch. They are met in blocks that fit the cache; fewer in a batch,
+and what a step costs once shows; more, and results come in too rarely."""
+
+BATCH_RUNS = 2**11
+"""Most runs in a batch, for the same reason."""
 
 
 def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) -> list[Batch]:
@@ -22,7 +25,7 @@ def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) ->
 
     Runs share a batch if their arrays have one shape and their training one length and rule;
     losses, weights, temperatures and seeds may differ. By default no batch of several runs is
-    larger than a quarter of a worker's share of the work, so that all end at about the same time.
+    larger than half of a worker's share of the work, so that all end at about the same time.
 
     Parameters
     ----------
@@ -30,7 +33,7 @@ def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) ->
     n_jobs : int
         Workers, at least 1.
     batch_size : int, optional
-        The most runs in a batch; by default as many as fit `BATCH_ELEMENTS`.
+        The most runs in a batch; by default as many as `BATCH_ELEMENTS` and `BATCH_RUNS` let in.
     """
     groups: dict[tuple[Any, ...], list[Run]] = {}
     total = 0
@@ -42,7 +45,7 @@ def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) ->
     for group in groups.values():
         group.sort(key=lambda run: (_place(run), run.temperature, run.seed))
         elements = group[0].n_samples * group[0].hidden_units
-        size = batch_size or max(1, BATCH_ELEMENTS // elements)
+        size = batch_size or max(1, min(BATCH_RUNS, BATCH_ELEMENTS // elements))
         if batch_size is None:
             size = max(1, min(size, share // work(group[0])))
         count = -(-len(group) // size)
