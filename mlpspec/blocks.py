@@ -11,10 +11,13 @@ from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import pairwise
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mlpspec.errors import InputError
 
 if TYPE_CHECKING:
     from mlpspec.compiled import Kernels
@@ -87,37 +90,50 @@ _LEAST = {"d": -340.0, "f": -43.0}
 
 
 @cache
-def _compiled(kind: str) -> Kernels | None:
-    """Return compiled primitives for numbers of ``kind`` ("d", "f"); None where NumPy does it.
+def _compiler() -> ModuleType | None:
+    """Return `mlpspec.compiled`, or None where NumPy does it all.
 
-    They are there with the extra ``mlpspec[fast]``, unless MLPSPEC_COMPILED is 0 when they are
-    first needed. Their bits are not NumPy's.
+    It is there with the extra ``mlpspec[fast]``, unless MLPSPEC_COMPILED is 0 when it is first
+    needed. Its bits are not NumPy's.
     """
-    if (
-        os.environ.get("MLPSPEC_COMPILED") == "0"
-        or find_spec("numba") is None
-        or kind not in _LEAST
-    ):
+    if os.environ.get("MLPSPEC_COMPILED") == "0" or find_spec("numba") is None:
         return None
     try:
         from mlpspec import compiled
-
-        return compiled.kernels(kind)
     except Exception as error:
         if multiprocessing.parent_process() is None:  # once, not by every worker
-            reason = " ".join(str(error).split())
             warnings.warn(
-                f"numba is installed but does not work ({type(error).__name__}: {reason}): NumPy "
-                "takes its place, more slowly; mend numba, or set MLPSPEC_COMPILED=0",
+                f"numba is installed but does not work ({_short(error)}): NumPy takes its place, "
+                "more slowly; mend numba, or set MLPSPEC_COMPILED=0",
                 RuntimeWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return None
+    return compiled
+
+
+@cache
+def _compiled(kind: str) -> Kernels | None:
+    """Return compiled primitives for numbers of ``kind`` ("d", "f"), None if NumPy does it."""
+    compiler = _compiler()
+    if compiler is None or kind not in _LEAST:
+        return None
+    try:
+        return cast("Kernels", compiler.kernels(kind))
+    except Exception as error:
+        raise InputError(
+            f"numba cannot compile mlpspec/compiled.py ({_short(error)}); mend numba, or set "
+            "MLPSPEC_COMPILED=0"
+        ) from error
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def compiled_by() -> str | None:
     """Return the version of numba if it compiles the primitives here, None if NumPy does all."""
-    return None if _compiled("d") is None else version("numba")
+    return None if _compiler() is None else version("numba")
 
 
 def exp_of_negated(exponent: Array) -> Array:

@@ -22,7 +22,10 @@ import numpy as np
 from llvmlite import ir
 from numba.extending import intrinsic
 
-VERSION: str = numba.__version__
+FEATURES = llvmlite.binding.get_host_cpu_features()
+
+if platform.machine().lower() in ("x86_64", "amd64") and not FEATURES.get("fma"):
+    raise ImportError("the processor has no fused multiply-add")
 
 
 class Format(NamedTuple):
@@ -297,22 +300,14 @@ def kernels(kind: str) -> Kernels:
     """Return the primitives for float64 (``"d"``) or float32 (``"f"``), compiled or from a cache.
 
     The cache lies beside this file, or in the user's cache directory where that is not writable.
-
-    Raises
-    ------
-    ImportError
-        The processor has no fused multiply-add.
     """
-    features = llvmlite.binding.get_host_cpu_features()
-    if platform.machine().lower() in ("x86_64", "amd64") and not features.get("fma"):
-        raise ImportError("the processor has no fused multiply-add")
     number = {"d": numba.float64, "f": numba.float32}[kind]
     read = numba.types.Array(number, 3, "C", readonly=True)
     numbers = number[:, :, ::1]
     rows, rows_out = numba.types.Array(number, 2, "C", readonly=True), number[:, ::1]
     # A cache knows its source by size and time only, and holds variants side by side under names
     # that two processes that begin at once could give to different ones: a name for each.
-    circumstances = [numba.__version__, llvmlite.binding.get_host_cpu_name(), features.flatten()]
+    circumstances = [numba.__version__, llvmlite.binding.get_host_cpu_name(), FEATURES.flatten()]
     source = Path(__file__).read_bytes() + "".join(circumstances).encode()
     name = f"{number}_{zlib.crc32(source):08x}"
     return Kernels(
