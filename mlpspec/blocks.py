@@ -220,7 +220,21 @@ def weighted_sums(
     """Write sum_n weights_mn times_nk values_nk to ``out[:, first : first + M]`` (R, M, K).
 
     ``weights`` is (R, M, N), ``values`` and ``times`` (None stands for 1) are (R, N, K).
+
+    Raises
+    ------
+    ValueError
+        Arrays whose shapes do not fit each other.
     """
+    n_runs, n_weights, n_samples = weights.shape
+    fitting = (n_runs, n_samples, out.shape[2])
+    if (
+        values.shape != fitting
+        or (times is not None and times.shape != fitting)
+        or len(out) != n_runs
+        or not 0 <= first <= out.shape[1] - n_weights
+    ):
+        raise ValueError(f"{weights.shape} times {values.shape} does not fit {out.shape}")
     kernels = _compiled(values.dtype.char)
     if kernels is not None and out.flags.carray and values.flags.c_contiguous:
         timed = times is not None
@@ -229,7 +243,7 @@ def weighted_sums(
         return
     if times is not None:
         values = np.multiply(times, values, out=memory("work", values.shape))
-    np.matmul(weights, values, out=out[:, first : first + weights.shape[1]])
+    np.matmul(weights, values, out=out[:, first : first + n_weights])
 
 
 def soft_sums(

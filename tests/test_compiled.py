@@ -212,7 +212,7 @@ def all_sums(x, p, values, times):
 
     weighted = np.full((len(x), 5, p.shape[1]), 3.0, dtype=kind)
     weighted_sums(columns, values, None, weighted, 1, memory)
-    timed = np.zeros((len(x), 2, p.shape[1]), dtype=kind)
+    timed = np.zeros((len(x), columns.shape[1], p.shape[1]), dtype=kind)
     weighted_sums(columns, values, times, timed, 0, memory)
     pairs = pair_sums(points, p, 0.05, memory)
     return [weighted, timed, pairs, *soft_sums(design, columns, p, 0.05, memory)]
@@ -273,6 +273,15 @@ def test_arrays_that_do_not_fit_are_refused():
     ):
         with pytest.raises(ValueError, match="does not fit"):
             gaussian(*arrays)
+    for values, times, rows, first in (
+        (out[:, 1:], None, 3, 0),
+        (out, out[:1], 3, 0),
+        (out, None, 3, 2),
+    ):
+        with pytest.raises(ValueError, match="does not fit"):
+            weighted_sums(
+                left.swapaxes(1, 2), values, times, np.empty((2, rows, 4)), first, np.empty
+            )
 
 
 @needs_numba
