@@ -1,14 +1,14 @@
 """How fast does the paper grid train, beside JAX, PyTorch and the exponentials alone?
 
 The 480 runs in double precision, one step of all of them at a time: the same data, start,
-objective and Adam in every contender. First it is shown that they do the same work: after a few
-dozen steps the objectives of all runs agree to 1e-6. Then they are timed in turn, round after
-round, and the least times compared with the floor: nothing but the exponentials of a step
-(N K responses a run, N K more where coverage is active, K (K - 1) / 2 where separation is), taken
-by ``numpy.exp`` in cache on as many processes. A second table gives time and memory against N and
-against the number of runs.
+objective and Adam in every contender; mlpspec is there with numba (``mlpspec[fast]``) and with
+NumPy alone. First it is shown that they do the same work: after a few dozen steps the objectives
+of all runs agree to 1e-6. Then they are timed in turn, round after round, and the least times
+compared with the floor: nothing but the exponentials of a step (N K responses a run, N K more
+where coverage is active, K (K - 1) / 2 where separation is), taken by ``numpy.exp`` in cache on as
+many processes. A second table gives time and memory against N and against the number of runs.
 
-    pip install -e '.[bench]'            # the peers, JAX and PyTorch; they may be absent
+    pip install -e '.[bench]'            # numba and the peers, JAX and PyTorch; may be absent
     python experiments/benchmark.py      # half an hour; --quick: a minute
 
 writes ``benchmark.json`` and a figure into ``results/benchmark``.
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import sys
 import tempfile
@@ -37,6 +38,7 @@ from joblib.externals.loky import get_reusable_executor
 
 import mlpspec
 from mlpspec import provenance
+from mlpspec.blocks import compiled_by
 from mlpspec.losses import BUILT_IN
 from mlpspec.model import PROTOTYPE_EPS
 from mlpspec.problem import data_of, start_of, temperature_of
@@ -45,6 +47,8 @@ from mlpspec.study import Run, Study
 STUDY = mlpspec.studies.paper()
 
 WORKERS = 2
+FAST = compiled_by() is not None
+OURS = {False: "mlpspec", True: "mlpspec[fast]"}
 SIZES = (10, 20, 50, 100, 200, 500, 1000, 2000)
 COUNTS = (48, 480, 4800, 48000)
 
@@ -115,28 +119,21 @@ def timed(function: Callable[[], Any]) -> float:
 
 
 class MLPSpec(Trainer):
-    """`mlpspec.run_study`, from the empty directory to the written tables.
+    """`mlpspec.run_study`, from the empty directory to the written tables, in its own process.
 
     The time of a step is the difference between a long and a short study, over their steps.
+    ``compiled``: with numba (``mlpspec[fast]``), else with NumPy alone.
     """
 
-    def __init__(self, study: Study, steps: int, n_jobs: int = WORKERS) -> None:
-        self.study, self.steps, self.n_jobs = study, steps, n_jobs
-        self.name = f"mlpspec, {n_jobs} workers" if n_jobs > 1 else "mlpspec, one process"
+    def __init__(self, study: Study, steps: int, n_jobs: int, compiled: bool) -> None:
+        self.study, self.steps, self.n_jobs, self.compiled = study, steps, n_jobs, compiled
+        self.name = f"{OURS[compiled]}, " + (f"{n_jobs} workers" if n_jobs > 1 else "one process")
         self.cores = str(n_jobs)
-
-    def run(self, steps: int) -> tuple[float, mlpspec.Results]:
-        """Run the study for so many steps; return the seconds and the results."""
-        with tempfile.TemporaryDirectory() as out:
-            began = time.perf_counter()
-            results = mlpspec.run_study(self.study.replace(steps=steps), out, self.n_jobs)
-            seconds = time.perf_counter() - began
-            _ = results.table  # read before the directory goes
-        return seconds, results
 
     def objectives(self, steps: int) -> dict[Run, float]:
         """Return objectives as the stored measurements give them."""
-        table = self.run(steps)[1].table
+        study = self.study.replace(steps=steps)
+        table = alone(trained, study, self.n_jobs, compiled=self.compiled)
         total = table["fit_mse"].copy()
         for name in BUILT_IN:
             active = np.array([name in label for label in table["losses"]])
@@ -147,9 +144,9 @@ class MLPSpec(Trainer):
 
     def seconds(self) -> float:
         """Return the seconds of one step; start and end cancel out."""
-        few = max(1, self.steps // 20)
-        short, long = self.run(few)[0], self.run(self.steps)[0]
-        return (long - short) / (self.steps - few)
+        steps = max(1, self.steps // 20), self.steps
+        found = alone(measured, self.study, steps, self.n_jobs, compiled=self.compiled)
+        return float(found["step"])
 
 
 class Jax(Trainer):
@@ -461,8 +458,7 @@ def contenders_of(study: Study, quick: bool) -> list[Contender]:
     """Return all contenders that this machine has the packages for."""
     long = 200 if quick else 600
     found: list[Contender] = [
-        MLPSpec(study, long, 1),
-        MLPSpec(study, long),
+        *(MLPSpec(study, long, jobs, fast) for fast in {False, FAST} for jobs in (1, WORKERS)),
         Floor(study, 1, 0.1 if quick else 2.0),
         Floor(study, WORKERS, 0.1 if quick else 2.0),
     ]
@@ -518,9 +514,9 @@ def race(contenders: Sequence[Contender], rounds: int) -> list[dict[str, Any]]:
             "compilation s": contender.preparation,
         }
         rows.append(row)
-    ours = next(row for row in rows if row["contender"] == f"mlpspec, {WORKERS} workers")
+    ours = next(row for row in rows if row["contender"] == f"{OURS[FAST]}, {WORKERS} workers")
     for row in rows:
-        row["over mlpspec"] = row["ms a step"] / ours["ms a step"]
+        row[f"over {OURS[FAST]}"] = row["ms a step"] / ours["ms a step"]
     return sorted(rows, key=lambda row: -row["ms a step"])
 
 
@@ -536,23 +532,38 @@ def peak_memory(pid: str = "self") -> float:
     return int(line.split()[1]) / 2**10
 
 
+def alone(function: Callable[..., Any], *arguments: Any, compiled: bool) -> Any:
+    """Return what a function returns in a process of its own, with or without numba."""
+    with ProcessPoolExecutor(1, get_context("spawn"), _switch, (compiled,)) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def _switch(compiled: bool) -> None:
+    os.environ["MLPSPEC_COMPILED"] = str(int(compiled))
+
+
+def trained(study: Study, n_jobs: int) -> Any:
+    """Return the table of a study's results."""
+    with tempfile.TemporaryDirectory() as out:
+        table = mlpspec.run_study(study, out, n_jobs).table
+    get_reusable_executor().shutdown(wait=True)  # or its workers would outlive this process
+    return table
+
+
 def measured(study: Study, steps: Sequence[int], n_jobs: int) -> dict[str, float]:
     """Return seconds a step, seconds once and peak memory of a study; meant for a new process."""
-    ours = MLPSpec(study, 0, n_jobs)
-    _, few, more = (ours.run(count)[0] for count in (steps[0], *steps))  # the first to warm up
-    step = (more - few) / (steps[1] - steps[0])
+    times = []
+    for count in (steps[0], *steps):  # the first to warm up
+        with tempfile.TemporaryDirectory() as out:
+            few = study.replace(steps=count)
+            times.append(timed(lambda few=few, out=out: mlpspec.run_study(few, out, n_jobs)))
+    step = (times[2] - times[1]) / (steps[1] - steps[0])
     memory = [peak_memory()]
     if n_jobs > 1:
         children = Path("/proc/self/task").glob("*/children")
         memory += [peak_memory(pid) for file in children for pid in file.read_text().split()]
-        get_reusable_executor().shutdown(wait=True)  # or its workers would outlive this process
-    return {"step": step, "once": few - steps[0] * step, "memory": max(memory)}
-
-
-def alone(study: Study, steps: Sequence[int], n_jobs: int = 1) -> dict[str, float]:
-    """Return `measured` from a process of its own."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(measured, study, steps, n_jobs).result()
+        get_reusable_executor().shutdown(wait=True)
+    return {"step": step, "once": times[1] - steps[0] * step, "memory": max(memory)}
 
 
 def against_size(sizes: Sequence[int], budget: float) -> list[dict[str, Any]]:
@@ -561,7 +572,7 @@ def against_size(sizes: Sequence[int], budget: float) -> list[dict[str, Any]]:
     for size in sizes:
         study = STUDY.replace(n_samples=(size,), seed=(0,))
         more = max(4, int(budget / (2e-9 * exponentials(study) + 1e-4)))
-        found = alone(study, (2, 2 + more))
+        found = alone(measured, study, (2, 2 + more), 1, compiled=FAST)
         rows.append(
             {
                 "N": size,
@@ -579,7 +590,7 @@ def against_runs(counts: Sequence[int], budget: float) -> list[dict[str, Any]]:
     for count in counts:
         study = STUDY.replace(n_samples=(10,), seed=range(count // 8))
         more = max(4, int(budget / (5e-9 * exponentials(study) + 1e-4)))
-        found = alone(study, (2, 2 + more))
+        found = alone(measured, study, (2, 2 + more), 1, compiled=FAST)
         rows.append(
             {
                 "runs": count,
@@ -594,7 +605,7 @@ def against_runs(counts: Sequence[int], budget: float) -> list[dict[str, Any]]:
 
 def whole(study: Study, steps: int) -> dict[str, Any]:
     """Return the seconds of a whole study and what of it is not spent on steps."""
-    found = alone(study, (steps // 50, steps), WORKERS)
+    found = alone(measured, study, (steps // 50, steps), WORKERS, compiled=FAST)
     seconds = found["once"] + steps * found["step"]
     return {
         "runs": len(study.runs),

@@ -36,7 +36,7 @@ def test_a_contender_that_does_other_work_is_found_out(benchmark):
         def objectives(self, steps):
             return super().objectives(steps - 1)
 
-    honest, lazy = (kind(study, 0, 1) for kind in (benchmark.MLPSpec, Lazy))
+    honest, lazy = (kind(study, 0, 1, False) for kind in (benchmark.MLPSpec, Lazy))
     benchmark.same_work([honest, honest], 3)
     with pytest.raises(SystemExit, match="does other work: objectives differ by"):
         benchmark.same_work([honest, lazy], 3)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from conftest import SUBSETS, central_difference, objective, problem, same_bits
 
+from mlpspec import blocks
+from mlpspec.errors import InputError
 from mlpspec.losses import Coverage, Overlap, Separation, StructuralLoss
 from mlpspec.model import NEURONS, forward
 from mlpspec.objective import Objective, ObjectiveBatch
@@ -67,6 +69,78 @@ def test_mixed_batch_gives_each_run_the_bits_it_has_alone(n_samples):
         for name in values:
             expected = one[2].get(name, [np.nan])
             assert same_bits(expected, values[name][row])
+
+
+@dataclass(frozen=True)
+class Loud(StructuralLoss):
+    """Mean square of the responses, if above a limit; what it is differentiated by can vary."""
+
+    quantity: str = "hidden"
+    limit: float = 0.0
+
+    def value_and_grad(self, forward):
+        n = forward.hidden[0].size
+        value = np.square(forward.hidden).reshape(len(forward.y), -1).sum(axis=1) / n
+        above = value > self.limit
+        value = value * above
+        if not above.any():
+            return value, {}
+        if self.quantity == "hidden":
+            return value, {"hidden": forward.hidden * (2.0 / n)}
+        if self.quantity == "squared_response":
+            return value, {"squared_response": np.full_like(forward.y, 1.0 / n) * above[:, None]}
+        return value + forward.output.mean(axis=1), {
+            "output": np.full_like(forward.y, 1.0 / forward.y.shape[1]),
+            "squared_response": np.full_like(forward.y, 1.0 / n),
+            "output_bias": np.zeros_like(forward.params.output_bias),
+        }
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("n_inputs", [1, 2])
+def test_blocks_of_a_batch_change_no_bits(neuron, n_inputs, monkeypatch):
+    params, x, y = problem(24, 6, n_inputs, neuron=neuron)
+    squares = np.square(forward(params, x, y).hidden).mean(axis=(1, 2))
+    loud = [
+        {},
+        {"loud": (0.2, Loud())},
+        {"loud": (0.2, Loud("output")), "louder": (0.1, Loud("squared_response"))},
+        # What is silent about some runs says nothing at all of some blocks.
+        {"moody": (1.0, Loud("squared_response", float(np.median(squares))))},
+    ]
+    mixed = [
+        Objective({**objective(SUBSETS[(5 * r) % 8], 0.1 * (r + 1)).terms, **loud[r % 4]}, r % 3)
+        for r in range(24)
+    ]
+
+    said = []
+
+    def everything():
+        blocks.run_blocks.cache_clear()
+        passed = forward(params, x, y)
+        total, grad, values = ObjectiveBatch(mixed).value_and_grad(passed)
+        moody = values.by_name()["moody"]
+        said.append([(moody[part] > 0).any() for part in blocks.run_blocks(*passed.shape)])
+        return len(passed.blocks()), total, grad, *values.by_name().values()
+
+    whole = everything()
+    assert whole[0] == 1
+    monkeypatch.setattr(blocks, "TOGETHER", 5 * 36)
+    count, *parts = everything()
+    blocks.run_blocks.cache_clear()
+    assert count == 5
+    assert sorted(set(said[1])) == [False, True]
+    for part, expected in zip(parts, whole[1:], strict=True):
+        assert same_bits(part, expected)
+
+
+def test_what_goes_by_blocks_may_not_speak_of_sums_over_neurons():
+    class Liar(Loud):
+        BY_BLOCKS = True
+
+    params, x, y = problem()
+    with pytest.raises(InputError, match="BY_BLOCKS returned a partial of squared_response"):
+        Objective({"liar": (1.0, Liar("squared_response"))}).value_and_grad(params, x, y)
 
 
 def test_matched_forces_are_the_shares_asked_for():
