@@ -215,11 +215,18 @@ Memory = Callable[[str, tuple[int, ...]], Array]
 
 
 def weighted_sums(
-    weights: Array, values: Array, times: Array | None, out: Array, first: int, memory: Memory
+    weights: Array,
+    scale: Array,
+    values: Array,
+    times: Array | None,
+    out: Array,
+    first: int,
+    memory: Memory,
 ) -> None:
-    """Write sum_n weights_mn times_nk values_nk to ``out[:, first : first + M]`` (R, M, K).
+    """Write sum_n weights_mn scale_n times_nk values_nk to ``out[:, first : first + M]`` (R, M, K).
 
-    ``weights`` is (R, M, N), ``values`` and ``times`` (None stands for 1) are (R, N, K).
+    ``weights`` is (R, M, N), ``scale`` (R, N), ``values`` and ``times`` (None stands for 1) are
+    (R, N, K).
 
     Raises
     ------
@@ -231,6 +238,7 @@ def weighted_sums(
     if (
         values.shape != fitting
         or (times is not None and times.shape != fitting)
+        or scale.shape != fitting[:2]
         or len(out) != n_runs
         or not 0 <= first <= out.shape[1] - n_weights
     ):
@@ -239,11 +247,12 @@ def weighted_sums(
     if kernels is not None and out.flags.carray and values.flags.c_contiguous:
         timed = times is not None
         times = np.ascontiguousarray(times) if timed else values
-        kernels.weighted_sums(np.ascontiguousarray(weights), values, times, timed, out, first)
+        weights = np.ascontiguousarray(weights)
+        kernels.weighted_sums(weights, scale, values, times, timed, out, first)
         return
     if times is not None:
         values = np.multiply(times, values, out=memory("work", values.shape))
-    np.matmul(weights, values, out=out[:, first : first + n_weights])
+    np.matmul(weights * scale[:, None, :], values, out=out[:, first : first + n_weights])
 
 
 def soft_sums(
@@ -259,9 +268,8 @@ def soft_sums(
     moments = np.empty((n_runs, n_inputs + 1, n_hidden), dtype=p.dtype)
     kernels = _compiled(p.dtype.char)
     if kernels is not None and n_inputs == 1:
-        x = np.ascontiguousarray(columns[:, 0])
         flat = np.ascontiguousarray(p[:, :, 0])
-        kernels.soft_sums(x, flat, temperature**-0.5, total, moments)
+        kernels.soft_sums(columns[:, 0], flat, temperature**-0.5, total, moments)
         return total, moments
     ones = np.ones((n_hidden, 1), dtype=p.dtype)
     for rows, close in _closeness(design, p, temperature, memory):
@@ -272,16 +280,17 @@ def soft_sums(
     return total, moments
 
 
-def pair_sums(points: Array, p: Array, temperature: float, memory: Memory) -> Array:
-    """Return sum_{l != k} c_kl [p_l, 1] (R, K, D + 1).
+def pair_sums(p: Array, temperature: float, memory: Memory) -> Array:
+    """Return sum_{l != k} c_kl [p_l, 1] (R, K, D + 1), c_kl = exp(-|p_k - p_l|^2 / temperature).
 
-    c_kl = exp(-|p_k - p_l|^2 / temperature); ``points`` holds p (R, K, D) and a column of ones.
+    ``p`` is (R, K, D).
     """
     kernels = _compiled(p.dtype.char)
     if kernels is not None and p.shape[2] == 1:
         sums = np.empty((len(p), 2, p.shape[1]), dtype=p.dtype)
         kernels.pair_sums(np.ascontiguousarray(p[:, :, 0]), temperature**-0.5, sums)
         return sums.swapaxes(1, 2)
+    points = with_ones(p)
     moments = np.empty_like(points)
     least = exp_of_negated(np.full(1, np.inf, dtype=p.dtype))
     for rows, close in _closeness(points, p, temperature, memory):

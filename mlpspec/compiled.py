@@ -183,7 +183,9 @@ def _gaussian(left: Any, right: Any, out: Any, z: Any, drives: Any) -> None:
                 start = end
 
 
-def _weighted_sums(weights: Any, values: Any, times: Any, timed: Any, out: Any, first: Any) -> None:
+def _weighted_sums(
+    weights: Any, scale: Any, values: Any, times: Any, timed: Any, out: Any, first: Any
+) -> None:
     """See `mlpspec.blocks.weighted_sums`; ``times`` counts if ``timed``."""
     n_runs, n_weights = np.uint64(weights.shape[0]), np.uint64(weights.shape[1])
     n_samples, n_hidden = np.uint64(values.shape[1]), np.uint64(values.shape[2])
@@ -198,8 +200,9 @@ def _weighted_sums(weights: Any, values: Any, times: Any, timed: Any, out: Any, 
             v0, v1, v2, v3 = (values[r, n], values[r, n + _1], values[r, n + _2], values[r, n + _3])
             t0, t1, t2, t3 = times[r, n], times[r, n + _1], times[r, n + _2], times[r, n + _3]
             for m in range(n_weights):
-                a, b = weights[r, m, n], weights[r, m, n + _1]
-                c, d = weights[r, m, n + _2], weights[r, m, n + _3]
+                a, b = weights[r, m, n] * scale[r, n], weights[r, m, n + _1] * scale[r, n + _1]
+                c = weights[r, m, n + _2] * scale[r, n + _2]
+                d = weights[r, m, n + _3] * scale[r, n + _3]
                 total = out[r, first + m]
                 if timed:
                     for k in range(n_hidden):
@@ -214,7 +217,7 @@ def _weighted_sums(weights: Any, values: Any, times: Any, timed: Any, out: Any, 
         for n in range(whole, n_samples):
             v0, t0 = values[r, n], times[r, n]
             for m in range(n_weights):
-                a, total = weights[r, m, n], out[r, first + m]
+                a, total = weights[r, m, n] * scale[r, n], out[r, first + m]
                 for k in range(n_hidden):
                     total[k] = _fma(a, t0[k] * v0[k] if timed else v0[k], total[k])
 
@@ -288,8 +291,8 @@ class Kernels(NamedTuple):
     """Overwrite (size,) with exp(-min(a, limit))."""
     gaussian: Callable[[Any, Any, Any, Any, bool], None]
     """See `_gaussian`; left (R, N, M), M >= 1, right (R, M, K), out and z (R, N, K)."""
-    weighted_sums: Callable[[Any, Any, Any, bool, Any, int], None]
-    """See `_weighted_sums`; weights (R, M, N), values and times (R, N, K), out (R, ., K)."""
+    weighted_sums: Callable[[Any, Any, Any, Any, bool, Any, int], None]
+    """See `_weighted_sums`; scale (R, N), of any layout like the x of the next."""
     soft_sums: Callable[[Any, Any, float, Any, Any], None]
     """See `_soft_sums`; x (R, N), p (R, K), total (R, N), moments (R, 2, K)."""
     pair_sums: Callable[[Any, float, Any], None]
@@ -304,6 +307,7 @@ def kernels(kind: str) -> Kernels:
     number = {"d": numba.float64, "f": numba.float32}[kind]
     read = numba.types.Array(number, 3, "C", readonly=True)
     numbers = number[:, :, ::1]
+    free = numba.types.Array(number, 2, "A", readonly=True)
     rows, rows_out = numba.types.Array(number, 2, "C", readonly=True), number[:, ::1]
     # A cache knows its source by size and time only, and holds variants side by side under names
     # that two processes that begin at once could give to different ones: a name for each.
@@ -313,8 +317,10 @@ def kernels(kind: str) -> Kernels:
     return Kernels(
         _compile(_exp_of_negated, name, number[::1]),
         _compile(_gaussian, name, read, read, numbers, numbers, numba.boolean),
-        _compile(_weighted_sums, name, read, read, read, numba.boolean, numbers, numba.uint64),
-        _compile(_soft_sums, name, rows, rows, number, rows_out, numbers),
+        _compile(
+            _weighted_sums, name, read, free, read, read, numba.boolean, numbers, numba.uint64
+        ),
+        _compile(_soft_sums, name, free, rows, number, rows_out, numbers),
         _compile(_pair_sums, name, rows, number, numbers),
     )
 

@@ -279,9 +279,8 @@ class RidgeParams(Params):
     ) -> None:
         """Write sum_n of_n of_nk (dh/dz)_nk [x_n, 1] (R, D + 1, K), where dh/dz = -2 z h."""
         design = passed.keep("-2 columns", lambda: -2.0 * passed.columns)
-        if of_n is not None:
-            design = design * of_n[:, None, :]
-        weighted_sums(design, passed.driven, of_nk, out, 0, passed.buffer)
+        of_n = passed.columns[:, -1] if of_n is None else of_n
+        weighted_sums(design, of_n, passed.driven, of_nk, out, 0, passed.buffer)
 
     def add_hidden(self, grad: Self, moments: Array, of_k: Array | None) -> None:
         """Add the moments."""
@@ -396,11 +395,10 @@ class RadialParams(Params):
         self, passed: Forward, of_n: Array | None, of_nk: Array | None, out: Array
     ) -> None:
         """Write sum_n of_n of_nk h_nk [x_n, 1, |x_n - c_k|^2] (R, D + 2, K)."""
-        columns = passed.columns
-        design = columns if of_n is None else columns * of_n[:, None, :]
-        weighted_sums(design, passed.hidden, of_nk, out, 0, passed.buffer)
-        last = self.moments - 1
-        weighted_sums(design[:, -1:], passed.driven, of_nk, out, last, passed.buffer)
+        columns, last = passed.columns, self.moments - 1
+        of_n = columns[:, -1] if of_n is None else of_n
+        weighted_sums(columns, of_n, passed.hidden, of_nk, out, 0, passed.buffer)
+        weighted_sums(columns[:, -1:], of_n, passed.driven, of_nk, out, last, passed.buffer)
 
     def add_hidden(self, grad: Self, moments: Array, of_k: Array | None) -> None:
         """Back-propagate through dh/ds = -2 s |x - c|^2 h and dh/dc = 2 s^2 (x - c) h."""
@@ -805,8 +803,8 @@ def reduce_sum(forward: Forward, name: str, partial: Array, out: Array) -> None:
         return
     params.reduce_hidden(forward, partial, None, out)
     if name == "output":
-        last = params.moments
-        weighted_sums(partial[:, None, :], forward.hidden, None, out, last, forward.buffer)
+        ones = forward.columns[:, -1:]
+        weighted_sums(ones, partial, forward.hidden, None, out, params.moments, forward.buffer)
 
 
 def add_sum(forward: Forward, grad: Params, name: str, partial: Array, moments: Array) -> None:

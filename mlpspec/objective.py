@@ -231,7 +231,13 @@ class _Bound:
         self.terms = [term._replace(weight=term.weight.astype(dtype)) for term in terms]
         self.passed = passed
         self.total, self.flat, self.grad = _gradient(passed.params)
-        self.values = [np.empty_like(term.weight) for term in self.terms]
+        # Values and weights of all terms, 0 for runs that lack one.
+        self.table, self.weights = np.zeros((2, len(terms), len(passed.y)), dtype=dtype)
+        self.values = []
+        for row, (_, _, rows, weight) in enumerate(self.terms):
+            self.weights[row, rows] = weight
+            compact = isinstance(rows, slice)
+            self.values.append(self.table[row, rows] if compact else np.empty_like(weight))
         self.residual = np.empty_like(passed.y)
         # The partial derivative for the output, and what was reduced with those for sums.
         self.partial = np.empty_like(passed.y)
@@ -288,12 +294,13 @@ class _Bound:
         fit = np.vecdot(residual, residual)
         fit *= mean
         values: list[tuple[str, Rows, Array]] = [("fit", slice(None), fit)]
-        for (name, loss, rows, weight), value in zip(self.terms, self.values, strict=True):
-            if loss is None:
-                value = fit[rows]
-            else:
-                values.append((name, rows, value))
-            _add_rows(total, rows, weight * value)
+        for row, (name, loss, rows, _) in enumerate(self.terms):
+            if loss is not None:
+                values.append((name, rows, self.values[row]))
+            if loss is None or not isinstance(rows, slice):
+                self.table[row, rows] = fit[rows] if loss is None else self.values[row]
+        for weighted in self.weights * self.table:
+            total += weighted
         # In the order of names, so that a run's sums have one order whatever its neighbours have.
         for quantity in sorted([*said.reduced, *said.small]):
             if quantity in SUMS:

@@ -203,18 +203,18 @@ def sums(dtype=np.float64, n_runs=3, n_samples=13, n_hidden=21, n_inputs=1):
 
 def all_sums(x, p, values, times):
     """Return every sum of some runs."""
-    design, points = with_ones(x), with_ones(p)
+    design = with_ones(x)
     columns = np.ascontiguousarray(design.swapaxes(1, 2))
-    kind = p.dtype
+    kind, ones = p.dtype, columns[:, -1]
 
     def memory(name, shape):
         return np.full(shape, np.nan, dtype=kind)
 
     weighted = np.full((len(x), 5, p.shape[1]), 3.0, dtype=kind)
-    weighted_sums(columns, values, None, weighted, 1, memory)
+    weighted_sums(columns, ones, values, None, weighted, 1, memory)
     timed = np.zeros((len(x), columns.shape[1], p.shape[1]), dtype=kind)
-    weighted_sums(columns, values, times, timed, 0, memory)
-    pairs = pair_sums(points, p, 0.05, memory)
+    weighted_sums(columns, -2.0 * ones, values, times, timed, 0, memory)
+    pairs = pair_sums(p, 0.05, memory)
     return [weighted, timed, pairs, *soft_sums(design, columns, p, 0.05, memory)]
 
 
@@ -227,7 +227,7 @@ def test_sums_over_samples_neurons_and_pairs(dtype):
     np.testing.assert_allclose(weighted[:, 1], (x * values).sum(axis=1), **near)
     np.testing.assert_allclose(weighted[:, 2], values.sum(axis=1), **near)
     assert (weighted[:, [0, 3, 4]] == 3.0).all()  # nothing else was touched
-    np.testing.assert_allclose(timed[:, 0], (x * times * values).sum(axis=1), **near)
+    np.testing.assert_allclose(timed[:, 0], -2.0 * (x * times * values).sum(axis=1), **near)
     close = np.exp(-((x - p.swapaxes(1, 2)) ** 2) / np.longdouble(0.05))
     np.testing.assert_allclose(total, close.sum(axis=2), **near)
     share = close / close.sum(axis=2, keepdims=True)
@@ -273,15 +273,17 @@ def test_arrays_that_do_not_fit_are_refused():
     ):
         with pytest.raises(ValueError, match="does not fit"):
             gaussian(*arrays)
-    for values, times, rows, first in (
-        (out[:, 1:], None, 3, 0),
-        (out, out[:1], 3, 0),
-        (out, None, 3, 2),
+    weights = left.swapaxes(1, 2)
+    ones = weights[:, 0]
+    for scale, values, times, rows, first in (
+        (ones[1:], out, None, 3, 0),
+        (ones, out[:, 1:], None, 3, 0),
+        (ones, out, out[:1], 3, 0),
+        (ones, out, None, 3, 2),
     ):
+        memory = np.empty((2, rows, 4))
         with pytest.raises(ValueError, match="does not fit"):
-            weighted_sums(
-                left.swapaxes(1, 2), values, times, np.empty((2, rows, 4)), first, np.empty
-            )
+            weighted_sums(weights, scale, values, times, memory, first, np.empty)
 
 
 @needs_numba

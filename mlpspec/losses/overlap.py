@@ -35,7 +35,5 @@ class Overlap(StructuralLoss):
         value = np.vecdot(sums, sums)
         value -= np.vecdot(squares, forward.columns[:, -1])
         value *= 0.5 * scale
-        return value, {
-            "response": sums * scale,
-            "squared_response": np.full_like(squares, -0.5 * scale),
-        }
+        of_squares = forward.keep("of squares", lambda: np.full_like(squares, -0.5 * scale))
+        return value, {"response": sums * scale, "squared_response": of_squares}

@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from mlpspec.blocks import Array, pair_sums, with_ones
+from mlpspec.blocks import Array, pair_sums
 from mlpspec.losses.base import StructuralLoss, check_temperature
 from mlpspec.model import Forward
 
@@ -42,13 +42,12 @@ class Separation(StructuralLoss):
         if n_hidden < 2:
             return np.zeros_like(p[:, 0, 0]), {"prototypes": np.zeros_like(p)}
         # All ordered pairs: twice the exponentials, but whole matrices, without any gathering.
-        points = with_ones(p)
-        moments = pair_sums(points, p, self.temperature, forward.buffer)
+        moments = pair_sums(p, self.temperature, forward.buffer)
         total = moments[:, :, -1:]
         push = p * total
         push -= moments[:, :, :-1]
         mean = 1.0 / (n_hidden * (n_hidden - 1))
         push *= -4.0 / self.temperature * mean
-        value = np.vecdot(total[:, :, 0], points[:, :, -1])
+        value = np.vecdot(total[:, :, 0], forward.keep("neurons", lambda: np.ones_like(p[:, :, 0])))
         value *= mean
         return value, {"prototypes": push}
