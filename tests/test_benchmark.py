@@ -42,6 +42,7 @@ def test_a_contender_that_does_other_work_is_found_out(benchmark):
         benchmark.same_work([honest, lazy], 3)
 
 
+@pytest.mark.slow
 def test_the_race_runs_without_peers(benchmark, tmp_path, capsys):
     benchmark.main(["--quick", "--only", "race", "--out", str(tmp_path)])
     out = capsys.readouterr().out

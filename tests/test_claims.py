@@ -223,6 +223,7 @@ def test_missing_runs_are_untested():
     assert verdict(judge_stated(Evidence(part)), "C1").verdict == "untested"
 
 
+@pytest.mark.slow
 def test_pure_noise_passes_no_calibrated_claim():
     """Placebo arms: all subsets draw from one distribution, whatever it is."""
     rng = np.random.default_rng(7)

@@ -179,6 +179,7 @@ def test_addresses_that_are_none(address):
         cluster.connect(address)
 
 
+@pytest.mark.slow
 def test_no_cluster_there(tmp_path):
     with pytest.raises(InputError, match=r"no Dask scheduler answers at 'tcp:"):
         mlpspec.run_study(SMALL, tmp_path / "r", dask="tcp://127.0.0.1:1")

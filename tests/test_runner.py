@@ -307,7 +307,7 @@ def test_killed_with_sigkill_and_continued(undisturbed, tmp_path, seed):
 
 
 def test_interrupted_keeps_what_was_finished(tmp_path):
-    # Eight batches for two workers: the signal comes long before the last one.
+    # Four batches for two workers: the signal comes long before the last one.
     study = mlpspec.studies.paper().replace(seed=(0, 1), n_samples=(50,), steps=1500)
     undisturbed = mlpspec.run_study(study, tmp_path / "undisturbed", n_jobs=2).directory
     long = ["run", "--only", "--seeds", "0:2", "--sizes", "50", "--set", "steps=1500"]
@@ -318,7 +318,7 @@ def test_interrupted_keeps_what_was_finished(tmp_path):
     began = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     status, _, err = finish(process, tmp_path)
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 4.0
     assert status == 130
     assert "of 16 runs are kept in" in err
     assert f"continue with: mlpspec {shlex.join(long)}" in err
