@@ -50,10 +50,11 @@ def _train_together(batch: Batch, extensions: Extensions, tables: Tables | None)
     first = batch[0]
     _check_memory(first)
     problems: dict[Any, tuple[Array, Array, Array]] = {}
-    for run in batch:
-        if _problem(run) not in problems:
-            problems[_problem(run)] = (*data_of(run, tables), start_of(run))
-    prepared = [problems[_problem(run)] for run in batch]
+    keys = [_problem(run) for run in batch]
+    for key, run in zip(keys, batch, strict=True):
+        if key not in problems:
+            problems[key] = (*data_of(run, tables), start_of(run))
+    prepared = [problems[key] for key in keys]
     x = np.stack([x for x, _, _ in prepared])
     y = np.stack([y for _, y, _ in prepared])
     flat = np.stack([flat for _, _, flat in prepared])

@@ -193,8 +193,7 @@ def _weighted_sums(
     for r in range(n_runs):
         for m in range(n_weights):
             total = out[r, first + m]
-            for k in range(n_hidden):
-                total[k] = total.dtype.type(0)
+            total[:] = 0
         # Four samples at a time: sums are then read and written a quarter as often.
         for n in range(_0, whole, _4):
             v0, v1, v2, v3 = (values[r, n], values[r, n + _1], values[r, n + _2], values[r, n + _3])
@@ -247,9 +246,8 @@ def _soft_sums(x: Any, p: Any, unit: Any, total: Any, moments: Any) -> None:
     """See `mlpspec.blocks.soft_sums`: x (R, N), p (R, K), unit^2 = 1 / temperature."""
     n_runs, n_samples, n_hidden = np.uint64(len(x)), np.uint64(x.shape[1]), np.uint64(p.shape[1])
     close, ones = np.empty_like(p[0]), np.ones_like(p[0])
+    moments[:] = 0
     for r in range(n_runs):
-        for k in range(n_hidden):
-            moments[r, _0, k] = moments[r, _1, k] = p.dtype.type(0)
         for n in range(n_samples):
             place = x[r, n]
             for k in range(n_hidden):
@@ -266,9 +264,8 @@ def _pair_sums(p: Any, unit: Any, moments: Any) -> None:
     """See `mlpspec.blocks.pair_sums`: p (R, K), unit^2 = 1 / temperature, moments (R, 2, K)."""
     n_runs, n_hidden = np.uint64(p.shape[0]), np.uint64(p.shape[1])
     close, ones = np.empty_like(p[0]), np.ones_like(p[0])
+    moments[:] = 0
     for r in range(n_runs):
-        for k in range(n_hidden):
-            moments[r, _0, k] = moments[r, _1, k] = p.dtype.type(0)
         for k in range(n_hidden):
             place = p[r, k]
             rest, others = p[r, k + _1 :], n_hidden - k - _1

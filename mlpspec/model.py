@@ -113,10 +113,8 @@ class Params(ABC):
     # meets arrays of (R, N, K); what depends on n or k alone is applied to small ones.
 
     @abstractmethod
-    def reduce_hidden(
-        self, passed: Forward, of_n: Array | None, of_nk: Array | None, out: Array
-    ) -> None:
-        """Write sums over n of dh_nk times ``of_n`` (R, N) and ``of_nk`` (R, N, K); None is 1.
+    def reduce_hidden(self, passed: Forward, of_n: Array, of_nk: Array | None, out: Array) -> None:
+        """Write sums over n of dh_nk times ``of_n`` (R, N) and ``of_nk`` (R, N, K; None is 1).
 
         They are M = `moments` for a neuron: the first rows of ``out`` (R, >= M, K).
         """
@@ -274,12 +272,9 @@ class RidgeParams(Params):
         """D + 1."""
         return self.shape[2] + 1
 
-    def reduce_hidden(
-        self, passed: Forward, of_n: Array | None, of_nk: Array | None, out: Array
-    ) -> None:
+    def reduce_hidden(self, passed: Forward, of_n: Array, of_nk: Array | None, out: Array) -> None:
         """Write sum_n of_n of_nk (dh/dz)_nk [x_n, 1] (R, D + 1, K), where dh/dz = -2 z h."""
         design = passed.keep("-2 columns", lambda: -2.0 * passed.columns)
-        of_n = passed.columns[:, -1] if of_n is None else of_n
         weighted_sums(design, of_n, passed.driven, of_nk, out, 0, passed.buffer)
 
     def add_hidden(self, grad: Self, moments: Array, of_k: Array | None) -> None:
@@ -391,12 +386,9 @@ class RadialParams(Params):
         """D + 2."""
         return self.shape[2] + 2
 
-    def reduce_hidden(
-        self, passed: Forward, of_n: Array | None, of_nk: Array | None, out: Array
-    ) -> None:
+    def reduce_hidden(self, passed: Forward, of_n: Array, of_nk: Array | None, out: Array) -> None:
         """Write sum_n of_n of_nk h_nk [x_n, 1, |x_n - c_k|^2] (R, D + 2, K)."""
         columns, last = passed.columns, self.moments - 1
-        of_n = columns[:, -1] if of_n is None else of_n
         weighted_sums(columns, of_n, passed.hidden, of_nk, out, 0, passed.buffer)
         weighted_sums(columns[:, -1:], of_n, passed.driven, of_nk, out, last, passed.buffer)
 
@@ -770,7 +762,7 @@ def add_partial(
         add_sum(forward, grad, name, partial, moments)
     elif name == "hidden":
         moments = empty_sums(forward, name)
-        params.reduce_hidden(forward, None, partial, moments)
+        params.reduce_hidden(forward, forward.columns[:, -1], partial, moments)
         params.add_hidden(grad, moments, weight)
     elif name == "preactivation":
         params.add_preactivation(forward, grad, partial if weight is None else partial * weight)
