@@ -223,7 +223,7 @@ def weighted_sums(
     first: int,
     memory: Memory,
 ) -> None:
-    """Write sum_n weights_mn scale_n times_nk values_nk to ``out[:, first : first + M]`` (R, M, K).
+    """Write sum_n weights_mn scale_n times_nk values_nk to ``out[first : first + M]`` (M, R, K).
 
     ``weights`` is (R, M, N), ``scale`` (R, N), ``values`` and ``times`` (None stands for 1) are
     (R, N, K).
@@ -239,12 +239,12 @@ def weighted_sums(
         values.shape != fitting
         or (times is not None and times.shape != fitting)
         or scale.shape != fitting[:2]
-        or len(out) != n_runs
-        or not 0 <= first <= out.shape[1] - n_weights
+        or out.shape[1] != n_runs
+        or not 0 <= first <= len(out) - n_weights
     ):
         raise ValueError(f"{weights.shape} times {values.shape} does not fit {out.shape}")
     kernels = _compiled(values.dtype.char)
-    if kernels is not None and out.flags.carray and values.flags.c_contiguous:
+    if kernels is not None and values.flags.c_contiguous:
         timed = times is not None
         times = np.ascontiguousarray(times) if timed else values
         weights = np.ascontiguousarray(weights)
@@ -252,20 +252,21 @@ def weighted_sums(
         return
     if times is not None:
         values = np.multiply(times, values, out=memory("work", values.shape))
-    np.matmul(weights * scale[:, None, :], values, out=out[:, first : first + n_weights])
+    own = out[first : first + n_weights].swapaxes(0, 1)
+    np.matmul(weights * scale[:, None, :], values, out=own)
 
 
 def soft_sums(
     design: Array, columns: Array, p: Array, temperature: float, memory: Memory
 ) -> tuple[Array, Array]:
-    """Return t_n = sum_k c_nk (R, N) and sum_n c_nk [x_n, 1] / t_n (R, D + 1, K).
+    """Return t_n = sum_k c_nk (R, N) and sum_n c_nk [x_n, 1] / t_n (D + 1, R, K).
 
     c_nk = exp(-|x_n - p_k|^2 / temperature); ``design`` (R, N, D + 1) holds x and a column of
     ones, ``columns`` is the same transposed, ``p`` is (R, K, D).
     """
     n_runs, n_hidden, n_inputs = p.shape
     total = np.empty(design.shape[:2], dtype=p.dtype)
-    moments = np.empty((n_runs, n_inputs + 1, n_hidden), dtype=p.dtype)
+    moments = np.empty((n_inputs + 1, n_runs, n_hidden), dtype=p.dtype)
     kernels = _compiled(p.dtype.char)
     if kernels is not None and n_inputs == 1:
         flat = np.ascontiguousarray(p[:, :, 0])
@@ -276,27 +277,27 @@ def soft_sums(
         sums = total[rows]
         np.matmul(close, ones, out=sums[:, :, None])
         # The normaliser goes to the small factor.
-        np.matmul(columns[rows] / sums[:, None, :], close, out=moments[rows])
+        np.matmul(columns[rows] / sums[:, None, :], close, out=moments[:, rows].swapaxes(0, 1))
     return total, moments
 
 
 def pair_sums(p: Array, temperature: float, memory: Memory) -> Array:
-    """Return sum_{l != k} c_kl [p_l, 1] (R, K, D + 1), c_kl = exp(-|p_k - p_l|^2 / temperature).
+    """Return sum_{l != k} c_kl [p_l, 1] (D + 1, R, K), c_kl = exp(-|p_k - p_l|^2 / temperature).
 
     ``p`` is (R, K, D).
     """
     kernels = _compiled(p.dtype.char)
     if kernels is not None and p.shape[2] == 1:
-        sums = np.empty((len(p), 2, p.shape[1]), dtype=p.dtype)
+        sums = np.empty((2, *p.shape[:2]), dtype=p.dtype)
         kernels.pair_sums(np.ascontiguousarray(p[:, :, 0]), temperature**-0.5, sums)
-        return sums.swapaxes(1, 2)
+        return sums
     points = with_ones(p)
     moments = np.empty_like(points)
     least = exp_of_negated(np.full(1, np.inf, dtype=p.dtype))
     for rows, close in _closeness(points, p, temperature, memory):
         close.reshape(len(close), -1)[:, :: p.shape[1] + 1] = least  # none is near itself
         np.matmul(close, points[rows], out=moments[rows])
-    return moments
+    return moments.transpose(2, 0, 1)
 
 
 def _closeness(

@@ -20,6 +20,7 @@ import llvmlite.binding
 import numba
 import numpy as np
 from llvmlite import ir
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 FEATURES = llvmlite.binding.get_host_cpu_features()
@@ -129,11 +130,49 @@ def _multiply_add(_: Any, a: Any, b: Any, c: Any) -> Any:
     return a(a, b, c), generate
 
 
+def _sum_of_products(_: Any, values: Any, weights: Any, size: Any) -> Any:
+    """Compile sum_i values_i weights_i, i < size: eight sums side by side, which end as one."""
+    number, lanes = values.dtype, 8
+
+    def generate(context: Any, build: Any, signature: Any, arguments: Any) -> Any:
+        real = context.get_value_type(number)
+        vector = ir.VectorType(real, lanes)
+        fma = cgutils.get_or_insert_function(
+            build.module,
+            ir.FunctionType(vector, [vector] * 3),
+            f"llvm.fma.v{lanes}f{FORMATS[number].bits}",
+        )
+        rows = [
+            context.make_array(kind)(context, build, array).data
+            for kind, array in zip(signature.args[:2], arguments[:2], strict=True)
+        ]
+        size = arguments[2]
+        whole = build.and_(size, ir.Constant(size.type, -lanes))
+        sums = cgutils.alloca_once_value(build, ir.Constant(vector, [0.0] * lanes))
+        with cgutils.for_range_slice(
+            build, size.type(0), whole, size.type(lanes), size.type
+        ) as (i, _):
+            places = [build.bitcast(build.gep(row, [i]), vector.as_pointer()) for row in rows]
+            loaded = [build.load(place, align=FORMATS[number].bits // 8) for place in places]
+            build.store(build.call(fma, [*loaded, build.load(sums)]), sums)
+        parts = [build.extract_element(build.load(sums), ir.IntType(32)(i)) for i in range(lanes)]
+        while len(parts) > 1:
+            parts = [build.fadd(a, b) for a, b in zip(parts[0::2], parts[1::2], strict=True)]
+        total = cgutils.alloca_once_value(build, parts[0])
+        with cgutils.for_range_slice(build, whole, size, size.type(1), size.type) as (i, _):
+            a, b = (build.load(build.gep(row, [i])) for row in rows)
+            build.store(build.fma(a, b, build.load(total)), total)
+        return build.load(total)
+
+    return number(values, weights, size), generate
+
+
 _exp = intrinsic(_exponential)
 _fma = intrinsic(_multiply_add)
+_sum = intrinsic(_sum_of_products)
 
 _0, _1, _2, _3, _4, _5, _6, _7, _8 = (np.uint64(i) for i in range(9))
-_CHUNK = np.uint64(2048)
+_CHUNK = np.uint64(1024)
 """Numbers whose z is computed before their exponentials: they stay in a core's first cache."""
 
 # Indices are unsigned: a signed one might be negative and count from the end, which is looked up
@@ -145,41 +184,46 @@ def _exp_of_negated(exponent: Any) -> None:
         exponent[i] = _exp(exponent[i])
 
 
-def _gaussian(left: Any, right: Any, out: Any, z: Any, drives: Any) -> None:
-    """Write z to ``z``, then exp(-z^2) to ``out`` (and z times it to ``z`` if it ``drives``).
-
-    Unless it drives, ``z`` is ``out``.
-    """
-    n_runs, n_samples = np.uint64(z.shape[0]), np.uint64(z.shape[1])
-    n_hidden, n_terms = np.uint64(z.shape[2]), np.uint64(left.shape[2])
-    flat_z, flat_out = z.reshape(z.size), out.reshape(out.size)
+def _gaussian(left: Any, right: Any, out: Any, driven: Any, drives: Any) -> None:
+    """Write exp(-z^2) to ``out`` and, if it ``drives``, z times it to ``driven``."""
+    n_runs, n_samples = np.uint64(out.shape[0]), np.uint64(out.shape[1])
+    n_hidden, n_terms = np.uint64(out.shape[2]), np.uint64(left.shape[2])
+    flat_out, flat_driven = out.reshape(out.size), driven.reshape(driven.size)
+    lines = np.empty((n_terms, n_hidden), dtype=out.dtype)
+    chunk = np.empty(_CHUNK + n_hidden, dtype=out.dtype)
     start = end = _0
     for r in range(n_runs):
+        for m in range(n_terms):
+            for k in range(n_hidden):
+                lines[m, k] = right[r, m, k]
         for n in range(n_samples):
+            z = chunk[end - start : end - start + n_hidden]
             # As matrix products do: the first term is rounded, each further one is joined to it.
             a = left[r, n, _0]
             if n_terms == _1:
                 for k in range(n_hidden):
-                    z[r, n, k] = a * right[r, _0, k]
+                    z[k] = a * lines[_0, k]
             else:
                 b = left[r, n, _1]
                 for k in range(n_hidden):
-                    z[r, n, k] = _fma(b, right[r, _1, k], a * right[r, _0, k])
+                    z[k] = _fma(b, lines[_1, k], a * lines[_0, k])
             for m in range(_2, n_terms):
                 c = left[r, n, m]
                 for k in range(n_hidden):
-                    z[r, n, k] = _fma(c, right[r, m, k], z[r, n, k])
+                    z[k] = _fma(c, lines[m, k], z[k])
             # Rows may be short, chunks of rows are long.
             end += n_hidden
             if end - start >= _CHUNK or (r + _1 == n_runs and n + _1 == n_samples):
+                responses = flat_out[start:end]
                 if drives:
-                    for i in range(start, end):
-                        response = _exp(flat_z[i] * flat_z[i])
-                        flat_out[i] = response
-                        flat_z[i] = flat_z[i] * response
+                    products = flat_driven[start:end]
+                    for i in range(end - start):
+                        response = _exp(chunk[i] * chunk[i])
+                        responses[i] = response
+                        products[i] = chunk[i] * response
                 else:
-                    for i in range(start, end):
-                        flat_z[i] = _exp(flat_z[i] * flat_z[i])
+                    for i in range(end - start):
+                        responses[i] = _exp(chunk[i] * chunk[i])
                 start = end
 
 
@@ -190,10 +234,9 @@ def _weighted_sums(
     n_runs, n_weights = np.uint64(weights.shape[0]), np.uint64(weights.shape[1])
     n_samples, n_hidden = np.uint64(values.shape[1]), np.uint64(values.shape[2])
     whole = n_samples & ~_3
+    sums = np.empty((n_weights, n_hidden), dtype=out.dtype)
     for r in range(n_runs):
-        for m in range(n_weights):
-            total = out[r, first + m]
-            total[:] = 0
+        sums[:] = 0
         # Four samples at a time: sums are then read and written a quarter as often.
         for n in range(_0, whole, _4):
             v0, v1, v2, v3 = (values[r, n], values[r, n + _1], values[r, n + _2], values[r, n + _3])
@@ -202,7 +245,7 @@ def _weighted_sums(
                 a, b = weights[r, m, n] * scale[r, n], weights[r, m, n + _1] * scale[r, n + _1]
                 c = weights[r, m, n + _2] * scale[r, n + _2]
                 d = weights[r, m, n + _3] * scale[r, n + _3]
-                total = out[r, first + m]
+                total = sums[m]
                 if timed:
                     for k in range(n_hidden):
                         s = _fma(a, t0[k] * v0[k], total[k])
@@ -216,69 +259,106 @@ def _weighted_sums(
         for n in range(whole, n_samples):
             v0, t0 = values[r, n], times[r, n]
             for m in range(n_weights):
-                a, total = weights[r, m, n] * scale[r, n], out[r, first + m]
+                a, total = weights[r, m, n] * scale[r, n], sums[m]
                 for k in range(n_hidden):
                     total[k] = _fma(a, t0[k] * v0[k] if timed else v0[k], total[k])
-
-
-def _sum_of_products(values: Any, weights: Any, size: Any) -> Any:
-    """Return sum_i values_i weights_i, i < size, as eight sums that end as one."""
-    a = b = c = d = e = f = g = h = values.dtype.type(0)
-    whole = size & ~_7
-    for i in range(_0, whole, _8):
-        a = _fma(values[i], weights[i], a)
-        b = _fma(values[i + _1], weights[i + _1], b)
-        c = _fma(values[i + _2], weights[i + _2], c)
-        d = _fma(values[i + _3], weights[i + _3], d)
-        e = _fma(values[i + _4], weights[i + _4], e)
-        f = _fma(values[i + _5], weights[i + _5], f)
-        g = _fma(values[i + _6], weights[i + _6], g)
-        h = _fma(values[i + _7], weights[i + _7], h)
-    for i in range(whole, size):
-        a = _fma(values[i], weights[i], a)
-    return ((a + b) + (c + d)) + ((e + f) + (g + h))
-
-
-_sum = numba.njit(inline="always")(_sum_of_products)
+        for m in range(n_weights):
+            for k in range(n_hidden):
+                out[first + m, r, k] = sums[m, k]
 
 
 def _soft_sums(x: Any, p: Any, unit: Any, total: Any, moments: Any) -> None:
     """See `mlpspec.blocks.soft_sums`: x (R, N), p (R, K), unit^2 = 1 / temperature."""
     n_runs, n_samples, n_hidden = np.uint64(len(x)), np.uint64(x.shape[1]), np.uint64(p.shape[1])
-    close, ones = np.empty_like(p[0]), np.ones_like(p[0])
-    moments[:] = 0
+    # As many samples at a time as make exponentials many; at least four share a sweep of sums.
+    step = max(_4, _CHUNK // n_hidden & ~_3)
+    close, ones = np.empty((step, n_hidden), dtype=p.dtype), np.ones_like(p[0])
+    flat = close.reshape(close.size)
+    first, second = np.empty(step, dtype=p.dtype), np.empty(step, dtype=p.dtype)
     for r in range(n_runs):
-        for n in range(n_samples):
-            place = x[r, n]
-            for k in range(n_hidden):
-                gap = (place - p[r, k]) * unit
-                close[k] = _exp(gap * gap)
-            total[r, n] = _sum(close, ones, n_hidden)
-            share = p.dtype.type(1) / total[r, n]
-            for k in range(n_hidden):
-                moments[r, _0, k] = _fma(place * share, close[k], moments[r, _0, k])
-                moments[r, _1, k] = _fma(share, close[k], moments[r, _1, k])
+        of_x, of_1 = moments[_0, r], moments[_1, r]
+        of_x[:] = 0
+        of_1[:] = 0
+        for start in range(_0, n_samples, step):
+            size = min(step, n_samples - start)
+            for i in range(size):
+                place, row = x[r, start + i], close[i]
+                for k in range(n_hidden):
+                    gap = (place - p[r, k]) * unit
+                    row[k] = gap * gap
+            for i in range(size * n_hidden):
+                flat[i] = _exp(flat[i])
+            for i in range(size):
+                total[r, start + i] = _sum(close[i], ones, n_hidden)
+                second[i] = p.dtype.type(1) / total[r, start + i]
+                first[i] = x[r, start + i] * second[i]
+            whole = size & ~_3
+            for i in range(_0, whole, _4):
+                c0, c1, c2, c3 = close[i], close[i + _1], close[i + _2], close[i + _3]
+                a0, a1, a2, a3 = first[i], first[i + _1], first[i + _2], first[i + _3]
+                b0, b1, b2, b3 = second[i], second[i + _1], second[i + _2], second[i + _3]
+                for k in range(n_hidden):
+                    s = _fma(a1, c1[k], _fma(a0, c0[k], of_x[k]))
+                    of_x[k] = _fma(a3, c3[k], _fma(a2, c2[k], s))
+                    s = _fma(b1, c1[k], _fma(b0, c0[k], of_1[k]))
+                    of_1[k] = _fma(b3, c3[k], _fma(b2, c2[k], s))
+            for i in range(whole, size):
+                row, a, b = close[i], first[i], second[i]
+                for k in range(n_hidden):
+                    of_x[k] = _fma(a, row[k], of_x[k])
+                    of_1[k] = _fma(b, row[k], of_1[k])
 
 
 def _pair_sums(p: Any, unit: Any, moments: Any) -> None:
-    """See `mlpspec.blocks.pair_sums`: p (R, K), unit^2 = 1 / temperature, moments (R, 2, K)."""
+    """See `mlpspec.blocks.pair_sums`: p (R, K), unit^2 = 1 / temperature, moments (2, R, K).
+
+    Each pair is taken once, for both of its neurons: four neurons with all that follow them, then
+    these four with one another.
+    """
     n_runs, n_hidden = np.uint64(p.shape[0]), np.uint64(p.shape[1])
-    close, ones = np.empty_like(p[0]), np.ones_like(p[0])
-    moments[:] = 0
+    close, ones = np.empty(_4 * n_hidden + _8, dtype=p.dtype), np.ones_like(p[0])
     for r in range(n_runs):
-        for k in range(n_hidden):
-            place = p[r, k]
-            rest, others = p[r, k + _1 :], n_hidden - k - _1
-            for i in range(others):
-                gap = (place - rest[i]) * unit
-                close[i] = _exp(gap * gap)
-            # Each pair once, for both of its neurons.
-            moments[r, _0, k] += _sum(close, rest, others)
-            moments[r, _1, k] += _sum(close, ones, others)
-            first, second = moments[r, _0, k + _1 :], moments[r, _1, k + _1 :]
-            for i in range(others):
-                first[i] = _fma(close[i], place, first[i])
-                second[i] += close[i]
+        of_p, of_1 = moments[_0, r], moments[_1, r]
+        of_p[:] = 0
+        of_1[:] = 0
+        for start in range(_0, n_hidden, _4):
+            end = min(start + _4, n_hidden)
+            rest, others = p[r, end:], n_hidden - end
+            size = _0
+            for k in range(start, end):
+                row = close[size : size + others]
+                for i in range(others):
+                    gap = (p[r, k] - rest[i]) * unit
+                    row[i] = gap * gap
+                size += others
+            for k in range(start, end):
+                for l in range(k + _1, end):
+                    gap = (p[r, k] - p[r, l]) * unit
+                    close[size] = gap * gap
+                    size += _1
+            for i in range(size):
+                close[i] = _exp(close[i])
+            if others:
+                c0, c1 = close[:others], close[others : _2 * others]
+                c2, c3 = close[_2 * others : _3 * others], close[_3 * others : _4 * others]
+                p0, p1, p2, p3 = p[r, start], p[r, start + _1], p[r, start + _2], p[r, start + _3]
+                later_p, later_1 = of_p[end:], of_1[end:]
+                for i in range(others):
+                    s = _fma(p1, c1[i], _fma(p0, c0[i], later_p[i]))
+                    later_p[i] = _fma(p3, c3[i], _fma(p2, c2[i], s))
+                    later_1[i] += (c0[i] + c1[i]) + (c2[i] + c3[i])
+                for k in range(start, end):
+                    row = close[(k - start) * others : (k - start + _1) * others]
+                    of_p[k] += _sum(row, rest, others)
+                    of_1[k] += _sum(row, ones, others)
+            i = (end - start) * others
+            for k in range(start, end):
+                for l in range(k + _1, end):
+                    of_p[k] = _fma(close[i], p[r, l], of_p[k])
+                    of_p[l] = _fma(close[i], p[r, k], of_p[l])
+                    of_1[k] += close[i]
+                    of_1[l] += close[i]
+                    i += _1
 
 
 class Kernels(NamedTuple):
@@ -305,6 +385,7 @@ def kernels(kind: str) -> Kernels:
     read = numba.types.Array(number, 3, "C", readonly=True)
     numbers = number[:, :, ::1]
     free = numba.types.Array(number, 2, "A", readonly=True)
+    free_3 = numba.types.Array(number, 3, "A", readonly=True)
     rows, rows_out = numba.types.Array(number, 2, "C", readonly=True), number[:, ::1]
     # A cache knows its source by size and time only, and holds variants side by side under names
     # that two processes that begin at once could give to different ones: a name for each.
@@ -313,9 +394,9 @@ def kernels(kind: str) -> Kernels:
     name = f"{number}_{zlib.crc32(source):08x}"
     return Kernels(
         _compile(_exp_of_negated, name, number[::1]),
-        _compile(_gaussian, name, read, read, numbers, numbers, numba.boolean),
+        _compile(_gaussian, name, read, free_3, numbers, numbers, numba.boolean),
         _compile(
-            _weighted_sums, name, read, free, read, read, numba.boolean, numbers, numba.uint64
+            _weighted_sums, name, read, free, read, read, numba.boolean, number[:, :, :], numba.uint64
         ),
         _compile(_soft_sums, name, free, rows, number, rows_out, numbers),
         _compile(_pair_sums, name, rows, number, numbers),

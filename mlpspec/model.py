@@ -116,14 +116,14 @@ class Params(ABC):
     def reduce_hidden(self, passed: Forward, of_n: Array, of_nk: Array | None, out: Array) -> None:
         """Write sums over n of dh_nk times ``of_n`` (R, N) and ``of_nk`` (R, N, K; None is 1).
 
-        They are M = `moments` for a neuron: the first rows of ``out`` (R, >= M, K).
+        They are M = `moments` for a neuron: the first rows of ``out`` (>= M, R, K).
         """
 
     @abstractmethod
     def add_hidden(self, grad: Self, moments: Array, of_k: Array | None) -> None:
-        """Add to ``grad`` what follows, with the sums over n and ``of_k`` (R, 1, K) or (R, 1, 1).
+        """Add to ``grad`` what follows, with the sums over n and ``of_k`` (R, K) or (R, 1).
 
-        ``moments`` is overwritten.
+        ``moments`` (M, R, K) is overwritten.
         """
 
     @property
@@ -169,6 +169,24 @@ class Params(ABC):
             shape = [{"K": n_hidden, "D": n_inputs}[axis] for axis in axes]
             start, end = end, end + math.prod(shape)
             views.append(flat[:, start:end].reshape(n_runs, *shape))
+        return cls(*views)
+
+    # Arithmetic on the columns of a (R, P) array takes four times as long and more, since every run
+    # is a loop of its own; training lays the same numbers out in the other order.
+
+    def pack(self) -> Array:
+        """(R P,): the fields one after the other, each of all runs and contiguous."""
+        return np.concatenate([value.ravel() for value in vars(self).values()])
+
+    @classmethod
+    def unpack(cls, packed: Array, n_hidden: int, n_inputs: int) -> Self:
+        """Return the parameters whose `pack` is ``packed`` (R P,), as views of it."""
+        n_runs = len(packed) // (n_hidden * (n_inputs + 2) + 1)
+        views, end = [], 0
+        for axes in cls.AXES.values():
+            shape = (n_runs, *({"K": n_hidden, "D": n_inputs}[axis] for axis in axes))
+            start, end = end, end + math.prod(shape)
+            views.append(packed[start:end].reshape(shape))
         return cls(*views)
 
     def take(self, rows: Rows) -> Self:
@@ -253,10 +271,10 @@ class RidgeParams(Params):
     def _lines(self) -> tuple[Array]:
         """(R, D + 1, K): slopes, and offsets below them."""
         w, b = self.hidden_weight, self.hidden_bias
-        lines = np.empty((w.shape[0], w.shape[2] + 1, w.shape[1]), dtype=w.dtype)
-        lines[:, :-1] = w.swapaxes(1, 2)
-        lines[:, -1] = b
-        return (lines,)
+        lines = np.empty((w.shape[2] + 1, *b.shape), dtype=w.dtype)
+        lines[:-1] = w.transpose(2, 0, 1)
+        lines[-1] = b
+        return (lines.swapaxes(0, 1),)
 
     def respond(self, passed: Forward) -> tuple[Array, Array]:
         """Return h and z h (R, N, K), of which dh/dz = -2 z h."""
@@ -273,7 +291,7 @@ class RidgeParams(Params):
         return self.shape[2] + 1
 
     def reduce_hidden(self, passed: Forward, of_n: Array, of_nk: Array | None, out: Array) -> None:
-        """Write sum_n of_n of_nk (dh/dz)_nk [x_n, 1] (R, D + 1, K), where dh/dz = -2 z h."""
+        """Write sum_n of_n of_nk (dh/dz)_nk [x_n, 1] (D + 1, R, K), where dh/dz = -2 z h."""
         design = passed.keep("-2 columns", lambda: -2.0 * passed.columns)
         weighted_sums(design, of_n, passed.driven, of_nk, out, 0, passed.buffer)
 
@@ -286,12 +304,12 @@ class RidgeParams(Params):
     @staticmethod
     def _add_moments(grad: Any, moments: Array) -> None:
         w, b = grad.hidden_weight, grad.hidden_bias
-        w += moments[:, :-1].swapaxes(1, 2)
-        b += moments[:, -1]
+        w += moments[:-1].transpose(1, 2, 0)
+        b += moments[-1]
 
     def add_preactivation(self, passed: Forward, grad: Self, partial: Array) -> None:
         """Back-propagate through dz/dw = x, dz/db = 1."""
-        self._add_moments(grad, np.matmul(passed.columns, partial))
+        self._add_moments(grad, np.matmul(passed.columns, partial).swapaxes(0, 1))
 
     def add_prototypes(self, passed: Forward, grad: Self, partial: Array) -> None:
         """Add, with s = |w|^2 + eps and q = dL/dp, -(q . w) / s and -b q / s + 2 b (q . w) w / s^2.
@@ -387,18 +405,18 @@ class RadialParams(Params):
         return self.shape[2] + 2
 
     def reduce_hidden(self, passed: Forward, of_n: Array, of_nk: Array | None, out: Array) -> None:
-        """Write sum_n of_n of_nk h_nk [x_n, 1, |x_n - c_k|^2] (R, D + 2, K)."""
+        """Write sum_n of_n of_nk h_nk [x_n, 1, |x_n - c_k|^2] (D + 2, R, K)."""
         columns, last = passed.columns, self.moments - 1
         weighted_sums(columns, of_n, passed.hidden, of_nk, out, 0, passed.buffer)
         weighted_sums(columns[:, -1:], of_n, passed.driven, of_nk, out, last, passed.buffer)
 
     def add_hidden(self, grad: Self, moments: Array, of_k: Array | None) -> None:
         """Back-propagate through dh/ds = -2 s |x - c|^2 h and dh/dc = 2 s^2 (x - c) h."""
-        scale = self.slope if of_k is None else self.slope * of_k[:, 0]
-        pull = moments[:, :-2].swapaxes(1, 2) - moments[:, -2, :, None] * self.center
+        scale = self.slope if of_k is None else self.slope * of_k
+        pull = moments[:-2].transpose(1, 2, 0) - moments[-2][:, :, None] * self.center
         center, slope = grad.center, grad.slope
         center += (2.0 * self.slope * scale)[:, :, None] * pull
-        slope -= 2.0 * scale * moments[:, -1]
+        slope -= 2.0 * scale * moments[-1]
 
     def add_preactivation(self, passed: Forward, grad: Self, partial: Array) -> None:
         """Back-propagate through z = s (x - c), on a line.
@@ -713,7 +731,7 @@ def backward(forward: Forward, partials: Mapping[str, Array]) -> Params:
     Returns
     -------
     RidgeParams or RadialParams
-        dL/dparams, as views of one flat array (R, P): the textbook's back-propagation, with what
+        dL/dparams: the textbook's back-propagation, with what
         depends on the kind of neuron in the methods of its parameters.
 
     Raises
@@ -721,18 +739,12 @@ def backward(forward: Forward, partials: Mapping[str, Array]) -> Params:
     ValueError
         A quantity that has no derivative here, or a partial of the wrong shape.
     """
-    return forward.params.unflatten(backward_flat(forward, partials), forward.x.shape[2])
-
-
-def backward_flat(forward: Forward, partials: Mapping[str, Array]) -> Array:
-    """Return `backward` as one flat array (R, P), ordered as `Params.flatten` does."""
     params = forward.params
-    flat = np.zeros((len(params.output_bias), params.size), dtype=params.output_bias.dtype)
-    grad = params.unflatten(flat, forward.x.shape[2])
+    grad = params.unpack(np.zeros_like(params.pack()), *params.shape[1:])
     for name, partial in partials.items():
         check_partial(forward, name, partial)
         add_partial(forward, grad, name, partial)
-    return flat
+    return grad
 
 
 def check_partial(forward: Forward, name: str, partial: Array) -> None:
@@ -752,8 +764,8 @@ def add_partial(
 ) -> None:
     """Add to ``grad`` what follows from a partial derivative that `check_partial` has passed.
 
-    Those of shape (R, N, K) may have a ``weight`` (R, 1, 1), which is applied to what they are
-    reduced to.
+    Those of shape (R, N, K) may have a ``weight`` (R, 1), which is applied to what they are reduced
+    to.
     """
     params: Any = forward.params
     if name in SUMS:
@@ -765,7 +777,7 @@ def add_partial(
         params.reduce_hidden(forward, forward.columns[:, -1], partial, moments)
         params.add_hidden(grad, moments, weight)
     elif name == "preactivation":
-        params.add_preactivation(forward, grad, partial if weight is None else partial * weight)
+        params.add_preactivation(forward, grad, partial if weight is None else partial * weight[:, None])
     elif name == "prototypes":
         params.add_prototypes(forward, grad, partial)
     else:
@@ -778,10 +790,10 @@ SUMS = ("output", "response", "squared_response")
 
 
 def empty_sums(forward: Forward, name: str) -> Array:
-    """Return an array (R, M, K) for the sums over n that the partial of a quantity leads to."""
+    """Return an array (M, R, K) for the sums over n that the partial of a quantity leads to."""
     n_runs, _, n_hidden = forward.shape
     size = forward.params.moments + (name == "output")
-    return np.empty((n_runs, size, n_hidden), dtype=forward.y.dtype)
+    return np.empty((size, n_runs, n_hidden), dtype=forward.y.dtype)
 
 
 def reduce_sum(forward: Forward, name: str, partial: Array, out: Array) -> None:
@@ -805,9 +817,9 @@ def add_sum(forward: Forward, grad: Params, name: str, partial: Array, moments: 
     if name != "output":
         params.add_hidden(grad, moments, None)
         return
-    params.add_hidden(grad, moments[:, :-1], params.output_weight[:, None, :])
+    params.add_hidden(grad, moments[:-1], params.output_weight)
     heights, constant = grad.output_weight, grad.output_bias
-    heights += moments[:, -1]
+    heights += moments[-1]
     constant += np.vecdot(partial, forward.columns[:, -1])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,8 +87,8 @@ class Objective:
             Shapes that do not fit each other, or numbers that are not finite.
         """
         passed = forward(params, x, y)
-        total, flat, values = ObjectiveBatch([self] * len(passed.x)).value_and_grad(passed)
-        return total, params.unflatten(flat, passed.x.shape[2]), values.by_name()
+        total, packed, values = ObjectiveBatch([self] * len(passed.x)).value_and_grad(passed)
+        return total, params.unpack(packed, *params.shape[1:]), values.by_name()
 
     def force(self, passed: Forward) -> float:
         """Return the Euclidean norm of the gradient of one run (R = 1) over all parameters."""
@@ -172,7 +172,7 @@ class ObjectiveBatch:
         return ObjectiveBatch([self.objectives[row] for row in rows])
 
     def value_and_grad(self, passed: Forward) -> tuple[Array, Array, Values]:
-        """Return total (R,), gradient (R, P) as `Params.flatten` orders it, and values.
+        """Return total (R,), gradient (R P,) as `Params.pack` orders it, and values.
 
         Total and gradient are overwritten by the next call.
         """
@@ -195,7 +195,7 @@ class _Share(NamedTuple):
     loss: StructuralLoss | None
     runs: _Runs
     in_term: slice
-    weights: tuple[Array, ...]  # (r,), (r, 1) and (r, 1, 1); none if all are 1
+    weights: tuple[Any, ...]  # (r,), (r, 1) and (r, 1, 1), or numbers; none if all are 1
 
     def weigh(self, partial: Array) -> Array:
         """Return a partial derivative times the term's weights."""
@@ -230,7 +230,8 @@ class _Bound:
         dtype = passed.y.dtype
         self.terms = [term._replace(weight=term.weight.astype(dtype)) for term in terms]
         self.passed = passed
-        self.total, self.flat, self.grad = _gradient(passed.params)
+        self.total = np.empty_like(passed.params.output_bias)
+        self.packed, self.grad = _gradient(passed.params)
         # Values and weights of all terms, 0 for runs that lack one.
         self.table, self.weights = np.zeros((2, len(terms), len(passed.y)), dtype=dtype)
         self.values = []
@@ -263,14 +264,16 @@ class _Bound:
                 here = rows if last - first == len(members) else _compact(members[first:last])
                 part = _take(passed, _compact(members[first:last] - block.start))
                 w = weight[first:last]
-                weights = () if (w == 1.0).all() else (w, w[:, None], w[:, None, None])
+                weights: tuple[Any, ...] = (w, w[:, None], w[:, None, None])
+                if (w == w[0]).all():  # as most are; an array of them would take longer
+                    weights = () if w[0] == 1.0 else (float(w[0]),) * 3
                 shares.append(_Share(index, loss, _Runs(here, part), slice(first, last), weights))
         return shares
 
     def value_and_grad(self) -> tuple[Array, Array, Values]:
         """See `ObjectiveBatch.value_and_grad`."""
-        total, flat, residual = self.total, self.flat, self.residual
-        flat.fill(0.0)
+        total, packed, residual = self.total, self.packed, self.residual
+        packed.fill(0.0)
         total.fill(0.0)
         mean = 1.0 / residual.shape[1]
         said = _Said()
@@ -307,7 +310,7 @@ class _Bound:
                 self._chain_sum(quantity, said.reduced[quantity])
             else:
                 self._chain(quantity, said.small[quantity])
-        return total, flat, Values(len(fit), values)
+        return total, packed, Values(len(fit), values)
 
     def _evaluate(self, share: _Share, loss: StructuralLoss, said: _Said) -> None:
         """Ask a loss for its value and what it is differentiated by."""
@@ -318,10 +321,10 @@ class _Bound:
             check_partial(passed, quantity, partial)
             if quantity in ("hidden", "preactivation"):
                 # Of (R, N, K) arrays the weight is applied to what they are reduced to.
-                weight = share.weights[2] if share.weights else None
+                weight = self.terms[share.term].weight[share.in_term, None]
                 grad, own = self._target(share.runs)
                 add_partial(passed, grad, quantity, partial, weight)
-                self._settle(share.runs, own)
+                self._settle(share.runs, grad, own)
             elif quantity in SUMS:
                 said.sums.setdefault(quantity, []).append((share, share.weigh(partial)))
             else:
@@ -343,11 +346,11 @@ class _Bound:
                 self.partial[rows] = partial
             moments = self.moments[quantity]
             if isinstance(rows, slice):
-                reduce_sum(passed, quantity, partial, moments[rows])
+                reduce_sum(passed, quantity, partial, moments[:, rows])
             else:
                 part = empty_sums(passed, quantity)
                 reduce_sum(passed, quantity, partial, part)
-                moments[rows] = part
+                moments[:, rows] = part
             said.reduced.setdefault(quantity, []).append(rows)
         said.sums.clear()
 
@@ -357,9 +360,9 @@ class _Bound:
         """Add to the gradient what follows from a sum over neurons."""
         runs, _ = self._union(pieces)
         grad, own = self._target(runs)
-        partial, moments = self.partial[runs.rows], self.moments[quantity][runs.rows]
+        partial, moments = self.partial[runs.rows], self.moments[quantity][:, runs.rows]
         add_sum(runs.passed, grad, quantity, partial, moments)
-        self._settle(runs, own)
+        self._settle(runs, grad, own)
 
     def _chain(self, quantity: str, said: dict[int, list[tuple[slice, Array]]]) -> None:
         """Add to the gradient what follows from prototypes or fields of the parameters."""
@@ -377,7 +380,7 @@ class _Bound:
         partial = wholes[0] if len(wholes) == 1 else _sum_of(places, wholes, runs.passed)
         grad, own = self._target(runs)
         add_partial(runs.passed, grad, quantity, partial)
-        self._settle(runs, own)
+        self._settle(runs, grad, own)
 
     def _union(
         self, parts: Sequence[Rows], block: _Block | None = None
@@ -405,16 +408,17 @@ class _Bound:
             if isinstance(runs.rows, slice):
                 grad = grad.take(runs.rows)
             else:
-                _, own, grad = _gradient(runs.passed.params)
+                own, grad = _gradient(runs.passed.params)
             found = self.targets[id(runs.rows)] = runs.rows, grad, own
         _, grad, own = found
         if own is not None:
             own.fill(0.0)
         return grad, own
 
-    def _settle(self, runs: _Runs, own: Array | None) -> None:
+    def _settle(self, runs: _Runs, grad: Params, own: Array | None) -> None:
         if own is not None:
-            self.flat[runs.rows] += own
+            for name, value in vars(grad).items():
+                getattr(self.grad, name)[runs.rows] += value
 
 
 def _take(passed: Forward, rows: Rows) -> Forward:
@@ -431,11 +435,11 @@ def _sum_of(places: Sequence[Rows], parts: Sequence[Array], passed: Forward) -> 
     return total
 
 
-def _gradient(params: Params) -> tuple[Array, Array, Params]:
-    """Return arrays for a total (R,) and its gradient (R, P), and the latter as parameters."""
-    n_runs, _, n_inputs = params.shape
-    flat = np.empty((n_runs, params.size), dtype=params.output_bias.dtype)
-    return np.empty_like(params.output_bias), flat, params.unflatten(flat, n_inputs)
+def _gradient(params: Params) -> tuple[Array, Params]:
+    """Return an array for a gradient (R P,), and the same as parameters."""
+    n_runs, *sizes = params.shape
+    packed = np.empty(n_runs * params.size, dtype=params.output_bias.dtype)
+    return packed, params.unpack(packed, *sizes)
 
 
 def _add_rows(total: Array, rows: Rows, more: Array) -> None:

@@ -1,13 +1,13 @@
 """First-order optimisers: pairs of pure functions, with the state passed explicitly.
 
-An optimiser works on flat parameters (R, P) and treats every entry on its own.
+An optimiser works on arrays of parameters in any order and treats every entry on its own.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,14 +15,14 @@ from mlpspec.blocks import Array
 
 
 class State(NamedTuple):
-    """What an optimiser remembers: steps taken, and running moments (R, P)."""
+    """What an optimiser remembers: steps taken, and running moments shaped like the parameters."""
 
     step: int
     moments: tuple[Array, ...]
 
-    def take(self, rows: Any) -> State:
-        """Return the state of the runs ``rows``."""
-        return State(self.step, tuple(moment[rows] for moment in self.moments))
+    def map(self, change: Callable[[Array], Array]) -> State:
+        """Return the state with every moment changed."""
+        return State(self.step, tuple(map(change, self.moments)))
 
 
 class Optimizer(NamedTuple):

@@ -113,12 +113,18 @@ def train(
     batch = ObjectiveBatch(objectives)
     init, update = adam() if optimizer is None else optimizer
 
-    flat = params.flatten()
-    passed = _training_on(params, flat, passed)
-    state = init(flat)
-    before = flat.copy()
+    def unpacked(packed: Array) -> Params:
+        return params.unpack(packed, *params.shape[1:])
+
+    def training(packed: Array, passed: Forward) -> Forward:
+        return Forward(unpacked(packed), passed.x, passed.y, reuse=True)
+
+    packed = params.pack()
+    passed = training(packed, passed)
+    state = init(packed)
+    before = packed.copy()
     alive = np.arange(n_runs)
-    ended = flat.copy()
+    ended = params.flatten()
     steps_taken = np.full(n_runs, steps)
     gradient_norm = np.full(n_runs, np.nan)
     diverged = np.zeros(n_runs, dtype=bool)
@@ -130,34 +136,39 @@ def train(
             total, grad, values = batch.value_and_grad(passed)
             # Two numbers are enough to see that all is finite; if they are not, look closer.
             if not isfinite(np.vdot(total, total) + np.vdot(grad, grad)):
-                finite = np.isfinite(total) & np.isfinite(grad).all(axis=1)
+                finite = np.isfinite(total) & np.isfinite(unpacked(grad).flatten()).all(axis=1)
                 lost, keep = np.flatnonzero(~finite), np.flatnonzero(finite)
                 if len(lost):
                     gone = alive[lost]
                     diverged[gone] = True
                     steps_taken[gone] = max(step - 1, 0)
                     if step:
-                        ended[gone] = before[lost]
-                        last = _training_on(params, before[lost], passed.take(lost))
-                        gradient_norm[gone] = _norm(batch.take(lost).value_and_grad(last)[1])
+                        last = unpacked(before).take(lost)
+                        ended[gone] = last.flatten()
+                        again = training(last.pack(), passed.take(lost))
+                        grad = batch.take(lost).value_and_grad(again)[1]
+                        gradient_norm[gone] = _norm(unpacked(grad))
                     # The others go on without them: nothing infinite is carried along.
-                    alive, flat, state = alive[keep], flat[keep], state.take(keep)
+                    alive = alive[keep]
                     if not len(alive):
                         break
-                    before, batch = before[keep], batch.take(keep)
-                    passed = _training_on(params, flat, passed.take(keep))
+
+                    def kept(array: Array, keep: NDArray[np.intp] = keep) -> Array:
+                        return unpacked(array).take(keep).pack()
+
+                    packed, before, state = kept(packed), kept(before), state.map(kept)
+                    batch, passed = batch.take(keep), training(packed, passed.take(keep))
                     total, grad, values = batch.value_and_grad(passed)
             if recorder is not None and (step % record_every == 0 or step == steps):
-                recorder.add(
-                    step, alive, flat.copy(), {"objective": total.copy(), **values.by_name()}
-                )
+                flat, objective = passed.params.flatten(), total.copy()
+                recorder.add(step, alive, flat, {"objective": objective, **values.by_name()})
             if step == steps:
-                ended[alive] = flat
-                gradient_norm[alive] = _norm(grad)
+                ended[alive] = passed.params.flatten()
+                gradient_norm[alive] = _norm(unpacked(grad))
                 break
-            before[...] = flat
+            before[...] = packed
             change, state = update(grad, state)
-            flat += change
+            packed += change
             passed.renew()
     return Trained(
         params.unflatten(ended, n_inputs),
@@ -168,13 +179,8 @@ def train(
     )
 
 
-def _training_on(params: Params, flat: Array, passed: Forward) -> Forward:
-    """Return the forward pass of ``flat`` (R, P), which changes in place, on the same data."""
-    return Forward(params.unflatten(flat, passed.x.shape[2]), passed.x, passed.y, reuse=True)
-
-
-def _norm(grad: Array) -> Array:
-    return np.asarray(np.linalg.norm(grad, axis=1))
+def _norm(grad: Params) -> Array:
+    return np.asarray(np.linalg.norm(grad.flatten(), axis=1))
 
 
 @cache

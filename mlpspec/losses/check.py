@@ -28,7 +28,7 @@ from mlpspec.losses.differences import (
     rough_faults,
     where,
 )
-from mlpspec.model import NEURONS, Forward, Params, backward_flat
+from mlpspec.model import NEURONS, Forward, Params, backward
 
 N_RUNS = 3
 """Runs of a batch: unlike any N, K and D below, so that a mean over it shows."""
@@ -262,7 +262,7 @@ def _labelled(partials: Mapping[str, Array]) -> dict[str, Array]:
 
 def _gradient(passed: Forward, partials: Mapping[str, Array]) -> Array:
     with np.errstate(all="ignore"):
-        return backward_flat(passed, partials)
+        return backward(passed, partials).flatten()
 
 
 # -------------------------------------------------------------------------------- the groups

@@ -60,8 +60,8 @@ class Coverage(StructuralLoss):
         value *= -self.temperature / n_samples
         value += self.temperature * math.log(n_hidden)
         # Of the moments sum_n r_nk x_n and sum_n r_nk.
-        pull = p * moments[:, -1, :, None]
-        pull -= moments[:, :-1].swapaxes(1, 2)
+        pull = p * moments[-1][:, :, None]
+        pull -= moments[:-1].transpose(1, 2, 0)
         pull *= 2.0 / n_samples
         return value, {"prototypes": pull}
 
@@ -81,6 +81,6 @@ class Coverage(StructuralLoss):
             cost -= shift[:, :, None]
             share = exp_of_negated(cost)
             total[run] = np.matmul(share, np.ones((p.shape[1], 1), dtype=p.dtype))[:, :, 0]
-            moments[run] = np.matmul(columns / total[run, None, :], share)
+            moments[:, row] = np.matmul(columns / total[run, None, :], share)[0]
             nearest[run] = shift.sum(axis=1)
         return nearest

@@ -43,11 +43,11 @@ class Separation(StructuralLoss):
             return np.zeros_like(p[:, 0, 0]), {"prototypes": np.zeros_like(p)}
         # All ordered pairs: twice the exponentials, but whole matrices, without any gathering.
         moments = pair_sums(p, self.temperature, forward.buffer)
-        total = moments[:, :, -1:]
-        push = p * total
-        push -= moments[:, :, :-1]
+        total = moments[-1]
+        push = p * total[:, :, None]
+        push -= moments[:-1].transpose(1, 2, 0)
         mean = 1.0 / (n_hidden * (n_hidden - 1))
         push *= -4.0 / self.temperature * mean
-        value = np.vecdot(total[:, :, 0], forward.keep("neurons", lambda: np.ones_like(p[:, :, 0])))
+        value = np.vecdot(total, forward.keep("neurons", lambda: np.ones_like(p[:, :, 0])))
         value *= mean
         return value, {"prototypes": push}
