@@ -214,19 +214,39 @@ Memory = Callable[[str, tuple[int, ...]], Array]
 """Returns an array of a name and a shape, in which others of that name may have been."""
 
 
+def row_dots(values: Array, weights: Array) -> Array:
+    """Return sum_k values_nk weights_k, or weights_nk (R, N).
+
+    ``values`` is (R, N, K), ``weights`` (R, K) or (R, N, K).
+    """
+    n_runs, n_samples, n_hidden = values.shape
+    of_k = weights.ndim == 2
+    if weights.shape != ((n_runs, n_hidden) if of_k else values.shape):
+        raise ValueError(f"{weights.shape} does not fit {values.shape}")
+    kernels = _compiled(values.dtype.char)
+    if kernels is not None and values.flags.c_contiguous and weights.flags.c_contiguous:
+        out = np.empty((n_runs, n_samples), dtype=values.dtype)
+        kernels.row_dots(values, weights.reshape(n_runs, -1, n_hidden), out)
+        return out
+    if of_k:
+        return np.asarray(np.matmul(values, weights[:, :, None])[:, :, 0])
+    return np.asarray(np.vecdot(values, weights))
+
+
 def weighted_sums(
     weights: Array,
     scale: Array,
     values: Array,
     times: Array | None,
+    others: Array | None,
     out: Array,
-    first: int,
     memory: Memory,
 ) -> None:
-    """Write sum_n weights_mn scale_n times_nk values_nk to ``out[first : first + M]`` (M, R, K).
+    """Write sum_n weights_mn scale_n times_nk values_nk to ``out`` (M, R, K).
 
-    ``weights`` is (R, M, N), ``scale`` (R, N), ``values`` and ``times`` (None stands for 1) are
-    (R, N, K).
+    If there are ``others`` (R, N, K), ``out`` (M + 1, R, K) ends with
+    sum_n scale_n times_nk others_nk. ``weights`` is (R, M, N), ``scale`` (R, N), ``values`` and
+    ``times`` (None stands for 1) are (R, N, K).
 
     Raises
     ------
@@ -234,70 +254,101 @@ def weighted_sums(
         Arrays whose shapes do not fit each other.
     """
     n_runs, n_weights, n_samples = weights.shape
-    fitting = (n_runs, n_samples, out.shape[2])
+    shape = values.shape
     if (
-        values.shape != fitting
-        or (times is not None and times.shape != fitting)
-        or scale.shape != fitting[:2]
-        or out.shape[1] != n_runs
-        or not 0 <= first <= len(out) - n_weights
+        shape[:2] != (n_runs, n_samples)
+        or scale.shape != shape[:2]
+        or (times is not None and times.shape != shape)
+        or (others is not None and others.shape != shape)
+        or out.shape != (n_weights + (others is not None), n_runs, shape[2])
     ):
-        raise ValueError(f"{weights.shape} times {values.shape} does not fit {out.shape}")
+        raise ValueError(f"{weights.shape} times {shape} does not fit {out.shape}")
     kernels = _compiled(values.dtype.char)
     if kernels is not None and values.flags.c_contiguous:
-        timed = times is not None
-        times = np.ascontiguousarray(times) if timed else values
+        # What is not there is never read.
+        with_times, with_others = times is not None, others is not None
+        times = np.ascontiguousarray(times) if with_times else values
+        others = np.ascontiguousarray(others) if with_others else values
         weights = np.ascontiguousarray(weights)
-        kernels.weighted_sums(weights, scale, values, times, timed, out, first)
+        kernels.weighted_sums(weights, scale, values, times, with_times, others, with_others, out)
         return
-    if times is not None:
-        values = np.multiply(times, values, out=memory("work", values.shape))
-    own = out[first : first + n_weights].swapaxes(0, 1)
-    np.matmul(weights * scale[:, None, :], values, out=own)
+    parts = [(weights * scale[:, None, :], values, out[:n_weights])]
+    if others is not None:
+        parts.append((scale[:, None, :], others, out[n_weights:]))
+    for factors, array, own in parts:
+        if times is not None:
+            array = np.multiply(times, array, out=memory("work", array.shape))
+        np.matmul(factors, array, out=own.swapaxes(0, 1))
 
 
-def soft_sums(
+FAR = {"d": 1e-100, "f": 1e-10}
+"""Sum of exponentials below which the nearest point's distance is taken out, by precision."""
+
+
+def soft_pulls(
     design: Array, columns: Array, p: Array, temperature: float, memory: Memory
 ) -> tuple[Array, Array]:
-    """Return t_n = sum_k c_nk (R, N) and sum_n c_nk [x_n, 1] / t_n (D + 1, R, K).
+    """Return sum_n log t_n (R,) and sum_n c_nk (p_k - x_n) / t_n (R, K, D).
 
-    c_nk = exp(-|x_n - p_k|^2 / temperature); ``design`` (R, N, D + 1) holds x and a column of
-    ones, ``columns`` is the same transposed, ``p`` is (R, K, D).
+    t_n = sum_k c_nk with c_nk = exp(-|x_n - p_k|^2 / temperature). ``design`` (R, N, D + 1) holds x
+    and a column of ones, ``columns`` is the same transposed, ``p`` is (R, K, D).
     """
     n_runs, n_hidden, n_inputs = p.shape
-    total = np.empty(design.shape[:2], dtype=p.dtype)
-    moments = np.empty((n_inputs + 1, n_runs, n_hidden), dtype=p.dtype)
     kernels = _compiled(p.dtype.char)
     if kernels is not None and n_inputs == 1:
+        logs, pull = np.empty(n_runs, dtype=p.dtype), np.empty_like(p)
         flat = np.ascontiguousarray(p[:, :, 0])
-        kernels.soft_sums(columns[:, 0], flat, temperature**-0.5, total, moments)
-        return total, moments
+        unit, far = temperature**-0.5, FAR[p.dtype.char]
+        kernels.soft_pulls(columns[:, 0], flat, unit, far, logs, pull[:, :, 0])
+        return logs, pull
+    total = np.empty(design.shape[:2], dtype=p.dtype)
+    moments = np.empty((n_runs, n_inputs + 1, n_hidden), dtype=p.dtype)
     ones = np.ones((n_hidden, 1), dtype=p.dtype)
     for rows, close in _closeness(design, p, temperature, memory):
         sums = total[rows]
         np.matmul(close, ones, out=sums[:, :, None])
         # The normaliser goes to the small factor.
-        np.matmul(columns[rows] / sums[:, None, :], close, out=moments[:, rows].swapaxes(0, 1))
-    return total, moments
+        np.matmul(columns[rows] / sums[:, None, :], close, out=moments[rows])
+    taken = np.zeros_like(total[:, 0])
+    if np.minimum.reduce(total, axis=None) < FAR[p.dtype.char]:
+        # Where all points are far, only differences of distances make exact sums.
+        for row in np.flatnonzero(total.min(axis=1) < FAR[p.dtype.char]):
+            run = slice(row, row + 1)
+            cost = scaled_distances(design[run], p[run], temperature**-0.5)
+            shift = cost.min(axis=2)
+            cost -= shift[:, :, None]
+            share = exp_of_negated(cost)
+            total[run] = np.matmul(share, ones)[:, :, 0]
+            moments[run] = np.matmul(columns[run] / total[run, None, :], share)
+            taken[run] = shift.sum(axis=1)
+    logs = np.vecdot(np.log(total), columns[:, -1])
+    logs -= taken
+    pull = p * moments[:, -1, :, None]
+    pull -= moments[:, :-1].swapaxes(1, 2)
+    return logs, pull
 
 
-def pair_sums(p: Array, temperature: float, memory: Memory) -> Array:
-    """Return sum_{l != k} c_kl [p_l, 1] (D + 1, R, K), c_kl = exp(-|p_k - p_l|^2 / temperature).
+def pair_pushes(p: Array, temperature: float, memory: Memory) -> tuple[Array, Array]:
+    """Return sum_k sum_{l != k} c_kl (R,) and sum_{l != k} c_kl (p_k - p_l) (R, K, D).
 
-    ``p`` is (R, K, D).
+    c_kl = exp(-|p_k - p_l|^2 / temperature), ``p`` is (R, K, D).
     """
     kernels = _compiled(p.dtype.char)
     if kernels is not None and p.shape[2] == 1:
-        sums = np.empty((2, *p.shape[:2]), dtype=p.dtype)
-        kernels.pair_sums(np.ascontiguousarray(p[:, :, 0]), temperature**-0.5, sums)
-        return sums
+        total, push = np.empty(len(p), dtype=p.dtype), np.empty_like(p)
+        flat = np.ascontiguousarray(p[:, :, 0])
+        kernels.pair_pushes(flat, temperature**-0.5, total, push[:, :, 0])
+        return total, push
     points = with_ones(p)
     moments = np.empty_like(points)
     least = exp_of_negated(np.full(1, np.inf, dtype=p.dtype))
+    # All ordered pairs: twice the exponentials, but whole matrices, without any gathering.
     for rows, close in _closeness(points, p, temperature, memory):
         close.reshape(len(close), -1)[:, :: p.shape[1] + 1] = least  # none is near itself
         np.matmul(close, points[rows], out=moments[rows])
-    return moments.transpose(2, 0, 1)
+    push = p * moments[:, :, -1:]
+    push -= moments[:, :, :-1]
+    return np.asarray(np.vecdot(moments[:, :, -1], np.ones_like(p[:, :, 0]))), push
 
 
 def _closeness(

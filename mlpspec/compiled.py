@@ -227,56 +227,80 @@ def _gaussian(left: Any, right: Any, out: Any, driven: Any, drives: Any) -> None
                 start = end
 
 
+def _row_dots(values: Any, weights: Any, out: Any) -> None:
+    """See `mlpspec.blocks.row_dots`: values (R, N, K), weights (R, 1, K) or (R, N, K)."""
+    n_samples, n_hidden = np.uint64(values.shape[1]), np.uint64(values.shape[2])
+    for r in range(np.uint64(len(values))):
+        for n in range(n_samples):
+            own = weights[r, n if weights.shape[1] > 1 else _0]
+            out[r, n] = _sum(values[r, n], own, n_hidden)
+
+
 def _weighted_sums(
-    weights: Any, scale: Any, values: Any, times: Any, timed: Any, out: Any, first: Any
+    weights: Any,
+    scale: Any,
+    values: Any,
+    times: Any,
+    timed: Any,
+    others: Any,
+    more: Any,
+    out: Any,
 ) -> None:
-    """See `mlpspec.blocks.weighted_sums`; ``times`` counts if ``timed``."""
+    """See `mlpspec.blocks.weighted_sums`: ``times`` count if ``timed``, ``others`` if ``more``."""
     n_runs, n_weights = np.uint64(weights.shape[0]), np.uint64(weights.shape[1])
     n_samples, n_hidden = np.uint64(values.shape[1]), np.uint64(values.shape[2])
     whole = n_samples & ~_3
-    sums = np.empty((n_weights, n_hidden), dtype=out.dtype)
+    sums = np.empty((np.uint64(len(out)), n_hidden), dtype=out.dtype)
     for r in range(n_runs):
         sums[:] = 0
         # Four samples at a time: sums are then read and written a quarter as often.
         for n in range(_0, whole, _4):
-            v0, v1, v2, v3 = (values[r, n], values[r, n + _1], values[r, n + _2], values[r, n + _3])
             t0, t1, t2, t3 = times[r, n], times[r, n + _1], times[r, n + _2], times[r, n + _3]
-            for m in range(n_weights):
-                a, b = weights[r, m, n] * scale[r, n], weights[r, m, n + _1] * scale[r, n + _1]
-                c = weights[r, m, n + _2] * scale[r, n + _2]
-                d = weights[r, m, n + _3] * scale[r, n + _3]
+            for m in range(np.uint64(len(sums))):
+                last = m == n_weights
+                array = others[r] if last else values[r]
+                v0, v1, v2, v3 = array[n], array[n + _1], array[n + _2], array[n + _3]
+                a, b, c, d = scale[r, n], scale[r, n + _1], scale[r, n + _2], scale[r, n + _3]
+                if not last:
+                    a, b = weights[r, m, n] * a, weights[r, m, n + _1] * b
+                    c, d = weights[r, m, n + _2] * c, weights[r, m, n + _3] * d
                 total = sums[m]
                 if timed:
                     for k in range(n_hidden):
-                        s = _fma(a, t0[k] * v0[k], total[k])
-                        s = _fma(b, t1[k] * v1[k], s)
-                        s = _fma(c, t2[k] * v2[k], s)
-                        total[k] = _fma(d, t3[k] * v3[k], s)
+                        s = _fma(b, t1[k] * v1[k], _fma(a, t0[k] * v0[k], total[k]))
+                        total[k] = _fma(d, t3[k] * v3[k], _fma(c, t2[k] * v2[k], s))
                 else:
                     for k in range(n_hidden):
                         s = _fma(b, v1[k], _fma(a, v0[k], total[k]))
                         total[k] = _fma(d, v3[k], _fma(c, v2[k], s))
         for n in range(whole, n_samples):
-            v0, t0 = values[r, n], times[r, n]
-            for m in range(n_weights):
-                a, total = weights[r, m, n] * scale[r, n], sums[m]
+            t0 = times[r, n]
+            for m in range(np.uint64(len(sums))):
+                last = m == n_weights
+                v0, total, a = others[r, n] if last else values[r, n], sums[m], scale[r, n]
+                if not last:
+                    a = weights[r, m, n] * a
                 for k in range(n_hidden):
                     total[k] = _fma(a, t0[k] * v0[k] if timed else v0[k], total[k])
-        for m in range(n_weights):
+        for m in range(np.uint64(len(sums))):
             for k in range(n_hidden):
-                out[first + m, r, k] = sums[m, k]
+                out[m, r, k] = sums[m, k]
 
 
-def _soft_sums(x: Any, p: Any, unit: Any, total: Any, moments: Any) -> None:
-    """See `mlpspec.blocks.soft_sums`: x (R, N), p (R, K), unit^2 = 1 / temperature."""
+def _soft_pulls(x: Any, p: Any, unit: Any, far: Any, logs: Any, pull: Any) -> None:
+    """See `mlpspec.blocks.soft_pulls`: x (R, N), p (R, K), unit^2 = 1 / temperature.
+
+    The distance of the nearest point is taken out where the sum is below ``far``.
+    """
     n_runs, n_samples, n_hidden = np.uint64(len(x)), np.uint64(x.shape[1]), np.uint64(p.shape[1])
     # As many samples at a time as make exponentials many; at least four share a sweep of sums.
     step = max(_4, _CHUNK // n_hidden & ~_3)
     close, ones = np.empty((step, n_hidden), dtype=p.dtype), np.ones_like(p[0])
     flat = close.reshape(close.size)
     first, second = np.empty(step, dtype=p.dtype), np.empty(step, dtype=p.dtype)
+    of_x, of_1 = np.empty_like(p[0]), np.empty_like(p[0])
     for r in range(n_runs):
-        of_x, of_1 = moments[_0, r], moments[_1, r]
+        logs[r] = 0
         of_x[:] = 0
         of_1[:] = 0
         for start in range(_0, n_samples, step):
@@ -289,9 +313,21 @@ def _soft_sums(x: Any, p: Any, unit: Any, total: Any, moments: Any) -> None:
             for i in range(size * n_hidden):
                 flat[i] = _exp(flat[i])
             for i in range(size):
-                total[r, start + i] = _sum(close[i], ones, n_hidden)
-                second[i] = p.dtype.type(1) / total[r, start + i]
-                first[i] = x[r, start + i] * second[i]
+                place, row = x[r, start + i], close[i]
+                total = _sum(row, ones, n_hidden)
+                if total < far:
+                    nearest = p.dtype.type(np.inf)
+                    for k in range(n_hidden):
+                        gap = (place - p[r, k]) * unit
+                        row[k] = gap * gap
+                        nearest = min(nearest, row[k])
+                    for k in range(n_hidden):
+                        row[k] = _exp(row[k] - nearest)
+                    total = _sum(row, ones, n_hidden)
+                    logs[r] -= nearest
+                logs[r] += math.log(total)
+                second[i] = p.dtype.type(1) / total
+                first[i] = place * second[i]
             whole = size & ~_3
             for i in range(_0, whole, _4):
                 c0, c1, c2, c3 = close[i], close[i + _1], close[i + _2], close[i + _3]
@@ -307,20 +343,22 @@ def _soft_sums(x: Any, p: Any, unit: Any, total: Any, moments: Any) -> None:
                 for k in range(n_hidden):
                     of_x[k] = _fma(a, row[k], of_x[k])
                     of_1[k] = _fma(b, row[k], of_1[k])
+        for k in range(n_hidden):
+            pull[r, k] = p[r, k] * of_1[k] - of_x[k]
 
 
-def _pair_sums(p: Any, unit: Any, moments: Any) -> None:
-    """See `mlpspec.blocks.pair_sums`: p (R, K), unit^2 = 1 / temperature, moments (2, R, K).
+def _pair_pushes(p: Any, unit: Any, total: Any, push: Any) -> None:
+    """See `mlpspec.blocks.pair_pushes`: p (R, K), unit^2 = 1 / temperature.
 
     Each pair is taken once, for both of its neurons: four neurons with all that follow them, then
     these four with one another.
     """
     n_runs, n_hidden = np.uint64(p.shape[0]), np.uint64(p.shape[1])
     close, ones = np.empty(_4 * n_hidden + _8, dtype=p.dtype), np.ones_like(p[0])
+    pushed = np.empty_like(p[0])
     for r in range(n_runs):
-        of_p, of_1 = moments[_0, r], moments[_1, r]
-        of_p[:] = 0
-        of_1[:] = 0
+        pushed[:] = 0
+        total[r] = 0
         for start in range(_0, n_hidden, _4):
             end = min(start + _4, n_hidden)
             rest, others = p[r, end:], n_hidden - end
@@ -342,38 +380,43 @@ def _pair_sums(p: Any, unit: Any, moments: Any) -> None:
                 c0, c1 = close[:others], close[others : _2 * others]
                 c2, c3 = close[_2 * others : _3 * others], close[_3 * others : _4 * others]
                 p0, p1, p2, p3 = p[r, start], p[r, start + _1], p[r, start + _2], p[r, start + _3]
-                later_p, later_1 = of_p[end:], of_1[end:]
+                later = pushed[end:]
                 for i in range(others):
-                    s = _fma(p1, c1[i], _fma(p0, c0[i], later_p[i]))
-                    later_p[i] = _fma(p3, c3[i], _fma(p2, c2[i], s))
-                    later_1[i] += (c0[i] + c1[i]) + (c2[i] + c3[i])
+                    s = _fma(c1[i], rest[i] - p1, _fma(c0[i], rest[i] - p0, later[i]))
+                    later[i] = _fma(c3[i], rest[i] - p3, _fma(c2[i], rest[i] - p2, s))
                 for k in range(start, end):
                     row = close[(k - start) * others : (k - start + _1) * others]
-                    of_p[k] += _sum(row, rest, others)
-                    of_1[k] += _sum(row, ones, others)
+                    sum_ = _sum(row, ones, others)
+                    total[r] += sum_
+                    pushed[k] += p[r, k] * sum_ - _sum(row, rest, others)
             i = (end - start) * others
             for k in range(start, end):
                 for l in range(k + _1, end):
-                    of_p[k] = _fma(close[i], p[r, l], of_p[k])
-                    of_p[l] = _fma(close[i], p[r, k], of_p[l])
-                    of_1[k] += close[i]
-                    of_1[l] += close[i]
+                    gap = p[r, k] - p[r, l]
+                    pushed[k] = _fma(close[i], gap, pushed[k])
+                    pushed[l] = _fma(-close[i], gap, pushed[l])
+                    total[r] += close[i]
                     i += _1
+        total[r] *= p.dtype.type(2)
+        for k in range(n_hidden):
+            push[r, k] = pushed[k]
 
 
 class Kernels(NamedTuple):
-    """The compiled primitives for one kind of number; they take C-contiguous arrays."""
+    """The compiled primitives for one kind of number; they take C-contiguous arrays, mostly."""
 
     exp_of_negated: Callable[[Any], None]
     """Overwrite (size,) with exp(-min(a, limit))."""
     gaussian: Callable[[Any, Any, Any, Any, bool], None]
     """See `_gaussian`; left (R, N, M), M >= 1, right (R, M, K), out and z (R, N, K)."""
-    weighted_sums: Callable[[Any, Any, Any, Any, bool, Any, int], None]
-    """See `_weighted_sums`; scale (R, N), of any layout like the x of the next."""
-    soft_sums: Callable[[Any, Any, float, Any, Any], None]
-    """See `_soft_sums`; x (R, N), p (R, K), total (R, N), moments (R, 2, K)."""
-    pair_sums: Callable[[Any, float, Any], None]
-    """See `_pair_sums`; p (R, K), moments (R, 2, K)."""
+    row_dots: Callable[[Any, Any, Any], None]
+    """See `_row_dots`; values (R, N, K), weights (R, 1 or N, K), out (R, N)."""
+    weighted_sums: Callable[[Any, Any, Any, Any, bool, Any, bool, Any], None]
+    """See `_weighted_sums`; scale and out of any layout."""
+    soft_pulls: Callable[[Any, Any, float, float, Any, Any], None]
+    """See `_soft_pulls`; x (R, N) of any layout, p (R, K), logs (R,), pull (R, K)."""
+    pair_pushes: Callable[[Any, float, Any, Any], None]
+    """See `_pair_pushes`; p (R, K), total (R,), push (R, K)."""
 
 
 def kernels(kind: str) -> Kernels:
@@ -382,24 +425,28 @@ def kernels(kind: str) -> Kernels:
     The cache lies beside this file, or in the user's cache directory where that is not writable.
     """
     number = {"d": numba.float64, "f": numba.float32}[kind]
-    read = numba.types.Array(number, 3, "C", readonly=True)
-    numbers = number[:, :, ::1]
-    free = numba.types.Array(number, 2, "A", readonly=True)
-    free_3 = numba.types.Array(number, 3, "A", readonly=True)
-    rows, rows_out = numba.types.Array(number, 2, "C", readonly=True), number[:, ::1]
+    def read(dimensions: int, layout: str = "C") -> Any:
+        return numba.types.Array(number, dimensions, layout, readonly=True)
+
+    flag = numba.boolean
+    runs, numbers = number[::1], number[:, :, ::1]
     # A cache knows its source by size and time only, and holds variants side by side under names
     # that two processes that begin at once could give to different ones: a name for each.
     circumstances = [numba.__version__, llvmlite.binding.get_host_cpu_name(), FEATURES.flatten()]
     source = Path(__file__).read_bytes() + "".join(circumstances).encode()
     name = f"{number}_{zlib.crc32(source):08x}"
     return Kernels(
-        _compile(_exp_of_negated, name, number[::1]),
-        _compile(_gaussian, name, read, free_3, numbers, numbers, numba.boolean),
+        _compile(_exp_of_negated, name, runs),
+        _compile(_gaussian, name, read(3), read(3, "A"), numbers, numbers, flag),
+        _compile(_row_dots, name, read(3), read(3), number[:, ::1]),
         _compile(
-            _weighted_sums, name, read, free, read, read, numba.boolean, number[:, :, :], numba.uint64
+            _weighted_sums,
+            name,
+            *(read(3), read(2, "A"), read(3), read(3), flag, read(3), flag),
+            number[:, :, :],
         ),
-        _compile(_soft_sums, name, free, rows, number, rows_out, numbers),
-        _compile(_pair_sums, name, rows, number, numbers),
+        _compile(_soft_pulls, name, read(2, "A"), read(2), number, number, runs, number[:, :]),
+        _compile(_pair_pushes, name, read(2), number, runs, number[:, :]),
     )
 
 

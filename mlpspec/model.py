@@ -31,6 +31,7 @@ from mlpspec.blocks import (
     aligned_empty,
     exp_of_negated,
     gaussian,
+    row_dots,
     run_blocks,
     scaled_distances,
     weighted_sums,
@@ -116,7 +117,8 @@ class Params(ABC):
     def reduce_hidden(self, passed: Forward, of_n: Array, of_nk: Array | None, out: Array) -> None:
         """Write sums over n of dh_nk times ``of_n`` (R, N) and ``of_nk`` (R, N, K; None is 1).
 
-        They are M = `moments` for a neuron: the first rows of ``out`` (>= M, R, K).
+        They are M = `moments` for a neuron, ``out`` (M, R, K). If that has one row more and there
+        is no ``of_nk``, it ends with sum_n of_n h_nk.
         """
 
     @abstractmethod
@@ -293,7 +295,8 @@ class RidgeParams(Params):
     def reduce_hidden(self, passed: Forward, of_n: Array, of_nk: Array | None, out: Array) -> None:
         """Write sum_n of_n of_nk (dh/dz)_nk [x_n, 1] (D + 1, R, K), where dh/dz = -2 z h."""
         design = passed.keep("-2 columns", lambda: -2.0 * passed.columns)
-        weighted_sums(design, of_n, passed.driven, of_nk, out, 0, passed.buffer)
+        others = passed.hidden if len(out) > self.moments else None
+        weighted_sums(design, of_n, passed.driven, of_nk, others, out, passed.buffer)
 
     def add_hidden(self, grad: Self, moments: Array, of_k: Array | None) -> None:
         """Add the moments."""
@@ -406,9 +409,10 @@ class RadialParams(Params):
 
     def reduce_hidden(self, passed: Forward, of_n: Array, of_nk: Array | None, out: Array) -> None:
         """Write sum_n of_n of_nk h_nk [x_n, 1, |x_n - c_k|^2] (D + 2, R, K)."""
-        columns, last = passed.columns, self.moments - 1
-        weighted_sums(columns, of_n, passed.hidden, of_nk, out, 0, passed.buffer)
-        weighted_sums(columns[:, -1:], of_n, passed.driven, of_nk, out, last, passed.buffer)
+        h, columns, size = passed.hidden, passed.columns, self.moments
+        weighted_sums(columns, of_n, h, of_nk, passed.driven, out[:size], passed.buffer)
+        if len(out) > size:
+            weighted_sums(columns[:, -1:], of_n, h, None, None, out[size:], passed.buffer)
 
     def add_hidden(self, grad: Self, moments: Array, of_k: Array | None) -> None:
         """Back-propagate through dh/ds = -2 s |x - c|^2 h and dh/dc = 2 s^2 (x - c) h."""
@@ -634,20 +638,21 @@ class Forward:
     @_lazy
     def response(self) -> Array:
         """(R, N): sum_k h_nk."""
-        ones = self.keep("ones", lambda: np.ones((self.shape[2], 1), dtype=self.y.dtype))
-        sums: Array = np.matmul(self.hidden, ones)[:, :, 0]
-        return sums
+        return row_dots(self.hidden, self.keep("ones", self._ones))
+
+    def _ones(self) -> Array:
+        return np.ones((self.shape[0], self.shape[2]), dtype=self.y.dtype)
 
     @_lazy
     def squared_response(self) -> Array:
         """(R, N): sum_k h_nk^2."""
-        return np.asarray(np.vecdot(self.hidden, self.hidden))
+        return row_dots(self.hidden, self.hidden)
 
     @_lazy
     def output(self) -> Array:
         """(R, N): f_n = sum_k v_k h_nk + c."""
         params = self.params
-        output: Array = np.matmul(self.hidden, params.output_weight[:, :, None])[:, :, 0]
+        output = row_dots(self.hidden, params.output_weight)
         output += params.output_bias[:, None]
         return output
 
@@ -806,9 +811,6 @@ def reduce_sum(forward: Forward, name: str, partial: Array, out: Array) -> None:
         params.reduce_hidden(forward, partial + partial, forward.hidden, out)
         return
     params.reduce_hidden(forward, partial, None, out)
-    if name == "output":
-        ones = forward.columns[:, -1:]
-        weighted_sums(ones, partial, forward.hidden, None, out, params.moments, forward.buffer)
 
 
 def add_sum(forward: Forward, grad: Params, name: str, partial: Array, moments: Array) -> None:

@@ -19,7 +19,7 @@ class StructuralLoss(ABC):
 
     BY_BLOCKS: ClassVar[bool] = False
     """Whether it may be given any number of runs at once, since it meets arrays of (R, N, K) block
-    by block itself (`mlpspec.blocks.soft_sums`); the others are given as many as fit the cache."""
+    by block itself (`mlpspec.blocks.soft_pulls`); the others are given as many as fit the cache."""
 
     @abstractmethod
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:

@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from mlpspec.blocks import Array, pair_sums
+from mlpspec.blocks import Array, pair_pushes
 from mlpspec.losses.base import StructuralLoss, check_temperature
 from mlpspec.model import Forward
 
@@ -41,13 +41,8 @@ class Separation(StructuralLoss):
         n_hidden = p.shape[1]
         if n_hidden < 2:
             return np.zeros_like(p[:, 0, 0]), {"prototypes": np.zeros_like(p)}
-        # All ordered pairs: twice the exponentials, but whole matrices, without any gathering.
-        moments = pair_sums(p, self.temperature, forward.buffer)
-        total = moments[-1]
-        push = p * total[:, :, None]
-        push -= moments[:-1].transpose(1, 2, 0)
+        value, push = pair_pushes(p, self.temperature, forward.buffer)
         mean = 1.0 / (n_hidden * (n_hidden - 1))
         push *= -4.0 / self.temperature * mean
-        value = np.vecdot(total, forward.keep("neurons", lambda: np.ones_like(p[:, :, 0])))
         value *= mean
         return value, {"prototypes": push}
