@@ -24,8 +24,9 @@ def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) ->
     """Return the batches of ``runs``, the most work first.
 
     Runs share a batch if their arrays have one shape and their training one length and rule;
-    losses, weights, temperatures and seeds may differ. By default no batch of several runs is
-    larger than half of a worker's share of the work, so that all end at about the same time.
+    losses, weights, temperatures and seeds may differ. With several workers no batch of several
+    runs is by default larger than half of a worker's share of the work, so that all end at about
+    the same time.
 
     Parameters
     ----------
@@ -40,14 +41,14 @@ def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) ->
     for run in runs:
         groups.setdefault(_together(run), []).append(run)
         total += work(run)
-    share = total // (2 * n_jobs)
+    largest = total if n_jobs == 1 else total // (2 * n_jobs)
     batches = []
     for group in groups.values():
         group.sort(key=lambda run: (_place(run), run.temperature, run.seed))
         elements = group[0].n_samples * group[0].hidden_units
         size = batch_size or max(1, min(BATCH_RUNS, BATCH_ELEMENTS // elements))
         if batch_size is None:
-            size = max(1, min(size, share // work(group[0])))
+            size = max(1, min(size, largest // work(group[0])))
         count = -(-len(group) // size)
         edges = [len(group) * piece // count for piece in range(count + 1)]
         batches += [tuple(group[a:b]) for a, b in pairwise(edges)]

@@ -28,7 +28,12 @@ def test_the_most_work_comes_first_and_none_is_too_large():
     for n_jobs in (1, 2, 8):
         loads = [sum(map(work, batch)) for batch in plan(runs, n_jobs)]
         assert loads == sorted(loads, reverse=True)
-        assert loads[0] <= sum(loads) / (2 * n_jobs)
+        assert loads[0] <= sum(loads) * (1.0 if n_jobs == 1 else 0.5 / n_jobs)
+
+
+def test_one_worker_has_nothing_to_share():
+    runs = [Run(n_samples=10, n_hidden=10, seed=seed) for seed in range(48)]
+    assert [len(plan(runs, n_jobs)) for n_jobs in (1, 2, 3)] == [1, 4, 6]
 
 
 def test_what_must_differ_is_apart():
