@@ -210,6 +210,80 @@ def _gaussian(left: Array, right: Array, out: Array, z: Array) -> None:
             z_rows *= h_rows
 
 
+# Compiled, z of two terms is computed twice: that takes less time than to store and read z h. What
+# the pairs of functions here and below compute is the same.
+
+
+def recomputes(right: Array) -> bool:
+    """Return whether `gaussian_rows` and `gaussian_sums` are there for ``right`` (R, M, K)."""
+    return right.shape[1] == 2 and _compiled(right.dtype.char) is not None
+
+
+def gaussian_rows(left: Array, right: Array, heights: Array, out: Array) -> Array:
+    """Overwrite ``out`` as `gaussian` does and return sums over k of it (3, R, N).
+
+    They are sum_k heights_k out_nk, sum_k out_nk and sum_k out_nk^2; ``heights`` is (R, K), the
+    others are as in `gaussian`, with M = 2.
+
+    Raises
+    ------
+    ValueError
+        Arrays whose shapes or precisions do not fit each other.
+    """
+    n_runs, n_samples, n_hidden = out.shape
+    found = left.shape, right.shape, heights.shape
+    if found != ((n_runs, n_samples, 2), (n_runs, 2, n_hidden), (n_runs, n_hidden)):
+        raise ValueError(f"{left.shape} times {right.shape} does not fit {out.shape}")
+    kernels = _compiled(out.dtype.char)
+    assert kernels is not None
+    sums = np.empty((3, n_runs, n_samples), dtype=out.dtype)
+    left, heights = np.ascontiguousarray(left), np.ascontiguousarray(heights)
+    kernels.gaussian_rows(left, right, heights, out, sums)
+    return sums
+
+
+def gaussian_sums(
+    weights: Array,
+    scale: Array,
+    left: Array,
+    right: Array,
+    h: Array,
+    times: Array | None,
+    out: Array,
+) -> None:
+    """Write `weighted_sums` of z h to ``out`` (2, R, K), or (3, R, K) with those of h at the end.
+
+    z = left @ right, ``h`` is what `gaussian_rows` made of it; ``weights`` (R, 2, N), ``scale``,
+    and ``times`` are as in `weighted_sums`, but h has no ``times``.
+
+    Raises
+    ------
+    ValueError
+        Arrays whose shapes do not fit each other.
+    """
+    n_runs, n_samples, n_hidden = h.shape
+    found = weights.shape, scale.shape, left.shape, right.shape, out.shape[1:]
+    if (
+        found
+        != (
+            (n_runs, 2, n_samples),
+            (n_runs, n_samples),
+            (n_runs, n_samples, 2),
+            (n_runs, 2, n_hidden),
+            (n_runs, n_hidden),
+        )
+        or (times is not None and times.shape != h.shape)
+        or len(out) not in (2, 3)
+    ):
+        raise ValueError(f"{left.shape} times {right.shape} does not fit {h.shape}, {out.shape}")
+    kernels = _compiled(h.dtype.char)
+    assert kernels is not None
+    weights, left, h = map(np.ascontiguousarray, (weights, left, h))
+    timed = times is not None
+    times = np.ascontiguousarray(times) if timed else h
+    kernels.gaussian_sums(weights, scale, left, right, h, times, timed, out)
+
+
 Memory = Callable[[str, tuple[int, ...]], Array]
 """Returns an array of a name and a shape, in which others of that name may have been."""
 

@@ -130,17 +130,19 @@ def _multiply_add(_: Any, a: Any, b: Any, c: Any) -> Any:
     return a(a, b, c), generate
 
 
-def _sum_of_products(_: Any, values: Any, weights: Any, size: Any) -> Any:
-    """Compile sum_i values_i weights_i, i < size: eight sums side by side, which end as one."""
-    number, lanes = values.dtype, 8
+def _sums_of_row(_: Any, values: Any, weights: Any, size: Any) -> Any:
+    """Compile sum_i values_i weights_i, sum_i values_i and sum_i values_i^2, i < size.
+
+    Eight sums side by side end as one; what is not used of the three is not computed.
+    """
+    number, lanes, n_sums = values.dtype, 8, 3
 
     def generate(context: Any, build: Any, signature: Any, arguments: Any) -> Any:
         real = context.get_value_type(number)
         vector = ir.VectorType(real, lanes)
+        bits = FORMATS[number].bits
         fma = cgutils.get_or_insert_function(
-            build.module,
-            ir.FunctionType(vector, [vector] * 3),
-            f"llvm.fma.v{lanes}f{FORMATS[number].bits}",
+            build.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{lanes}f{bits}"
         )
         rows = [
             context.make_array(kind)(context, build, array).data
@@ -148,28 +150,41 @@ def _sum_of_products(_: Any, values: Any, weights: Any, size: Any) -> Any:
         ]
         size = arguments[2]
         whole = build.and_(size, ir.Constant(size.type, -lanes))
-        sums = cgutils.alloca_once_value(build, ir.Constant(vector, [0.0] * lanes))
+        zero = ir.Constant(vector, [0.0] * lanes)
+        sums = [cgutils.alloca_once_value(build, zero) for _ in range(n_sums)]
         with cgutils.for_range_slice(
             build, size.type(0), whole, size.type(lanes), size.type
         ) as (i, _):
             places = [build.bitcast(build.gep(row, [i]), vector.as_pointer()) for row in rows]
-            loaded = [build.load(place, align=FORMATS[number].bits // 8) for place in places]
-            build.store(build.call(fma, [*loaded, build.load(sums)]), sums)
-        parts = [build.extract_element(build.load(sums), ir.IntType(32)(i)) for i in range(lanes)]
-        while len(parts) > 1:
-            parts = [build.fadd(a, b) for a, b in zip(parts[0::2], parts[1::2], strict=True)]
-        total = cgutils.alloca_once_value(build, parts[0])
+            v, w = (build.load(place, align=bits // 8) for place in places)
+            p, q, r = (build.load(sum_) for sum_ in sums)
+            for sum_, value in zip(
+                sums,
+                (build.call(fma, [v, w, p]), build.fadd(v, q), build.call(fma, [v, v, r])),
+                strict=True,
+            ):
+                build.store(value, sum_)
+        ends = []
+        for sum_ in sums:
+            wide = build.load(sum_)
+            parts = [build.extract_element(wide, ir.IntType(32)(i)) for i in range(lanes)]
+            while len(parts) > 1:
+                parts = [build.fadd(a, b) for a, b in zip(parts[0::2], parts[1::2], strict=True)]
+            ends.append(cgutils.alloca_once_value(build, parts[0]))
         with cgutils.for_range_slice(build, whole, size, size.type(1), size.type) as (i, _):
-            a, b = (build.load(build.gep(row, [i])) for row in rows)
-            build.store(build.fma(a, b, build.load(total)), total)
-        return build.load(total)
+            v, w = (build.load(build.gep(row, [i])) for row in rows)
+            p, q, r = (build.load(end) for end in ends)
+            build.store(build.fma(v, w, p), ends[0])
+            build.store(build.fadd(v, q), ends[1])
+            build.store(build.fma(v, v, r), ends[2])
+        return context.make_tuple(build, signature.return_type, [build.load(end) for end in ends])
 
-    return number(values, weights, size), generate
+    return numba.types.UniTuple(number, n_sums)(values, weights, size), generate
 
 
 _exp = intrinsic(_exponential)
 _fma = intrinsic(_multiply_add)
-_sum = intrinsic(_sum_of_products)
+_sums = intrinsic(_sums_of_row)
 
 _0, _1, _2, _3, _4, _5, _6, _7, _8 = (np.uint64(i) for i in range(9))
 _CHUNK = np.uint64(1024)
@@ -227,13 +242,100 @@ def _gaussian(left: Any, right: Any, out: Any, driven: Any, drives: Any) -> None
                 start = end
 
 
+def _gaussian_rows(left: Any, right: Any, heights: Any, out: Any, sums: Any) -> None:
+    """See `mlpspec.blocks.gaussian_rows`: as `_gaussian` of two terms, with sums of each row."""
+    n_runs, n_samples = np.uint64(out.shape[0]), np.uint64(out.shape[1])
+    n_hidden, n_rows = np.uint64(out.shape[2]), np.uint64(out.shape[0] * out.shape[1])
+    flat = out.reshape(out.size)
+    lines = np.empty((_2, n_hidden), dtype=out.dtype)
+    chunk = np.empty(_CHUNK + n_hidden, dtype=out.dtype)
+    step = max(_1, _CHUNK // n_hidden)
+    for start in range(_0, n_rows, step):
+        end, size = min(start + step, n_rows), _0
+        for row in range(start, end):
+            r, n = row // n_samples, row % n_samples
+            if n == _0 or row == start:
+                for k in range(n_hidden):
+                    lines[_0, k], lines[_1, k] = right[r, _0, k], right[r, _1, k]
+            a, b, z = left[r, n, _0], left[r, n, _1], chunk[size : size + n_hidden]
+            for k in range(n_hidden):
+                z[k] = _fma(b, lines[_1, k], a * lines[_0, k])
+            size += n_hidden
+        responses = flat[start * n_hidden : end * n_hidden]
+        for i in range(size):
+            responses[i] = _exp(chunk[i] * chunk[i])
+        for row in range(start, end):
+            r, n = row // n_samples, row % n_samples
+            h = flat[row * n_hidden : (row + _1) * n_hidden]
+            found = _sums(h, heights[r], n_hidden)
+            sums[_0, r, n], sums[_1, r, n], sums[_2, r, n] = found
+
+
+def _gaussian_sums(
+    weights: Any,
+    scale: Any,
+    left: Any,
+    right: Any,
+    h: Any,
+    times: Any,
+    timed: Any,
+    out: Any,
+) -> None:
+    """See `mlpspec.blocks.gaussian_sums`; ``times`` count if ``timed``."""
+    n_samples, n_hidden = np.uint64(h.shape[1]), np.uint64(h.shape[2])
+    whole, with_heights = n_samples & ~_1, len(out) > 2
+    lines, sums = np.empty((_2, n_hidden), dtype=out.dtype), np.empty((3, n_hidden), dtype=out.dtype)
+    for r in range(np.uint64(len(h))):
+        for k in range(n_hidden):
+            lines[_0, k], lines[_1, k] = right[r, _0, k], right[r, _1, k]
+        w, b, of_x, of_1, of_h = lines[_0], lines[_1], sums[_0], sums[_1], sums[_2]
+        sums[:] = 0
+        # Two samples at a time: sums are then read and written half as often.
+        for n in range(_0, whole, _2):
+            i, j = n, n + _1
+            a0, a1, h0, h1 = left[r, i, _0], left[r, j, _0], h[r, i], h[r, j]
+            b0, b1 = left[r, i, _1], left[r, j, _1]
+            s0, s1 = scale[r, i], scale[r, j]
+            x0, x1 = weights[r, _0, i] * s0, weights[r, _0, j] * s1
+            y0, y1 = weights[r, _1, i] * s0, weights[r, _1, j] * s1
+            if timed:
+                t0, t1 = times[r, i], times[r, j]
+                for k in range(n_hidden):
+                    d0 = t0[k] * (_fma(b0, b[k], a0 * w[k]) * h0[k])
+                    d1 = t1[k] * (_fma(b1, b[k], a1 * w[k]) * h1[k])
+                    of_x[k] = _fma(x1, d1, _fma(x0, d0, of_x[k]))
+                    of_1[k] = _fma(y1, d1, _fma(y0, d0, of_1[k]))
+            else:
+                for k in range(n_hidden):
+                    d0 = _fma(b0, b[k], a0 * w[k]) * h0[k]
+                    d1 = _fma(b1, b[k], a1 * w[k]) * h1[k]
+                    of_x[k] = _fma(x1, d1, _fma(x0, d0, of_x[k]))
+                    of_1[k] = _fma(y1, d1, _fma(y0, d0, of_1[k]))
+            if with_heights:
+                for k in range(n_hidden):
+                    of_h[k] = _fma(s1, h1[k], _fma(s0, h0[k], of_h[k]))
+        for n in range(whole, n_samples):
+            a0, b0, h0, s0 = left[r, n, _0], left[r, n, _1], h[r, n], scale[r, n]
+            x0, y0, t0 = weights[r, _0, n] * s0, weights[r, _1, n] * s0, times[r, n]
+            for k in range(n_hidden):
+                d0 = _fma(b0, b[k], a0 * w[k]) * h0[k]
+                if timed:
+                    d0 = t0[k] * d0
+                of_x[k] = _fma(x0, d0, of_x[k])
+                of_1[k] = _fma(y0, d0, of_1[k])
+                of_h[k] = _fma(s0, h0[k], of_h[k])
+        for m in range(np.uint64(len(out))):
+            for k in range(n_hidden):
+                out[m, r, k] = sums[m, k]
+
+
 def _row_dots(values: Any, weights: Any, out: Any) -> None:
     """See `mlpspec.blocks.row_dots`: values (R, N, K), weights (R, 1, K) or (R, N, K)."""
     n_samples, n_hidden = np.uint64(values.shape[1]), np.uint64(values.shape[2])
     for r in range(np.uint64(len(values))):
         for n in range(n_samples):
             own = weights[r, n if weights.shape[1] > 1 else _0]
-            out[r, n] = _sum(values[r, n], own, n_hidden)
+            out[r, n] = _sums(values[r, n], own, n_hidden)[0]
 
 
 def _weighted_sums(
@@ -295,7 +397,7 @@ def _soft_pulls(x: Any, p: Any, unit: Any, far: Any, logs: Any, pull: Any) -> No
     n_runs, n_samples, n_hidden = np.uint64(len(x)), np.uint64(x.shape[1]), np.uint64(p.shape[1])
     # As many samples at a time as make exponentials many; at least four share a sweep of sums.
     step = max(_4, _CHUNK // n_hidden & ~_3)
-    close, ones = np.empty((step, n_hidden), dtype=p.dtype), np.ones_like(p[0])
+    close = np.empty((step, n_hidden), dtype=p.dtype)
     flat = close.reshape(close.size)
     first, second = np.empty(step, dtype=p.dtype), np.empty(step, dtype=p.dtype)
     of_x, of_1 = np.empty_like(p[0]), np.empty_like(p[0])
@@ -314,7 +416,7 @@ def _soft_pulls(x: Any, p: Any, unit: Any, far: Any, logs: Any, pull: Any) -> No
                 flat[i] = _exp(flat[i])
             for i in range(size):
                 place, row = x[r, start + i], close[i]
-                total = _sum(row, ones, n_hidden)
+                total = _sums(row, row, n_hidden)[1]
                 if total < far:
                     nearest = p.dtype.type(np.inf)
                     for k in range(n_hidden):
@@ -323,7 +425,7 @@ def _soft_pulls(x: Any, p: Any, unit: Any, far: Any, logs: Any, pull: Any) -> No
                         nearest = min(nearest, row[k])
                     for k in range(n_hidden):
                         row[k] = _exp(row[k] - nearest)
-                    total = _sum(row, ones, n_hidden)
+                    total = _sums(row, row, n_hidden)[1]
                     logs[r] -= nearest
                 logs[r] += math.log(total)
                 second[i] = p.dtype.type(1) / total
@@ -354,7 +456,7 @@ def _pair_pushes(p: Any, unit: Any, total: Any, push: Any) -> None:
     these four with one another.
     """
     n_runs, n_hidden = np.uint64(p.shape[0]), np.uint64(p.shape[1])
-    close, ones = np.empty(_4 * n_hidden + _8, dtype=p.dtype), np.ones_like(p[0])
+    close = np.empty(_4 * n_hidden + _8, dtype=p.dtype)
     pushed = np.empty_like(p[0])
     for r in range(n_runs):
         pushed[:] = 0
@@ -386,9 +488,9 @@ def _pair_pushes(p: Any, unit: Any, total: Any, push: Any) -> None:
                     later[i] = _fma(c3[i], rest[i] - p3, _fma(c2[i], rest[i] - p2, s))
                 for k in range(start, end):
                     row = close[(k - start) * others : (k - start + _1) * others]
-                    sum_ = _sum(row, ones, others)
-                    total[r] += sum_
-                    pushed[k] += p[r, k] * sum_ - _sum(row, rest, others)
+                    of_p, of_1, _ = _sums(row, rest, others)
+                    total[r] += of_1
+                    pushed[k] += p[r, k] * of_1 - of_p
             i = (end - start) * others
             for k in range(start, end):
                 for l in range(k + _1, end):
@@ -409,6 +511,10 @@ class Kernels(NamedTuple):
     """Overwrite (size,) with exp(-min(a, limit))."""
     gaussian: Callable[[Any, Any, Any, Any, bool], None]
     """See `_gaussian`; left (R, N, M), M >= 1, right (R, M, K), out and z (R, N, K)."""
+    gaussian_rows: Callable[[Any, Any, Any, Any, Any], None]
+    """See `_gaussian_rows`; right (R, 2, K) of any layout, out (R, N, K), sums (3, R, N)."""
+    gaussian_sums: Callable[[Any, Any, Any, Any, Any, Any, bool, Any], None]
+    """See `_gaussian_sums`; scale, right and out of any layout."""
     row_dots: Callable[[Any, Any, Any], None]
     """See `_row_dots`; values (R, N, K), weights (R, 1 or N, K), out (R, N)."""
     weighted_sums: Callable[[Any, Any, Any, Any, bool, Any, bool, Any], None]
@@ -438,6 +544,13 @@ def kernels(kind: str) -> Kernels:
     return Kernels(
         _compile(_exp_of_negated, name, runs),
         _compile(_gaussian, name, read(3), read(3, "A"), numbers, numbers, flag),
+        _compile(_gaussian_rows, name, read(3), read(3, "A"), read(2), numbers, numbers),
+        _compile(
+            _gaussian_sums,
+            name,
+            *(read(3), read(2, "A"), read(3), read(3, "A"), read(3), read(3), flag),
+            number[:, :, :],
+        ),
         _compile(_row_dots, name, read(3), read(3), number[:, ::1]),
         _compile(
             _weighted_sums,

@@ -31,6 +31,9 @@ from mlpspec.blocks import (
     aligned_empty,
     exp_of_negated,
     gaussian,
+    gaussian_rows,
+    gaussian_sums,
+    recomputes,
     row_dots,
     run_blocks,
     scaled_distances,
@@ -107,8 +110,8 @@ class Params(ABC):
         """Return z (R, N, K), of which the response is exp(-z^2)."""
 
     @abstractmethod
-    def respond(self, passed: Forward) -> tuple[Array, Array]:
-        """Return h (R, N, K) and what its derivatives are made of besides, also (R, N, K)."""
+    def respond(self, passed: Forward) -> dict[str, Array]:
+        """Return the ``"hidden"`` h (R, N, K) and whatever else of `Forward` comes along."""
 
     # What follows from dL/dh_nk = of_n of_nk of_k is found in two steps, of which the first alone
     # meets arrays of (R, N, K); what depends on n or k alone is applied to small ones.
@@ -278,12 +281,17 @@ class RidgeParams(Params):
         lines[-1] = b
         return (lines.swapaxes(0, 1),)
 
-    def respond(self, passed: Forward) -> tuple[Array, Array]:
-        """Return h and z h (R, N, K), of which dh/dz = -2 z h."""
-        driven, hidden = passed.buffer("z h"), passed.buffer("h")
+    def respond(self, passed: Forward) -> dict[str, Array]:
+        """Return h with its sums over neurons, or with z h, of which dh/dz = -2 z h."""
+        hidden = passed.buffer("h")
         (lines,) = passed.shared("lines", RidgeParams._lines)
+        if recomputes(lines):
+            sums = gaussian_rows(passed.design, lines, self.output_weight, hidden)
+            names = "weighted_response", "response", "squared_response"
+            return {"hidden": hidden, **dict(zip(names, sums, strict=True))}
+        driven = passed.buffer("z h")
         gaussian(passed.design, lines, hidden, driven)
-        return hidden, driven
+        return {"hidden": hidden, "driven": driven}
 
     # Every path through z ends in the moments sum_n dL/dz_nk [x_n, 1]: one matrix product each.
 
@@ -294,9 +302,13 @@ class RidgeParams(Params):
 
     def reduce_hidden(self, passed: Forward, of_n: Array, of_nk: Array | None, out: Array) -> None:
         """Write sum_n of_n of_nk (dh/dz)_nk [x_n, 1] (D + 1, R, K), where dh/dz = -2 z h."""
-        design = passed.keep("-2 columns", lambda: -2.0 * passed.columns)
+        columns = passed.keep("-2 columns", lambda: -2.0 * passed.columns)
+        (lines,) = passed.shared("lines", RidgeParams._lines)
+        if recomputes(lines):
+            gaussian_sums(columns, of_n, passed.design, lines, passed.hidden, of_nk, out)
+            return
         others = passed.hidden if len(out) > self.moments else None
-        weighted_sums(design, of_n, passed.driven, of_nk, others, out, passed.buffer)
+        weighted_sums(columns, of_n, passed.driven, of_nk, others, out, passed.buffer)
 
     def add_hidden(self, grad: Self, moments: Array, of_k: Array | None) -> None:
         """Add the moments."""
@@ -394,13 +406,13 @@ class RadialParams(Params):
         distance = np.sqrt(scaled_distances(passed.design, self.center))
         return np.asarray(distance * self.slopes[:, None, :])
 
-    def respond(self, passed: Forward) -> tuple[Array, Array]:
-        """Return h and |x - c|^2 h (R, N, K)."""
+    def respond(self, passed: Forward) -> dict[str, Array]:
+        """Return h and, to drive its derivatives, |x - c|^2 h (R, N, K)."""
         squared = scaled_distances(passed.design, self.center, out=passed.buffer("d h"))
         h = np.multiply(squared, np.square(self.slope)[:, None, :], out=passed.buffer("h"))
         exp_of_negated(h)
         squared *= h
-        return h, squared
+        return {"hidden": h, "driven": squared}
 
     @property
     def moments(self) -> int:
@@ -625,20 +637,27 @@ class Forward:
     @_lazy
     def hidden(self) -> Array:
         """(R, N, K): h_nk = exp(-z_nk^2)."""
-        hidden, driven = self.params.respond(self)
-        self._computed["driven"] = _read_only(driven)
-        return hidden[...]  # a view, so that the buffer stays writable
+        found = self.params.respond(self)
+        for name, value in found.items():
+            self._computed[name] = _read_only(value)
+        return self._computed["hidden"]
+
+    def _beside_hidden(self, name: str) -> Array | None:
+        """Return what came along with the responses, if it did."""
+        _ = self.hidden
+        return self._computed.get(name)
 
     @_lazy
     def driven(self) -> Array:
-        """(R, N, K): what the derivatives of h are made of besides h (`Params.respond`)."""
-        _ = self.hidden
-        return self._computed["driven"]
+        """(R, N, K): what the derivatives of h are made of besides h, z h unless that came along."""
+        found = self._beside_hidden("driven")
+        return self.preactivation * self.hidden if found is None else found
 
     @_lazy
     def response(self) -> Array:
         """(R, N): sum_k h_nk."""
-        return row_dots(self.hidden, self.keep("ones", self._ones))
+        found = self._beside_hidden("response")
+        return row_dots(self.hidden, self.keep("ones", self._ones)) if found is None else found
 
     def _ones(self) -> Array:
         return np.ones((self.shape[0], self.shape[2]), dtype=self.y.dtype)
@@ -646,15 +665,16 @@ class Forward:
     @_lazy
     def squared_response(self) -> Array:
         """(R, N): sum_k h_nk^2."""
-        return row_dots(self.hidden, self.hidden)
+        found = self._beside_hidden("squared_response")
+        return row_dots(self.hidden, self.hidden) if found is None else found
 
     @_lazy
     def output(self) -> Array:
         """(R, N): f_n = sum_k v_k h_nk + c."""
-        params = self.params
-        output = row_dots(self.hidden, params.output_weight)
-        output += params.output_bias[:, None]
-        return output
+        params, found = self.params, self._beside_hidden("weighted_response")
+        if found is None:
+            found = row_dots(self.hidden, params.output_weight)
+        return np.asarray(found + params.output_bias[:, None])
 
     @property
     def placed(self) -> tuple[Array, ...]:
