@@ -21,6 +21,7 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Self, cast, final
 
 import numpy as np
@@ -611,22 +612,14 @@ class Forward:
             found = self._kept[name, shape] = memory[:size].reshape(shape)
         return found
 
-    @property
+    @cached_property
     def design(self) -> Array:
         """(R, N, D + 1): the inputs and a column of ones."""
-        found: Array = self.keep("design", self._design)
-        return found
-
-    def _design(self) -> Array:
         return _read_only(with_ones(self.x))
 
-    @property
+    @cached_property
     def columns(self) -> Array:
         """(R, D + 1, N): `design`, transposed."""
-        found: Array = self.keep("columns", self._columns)
-        return found
-
-    def _columns(self) -> Array:
         return _read_only(np.ascontiguousarray(self.design.swapaxes(1, 2)))
 
     @_lazy

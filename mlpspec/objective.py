@@ -87,12 +87,12 @@ class Objective:
             Shapes that do not fit each other, or numbers that are not finite.
         """
         passed = forward(params, x, y)
-        total, packed, values = ObjectiveBatch([self] * len(passed.x)).value_and_grad(passed)
-        return total, params.unpack(packed, *params.shape[1:]), values.by_name()
+        packed, values = ObjectiveBatch([self] * len(passed.x)).value_and_grad(passed)
+        return values.total(), params.unpack(packed, *params.shape[1:]), values.by_name()
 
     def force(self, passed: Forward) -> float:
         """Return the Euclidean norm of the gradient of one run (R = 1) over all parameters."""
-        return float(np.linalg.norm(ObjectiveBatch([self]).value_and_grad(passed)[1]))
+        return float(np.linalg.norm(ObjectiveBatch([self]).value_and_grad(passed)[0]))
 
     def match_forces(self, passed: Forward) -> Objective:
         """Return the objective of one run (R = 1) with weights that are shares of force.
@@ -171,21 +171,40 @@ class ObjectiveBatch:
         """Return the objectives of the runs ``rows``."""
         return ObjectiveBatch([self.objectives[row] for row in rows])
 
-    def value_and_grad(self, passed: Forward) -> tuple[Array, Array, Values]:
-        """Return total (R,), gradient (R P,) as `Params.pack` orders it, and values.
+    def value_and_grad(self, passed: Forward) -> tuple[Array, Values]:
+        """Return the gradient (R P,) as `Params.pack` orders it, and the values.
 
-        Total and gradient are overwritten by the next call.
+        Both are overwritten by the next call.
         """
         if self._bound is None or self._bound.passed is not passed:
             self._bound = _Bound(self._terms, passed)
         return self._bound.value_and_grad()
 
 
-class _Runs(NamedTuple):
-    """Some runs of the batch, and the part of its forward pass that is theirs."""
+class _Runs:
+    """Some runs of the batch, the part of its forward pass that is theirs, and their gradient."""
 
-    rows: Rows
-    passed: Forward
+    def __init__(self, rows: Rows, passed: Forward, grad: Params) -> None:
+        self.rows = rows
+        self.passed = passed
+        # A view of the batch's gradient, or one of their own that `settle` adds to it.
+        self.own: Array | None = None
+        if isinstance(rows, slice):
+            self.grad = grad.take(rows)
+        else:
+            self.own, self.grad = _gradient(passed.params)
+
+    def cleared(self) -> Params:
+        """Return where to add the gradient of these runs."""
+        if self.own is not None:
+            self.own.fill(0.0)
+        return self.grad
+
+    def settle(self, whole: Params) -> None:
+        """Let the batch's gradient have what was added."""
+        if self.own is not None:
+            for name, value in vars(self.grad).items():
+                getattr(whole, name)[self.rows] += value
 
 
 class _Share(NamedTuple):
@@ -195,28 +214,25 @@ class _Share(NamedTuple):
     loss: StructuralLoss | None
     runs: _Runs
     in_term: slice
+    value: Array  # (r,), where to write it
     weights: tuple[Any, ...]  # (r,), (r, 1) and (r, 1, 1), or numbers; none if all are 1
+    checked: dict[str, tuple[int, ...]]  # shapes of partial derivatives
 
     def weigh(self, partial: Array) -> Array:
         """Return a partial derivative times the term's weights."""
         return self.weights[partial.ndim - 1] * partial if self.weights else partial
 
 
+_Said = dict[str, list[tuple[_Share, Array]]]
+"""Weighted partial derivatives, and whose they are, by what they are taken with respect to."""
+
+
 class _Block(NamedTuple):
     """Runs side by side whose arrays of (R, N, K) fit the cache."""
 
-    rows: slice
-    passed: Forward
+    runs: _Runs
+    residual: Array
     shares: list[_Share]
-
-
-class _Said:
-    """What the terms of a step were differentiated by, with weighted partial derivatives."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, list[tuple[_Share, Array]]] = {}  # of the block at hand
-        self.reduced: dict[str, list[Rows]] = {}  # the runs of all blocks before
-        self.small: dict[str, dict[int, list[tuple[slice, Array]]]] = {}  # by term
 
 
 class _Bound:
@@ -230,209 +246,166 @@ class _Bound:
         dtype = passed.y.dtype
         self.terms = [term._replace(weight=term.weight.astype(dtype)) for term in terms]
         self.passed = passed
-        self.total = np.empty_like(passed.params.output_bias)
         self.packed, self.grad = _gradient(passed.params)
-        # Values and weights of all terms, 0 for runs that lack one.
-        self.table, self.weights = np.zeros((2, len(terms), len(passed.y)), dtype=dtype)
-        self.values = []
-        for row, (_, _, rows, weight) in enumerate(self.terms):
-            self.weights[row, rows] = weight
-            compact = isinstance(rows, slice)
-            self.values.append(self.table[row, rows] if compact else np.empty_like(weight))
         self.residual = np.empty_like(passed.y)
+        self.values = Values.of(self.terms, len(passed.y), dtype)
         # The partial derivative for the output, and what was reduced with those for sums.
         self.partial = np.empty_like(passed.y)
         self.moments: dict[str, Array] = {}
-        # By the identity of rows, which they hold: no others get it.
-        self.unions: dict[tuple[int, ...], tuple[Sequence[Rows], _Runs, list[Rows]]] = {}
-        self.targets: dict[int, tuple[Rows, Params, Array | None]] = {}
+        self.unions: dict[tuple[int, ...], tuple[Sequence[_Runs], _Runs, list[Rows]]] = {}
         blocks = passed.blocks()
         edges = np.cumsum([0, *(len(part.y) for part in blocks)]).tolist()
         self.blocks = []
         for part, first, last in zip(blocks, edges[:-1], edges[1:], strict=True):
-            rows = slice(first, last)
-            self.blocks.append(_Block(rows, part, self._shares(rows, part, by_blocks=False)))
-        self.others = self._shares(slice(0, edges[-1]), passed, by_blocks=True)
+            runs = _Runs(slice(first, last), part, self.grad)
+            shares = self._shares(runs, by_blocks=False)
+            self.blocks.append(_Block(runs, self.residual[runs.rows], shares))
+        self.everyone = _Runs(slice(0, edges[-1]), passed, self.grad)
+        self.others = self._shares(self.everyone, by_blocks=True)
 
-    def _shares(self, block: slice, passed: Forward, by_blocks: bool) -> list[_Share]:
+    def _shares(self, block: _Runs, by_blocks: bool) -> list[_Share]:
         """Return what a block's runs have of the terms of one sort."""
         shares = []
         for index, (_, loss, rows, weight) in enumerate(self.terms):
             members = np.arange(len(self.passed.y))[rows]
-            first, last = np.searchsorted(members, (block.start, block.stop)).tolist()
+            assert isinstance(block.rows, slice)
+            first, last = np.searchsorted(members, (block.rows.start, block.rows.stop)).tolist()
             if first < last and by_blocks == (loss is not None and loss.BY_BLOCKS):
-                here = rows if last - first == len(members) else _compact(members[first:last])
-                part = _take(passed, _compact(members[first:last] - block.start))
-                w = weight[first:last]
+                here = slice(first, last)
+                w = weight[here]
                 weights: tuple[Any, ...] = (w, w[:, None], w[:, None, None])
                 if (w == w[0]).all():  # as most are; an array of them would take longer
                     weights = () if w[0] == 1.0 else (float(w[0]),) * 3
-                shares.append(_Share(index, loss, _Runs(here, part), slice(first, last), weights))
+                runs = self._runs(members[here], block)
+                value = self.values.terms[index].value[here]
+                shares.append(_Share(index, loss, runs, here, value, weights, {}))
         return shares
 
-    def value_and_grad(self) -> tuple[Array, Array, Values]:
+    def _runs(self, members: NDArray[np.intp], block: _Runs) -> _Runs:
+        """Return some runs of a block."""
+        if len(members) == len(block.passed.y):
+            return block
+        assert isinstance(block.rows, slice)
+        part = block.passed.take(_compact(members - block.rows.start))
+        return _Runs(_compact(members), part, self.grad)
+
+    def value_and_grad(self) -> tuple[Array, Values]:
         """See `ObjectiveBatch.value_and_grad`."""
-        total, packed, residual = self.total, self.packed, self.residual
-        packed.fill(0.0)
-        total.fill(0.0)
+        residual, values = self.residual, self.values
+        self.packed.fill(0.0)
         mean = 1.0 / residual.shape[1]
-        said = _Said()
+        reduced: dict[str, list[_Runs]] = {}
+        small: _Said = {}
         for block in self.blocks:
-            np.subtract(block.passed.output, block.passed.y, out=residual[block.rows])
+            np.subtract(block.runs.passed.output, block.runs.passed.y, out=block.residual)
+            sums: _Said = {}
             for share in block.shares:
                 if share.loss is None:
-                    partial = residual[share.runs.rows] * (2.0 * mean)
-                    said.sums["output"] = [(share, share.weigh(partial))]
+                    partial = self.residual[share.runs.rows] * (2.0 * mean)
+                    sums["output"] = [(share, share.weigh(partial))]
                 else:
-                    self._evaluate(share, share.loss, said)
-            self._reduce(block, said)
-        for share in self.others:
-            assert share.loss is not None
-            self._evaluate(share, share.loss, said)
-        if said.sums:
-            raise InputError(
-                f"a loss that is BY_BLOCKS returned a partial of {', '.join(said.sums)}; it may "
-                "return those of prototypes and of fields of the params"
-            )
-        fit = np.vecdot(residual, residual)
+                    self._evaluate(share, share.loss, sums, small)
+            for quantity, parts in sums.items():
+                reduced.setdefault(quantity, []).append(self._reduce(quantity, parts, block.runs))
+        if self.others:
+            sums = {}
+            for share in self.others:
+                assert share.loss is not None
+                self._evaluate(share, share.loss, sums, small)
+            if sums:
+                raise InputError(
+                    f"a loss that is BY_BLOCKS returned a partial of {', '.join(sums)}; it may "
+                    "return those of prototypes and of fields of the params"
+                )
+        fit = np.vecdot(residual, residual, out=values.fit)
         fit *= mean
-        values: list[tuple[str, Rows, Array]] = [("fit", slice(None), fit)]
-        for row, (name, loss, rows, _) in enumerate(self.terms):
-            if loss is not None:
-                values.append((name, rows, self.values[row]))
-            if loss is None or not isinstance(rows, slice):
-                self.table[row, rows] = fit[rows] if loss is None else self.values[row]
-        for weighted in self.weights * self.table:
-            total += weighted
         # In the order of names, so that a run's sums have one order whatever its neighbours have.
-        for quantity in sorted([*said.reduced, *said.small]):
+        for quantity in sorted([*reduced, *small]):
             if quantity in SUMS:
-                self._chain_sum(quantity, said.reduced[quantity])
+                self._chain_sum(quantity, reduced[quantity])
             else:
-                self._chain(quantity, said.small[quantity])
-        return total, packed, Values(len(fit), values)
+                self._chain(quantity, small[quantity])
+        return self.packed, values
 
-    def _evaluate(self, share: _Share, loss: StructuralLoss, said: _Said) -> None:
+    def _evaluate(self, share: _Share, loss: StructuralLoss, sums: _Said, small: _Said) -> None:
         """Ask a loss for its value and what it is differentiated by."""
-        passed = share.runs.passed
-        value, partials = loss.value_and_grad(passed)
-        self.values[share.term][share.in_term] = value
+        runs = share.runs
+        share.value[...], partials = loss.value_and_grad(runs.passed)
         for quantity, partial in partials.items():
-            check_partial(passed, quantity, partial)
+            if share.checked.get(quantity) != np.shape(partial):
+                check_partial(runs.passed, quantity, partial)
+                share.checked[quantity] = np.shape(partial)
             if quantity in ("hidden", "preactivation"):
                 # Of (R, N, K) arrays the weight is applied to what they are reduced to.
                 weight = self.terms[share.term].weight[share.in_term, None]
-                grad, own = self._target(share.runs)
-                add_partial(passed, grad, quantity, partial, weight)
-                self._settle(share.runs, grad, own)
-            elif quantity in SUMS:
-                said.sums.setdefault(quantity, []).append((share, share.weigh(partial)))
+                add_partial(runs.passed, runs.cleared(), quantity, partial, weight)
+                runs.settle(self.grad)
             else:
-                pieces = said.small.setdefault(quantity, {}).setdefault(share.term, [])
-                pieces.append((share.in_term, share.weigh(partial)))
-
-    def _reduce(self, block: _Block, said: _Said) -> None:
-        """Sum over the samples what a block's terms said of sums over neurons."""
-        for quantity, parts in said.sums.items():
-            (share, partial), *more = parts
-            runs = share.runs
-            if more:
-                runs, places = self._union([share.runs.rows for share, _ in parts], block)
-                partial = _sum_of(places, [partial for _, partial in parts], runs.passed)
-            rows, passed = runs
-            if quantity not in self.moments:
-                self.moments[quantity] = empty_sums(self.passed, quantity)
-            if quantity == "output":
-                self.partial[rows] = partial
-            moments = self.moments[quantity]
-            if isinstance(rows, slice):
-                reduce_sum(passed, quantity, partial, moments[:, rows])
-            else:
-                part = empty_sums(passed, quantity)
-                reduce_sum(passed, quantity, partial, part)
-                moments[:, rows] = part
-            said.reduced.setdefault(quantity, []).append(rows)
-        said.sums.clear()
+                said = sums if quantity in SUMS else small
+                said.setdefault(quantity, []).append((share, share.weigh(partial)))
 
     # The chain rule is linear: what several terms say of one quantity is added before.
 
-    def _chain_sum(self, quantity: str, pieces: list[Rows]) -> None:
+    def _reduce(self, quantity: str, parts: list[tuple[_Share, Array]], block: _Runs) -> _Runs:
+        """Sum over the samples what a block's terms said of sums over neurons."""
+        runs, partial = self._sum(parts, block)
+        moments = self.moments.get(quantity)
+        if moments is None:
+            moments = self.moments[quantity] = empty_sums(self.passed, quantity)
+        if quantity == "output":
+            self.partial[runs.rows] = partial
+        if isinstance(runs.rows, slice):
+            reduce_sum(runs.passed, quantity, partial, moments[:, runs.rows])
+        else:
+            part = empty_sums(runs.passed, quantity)
+            reduce_sum(runs.passed, quantity, partial, part)
+            moments[:, runs.rows] = part
+        return runs
+
+    def _chain_sum(self, quantity: str, parts: list[_Runs]) -> None:
         """Add to the gradient what follows from a sum over neurons."""
-        runs, _ = self._union(pieces)
-        grad, own = self._target(runs)
+        runs, _ = self._union(parts, self.everyone)
         partial, moments = self.partial[runs.rows], self.moments[quantity][:, runs.rows]
-        add_sum(runs.passed, grad, quantity, partial, moments)
-        self._settle(runs, grad, own)
+        add_sum(runs.passed, runs.cleared(), quantity, partial, moments)
+        runs.settle(self.grad)
 
-    def _chain(self, quantity: str, said: dict[int, list[tuple[slice, Array]]]) -> None:
+    def _chain(self, quantity: str, parts: list[tuple[_Share, Array]]) -> None:
         """Add to the gradient what follows from prototypes or fields of the parameters."""
-        indices = sorted(said)
-        runs, places = self._union([self.terms[index].rows for index in indices])
-        wholes = []
-        for index in indices:
-            (_, whole), *more = said[index]
-            size = len(self.terms[index].weight)
-            if more or len(whole) < size:
-                whole = np.zeros((size, *whole.shape[1:]), dtype=whole.dtype)
-                for in_term, piece in said[index]:
-                    whole[in_term] = piece
-            wholes.append(whole)
-        partial = wholes[0] if len(wholes) == 1 else _sum_of(places, wholes, runs.passed)
-        grad, own = self._target(runs)
-        add_partial(runs.passed, grad, quantity, partial)
-        self._settle(runs, grad, own)
+        # By term, whatever came first: by blocks or not.
+        parts.sort(key=lambda part: part[0].term)
+        runs, partial = self._sum(parts, self.everyone)
+        add_partial(runs.passed, runs.cleared(), quantity, partial)
+        runs.settle(self.grad)
 
-    def _union(
-        self, parts: Sequence[Rows], block: _Block | None = None
-    ) -> tuple[_Runs, list[Rows]]:
-        """Return all runs of several parts, and each part's places among them."""
-        key = tuple(map(id, parts))
-        if key not in self.unions:
+    def _sum(self, parts: list[tuple[_Share, Array]], block: _Runs) -> tuple[_Runs, Array]:
+        """Return the runs of several parts and the sum of their partial derivatives."""
+        partial = parts[0][1]
+        runs, places = self._union([share.runs for share, _ in parts], block)
+        if len(parts) > 1:
+            total = np.zeros((len(runs.passed.y), *partial.shape[1:]), dtype=partial.dtype)
+            total[places[0]] = partial
+            for place, (_, partial) in zip(places[1:], parts[1:], strict=True):
+                if isinstance(place, slice):
+                    some = total[place]
+                    some += partial
+                else:
+                    total[place] += partial
+            partial = total
+        return runs, partial
+
+    def _union(self, parts: Sequence[_Runs], block: _Runs) -> tuple[_Runs, list[Rows]]:
+        """Return all runs of several parts of a block, and each part's places among them."""
+        if len(parts) == 1 and isinstance(parts[0].rows, slice):
+            return parts[0], [slice(None)]
+        key = tuple(map(id, parts))  # which the parts that are kept with it keep their own
+        found = self.unions.get(key)
+        if found is None:
             everyone = np.arange(len(self.passed.y))
-            members = [everyone[rows] for rows in parts]
+            members = [everyone[part.rows] for part in parts]
             union = np.unique(np.concatenate(members))
             places = [_compact(np.searchsorted(union, rows)) for rows in members]
-            rows = parts[0] if len(parts) == 1 else _compact(union)
-            if block is None:
-                part = _take(self.passed, rows)
-            else:
-                part = _take(block.passed, _compact(union - block.rows.start))
-            self.unions[key] = parts, _Runs(rows, part), places
-        return self.unions[key][1:]
-
-    def _target(self, runs: _Runs) -> tuple[Params, Array | None]:
-        """Return where to add the gradient of some runs; an array of its own is then `_settle`d."""
-        found = self.targets.get(id(runs.rows))
-        if found is None:
-            grad, own = self.grad, None
-            if isinstance(runs.rows, slice):
-                grad = grad.take(runs.rows)
-            else:
-                own, grad = _gradient(runs.passed.params)
-            found = self.targets[id(runs.rows)] = runs.rows, grad, own
-        _, grad, own = found
-        if own is not None:
-            own.fill(0.0)
-        return grad, own
-
-    def _settle(self, runs: _Runs, grad: Params, own: Array | None) -> None:
-        if own is not None:
-            for name, value in vars(grad).items():
-                getattr(self.grad, name)[runs.rows] += value
-
-
-def _take(passed: Forward, rows: Rows) -> Forward:
-    """Return the part of a forward pass; itself, if that is all."""
-    everyone = isinstance(rows, slice) and rows == slice(0, len(passed.y))
-    return passed if everyone else passed.take(rows)
-
-
-def _sum_of(places: Sequence[Rows], parts: Sequence[Array], passed: Forward) -> Array:
-    """Return the sum of arrays that are each of some runs of a forward pass."""
-    total = np.zeros((len(passed.y), *parts[0].shape[1:]), dtype=parts[0].dtype)
-    for place, part in zip(places, parts, strict=True):
-        _add_rows(total, place, part)
-    return total
+            found = self.unions[key] = parts, self._runs(union, block), places
+        return found[1:]
 
 
 def _gradient(params: Params) -> tuple[Array, Params]:
@@ -442,14 +415,6 @@ def _gradient(params: Params) -> tuple[Array, Params]:
     return packed, params.unpack(packed, *sizes)
 
 
-def _add_rows(total: Array, rows: Rows, more: Array) -> None:
-    if isinstance(rows, slice):
-        part = total[rows]
-        part += more
-    else:
-        total[rows] += more
-
-
 def _compact(rows: Sequence[int] | NDArray[np.intp]) -> Rows:
     """Return ``rows`` (ascending) as a slice, which copies nothing, if they are contiguous."""
     rows = np.asarray(rows, dtype=np.intp)
@@ -457,18 +422,56 @@ def _compact(rows: Sequence[int] | NDArray[np.intp]) -> Rows:
     return slice(first, last + 1) if last - first + 1 == len(rows) else rows
 
 
-class Values(NamedTuple):
-    """Unweighted values of the terms, each of the runs that have it."""
+class _Value(NamedTuple):
+    """The unweighted value of a term, and the weights, of the runs that have it."""
 
-    n_runs: int
-    terms: list[tuple[str, Rows, Array]]
+    name: str
+    rows: Rows
+    value: Array  # (r,)
+    weight: Array  # (r,)
+
+
+class Values(NamedTuple):
+    """Unweighted values of the terms; the next step overwrites them."""
+
+    fit: Array  # (R,)
+    everything: Array
+    """The fit and all terms, one after the other."""
+    terms: list[_Value]
+    largest: float
+    """The square of the largest weight, at least 1."""
+
+    @classmethod
+    def of(cls, terms: Sequence[_Term], n_runs: int, dtype: np.dtype[Any]) -> Values:
+        """Return values that are still to be computed."""
+        everything = np.zeros(n_runs + sum(len(term.weight) for term in terms), dtype=dtype)
+        fit, end = everything[:n_runs], n_runs
+        values = []
+        for name, loss, rows, weight in terms:
+            start, end = end, end + len(weight)
+            value = fit[rows] if loss is None else everything[start:end]
+            values.append(_Value(name, rows, value, weight))
+        largest = max([1.0, *(float(term.weight.max()) for term in terms)])
+        return cls(fit, everything, values, largest * largest)
+
+    def size(self) -> float:
+        """Return a number that is finite only if all values and the total are."""
+        return float(np.vdot(self.everything, self.everything)) * self.largest
+
+    def total(self) -> Array:
+        """(R,): the objective, the weighted sum of all."""
+        total = np.zeros_like(self.fit)
+        for name, rows, value, weight in self.terms:
+            total[rows] += weight * (self.fit[rows] if name == "fit" else value)
+        return total
 
     def by_name(self) -> dict[str, Array]:
         """Return values (R,) by name, NaN for the runs that lack the term."""
-        named: dict[str, Array] = {}
-        for name, rows, value in self.terms:
-            blank = np.full(self.n_runs, np.nan, dtype=value.dtype)
-            named.setdefault(name, blank)[rows] = value
+        named = {"fit": self.fit.copy()}
+        for name, rows, value, _ in self.terms:
+            if name != "fit":
+                blank = np.full_like(self.fit, np.nan)
+                named.setdefault(name, blank)[rows] = value
         return named
 
 

@@ -133,10 +133,11 @@ def train(
     _keep_freed_memory()
     with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
         for step in range(steps + 1):
-            total, grad, values = batch.value_and_grad(passed)
+            grad, values = batch.value_and_grad(passed)
             # Two numbers are enough to see that all is finite; if they are not, look closer.
-            if not isfinite(np.vdot(total, total) + np.vdot(grad, grad)):
-                finite = np.isfinite(total) & np.isfinite(unpacked(grad).flatten()).all(axis=1)
+            if not isfinite(values.size() + np.vdot(grad, grad)):
+                finite = np.isfinite(unpacked(grad).flatten()).all(axis=1)
+                finite &= np.isfinite(values.total())
                 lost, keep = np.flatnonzero(~finite), np.flatnonzero(finite)
                 if len(lost):
                     gone = alive[lost]
@@ -146,7 +147,7 @@ def train(
                         last = unpacked(before).take(lost)
                         ended[gone] = last.flatten()
                         again = training(last.pack(), passed.take(lost))
-                        grad = batch.take(lost).value_and_grad(again)[1]
+                        grad = batch.take(lost).value_and_grad(again)[0]
                         gradient_norm[gone] = _norm(unpacked(grad))
                     # The others go on without them: nothing infinite is carried along.
                     alive = alive[keep]
@@ -158,10 +159,10 @@ def train(
 
                     packed, before, state = kept(packed), kept(before), state.map(kept)
                     batch, passed = batch.take(keep), training(packed, passed.take(keep))
-                    total, grad, values = batch.value_and_grad(passed)
+                    grad, values = batch.value_and_grad(passed)
             if recorder is not None and (step % record_every == 0 or step == steps):
-                flat, objective = passed.params.flatten(), total.copy()
-                recorder.add(step, alive, flat, {"objective": objective, **values.by_name()})
+                named = {"objective": values.total(), **values.by_name()}
+                recorder.add(step, alive, passed.params.flatten(), named)
             if step == steps:
                 ended[alive] = passed.params.flatten()
                 gradient_norm[alive] = _norm(unpacked(grad))
