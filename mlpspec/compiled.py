@@ -75,19 +75,19 @@ FORMATS = {
 """What `_exponential` is made of: the first part of ln 2 has few bits, the second the rest."""
 
 
-def _exponential(_: Any, number: Any) -> Any:
-    """Compile exp(-min(a, limit)), to some twenty instructions without a branch.
+# exp(-a) is computed in two steps. With k the whole number nearest to -a / ln 2 and r = -a - k ln 2
+# it is 2^k (1 + r + r^2 p(r)): the first step finds r and 2^k, the second the rest. Each is a loop
+# of its own over numbers in a core's first cache: a core looks ahead some sixty instructions, and
+# sees several numbers at a time if each of them takes few.
 
-    With k the whole number nearest to -a / ln 2 and r = -a - k ln 2, it is 2^k (1 + r + r^2 p(r)).
-    ln 2 is taken off in two parts; k times the first is exact. The polynomial p interpolates
-    (exp(r) - 1 - r) / r^2 at the Chebyshev nodes of |r| <= 1.0001 ln(2) / 2, in 60 digits, and is
-    of the least degree that leaves less than a tenth of the last place; ``tests/test_compiled.py``
-    compares it with the series. Zero gives exactly 1, and what is no number stays none.
-    """
+
+def _split_exponent(_: Any, number: Any) -> Any:
+    """Compile r and 2^k of min(a, limit); ln 2 is taken off in two parts, k times one is exact."""
     form = FORMATS[number]
     bias = 2 ** (form.bits - form.mantissa - 2) - 1
+    pair = numba.types.UniTuple(number, 2)
 
-    def generate(_: Any, build: Any, __: Any, arguments: Any) -> Any:
+    def generate(context: Any, build: Any, _: Any, arguments: Any) -> Any:
         (a,) = arguments
         real, whole = a.type, ir.IntType(form.bits)
 
@@ -104,21 +104,30 @@ def _exponential(_: Any, number: Any) -> Any:
         r = build.fneg(a)
         for part in form.ln2:
             r = build.fma(k, constant(-part), r)
-        # Neighbouring terms are joined, then neighbouring pairs, ...: few wait for others.
-        square = power = build.fmul(r, r)
-        terms = [constant(term) for term in form.series]
-        step = r
-        while len(terms) > 1:
-            odd = terms[len(terms) & ~1 :]
-            pairs = zip(terms[0::2], terms[1::2], strict=False)
-            terms = [build.fma(high, step, low) for low, high in pairs] + odd
-            step, power = power, build.fmul(power, power)
-        grown = build.fma(terms[0], square, r)
         lifted = build.shl(build.bitcast(sum_, whole), ir.Constant(whole, form.mantissa))
-        scale = build.bitcast(lifted, real)
+        return context.make_tuple(build, pair, [r, build.bitcast(lifted, real)])
+
+    return pair(number), generate
+
+
+def _join_exponent(_: Any, number: Any, scale: Any) -> Any:
+    """Compile 2^k (1 + r + r^2 p(r)) from r and 2^k.
+
+    The polynomial p interpolates (exp(r) - 1 - r) / r^2 at the Chebyshev nodes of
+    |r| <= 1.0001 ln(2) / 2, in 60 digits, and is of the least degree that leaves less than a tenth
+    of the last place; ``tests/test_compiled.py`` compares it with the series. Zero gives exactly 1,
+    and what is no number stays none.
+    """
+
+    def generate(_: Any, build: Any, __: Any, arguments: Any) -> Any:
+        r, scale = arguments
+        *terms, p = (ir.Constant(r.type, term) for term in FORMATS[number].series)
+        for term in reversed(terms):
+            p = build.fma(p, r, term)
+        grown = build.fma(p, build.fmul(r, r), r)
         return build.fma(scale, grown, scale)
 
-    return number(number), generate
+    return number(number, scale), generate
 
 
 def _multiply_add(_: Any, a: Any, b: Any, c: Any) -> Any:
@@ -128,6 +137,10 @@ def _multiply_add(_: Any, a: Any, b: Any, c: Any) -> Any:
         return build.fma(*arguments)
 
     return a(a, b, c), generate
+
+
+def _mask(lanes: range) -> Any:
+    return ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
 
 
 def _sums_of_row(_: Any, values: Any, weights: Any, size: Any) -> Any:
@@ -166,11 +179,16 @@ def _sums_of_row(_: Any, values: Any, weights: Any, size: Any) -> Any:
                 build.store(value, sum_)
         ends = []
         for sum_ in sums:
-            wide = build.load(sum_)
-            parts = [build.extract_element(wide, ir.IntType(32)(i)) for i in range(lanes)]
-            while len(parts) > 1:
-                parts = [build.fadd(a, b) for a, b in zip(parts[0::2], parts[1::2], strict=True)]
-            ends.append(cgutils.alloca_once_value(build, parts[0]))
+            wide, width = build.load(sum_), lanes
+            while width > 1:  # the upper half to the lower
+                width //= 2
+                halves = [
+                    build.shuffle_vector(wide, wide, _mask(range(start, start + width)))
+                    for start in (0, width)
+                ]
+                wide = build.fadd(*halves)
+            end = build.extract_element(wide, ir.IntType(32)(0))
+            ends.append(cgutils.alloca_once_value(build, end))
         with cgutils.for_range_slice(build, whole, size, size.type(1), size.type) as (i, _):
             v, w = (build.load(build.gep(row, [i])) for row in rows)
             p, q, r = (build.load(end) for end in ends)
@@ -182,21 +200,28 @@ def _sums_of_row(_: Any, values: Any, weights: Any, size: Any) -> Any:
     return numba.types.UniTuple(number, n_sums)(values, weights, size), generate
 
 
-_exp = intrinsic(_exponential)
+_split = intrinsic(_split_exponent)
+_join = intrinsic(_join_exponent)
 _fma = intrinsic(_multiply_add)
 _sums = intrinsic(_sums_of_row)
 
 _0, _1, _2, _3, _4, _5, _6, _7, _8 = (np.uint64(i) for i in range(9))
 _CHUNK = np.uint64(1024)
-"""Numbers whose z is computed before their exponentials: they stay in a core's first cache."""
+"""Numbers whose exponentials are computed together: they stay in a core's first cache."""
 
 # Indices are unsigned: a signed one might be negative and count from the end, which is looked up
 # for every element and keeps loops from being vectorised.
 
 
 def _exp_of_negated(exponent: Any) -> None:
-    for i in range(np.uint64(exponent.size)):
-        exponent[i] = _exp(exponent[i])
+    size = np.uint64(exponent.size)
+    scale = np.empty(min(size, _CHUNK), dtype=exponent.dtype)
+    for start in range(_0, size, _CHUNK):
+        chunk = exponent[start : min(start + _CHUNK, size)]
+        for i in range(np.uint64(len(chunk))):
+            chunk[i], scale[i] = _split(chunk[i])
+        for i in range(np.uint64(len(chunk))):
+            chunk[i] = _join(chunk[i], scale[i])
 
 
 def _gaussian(left: Any, right: Any, out: Any, driven: Any, drives: Any) -> None:
@@ -205,7 +230,8 @@ def _gaussian(left: Any, right: Any, out: Any, driven: Any, drives: Any) -> None
     n_hidden, n_terms = np.uint64(out.shape[2]), np.uint64(left.shape[2])
     flat_out, flat_driven = out.reshape(out.size), driven.reshape(driven.size)
     lines = np.empty((n_terms, n_hidden), dtype=out.dtype)
-    chunk = np.empty(_CHUNK + n_hidden, dtype=out.dtype)
+    work = np.empty((_3, _CHUNK + n_hidden), dtype=out.dtype)
+    chunk, rest, scale = work[_0], work[_1], work[_2]
     start = end = _0
     for r in range(n_runs):
         for m in range(n_terms):
@@ -230,25 +256,28 @@ def _gaussian(left: Any, right: Any, out: Any, driven: Any, drives: Any) -> None
             end += n_hidden
             if end - start >= _CHUNK or (r + _1 == n_runs and n + _1 == n_samples):
                 responses = flat_out[start:end]
+                for i in range(end - start):
+                    rest[i], scale[i] = _split(chunk[i] * chunk[i])
                 if drives:
                     products = flat_driven[start:end]
                     for i in range(end - start):
-                        response = _exp(chunk[i] * chunk[i])
+                        response = _join(rest[i], scale[i])
                         responses[i] = response
                         products[i] = chunk[i] * response
                 else:
                     for i in range(end - start):
-                        responses[i] = _exp(chunk[i] * chunk[i])
+                        responses[i] = _join(rest[i], scale[i])
                 start = end
 
 
 def _gaussian_rows(left: Any, right: Any, heights: Any, out: Any, sums: Any) -> None:
     """See `mlpspec.blocks.gaussian_rows`: as `_gaussian` of two terms, with sums of each row."""
-    n_runs, n_samples = np.uint64(out.shape[0]), np.uint64(out.shape[1])
-    n_hidden, n_rows = np.uint64(out.shape[2]), np.uint64(out.shape[0] * out.shape[1])
+    n_samples, n_hidden = np.uint64(out.shape[1]), np.uint64(out.shape[2])
+    n_rows = np.uint64(out.shape[0] * out.shape[1])
     flat = out.reshape(out.size)
     lines = np.empty((_2, n_hidden), dtype=out.dtype)
-    chunk = np.empty(_CHUNK + n_hidden, dtype=out.dtype)
+    work = np.empty((_2, _CHUNK + n_hidden), dtype=out.dtype)
+    rest, scale = work[_0], work[_1]
     step = max(_1, _CHUNK // n_hidden)
     for start in range(_0, n_rows, step):
         end, size = min(start + step, n_rows), _0
@@ -257,13 +286,15 @@ def _gaussian_rows(left: Any, right: Any, heights: Any, out: Any, sums: Any) -> 
             if n == _0 or row == start:
                 for k in range(n_hidden):
                     lines[_0, k], lines[_1, k] = right[r, _0, k], right[r, _1, k]
-            a, b, z = left[r, n, _0], left[r, n, _1], chunk[size : size + n_hidden]
+            a, b = left[r, n, _0], left[r, n, _1]
+            row_rest, row_scale = rest[size : size + n_hidden], scale[size : size + n_hidden]
             for k in range(n_hidden):
-                z[k] = _fma(b, lines[_1, k], a * lines[_0, k])
+                z = _fma(b, lines[_1, k], a * lines[_0, k])
+                row_rest[k], row_scale[k] = _split(z * z)
             size += n_hidden
         responses = flat[start * n_hidden : end * n_hidden]
         for i in range(size):
-            responses[i] = _exp(chunk[i] * chunk[i])
+            responses[i] = _join(rest[i], scale[i])
         for row in range(start, end):
             r, n = row // n_samples, row % n_samples
             h = flat[row * n_hidden : (row + _1) * n_hidden]
@@ -284,7 +315,8 @@ def _gaussian_sums(
     """See `mlpspec.blocks.gaussian_sums`; ``times`` count if ``timed``."""
     n_samples, n_hidden = np.uint64(h.shape[1]), np.uint64(h.shape[2])
     whole, with_heights = n_samples & ~_1, len(out) > 2
-    lines, sums = np.empty((_2, n_hidden), dtype=out.dtype), np.empty((3, n_hidden), dtype=out.dtype)
+    lines = np.empty((_2, n_hidden), dtype=out.dtype)
+    sums = np.empty((_3, n_hidden), dtype=out.dtype)
     for r in range(np.uint64(len(h))):
         for k in range(n_hidden):
             lines[_0, k], lines[_1, k] = right[r, _0, k], right[r, _1, k]
@@ -397,8 +429,9 @@ def _soft_pulls(x: Any, p: Any, unit: Any, far: Any, logs: Any, pull: Any) -> No
     n_runs, n_samples, n_hidden = np.uint64(len(x)), np.uint64(x.shape[1]), np.uint64(p.shape[1])
     # As many samples at a time as make exponentials many; at least four share a sweep of sums.
     step = max(_4, _CHUNK // n_hidden & ~_3)
-    close = np.empty((step, n_hidden), dtype=p.dtype)
-    flat = close.reshape(close.size)
+    work = np.empty((_2, step, n_hidden), dtype=p.dtype)
+    close, scale = work[_0], work[_1]
+    flat, flat_scale = close.reshape(close.size), scale.reshape(scale.size)
     first, second = np.empty(step, dtype=p.dtype), np.empty(step, dtype=p.dtype)
     of_x, of_1 = np.empty_like(p[0]), np.empty_like(p[0])
     for r in range(n_runs):
@@ -408,12 +441,12 @@ def _soft_pulls(x: Any, p: Any, unit: Any, far: Any, logs: Any, pull: Any) -> No
         for start in range(_0, n_samples, step):
             size = min(step, n_samples - start)
             for i in range(size):
-                place, row = x[r, start + i], close[i]
+                place, row, row_scale = x[r, start + i], close[i], scale[i]
                 for k in range(n_hidden):
                     gap = (place - p[r, k]) * unit
-                    row[k] = gap * gap
+                    row[k], row_scale[k] = _split(gap * gap)
             for i in range(size * n_hidden):
-                flat[i] = _exp(flat[i])
+                flat[i] = _join(flat[i], flat_scale[i])
             for i in range(size):
                 place, row = x[r, start + i], close[i]
                 total = _sums(row, row, n_hidden)[1]
@@ -424,7 +457,7 @@ def _soft_pulls(x: Any, p: Any, unit: Any, far: Any, logs: Any, pull: Any) -> No
                         row[k] = gap * gap
                         nearest = min(nearest, row[k])
                     for k in range(n_hidden):
-                        row[k] = _exp(row[k] - nearest)
+                        row[k] = _join(*_split(row[k] - nearest))
                     total = _sums(row, row, n_hidden)[1]
                     logs[r] -= nearest
                 logs[r] += math.log(total)
@@ -456,7 +489,8 @@ def _pair_pushes(p: Any, unit: Any, total: Any, push: Any) -> None:
     these four with one another.
     """
     n_runs, n_hidden = np.uint64(p.shape[0]), np.uint64(p.shape[1])
-    close = np.empty(_4 * n_hidden + _8, dtype=p.dtype)
+    work = np.empty((_2, _4 * n_hidden + _8), dtype=p.dtype)
+    close, scale = work[_0], work[_1]
     pushed = np.empty_like(p[0])
     for r in range(n_runs):
         pushed[:] = 0
@@ -466,18 +500,18 @@ def _pair_pushes(p: Any, unit: Any, total: Any, push: Any) -> None:
             rest, others = p[r, end:], n_hidden - end
             size = _0
             for k in range(start, end):
-                row = close[size : size + others]
+                row, row_scale = close[size : size + others], scale[size : size + others]
                 for i in range(others):
                     gap = (p[r, k] - rest[i]) * unit
-                    row[i] = gap * gap
+                    row[i], row_scale[i] = _split(gap * gap)
                 size += others
             for k in range(start, end):
-                for l in range(k + _1, end):
-                    gap = (p[r, k] - p[r, l]) * unit
-                    close[size] = gap * gap
+                for other in range(k + _1, end):
+                    gap = (p[r, k] - p[r, other]) * unit
+                    close[size], scale[size] = _split(gap * gap)
                     size += _1
             for i in range(size):
-                close[i] = _exp(close[i])
+                close[i] = _join(close[i], scale[i])
             if others:
                 c0, c1 = close[:others], close[others : _2 * others]
                 c2, c3 = close[_2 * others : _3 * others], close[_3 * others : _4 * others]
@@ -491,14 +525,14 @@ def _pair_pushes(p: Any, unit: Any, total: Any, push: Any) -> None:
                     of_p, of_1, _ = _sums(row, rest, others)
                     total[r] += of_1
                     pushed[k] += p[r, k] * of_1 - of_p
-            i = (end - start) * others
+            place = (end - start) * others
             for k in range(start, end):
-                for l in range(k + _1, end):
-                    gap = p[r, k] - p[r, l]
-                    pushed[k] = _fma(close[i], gap, pushed[k])
-                    pushed[l] = _fma(-close[i], gap, pushed[l])
-                    total[r] += close[i]
-                    i += _1
+                for other in range(k + _1, end):
+                    gap = p[r, k] - p[r, other]
+                    pushed[k] = _fma(close[place], gap, pushed[k])
+                    pushed[other] = _fma(-close[place], gap, pushed[other])
+                    total[r] += close[place]
+                    place += _1
         total[r] *= p.dtype.type(2)
         for k in range(n_hidden):
             push[r, k] = pushed[k]
