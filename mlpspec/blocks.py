@@ -298,8 +298,9 @@ def row_dots(values: Array, weights: Array) -> Array:
     if weights.shape != ((n_runs, n_hidden) if of_k else values.shape):
         raise ValueError(f"{weights.shape} does not fit {values.shape}")
     kernels = _compiled(values.dtype.char)
-    if kernels is not None and values.flags.c_contiguous and weights.flags.c_contiguous:
+    if kernels is not None:  # however the arrays lie in memory: bits must not depend on it
         out = np.empty((n_runs, n_samples), dtype=values.dtype)
+        values, weights = np.ascontiguousarray(values), np.ascontiguousarray(weights)
         kernels.row_dots(values, weights.reshape(n_runs, -1, n_hidden), out)
         return out
     if of_k:
@@ -338,9 +339,10 @@ def weighted_sums(
     ):
         raise ValueError(f"{weights.shape} times {shape} does not fit {out.shape}")
     kernels = _compiled(values.dtype.char)
-    if kernels is not None and values.flags.c_contiguous:
+    if kernels is not None:
         # What is not there is never read.
         with_times, with_others = times is not None, others is not None
+        values = np.ascontiguousarray(values)
         times = np.ascontiguousarray(times) if with_times else values
         others = np.ascontiguousarray(others) if with_others else values
         weights = np.ascontiguousarray(weights)

@@ -466,21 +466,26 @@ NEURONS: dict[str, type[RidgeParams] | type[RadialParams]] = {
 """Every kind of neuron by name, as the type of its parameters."""
 
 
-def _lazy(compute: Callable[[Forward], Array]) -> Any:
-    """Make ``compute`` a read-only property, computed once, or taken from the whole's rows."""
-    name = compute.__name__
+class _Lazy:
+    """A read-only array of a forward pass, computed when first read or taken from the whole's rows.
 
-    def get(self: Forward) -> Array:
-        value = self._computed.get(name)
-        if value is None:
-            whole = self._whole
-            own = whole is None or self._independent
-            value = compute(self) if own else getattr(whole, name)[self._rows]
-            value.flags.writeable = False
-            self._computed[name] = value
+    It lies where Python looks first, and costs no call when it is read again.
+    """
+
+    def __init__(self, compute: Callable[[Any], Any]) -> None:
+        self.compute = compute
+        self.name = compute.__name__
+        self.__doc__ = compute.__doc__
+
+    def __get__(self, passed: Forward | None, owner: type | None = None) -> Any:
+        if passed is None:
+            return self
+        whole = passed._whole
+        own = whole is None or passed._independent
+        value = self.compute(passed) if own else getattr(whole, self.name)[passed._rows]
+        value.flags.writeable = False
+        passed._note(self.name, value)
         return value
-
-    return property(get, doc=compute.__doc__)
 
 
 class Forward:
@@ -512,12 +517,12 @@ class Forward:
     """
 
     def __init__(self, params: Params, x: Array, y: Array, *, reuse: bool = False) -> None:
-        self._params: Params | None = params
+        self._computed: list[str] = []
+        self.__dict__["params"] = params
         self.shape = *y.shape, params.shape[1]
         self.x = x
         self.y = y
         self._reuse = reuse
-        self._computed: dict[str, Array] = {}
         self._tuples: dict[str, tuple[Array, ...]] = {}
         self._kept: dict[Any, Any] = {}
         self._parts: list[weakref.ref[Forward]] = []
@@ -525,13 +530,21 @@ class Forward:
         self._rows: Rows = slice(None)
         self._independent = False
 
-    @property
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(vars(type(self)).get(name), _Lazy | cached_property):
+            raise AttributeError(f"{name} is computed; it cannot be set")
+        super().__setattr__(name, value)
+
+    def _note(self, name: str, value: Any) -> None:
+        """Keep what was computed until `renew`."""
+        self.__dict__[name] = value
+        self._computed.append(name)
+
+    @cached_property
     def params(self) -> Params:
-        """The parameters."""
-        if self._params is None:
-            assert self._whole is not None
-            self._params = self._whole.params.take(self._rows)
-        return self._params
+        """The parameters; if they are copies of some rows, those as they are now."""
+        assert self._whole is not None
+        return self._whole.params.take(self._rows)
 
     def take(self, rows: Rows) -> Forward:
         """Return the forward pass of the runs ``rows``, sharing what is or will be computed."""
@@ -572,6 +585,8 @@ class Forward:
 
         Arrays that were read from here before hold other numbers from now on.
         """
+        for name in self._computed:
+            self.__dict__.pop(name, None)
         self._computed.clear()
         self._tuples.clear()
         for reference in self._parts:
@@ -579,7 +594,7 @@ class Forward:
             if part is not None:
                 part.renew()
                 if not isinstance(part._rows, slice):
-                    part._params = None  # a copy of what has changed
+                    part.__dict__.pop("params", None)  # a copy of what has changed
 
     def keep(self, key: Any, make: Callable[[], Any]) -> Any:
         """Return what ``make`` returned when ``key`` was first asked for.
@@ -622,31 +637,32 @@ class Forward:
         """(R, D + 1, N): `design`, transposed."""
         return _read_only(np.ascontiguousarray(self.design.swapaxes(1, 2)))
 
-    @_lazy
+    @_Lazy
     def preactivation(self) -> Array:
         """(R, N, K): z."""
         return self.params.preactivation(self)
 
-    @_lazy
+    @_Lazy
     def hidden(self) -> Array:
         """(R, N, K): h_nk = exp(-z_nk^2)."""
         found = self.params.respond(self)
         for name, value in found.items():
-            self._computed[name] = _read_only(value)
-        return self._computed["hidden"]
+            if name != "hidden":
+                self._note(name, _read_only(value))
+        return _read_only(found["hidden"])
 
     def _beside_hidden(self, name: str) -> Array | None:
         """Return what came along with the responses, if it did."""
         _ = self.hidden
-        return self._computed.get(name)
+        return self.__dict__.get(name)
 
-    @_lazy
+    @_Lazy
     def driven(self) -> Array:
-        """(R, N, K): what the derivatives of h are made of besides h, z h unless that came along."""
+        """(R, N, K): what the derivatives of h are made of besides h; z h, if none came along."""
         found = self._beside_hidden("driven")
         return self.preactivation * self.hidden if found is None else found
 
-    @_lazy
+    @_Lazy
     def response(self) -> Array:
         """(R, N): sum_k h_nk."""
         found = self._beside_hidden("response")
@@ -655,13 +671,13 @@ class Forward:
     def _ones(self) -> Array:
         return np.ones((self.shape[0], self.shape[2]), dtype=self.y.dtype)
 
-    @_lazy
+    @_Lazy
     def squared_response(self) -> Array:
         """(R, N): sum_k h_nk^2."""
         found = self._beside_hidden("squared_response")
         return row_dots(self.hidden, self.hidden) if found is None else found
 
-    @_lazy
+    @_Lazy
     def output(self) -> Array:
         """(R, N): f_n = sum_k v_k h_nk + c."""
         params, found = self.params, self._beside_hidden("weighted_response")
@@ -674,7 +690,7 @@ class Forward:
         """What `Params.place` returns."""
         return self.shared("placed", lambda params: params.place())
 
-    @_lazy
+    @_Lazy
     def prototypes(self) -> Array:
         """(R, K, D): p_k."""
         return self.placed[0][...]

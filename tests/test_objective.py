@@ -59,8 +59,9 @@ def test_without_the_fit_the_output_weights_rest():
 def test_mixed_batch_gives_each_run_the_bits_it_has_alone(n_samples):
     params, x, y = problem(16, n_samples)
     mixed = [objective(SUBSETS[(5 * r) % 8], 0.1 * (r + 1)) for r in range(16)]
-    total, grad, parts = ObjectiveBatch(mixed).value_and_grad(forward(params, x, y))
-    values = parts.by_name()
+    packed, parts = ObjectiveBatch(mixed).value_and_grad(forward(params, x, y))
+    grad = params.unpack(packed, *params.shape[1:]).flatten()
+    total, values = parts.total(), parts.by_name()
     for r in range(16):
         row = slice(r, r + 1)
         one = mixed[r].value_and_grad(params.take(row), x[row], y[row])
@@ -118,10 +119,10 @@ def test_blocks_of_a_batch_change_no_bits(neuron, n_inputs, monkeypatch):
     def everything():
         blocks.run_blocks.cache_clear()
         passed = forward(params, x, y)
-        total, grad, values = ObjectiveBatch(mixed).value_and_grad(passed)
+        packed, values = ObjectiveBatch(mixed).value_and_grad(passed)
         moody = values.by_name()["moody"]
         said.append([(moody[part] > 0).any() for part in blocks.run_blocks(*passed.shape)])
-        return len(passed.blocks()), total, grad, *values.by_name().values()
+        return len(passed.blocks()), values.total(), packed, *values.by_name().values()
 
     whole = everything()
     assert whole[0] == 1
