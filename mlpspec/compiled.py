@@ -165,9 +165,10 @@ def _sums_of_row(_: Any, values: Any, weights: Any, size: Any) -> Any:
         whole = build.and_(size, ir.Constant(size.type, -lanes))
         zero = ir.Constant(vector, [0.0] * lanes)
         sums = [cgutils.alloca_once_value(build, zero) for _ in range(n_sums)]
-        with cgutils.for_range_slice(
-            build, size.type(0), whole, size.type(lanes), size.type
-        ) as (i, _):
+        with cgutils.for_range_slice(build, size.type(0), whole, size.type(lanes), size.type) as (
+            i,
+            _,
+        ):
             places = [build.bitcast(build.gep(row, [i]), vector.as_pointer()) for row in rows]
             v, w = (build.load(place, align=bits // 8) for place in places)
             p, q, r = (build.load(sum_) for sum_ in sums)
@@ -565,6 +566,7 @@ def kernels(kind: str) -> Kernels:
     The cache lies beside this file, or in the user's cache directory where that is not writable.
     """
     number = {"d": numba.float64, "f": numba.float32}[kind]
+
     def read(dimensions: int, layout: str = "C") -> Any:
         return numba.types.Array(number, dimensions, layout, readonly=True)
 

@@ -811,7 +811,9 @@ def add_partial(
         params.reduce_hidden(forward, forward.columns[:, -1], partial, moments)
         params.add_hidden(grad, moments, weight)
     elif name == "preactivation":
-        params.add_preactivation(forward, grad, partial if weight is None else partial * weight[:, None])
+        if weight is not None:
+            partial = partial * weight[:, None]
+        params.add_preactivation(forward, grad, partial)
     elif name == "prototypes":
         params.add_prototypes(forward, grad, partial)
     else:

@@ -12,7 +12,17 @@ import pytest
 from conftest import ROOT, same_bits
 
 from mlpspec import blocks, provenance
-from mlpspec.blocks import exp_of_negated, gaussian, pair_sums, soft_sums, weighted_sums, with_ones
+from mlpspec.blocks import (
+    exp_of_negated,
+    gaussian,
+    gaussian_rows,
+    gaussian_sums,
+    pair_pushes,
+    row_dots,
+    soft_pulls,
+    weighted_sums,
+    with_ones,
+)
 from mlpspec.errors import InputError
 
 needs_numba = pytest.mark.skipif(
@@ -196,54 +206,76 @@ def sums(dtype=np.float64, n_runs=3, n_samples=13, n_hidden=21, n_inputs=1):
     rng = np.random.default_rng(0)
     x = rng.uniform(-1.0, 1.0, (n_runs, n_samples, n_inputs)).astype(dtype)
     p = rng.uniform(-1.0, 1.0, (n_runs, n_hidden, n_inputs)).astype(dtype)
-    p[:, 0], p[:, -1] = 7.0, p[:, 1]
-    values, times = rng.normal(size=(2, n_runs, n_samples, n_hidden)).astype(dtype)
-    return x, p, values, times
+    p[:, 0], p[:, -1] = 7.0, p[:, n_hidden // 2]
+    x[1, 2] = 30.0  # which is far from all points
+    values, times, others = rng.normal(size=(3, n_runs, n_samples, n_hidden)).astype(dtype)
+    heights = rng.normal(size=(n_runs, n_hidden)).astype(dtype)
+    return x, p, values, times, others, heights
 
 
-def all_sums(x, p, values, times):
-    """Return every sum of some runs."""
+def all_sums(x, p, values, times, others, heights):
+    """Return every sum of some runs, with the runs first."""
     design = with_ones(x)
     columns = np.ascontiguousarray(design.swapaxes(1, 2))
-    kind, ones = p.dtype, columns[:, -1]
+    n_runs, n_weights, _ = columns.shape
+    scale = -2.0 * x[:, :, 0]
+    kind = p.dtype
 
     def memory(name, shape):
         return np.full(shape, np.nan, dtype=kind)
 
-    weighted = np.full((len(x), 5, p.shape[1]), 3.0, dtype=kind)
-    weighted_sums(columns, ones, values, None, weighted, 1, memory)
-    timed = np.zeros((len(x), columns.shape[1], p.shape[1]), dtype=kind)
-    weighted_sums(columns, -2.0 * ones, values, times, timed, 0, memory)
-    pairs = pair_sums(p, 0.05, memory)
-    return [weighted, timed, pairs, *soft_sums(design, columns, p, 0.05, memory)]
+    found = [row_dots(values, heights), row_dots(values, others)]
+    for timed in (None, times):
+        for more in (None, others):
+            shape = (n_weights + (more is not None), n_runs, p.shape[1])
+            out = np.full((2, *shape), np.nan, dtype=kind)[0]
+            weighted_sums(columns, scale, values, timed, more, out, memory)
+            found.append(out.swapaxes(0, 1))
+    found += soft_pulls(design, columns, p, 0.05, memory)
+    found += pair_pushes(p, 0.05, memory)
+    return found
 
 
 @both_precisions
-def test_sums_over_samples_neurons_and_pairs(dtype):
-    x, p, values, times = sums(dtype)
-    weighted, timed, pairs, total, moments = all_sums(x, p, values, times)
-    x, p, values, times = (part.astype(np.longdouble) for part in (x, p, values, times))
-    near = {"rtol": 1e-12, "atol": 1e-13} if dtype == np.float64 else {"rtol": 2e-5, "atol": 1e-5}
-    np.testing.assert_allclose(weighted[:, 1], (x * values).sum(axis=1), **near)
-    np.testing.assert_allclose(weighted[:, 2], values.sum(axis=1), **near)
-    assert (weighted[:, [0, 3, 4]] == 3.0).all()  # nothing else was touched
-    np.testing.assert_allclose(timed[:, 0], -2.0 * (x * times * values).sum(axis=1), **near)
-    close = np.exp(-((x - p.swapaxes(1, 2)) ** 2) / np.longdouble(0.05))
-    np.testing.assert_allclose(total, close.sum(axis=2), **near)
-    share = close / close.sum(axis=2, keepdims=True)
-    np.testing.assert_allclose(moments[:, 0], (x * share).sum(axis=1), **near)
-    np.testing.assert_allclose(moments[:, 1], share.sum(axis=1), **near)
-    close = np.exp(-((p - p.swapaxes(1, 2)) ** 2) / np.longdouble(0.05))
+@pytest.mark.parametrize("n_inputs", [1, 2])
+def test_sums_over_samples_neurons_and_pairs(dtype, n_inputs):
+    arrays = sums(dtype, n_inputs=n_inputs)
+    dots, own_dots, *weighted, logs, pull, total, push = all_sums(*arrays)
+    x, p, values, times, others, heights = (part.astype(np.longdouble) for part in arrays)
+    near = {"rtol": 1e-12, "atol": 1e-13} if dtype == np.float64 else {"rtol": 2e-5, "atol": 1e-4}
+    np.testing.assert_allclose(dots, np.einsum("rnk,rk->rn", values, heights), **near)
+    np.testing.assert_allclose(own_dots, (values * others).sum(axis=2), **near)
+    scale = -2.0 * x[:, :, :1]
+    for timed, pair in ((1.0, weighted[:2]), (times, weighted[2:])):
+        expected = [
+            (scale * x[:, :, d, None] * timed * values).sum(axis=1) for d in range(n_inputs)
+        ]
+        expected.append((scale * timed * values).sum(axis=1))
+        np.testing.assert_allclose(pair[0], np.stack(expected, axis=1), **near)
+        assert same_bits(pair[1][:, :-1], pair[0])
+        np.testing.assert_allclose(pair[1][:, -1], (scale * timed * others).sum(axis=1), **near)
+
+    gap = x[:, :, None] - p[:, None]  # (R, N, K, D)
+    cost = np.square(gap).sum(axis=3) / np.longdouble(0.05)
+    least = cost.min(axis=2, keepdims=True)
+    close = np.exp(least - cost)
+    sum_ = close.sum(axis=2, keepdims=True)
+    np.testing.assert_allclose(logs, (np.log(sum_) - least).sum(axis=(1, 2)), **near)
+    expected = -((close / sum_)[..., None] * gap).sum(axis=1)
+    np.testing.assert_allclose(pull, expected, **(near | {"atol": 20 * near["atol"]}))
+    gap = p[:, :, None] - p[:, None]
+    close = np.exp(-np.square(gap).sum(axis=3) / np.longdouble(0.05))
     close[:, np.arange(p.shape[1]), np.arange(p.shape[1])] = 0.0
-    np.testing.assert_allclose(pairs[:, :, 0], (close * p).sum(axis=1), **near)
-    np.testing.assert_allclose(pairs[:, :, 1], close.sum(axis=1), **near)
+    np.testing.assert_allclose(total, close.sum(axis=(1, 2)), **near)
+    np.testing.assert_allclose(push, (close[..., None] * gap).sum(axis=2), **near)
 
 
 @needs_numba
 @both_precisions
 @pytest.mark.parametrize("n_inputs", [1, 2])
-def test_bits_of_sums_do_not_depend_on_the_other_runs(dtype, n_inputs):
-    arrays = sums(dtype, n_samples=9, n_hidden=12, n_inputs=n_inputs)
+@pytest.mark.parametrize("n_hidden", [1, 2, 3, 4, 5, 12, 33])
+def test_bits_of_sums_do_not_depend_on_the_other_runs(dtype, n_inputs, n_hidden):
+    arrays = sums(dtype, n_samples=9, n_hidden=n_hidden, n_inputs=n_inputs)
     together = all_sums(*arrays)
     for run in range(3):
         alone = all_sums(*(part[run : run + 1] for part in arrays))
@@ -252,13 +284,72 @@ def test_bits_of_sums_do_not_depend_on_the_other_runs(dtype, n_inputs):
 
 
 @needs_numba
+@both_precisions
+def test_bits_of_sums_do_not_depend_on_how_arrays_lie_in_memory(dtype):
+    arrays = sums(dtype)
+    expected = all_sums(*arrays)
+    for other in ([np.asfortranarray(part) for part in arrays], [a[::-1][::-1] for a in arrays]):
+        for part, whole in zip(all_sums(*other), expected, strict=True):
+            assert same_bits(part, whole)
+
+
+@needs_numba
 @pytest.mark.parametrize("n_inputs", [1, 2])
-def test_sums_agree_with_numpy(n_inputs, monkeypatch):
-    arrays = sums(n_inputs=n_inputs)
+@pytest.mark.parametrize("n_hidden", [1, 2, 3, 4, 5, 12, 33])
+def test_sums_agree_with_numpy(n_inputs, n_hidden, monkeypatch):
+    arrays = sums(n_inputs=n_inputs, n_hidden=n_hidden)
     compiled = all_sums(*arrays)
     monkeypatch.setattr(blocks, "_compiled", lambda kind: None)
     for part, expected in zip(compiled, all_sums(*arrays), strict=True):
-        np.testing.assert_allclose(part, expected, rtol=1e-13, atol=1e-14)
+        np.testing.assert_allclose(part, expected, rtol=1e-13, atol=1e-13)
+
+
+def responses_and_sums(left, right, scale, times, heights):
+    """Return what `gaussian_rows` and `gaussian_sums` make of some runs, with the runs first."""
+    n_runs, _, n_hidden = times.shape
+    columns = np.ascontiguousarray(left.swapaxes(1, 2))
+    h = np.empty_like(times)
+    found = [h, gaussian_rows(left, right, heights, h).swapaxes(0, 1)]
+    for size, timed in ((2, None), (3, None), (2, times), (3, times)):
+        out = np.full((size, n_runs, n_hidden), np.nan, dtype=left.dtype)
+        gaussian_sums(columns, scale, left, right, h, timed, out)
+        found.append(out.swapaxes(0, 1))
+    return found
+
+
+@needs_numba
+@both_precisions
+@pytest.mark.parametrize(
+    "shape", [(3, 13, 21), (2, 1, 1), (4, 3, 3), (1, 7, 1500), (2, 600, 4), (3, 8, 8)]
+)
+def test_z_computed_again_gives_what_z_stored_gives(dtype, shape):
+    left, right = factors(*shape, dtype=dtype)
+    rng = np.random.default_rng(1)
+    times, scale = rng.normal(size=shape).astype(dtype), rng.normal(size=shape[:2]).astype(dtype)
+    heights = rng.normal(size=(shape[0], shape[2])).astype(dtype)
+    h, dots, *found = responses_and_sums(left, right, scale, times, heights)
+    _, out, driven = responses(left, right)
+    assert same_bits(h, out)
+    ones = np.ones_like(heights)
+    for part, weights in zip(dots.swapaxes(0, 1), (heights, ones, out), strict=True):
+        assert same_bits(part, row_dots(out, weights))
+    columns = np.ascontiguousarray(left.swapaxes(1, 2))
+    near = {"rtol": 1e-10, "atol": 1e-12} if dtype == np.float64 else {"rtol": 1e-3, "atol": 1e-4}
+    for (size, timed), part in zip(
+        ((2, None), (3, None), (2, times), (3, times)), found, strict=True
+    ):
+        expected = np.empty((2, shape[0], shape[2]), dtype)
+        weighted_sums(columns, scale, driven, timed, None, expected, np.empty)
+        np.testing.assert_allclose(part[:, :2], expected.swapaxes(0, 1), **near)
+        if size == 3:  # h is not multiplied by times
+            expected = np.empty((1, shape[0], shape[2]), dtype)
+            weighted_sums(np.ones_like(columns[:, :1]), scale, out, None, None, expected, np.empty)
+            np.testing.assert_allclose(part[:, 2], expected[0], **near)
+    for run in range(shape[0]):
+        rows = slice(run, run + 1)
+        alone = responses_and_sums(left[rows], right[rows], scale[rows], times[rows], heights[rows])
+        for one, whole in zip(alone, (h, dots, *found), strict=True):
+            assert same_bits(one, whole[rows])
 
 
 def test_arrays_that_do_not_fit_are_refused():
@@ -275,15 +366,46 @@ def test_arrays_that_do_not_fit_are_refused():
             gaussian(*arrays)
     weights = left.swapaxes(1, 2)
     ones = weights[:, 0]
-    for scale, values, times, rows, first in (
-        (ones[1:], out, None, 3, 0),
-        (ones, out[:, 1:], None, 3, 0),
-        (ones, out, out[:1], 3, 0),
-        (ones, out, None, 3, 2),
+    for scale, values, times, others, n_rows in (
+        (ones[1:], out, None, None, 2),
+        (ones, out[:, 1:], None, None, 2),
+        (ones, out, out[:1], None, 2),
+        (ones, out, None, out[:, :, 1:], 3),
+        (ones, out, None, out, 2),
+        (ones, out, None, None, 3),
     ):
-        memory = np.empty((2, rows, 4))
         with pytest.raises(ValueError, match="does not fit"):
-            weighted_sums(weights, scale, values, times, memory, first, np.empty)
+            weighted_sums(weights, scale, values, times, others, np.empty((n_rows, 2, 4)), np.empty)
+    for wrong in (out[:1], out[:, :, 1:], out[:, 0, 1:]):
+        with pytest.raises(ValueError, match="does not fit"):
+            row_dots(out, wrong)
+
+
+@needs_numba
+def test_arrays_that_do_not_fit_are_refused_where_z_is_computed_again():
+    left, right = factors(2, 3, 4)
+    h, heights = np.empty((2, 3, 4)), np.empty((2, 4))
+    for arrays in (
+        (left[:1], right, heights),
+        (left[:, :, :1], right[:, :1], heights),
+        (left, right[:, :, :3], heights),
+        (left, right, heights[:, :3]),
+    ):
+        with pytest.raises(ValueError, match="does not fit"):
+            gaussian_rows(*arrays, h)
+    weights = left.swapaxes(1, 2)
+    ones = weights[:, 0]
+    for w, scale, a, b, times, shape in (
+        (weights[:1], ones, left, right, None, (2, 2, 4)),
+        (weights, ones[:, :2], left, right, None, (2, 2, 4)),
+        (weights, ones, left[:, :2], right, None, (2, 2, 4)),
+        (weights, ones, left, right[:, :1], None, (2, 2, 4)),
+        (weights, ones, left, right, h[:, :2], (2, 2, 4)),
+        (weights, ones, left, right, None, (4, 2, 4)),
+        (weights, ones, left, right, None, (2, 2, 3)),
+    ):
+        with pytest.raises(ValueError, match="does not fit"):
+            gaussian_sums(w, scale, a, b, h, times, np.empty(shape))
 
 
 @needs_numba

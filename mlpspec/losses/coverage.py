@@ -10,6 +10,7 @@ from mlpspec.blocks import Array, soft_pulls
 from mlpspec.losses.base import StructuralLoss, check_temperature
 from mlpspec.model import Forward
 
+
 @final
 @dataclass(frozen=True)
 class Coverage(StructuralLoss):
