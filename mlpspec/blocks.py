@@ -249,12 +249,14 @@ def gaussian_sums(
     right: Array,
     h: Array,
     times: Array | None,
+    slope: Array | None,
     out: Array,
 ) -> None:
     """Write `weighted_sums` of z h to ``out`` (2, R, K), or (3, R, K) with those of h at the end.
 
     z = left @ right, ``h`` is what `gaussian_rows` made of it; ``weights`` (R, 2, N), ``scale``,
-    and ``times`` are as in `weighted_sums`, but h has no ``times``.
+    and ``times`` are as in `weighted_sums`, but h has no ``times``. With ``slope`` (R, N) it is
+    scale_n + slope_n h_nk that z h is multiplied by, and there are no ``times``.
 
     Raises
     ------
@@ -272,16 +274,18 @@ def gaussian_sums(
             (n_runs, 2, n_hidden),
             (n_runs, n_hidden),
         )
-        or (times is not None and times.shape != h.shape)
+        or (times is not None and (times.shape != h.shape or slope is not None))
+        or (slope is not None and slope.shape != scale.shape)
         or len(out) not in (2, 3)
     ):
         raise ValueError(f"{left.shape} times {right.shape} does not fit {h.shape}, {out.shape}")
     kernels = _compiled(h.dtype.char)
     assert kernels is not None
     weights, left, h = map(np.ascontiguousarray, (weights, left, h))
-    timed = times is not None
+    timed, sloped = times is not None, slope is not None
     times = np.ascontiguousarray(times) if timed else h
-    kernels.gaussian_sums(weights, scale, left, right, h, times, timed, out)
+    slope = scale if slope is None else slope
+    kernels.gaussian_sums(weights, scale, left, right, h, times, timed, slope, sloped, out)
 
 
 Memory = Callable[[str, tuple[int, ...]], Array]

@@ -311,9 +311,11 @@ def _gaussian_sums(
     h: Any,
     times: Any,
     timed: Any,
+    slope: Any,
+    sloped: Any,
     out: Any,
 ) -> None:
-    """See `mlpspec.blocks.gaussian_sums`; ``times`` count if ``timed``."""
+    """See `mlpspec.blocks.gaussian_sums`; ``times`` count if ``timed``, ``slope`` if ``sloped``."""
     n_samples, n_hidden = np.uint64(h.shape[1]), np.uint64(h.shape[2])
     whole, with_heights = n_samples & ~_1, len(out) > 2
     lines = np.empty((_2, n_hidden), dtype=out.dtype)
@@ -329,9 +331,22 @@ def _gaussian_sums(
             a0, a1, h0, h1 = left[r, i, _0], left[r, j, _0], h[r, i], h[r, j]
             b0, b1 = left[r, i, _1], left[r, j, _1]
             s0, s1 = scale[r, i], scale[r, j]
-            x0, x1 = weights[r, _0, i] * s0, weights[r, _0, j] * s1
-            y0, y1 = weights[r, _1, i] * s0, weights[r, _1, j] * s1
-            if timed:
+            x0, x1, y0, y1 = (
+                weights[r, _0, i],
+                weights[r, _0, j],
+                weights[r, _1, i],
+                weights[r, _1, j],
+            )
+            if not sloped:
+                x0, x1, y0, y1 = x0 * s0, x1 * s1, y0 * s0, y1 * s1
+            if sloped:
+                q0, q1 = slope[r, i], slope[r, j]
+                for k in range(n_hidden):
+                    d0 = _fma(q0, h0[k], s0) * (_fma(b0, b[k], a0 * w[k]) * h0[k])
+                    d1 = _fma(q1, h1[k], s1) * (_fma(b1, b[k], a1 * w[k]) * h1[k])
+                    of_x[k] = _fma(x1, d1, _fma(x0, d0, of_x[k]))
+                    of_1[k] = _fma(y1, d1, _fma(y0, d0, of_1[k]))
+            elif timed:
                 t0, t1 = times[r, i], times[r, j]
                 for k in range(n_hidden):
                     d0 = t0[k] * (_fma(b0, b[k], a0 * w[k]) * h0[k])
@@ -349,10 +364,14 @@ def _gaussian_sums(
                     of_h[k] = _fma(s1, h1[k], _fma(s0, h0[k], of_h[k]))
         for n in range(whole, n_samples):
             a0, b0, h0, s0 = left[r, n, _0], left[r, n, _1], h[r, n], scale[r, n]
-            x0, y0, t0 = weights[r, _0, n] * s0, weights[r, _1, n] * s0, times[r, n]
+            x0, y0, q0, t0 = weights[r, _0, n], weights[r, _1, n], slope[r, n], times[r, n]
+            if not sloped:
+                x0, y0 = x0 * s0, y0 * s0
             for k in range(n_hidden):
                 d0 = _fma(b0, b[k], a0 * w[k]) * h0[k]
-                if timed:
+                if sloped:
+                    d0 = _fma(q0, h0[k], s0) * d0
+                elif timed:
                     d0 = t0[k] * d0
                 of_x[k] = _fma(x0, d0, of_x[k])
                 of_1[k] = _fma(y0, d0, of_1[k])
@@ -548,8 +567,8 @@ class Kernels(NamedTuple):
     """See `_gaussian`; left (R, N, M), M >= 1, right (R, M, K), out and z (R, N, K)."""
     gaussian_rows: Callable[[Any, Any, Any, Any, Any], None]
     """See `_gaussian_rows`; right (R, 2, K) of any layout, out (R, N, K), sums (3, R, N)."""
-    gaussian_sums: Callable[[Any, Any, Any, Any, Any, Any, bool, Any], None]
-    """See `_gaussian_sums`; scale, right and out of any layout."""
+    gaussian_sums: Callable[[Any, Any, Any, Any, Any, Any, bool, Any, bool, Any], None]
+    """See `_gaussian_sums`; scale, right, slope and out of any layout."""
     row_dots: Callable[[Any, Any, Any], None]
     """See `_row_dots`; values (R, N, K), weights (R, 1 or N, K), out (R, N)."""
     weighted_sums: Callable[[Any, Any, Any, Any, bool, Any, bool, Any], None]
@@ -585,7 +604,7 @@ def kernels(kind: str) -> Kernels:
             _gaussian_sums,
             name,
             *(read(3), read(2, "A"), read(3), read(3, "A"), read(3), read(3), flag),
-            number[:, :, :],
+            *(read(2, "A"), flag, number[:, :, :]),
         ),
         _compile(_row_dots, name, read(3), read(3), number[:, ::1]),
         _compile(

@@ -118,11 +118,19 @@ class Params(ABC):
     # meets arrays of (R, N, K); what depends on n or k alone is applied to small ones.
 
     @abstractmethod
-    def reduce_hidden(self, passed: Forward, of_n: Array, of_nk: Array | None, out: Array) -> None:
+    def reduce_hidden(
+        self,
+        passed: Forward,
+        of_n: Array,
+        of_nk: Array | None,
+        out: Array,
+        slope: Array | None = None,
+    ) -> None:
         """Write sums over n of dh_nk times ``of_n`` (R, N) and ``of_nk`` (R, N, K; None is 1).
 
         They are M = `moments` for a neuron, ``out`` (M, R, K). If that has one row more and there
-        is no ``of_nk``, it ends with sum_n of_n h_nk.
+        is no ``of_nk``, it ends with sum_n of_n h_nk. Where it `joins`, of_n + slope h may be in
+        the place of both, with ``slope`` (R, N).
         """
 
     @abstractmethod
@@ -131,6 +139,10 @@ class Params(ABC):
 
         ``moments`` (M, R, K) is overwritten.
         """
+
+    def joins(self, passed: Forward) -> bool:
+        """Return whether `reduce_hidden` can take a ``slope``: ``of_n`` + ``slope`` h, in one."""
+        return False
 
     @property
     @abstractmethod
@@ -301,13 +313,25 @@ class RidgeParams(Params):
         """D + 1."""
         return self.shape[2] + 1
 
-    def reduce_hidden(self, passed: Forward, of_n: Array, of_nk: Array | None, out: Array) -> None:
+    def joins(self, passed: Forward) -> bool:
+        """Return whether z is computed again rather than stored (`recomputes`)."""
+        return recomputes(*passed.shared("lines", RidgeParams._lines))
+
+    def reduce_hidden(
+        self,
+        passed: Forward,
+        of_n: Array,
+        of_nk: Array | None,
+        out: Array,
+        slope: Array | None = None,
+    ) -> None:
         """Write sum_n of_n of_nk (dh/dz)_nk [x_n, 1] (D + 1, R, K), where dh/dz = -2 z h."""
         columns = passed.keep("-2 columns", lambda: -2.0 * passed.columns)
         (lines,) = passed.shared("lines", RidgeParams._lines)
         if recomputes(lines):
-            gaussian_sums(columns, of_n, passed.design, lines, passed.hidden, of_nk, out)
+            gaussian_sums(columns, of_n, passed.design, lines, passed.hidden, of_nk, slope, out)
             return
+        assert slope is None
         others = passed.hidden if len(out) > self.moments else None
         weighted_sums(columns, of_n, passed.driven, of_nk, others, out, passed.buffer)
 
@@ -420,8 +444,16 @@ class RadialParams(Params):
         """D + 2."""
         return self.shape[2] + 2
 
-    def reduce_hidden(self, passed: Forward, of_n: Array, of_nk: Array | None, out: Array) -> None:
+    def reduce_hidden(
+        self,
+        passed: Forward,
+        of_n: Array,
+        of_nk: Array | None,
+        out: Array,
+        slope: Array | None = None,
+    ) -> None:
         """Write sum_n of_n of_nk h_nk [x_n, 1, |x_n - c_k|^2] (D + 2, R, K)."""
+        assert slope is None
         h, columns, size = passed.hidden, passed.columns, self.moments
         weighted_sums(columns, of_n, h, of_nk, passed.driven, out[:size], passed.buffer)
         if len(out) > size:
@@ -821,8 +853,11 @@ def add_partial(
         own += partial
 
 
-SUMS = ("output", "response", "squared_response")
-"""Sums over neurons (R, N), whose derivatives are found block by block and then chained."""
+SUMS = ("output", "response", "squared_response", "responses")
+"""Sums over neurons (R, N), whose derivatives are found block by block and then chained.
+
+The last is both before it, (R, 2, N), for neurons of which one pass gives both (`Params.joins`).
+"""
 
 
 def empty_sums(forward: Forward, name: str) -> Array:
@@ -833,15 +868,17 @@ def empty_sums(forward: Forward, name: str) -> Array:
 
 
 def reduce_sum(forward: Forward, name: str, partial: Array, out: Array) -> None:
-    """Write the sums over n that the ``partial`` (R, N) of one of `SUMS` leads to.
+    """Write the sums over n that the ``partial`` of one of `SUMS` leads to.
 
     ``out`` is an array like `empty_sums`. For the output, the last is sum_n dL/df_n h_nk.
     """
     params = forward.params
     if name == "squared_response":
         params.reduce_hidden(forward, partial + partial, forward.hidden, out)
-        return
-    params.reduce_hidden(forward, partial, None, out)
+    elif name == "responses":
+        params.reduce_hidden(forward, partial[:, 0], None, out, 2.0 * partial[:, 1])
+    else:
+        params.reduce_hidden(forward, partial, None, out)
 
 
 def add_sum(forward: Forward, grad: Params, name: str, partial: Array, moments: Array) -> None:

@@ -25,6 +25,8 @@ from mlpspec.model import (
     reduce_sum,
 )
 
+JOINED = {"response", "squared_response"}
+
 INERT = 1e-6
 """Of the fit's gradient: below it a loss has no force that a weight could scale."""
 
@@ -252,6 +254,7 @@ class _Bound:
         # The partial derivative for the output, and what was reduced with those for sums.
         self.partial = np.empty_like(passed.y)
         self.moments: dict[str, Array] = {}
+        self.joins = passed.params.joins(passed)
         self.unions: dict[tuple[int, ...], tuple[Sequence[_Runs], _Runs, list[Rows]]] = {}
         blocks = passed.blocks()
         edges = np.cumsum([0, *(len(part.y) for part in blocks)]).tolist()
@@ -331,6 +334,8 @@ class _Bound:
         """Ask a loss for its value and what it is differentiated by."""
         runs = share.runs
         share.value[...], partials = loss.value_and_grad(runs.passed)
+        if self.joins and partials.keys() >= JOINED:
+            partials = self._join(share, partials)
         for quantity, partial in partials.items():
             if share.checked.get(quantity) != np.shape(partial):
                 check_partial(runs.passed, quantity, partial)
@@ -343,6 +348,19 @@ class _Bound:
             else:
                 said = sums if quantity in SUMS else small
                 said.setdefault(quantity, []).append((share, share.weigh(partial)))
+
+    def _join(self, share: _Share, partials: Mapping[str, Array]) -> dict[str, Array]:
+        """Let what a loss says of both sums of responses be one."""
+        own = dict(partials)
+        both = []
+        for quantity in ("response", "squared_response"):
+            both.append(own.pop(quantity))
+            if share.checked.get(quantity) != np.shape(both[-1]):
+                check_partial(share.runs.passed, quantity, both[-1])
+                share.checked[quantity] = np.shape(both[-1])
+        own["responses"] = np.stack(both, axis=1)
+        share.checked["responses"] = own["responses"].shape
+        return own
 
     # The chain rule is linear: what several terms say of one quantity is added before.
 

@@ -312,9 +312,11 @@ def responses_and_sums(left, right, scale, times, heights):
     found = [h, gaussian_rows(left, right, heights, h).swapaxes(0, 1)]
     for size, timed in ((2, None), (3, None), (2, times), (3, times)):
         out = np.full((size, n_runs, n_hidden), np.nan, dtype=left.dtype)
-        gaussian_sums(columns, scale, left, right, h, timed, out)
+        gaussian_sums(columns, scale, left, right, h, timed, None, out)
         found.append(out.swapaxes(0, 1))
-    return found
+    out = np.full((2, n_runs, n_hidden), np.nan, dtype=left.dtype)
+    gaussian_sums(columns, scale, left, right, h, None, left[:, :, 0], out)
+    return [*found, out.swapaxes(0, 1)]
 
 
 @needs_numba
@@ -335,6 +337,7 @@ def test_z_computed_again_gives_what_z_stored_gives(dtype, shape):
         assert same_bits(part, row_dots(out, weights))
     columns = np.ascontiguousarray(left.swapaxes(1, 2))
     near = {"rtol": 1e-10, "atol": 1e-12} if dtype == np.float64 else {"rtol": 1e-3, "atol": 1e-4}
+    *found, sloped = found
     for (size, timed), part in zip(
         ((2, None), (3, None), (2, times), (3, times)), found, strict=True
     ):
@@ -345,10 +348,14 @@ def test_z_computed_again_gives_what_z_stored_gives(dtype, shape):
             expected = np.empty((1, shape[0], shape[2]), dtype)
             weighted_sums(np.ones_like(columns[:, :1]), scale, out, None, None, expected, np.empty)
             np.testing.assert_allclose(part[:, 2], expected[0], **near)
+    expected, factor = np.empty((2, shape[0], shape[2]), dtype), left[:, :, :1] * out
+    factor += scale[:, :, None]
+    weighted_sums(columns, np.ones_like(scale), driven, factor, None, expected, np.empty)
+    np.testing.assert_allclose(sloped, expected.swapaxes(0, 1), **near)
     for run in range(shape[0]):
         rows = slice(run, run + 1)
         alone = responses_and_sums(left[rows], right[rows], scale[rows], times[rows], heights[rows])
-        for one, whole in zip(alone, (h, dots, *found), strict=True):
+        for one, whole in zip(alone, (h, dots, *found, sloped), strict=True):
             assert same_bits(one, whole[rows])
 
 
@@ -395,17 +402,19 @@ def test_arrays_that_do_not_fit_are_refused_where_z_is_computed_again():
             gaussian_rows(*arrays, h)
     weights = left.swapaxes(1, 2)
     ones = weights[:, 0]
-    for w, scale, a, b, times, shape in (
-        (weights[:1], ones, left, right, None, (2, 2, 4)),
-        (weights, ones[:, :2], left, right, None, (2, 2, 4)),
-        (weights, ones, left[:, :2], right, None, (2, 2, 4)),
-        (weights, ones, left, right[:, :1], None, (2, 2, 4)),
-        (weights, ones, left, right, h[:, :2], (2, 2, 4)),
-        (weights, ones, left, right, None, (4, 2, 4)),
-        (weights, ones, left, right, None, (2, 2, 3)),
+    for w, scale, a, b, times, slope, shape in (
+        (weights[:1], ones, left, right, None, None, (2, 2, 4)),
+        (weights, ones[:, :2], left, right, None, None, (2, 2, 4)),
+        (weights, ones, left[:, :2], right, None, None, (2, 2, 4)),
+        (weights, ones, left, right[:, :1], None, None, (2, 2, 4)),
+        (weights, ones, left, right, h[:, :2], None, (2, 2, 4)),
+        (weights, ones, left, right, None, None, (4, 2, 4)),
+        (weights, ones, left, right, None, None, (2, 2, 3)),
+        (weights, ones, left, right, None, ones[:, :2], (2, 2, 4)),
+        (weights, ones, left, right, h, ones, (2, 2, 4)),
     ):
         with pytest.raises(ValueError, match="does not fit"):
-            gaussian_sums(w, scale, a, b, h, times, np.empty(shape))
+            gaussian_sums(w, scale, a, b, h, times, slope, np.empty(shape))
 
 
 @needs_numba
