@@ -36,7 +36,6 @@ from mlpspec.blocks import (
     gaussian_sums,
     recomputes,
     row_dots,
-    run_blocks,
     scaled_distances,
     weighted_sums,
     with_ones,
@@ -513,11 +512,10 @@ class _Lazy:
         if passed is None:
             return self
         whole = passed._whole
-        own = whole is None or passed._independent
-        value = self.compute(passed) if own else getattr(whole, self.name)[passed._rows]
-        value.flags.writeable = False
-        passed._note(self.name, value)
-        return value
+        found = self.compute(passed) if whole is None else getattr(whole, self.name)[passed._rows]
+        found.flags.writeable = False
+        passed._note(self.name, found)
+        return found
 
 
 class Forward:
@@ -560,7 +558,6 @@ class Forward:
         self._parts: list[weakref.ref[Forward]] = []
         self._whole: Forward | None = None
         self._rows: Rows = slice(None)
-        self._independent = False
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(vars(type(self)).get(name), _Lazy | cached_property):
@@ -586,19 +583,6 @@ class Forward:
         # The part holds the whole; held by it in turn, both would outlive their last use.
         self._parts.append(weakref.ref(part))
         return part
-
-    def blocks(self) -> list[Forward]:
-        """Return the parts, of runs side by side, whose arrays of (R, N, K) fit the cache.
-
-        Such a part computes its own: with ``reuse`` in the memory of the part before.
-        """
-        slices = run_blocks(*self.shape)
-        if len(slices) == 1:
-            return [self]
-        parts = [self.take(rows) for rows in slices]
-        for part in parts:
-            part._independent = True
-        return parts
 
     def shared(self, name: str, make: Callable[[Any], tuple[Array, ...]]) -> tuple[Array, ...]:
         """Return the arrays that ``make`` made of the parameters: once, of all runs together."""
@@ -781,6 +765,13 @@ def forward(params: Params, x: Array, y: Array) -> Forward:
     return Forward(params, x, y)
 
 
+SUMS = ("output", "response", "squared_response", "responses")
+"""Sums over neurons (R, N), of which the derivatives are sums over samples.
+
+The last is the two before it, (R, 2, N), for neurons of which one pass gives both (`Params.joins`).
+"""
+
+
 def backward(forward: Forward, partials: Mapping[str, Array]) -> Params:
     """Return the gradient of a scalar per run: the chain rule of the model.
 
@@ -835,11 +826,10 @@ def add_partial(
     """
     params: Any = forward.params
     if name in SUMS:
-        moments = empty_sums(forward, name)
-        reduce_sum(forward, name, partial, moments)
-        add_sum(forward, grad, name, partial, moments)
+        _add_sum(forward, grad, name, partial)
     elif name == "hidden":
-        moments = empty_sums(forward, name)
+        n_runs, _, n_hidden = forward.shape
+        moments = np.empty((params.moments, n_runs, n_hidden), dtype=forward.y.dtype)
         params.reduce_hidden(forward, forward.columns[:, -1], partial, moments)
         params.add_hidden(grad, moments, weight)
     elif name == "preactivation":
@@ -853,44 +843,26 @@ def add_partial(
         own += partial
 
 
-SUMS = ("output", "response", "squared_response", "responses")
-"""Sums over neurons (R, N), whose derivatives are found block by block and then chained.
-
-The last is both before it, (R, 2, N), for neurons of which one pass gives both (`Params.joins`).
-"""
-
-
-def empty_sums(forward: Forward, name: str) -> Array:
-    """Return an array (M, R, K) for the sums over n that the partial of a quantity leads to."""
+def _add_sum(forward: Forward, grad: Params, name: str, partial: Array) -> None:
+    """Add to ``grad`` what follows from the ``partial`` of one of `SUMS`."""
+    params = forward.params
     n_runs, _, n_hidden = forward.shape
-    size = forward.params.moments + (name == "output")
-    return np.empty((size, n_runs, n_hidden), dtype=forward.y.dtype)
-
-
-def reduce_sum(forward: Forward, name: str, partial: Array, out: Array) -> None:
-    """Write the sums over n that the ``partial`` of one of `SUMS` leads to.
-
-    ``out`` is an array like `empty_sums`. For the output, the last is sum_n dL/df_n h_nk.
-    """
-    params = forward.params
-    if name == "squared_response":
-        params.reduce_hidden(forward, partial + partial, forward.hidden, out)
-    elif name == "responses":
-        params.reduce_hidden(forward, partial[:, 0], None, out, 2.0 * partial[:, 1])
-    else:
-        params.reduce_hidden(forward, partial, None, out)
-
-
-def add_sum(forward: Forward, grad: Params, name: str, partial: Array, moments: Array) -> None:
-    """Add to ``grad`` what follows from what `reduce_sum` returned, which is overwritten."""
-    params = forward.params
-    if name != "output":
-        params.add_hidden(grad, moments, None)
+    size = params.moments + (name == "output")
+    moments = np.empty((size, n_runs, n_hidden), dtype=forward.y.dtype)
+    if name == "output":  # of which dL/dh_nk = dL/df_n v_k
+        params.reduce_hidden(forward, partial, None, moments)
+        params.add_hidden(grad, moments[:-1], params.output_weight)
+        heights, constant = grad.output_weight, grad.output_bias
+        heights += moments[-1]
+        constant += np.vecdot(partial, forward.columns[:, -1])
         return
-    params.add_hidden(grad, moments[:-1], params.output_weight)
-    heights, constant = grad.output_weight, grad.output_bias
-    heights += moments[-1]
-    constant += np.vecdot(partial, forward.columns[:, -1])
+    if name == "response":
+        params.reduce_hidden(forward, partial, None, moments)
+    elif name == "squared_response":
+        params.reduce_hidden(forward, partial + partial, forward.hidden, moments)
+    else:
+        params.reduce_hidden(forward, partial[:, 0], None, moments, 2.0 * partial[:, 1])
+    params.add_hidden(grad, moments, None)
 
 
 _SHAPES: dict[str, Callable[[Forward], tuple[int, ...]]] = {

@@ -13,19 +13,16 @@ from mlpspec.blocks import Array
 from mlpspec.errors import InputError
 from mlpspec.losses import StructuralLoss
 from mlpspec.model import (
-    SUMS,
     Forward,
     Params,
     Rows,
     add_partial,
-    add_sum,
     check_partial,
-    empty_sums,
     forward,
-    reduce_sum,
 )
 
 JOINED = {"response", "squared_response"}
+"""Sums over neurons, of whose derivatives one pass takes care where parameters `joins` them."""
 
 INERT = 1e-6
 """Of the fit's gradient: below it a loss has no force that a weight could scale."""
@@ -210,211 +207,110 @@ class _Runs:
 
 
 class _Share(NamedTuple):
-    """Those runs of a term that a block has, or all of them."""
+    """A term, bound to its runs and to where its value goes."""
 
-    term: int
     loss: StructuralLoss | None
     runs: _Runs
-    in_term: slice
-    value: Array  # (r,), where to write it
+    value: Array  # (r,)
+    weight: Array  # (r, 1)
     weights: tuple[Any, ...]  # (r,), (r, 1) and (r, 1, 1), or numbers; none if all are 1
     checked: dict[str, tuple[int, ...]]  # shapes of partial derivatives
+
+    def check(self, quantity: str, partial: Array) -> None:
+        """Raise `InputError` unless a partial derivative is one."""
+        shape = np.shape(partial)
+        if self.checked.get(quantity) != shape:
+            check_partial(self.runs.passed, quantity, partial)
+            self.checked[quantity] = shape
 
     def weigh(self, partial: Array) -> Array:
         """Return a partial derivative times the term's weights."""
         return self.weights[partial.ndim - 1] * partial if self.weights else partial
 
 
-_Said = dict[str, list[tuple[_Share, Array]]]
-"""Weighted partial derivatives, and whose they are, by what they are taken with respect to."""
-
-
-class _Block(NamedTuple):
-    """Runs side by side whose arrays of (R, N, K) fit the cache."""
-
-    runs: _Runs
-    residual: Array
-    shares: list[_Share]
-
-
 class _Bound:
-    """The terms of a batch, bound to a forward pass and to memory for what they return.
-
-    Arrays of (R, N, K) are met block by block, and leave sums over neurons or samples behind; what
-    follows from those is computed for all runs together.
-    """
+    """The terms of a batch, bound to a forward pass and to memory for what they return."""
 
     def __init__(self, terms: Sequence[_Term], passed: Forward) -> None:
         dtype = passed.y.dtype
-        self.terms = [term._replace(weight=term.weight.astype(dtype)) for term in terms]
+        terms = [term._replace(weight=term.weight.astype(dtype)) for term in terms]
         self.passed = passed
         self.packed, self.grad = _gradient(passed.params)
         self.residual = np.empty_like(passed.y)
-        self.values = Values.of(self.terms, len(passed.y), dtype)
-        # The partial derivative for the output, and what was reduced with those for sums.
-        self.partial = np.empty_like(passed.y)
-        self.moments: dict[str, Array] = {}
+        self.values = Values.of(terms, len(passed.y), dtype)
         self.joins = passed.params.joins(passed)
         self.unions: dict[tuple[int, ...], tuple[Sequence[_Runs], _Runs, list[Rows]]] = {}
-        blocks = passed.blocks()
-        edges = np.cumsum([0, *(len(part.y) for part in blocks)]).tolist()
-        self.blocks = []
-        for part, first, last in zip(blocks, edges[:-1], edges[1:], strict=True):
-            runs = _Runs(slice(first, last), part, self.grad)
-            shares = self._shares(runs, by_blocks=False)
-            self.blocks.append(_Block(runs, self.residual[runs.rows], shares))
-        self.everyone = _Runs(slice(0, edges[-1]), passed, self.grad)
-        self.others = self._shares(self.everyone, by_blocks=True)
+        self.shares = []
+        for (_, loss, rows, weight), value in zip(terms, self.values.terms, strict=True):
+            weights: tuple[Any, ...] = (weight, weight[:, None], weight[:, None, None])
+            if (weight == weight[0]).all():  # as most are; an array of them would take longer
+                weights = () if weight[0] == 1.0 else (float(weight[0]),) * 3
+            runs = self._runs(rows)
+            self.shares.append(_Share(loss, runs, value.value, weight[:, None], weights, {}))
 
-    def _shares(self, block: _Runs, by_blocks: bool) -> list[_Share]:
-        """Return what a block's runs have of the terms of one sort."""
-        shares = []
-        for index, (_, loss, rows, weight) in enumerate(self.terms):
-            members = np.arange(len(self.passed.y))[rows]
-            assert isinstance(block.rows, slice)
-            first, last = np.searchsorted(members, (block.rows.start, block.rows.stop)).tolist()
-            if first < last and by_blocks == (loss is not None and loss.BY_BLOCKS):
-                here = slice(first, last)
-                w = weight[here]
-                weights: tuple[Any, ...] = (w, w[:, None], w[:, None, None])
-                if (w == w[0]).all():  # as most are; an array of them would take longer
-                    weights = () if w[0] == 1.0 else (float(w[0]),) * 3
-                runs = self._runs(members[here], block)
-                value = self.values.terms[index].value[here]
-                shares.append(_Share(index, loss, runs, here, value, weights, {}))
-        return shares
-
-    def _runs(self, members: NDArray[np.intp], block: _Runs) -> _Runs:
-        """Return some runs of a block."""
-        if len(members) == len(block.passed.y):
-            return block
-        assert isinstance(block.rows, slice)
-        part = block.passed.take(_compact(members - block.rows.start))
-        return _Runs(_compact(members), part, self.grad)
+    def _runs(self, rows: Rows) -> _Runs:
+        everyone = isinstance(rows, slice) and rows == slice(0, len(self.passed.y))
+        return _Runs(rows, self.passed if everyone else self.passed.take(rows), self.grad)
 
     def value_and_grad(self) -> tuple[Array, Values]:
         """See `ObjectiveBatch.value_and_grad`."""
         residual, values = self.residual, self.values
         self.packed.fill(0.0)
+        np.subtract(self.passed.output, self.passed.y, out=residual)
         mean = 1.0 / residual.shape[1]
-        reduced: dict[str, list[_Runs]] = {}
-        small: _Said = {}
-        for block in self.blocks:
-            np.subtract(block.runs.passed.output, block.runs.passed.y, out=block.residual)
-            sums: _Said = {}
-            for share in block.shares:
-                if share.loss is None:
-                    partial = self.residual[share.runs.rows] * (2.0 * mean)
-                    sums["output"] = [(share, share.weigh(partial))]
-                else:
-                    self._evaluate(share, share.loss, sums, small)
-            for quantity, parts in sums.items():
-                reduced.setdefault(quantity, []).append(self._reduce(quantity, parts, block.runs))
-        if self.others:
-            sums = {}
-            for share in self.others:
-                assert share.loss is not None
-                self._evaluate(share, share.loss, sums, small)
-            if sums:
-                raise InputError(
-                    f"a loss that is BY_BLOCKS returned a partial of {', '.join(sums)}; it may "
-                    "return those of prototypes and of fields of the params"
-                )
         fit = np.vecdot(residual, residual, out=values.fit)
         fit *= mean
-        # In the order of names, so that a run's sums have one order whatever its neighbours have.
-        for quantity in sorted([*reduced, *small]):
-            if quantity in SUMS:
-                self._chain_sum(quantity, reduced[quantity])
+        said: dict[str, list[tuple[_Runs, Array]]] = {}
+        for share in self.shares:
+            if share.loss is None:
+                partial = residual[share.runs.rows] * (2.0 * mean)
+                said["output"] = [(share.runs, share.weigh(partial))]
             else:
-                self._chain(quantity, small[quantity])
+                self._evaluate(share, share.loss, said)
+        # The chain rule is linear: what several terms say of one quantity is added before. In the
+        # order of names, so that a run's sums have one order whatever its neighbours have.
+        for quantity in sorted(said):
+            runs, partial = self._sum(said[quantity])
+            add_partial(runs.passed, runs.cleared(), quantity, partial)
+            runs.settle(self.grad)
         return self.packed, values
 
-    def _evaluate(self, share: _Share, loss: StructuralLoss, sums: _Said, small: _Said) -> None:
+    def _evaluate(
+        self, share: _Share, loss: StructuralLoss, said: dict[str, list[tuple[_Runs, Array]]]
+    ) -> None:
         """Ask a loss for its value and what it is differentiated by."""
         runs = share.runs
         share.value[...], partials = loss.value_and_grad(runs.passed)
-        if self.joins and partials.keys() >= JOINED:
-            partials = self._join(share, partials)
         for quantity, partial in partials.items():
-            if share.checked.get(quantity) != np.shape(partial):
-                check_partial(runs.passed, quantity, partial)
-                share.checked[quantity] = np.shape(partial)
+            share.check(quantity, partial)
             if quantity in ("hidden", "preactivation"):
                 # Of (R, N, K) arrays the weight is applied to what they are reduced to.
-                weight = self.terms[share.term].weight[share.in_term, None]
-                add_partial(runs.passed, runs.cleared(), quantity, partial, weight)
+                add_partial(runs.passed, runs.cleared(), quantity, partial, share.weight)
                 runs.settle(self.grad)
-            else:
-                said = sums if quantity in SUMS else small
-                said.setdefault(quantity, []).append((share, share.weigh(partial)))
+            elif not self.joins or quantity not in JOINED or not partials.keys() >= JOINED:
+                said.setdefault(quantity, []).append((runs, share.weigh(partial)))
+        if self.joins and partials.keys() >= JOINED:
+            both = np.stack([partials["response"], partials["squared_response"]], axis=1)
+            said.setdefault("responses", []).append((runs, share.weigh(both)))
 
-    def _join(self, share: _Share, partials: Mapping[str, Array]) -> dict[str, Array]:
-        """Let what a loss says of both sums of responses be one."""
-        own = dict(partials)
-        both = []
-        for quantity in ("response", "squared_response"):
-            both.append(own.pop(quantity))
-            if share.checked.get(quantity) != np.shape(both[-1]):
-                check_partial(share.runs.passed, quantity, both[-1])
-                share.checked[quantity] = np.shape(both[-1])
-        own["responses"] = np.stack(both, axis=1)
-        share.checked["responses"] = own["responses"].shape
-        return own
-
-    # The chain rule is linear: what several terms say of one quantity is added before.
-
-    def _reduce(self, quantity: str, parts: list[tuple[_Share, Array]], block: _Runs) -> _Runs:
-        """Sum over the samples what a block's terms said of sums over neurons."""
-        runs, partial = self._sum(parts, block)
-        moments = self.moments.get(quantity)
-        if moments is None:
-            moments = self.moments[quantity] = empty_sums(self.passed, quantity)
-        if quantity == "output":
-            self.partial[runs.rows] = partial
-        if isinstance(runs.rows, slice):
-            reduce_sum(runs.passed, quantity, partial, moments[:, runs.rows])
-        else:
-            part = empty_sums(runs.passed, quantity)
-            reduce_sum(runs.passed, quantity, partial, part)
-            moments[:, runs.rows] = part
-        return runs
-
-    def _chain_sum(self, quantity: str, parts: list[_Runs]) -> None:
-        """Add to the gradient what follows from a sum over neurons."""
-        runs, _ = self._union(parts, self.everyone)
-        partial, moments = self.partial[runs.rows], self.moments[quantity][:, runs.rows]
-        add_sum(runs.passed, runs.cleared(), quantity, partial, moments)
-        runs.settle(self.grad)
-
-    def _chain(self, quantity: str, parts: list[tuple[_Share, Array]]) -> None:
-        """Add to the gradient what follows from prototypes or fields of the parameters."""
-        # By term, whatever came first: by blocks or not.
-        parts.sort(key=lambda part: part[0].term)
-        runs, partial = self._sum(parts, self.everyone)
-        add_partial(runs.passed, runs.cleared(), quantity, partial)
-        runs.settle(self.grad)
-
-    def _sum(self, parts: list[tuple[_Share, Array]], block: _Runs) -> tuple[_Runs, Array]:
+    def _sum(self, parts: list[tuple[_Runs, Array]]) -> tuple[_Runs, Array]:
         """Return the runs of several parts and the sum of their partial derivatives."""
-        partial = parts[0][1]
-        runs, places = self._union([share.runs for share, _ in parts], block)
-        if len(parts) > 1:
-            total = np.zeros((len(runs.passed.y), *partial.shape[1:]), dtype=partial.dtype)
-            total[places[0]] = partial
-            for place, (_, partial) in zip(places[1:], parts[1:], strict=True):
-                if isinstance(place, slice):
-                    some = total[place]
-                    some += partial
-                else:
-                    total[place] += partial
-            partial = total
-        return runs, partial
+        (runs, partial), *more = parts
+        if not more:
+            return runs, partial
+        runs, places = self._union([runs for runs, _ in parts])
+        total = np.zeros((len(runs.passed.y), *partial.shape[1:]), dtype=partial.dtype)
+        total[places[0]] = partial
+        for place, (_, partial) in zip(places[1:], more, strict=True):
+            if isinstance(place, slice):
+                some = total[place]
+                some += partial
+            else:
+                total[place] += partial
+        return runs, total
 
-    def _union(self, parts: Sequence[_Runs], block: _Runs) -> tuple[_Runs, list[Rows]]:
-        """Return all runs of several parts of a block, and each part's places among them."""
-        if len(parts) == 1 and isinstance(parts[0].rows, slice):
-            return parts[0], [slice(None)]
+    def _union(self, parts: Sequence[_Runs]) -> tuple[_Runs, list[Rows]]:
+        """Return all runs of several parts, and each part's places among them."""
         key = tuple(map(id, parts))  # which the parts that are kept with it keep their own
         found = self.unions.get(key)
         if found is None:
@@ -422,7 +318,7 @@ class _Bound:
             members = [everyone[part.rows] for part in parts]
             union = np.unique(np.concatenate(members))
             places = [_compact(np.searchsorted(union, rows)) for rows in members]
-            found = self.unions[key] = parts, self._runs(union, block), places
+            found = self.unions[key] = parts, self._runs(_compact(union)), places
         return found[1:]
 
 

@@ -5,7 +5,6 @@ import pytest
 from conftest import SUBSETS, central_difference, objective, problem, same_bits
 
 from mlpspec import blocks
-from mlpspec.errors import InputError
 from mlpspec.losses import Coverage, Overlap, Separation, StructuralLoss
 from mlpspec.model import NEURONS, forward
 from mlpspec.objective import Objective, ObjectiveBatch
@@ -99,14 +98,14 @@ class Loud(StructuralLoss):
 
 @pytest.mark.parametrize("neuron", NEURONS)
 @pytest.mark.parametrize("n_inputs", [1, 2])
-def test_blocks_of_a_batch_change_no_bits(neuron, n_inputs, monkeypatch):
+def test_bits_do_not_depend_on_what_else_is_in_the_batch(neuron, n_inputs, monkeypatch):
     params, x, y = problem(24, 6, n_inputs, neuron=neuron)
     squares = np.square(forward(params, x, y).hidden).mean(axis=(1, 2))
     loud = [
         {},
         {"loud": (0.2, Loud())},
         {"loud": (0.2, Loud("output")), "louder": (0.1, Loud("squared_response"))},
-        # What is silent about some runs says nothing at all of some blocks.
+        # What is silent about some runs says nothing at all of some batches.
         {"moody": (1.0, Loud("squared_response", float(np.median(squares))))},
     ]
     mixed = [
@@ -114,34 +113,27 @@ def test_blocks_of_a_batch_change_no_bits(neuron, n_inputs, monkeypatch):
         for r in range(24)
     ]
 
-    said = []
+    def evaluate(rows):
+        part = params.take(rows)
+        passed = forward(part, x[rows], y[rows])
+        packed, values = ObjectiveBatch([mixed[row] for row in rows]).value_and_grad(passed)
+        grad = params.unpack(packed, *params.shape[1:]).flatten()
+        return {"total": values.total(), "grad": grad, **values.by_name()}
 
-    def everything():
+    whole = evaluate(range(24))
+    moody = []
+    for size in (1, 2, 5, 7):
+        monkeypatch.setattr(blocks, "TOGETHER", size * 36)  # of runs, for what is done in blocks
         blocks.run_blocks.cache_clear()
-        passed = forward(params, x, y)
-        packed, values = ObjectiveBatch(mixed).value_and_grad(passed)
-        moody = values.by_name()["moody"]
-        said.append([(moody[part] > 0).any() for part in blocks.run_blocks(*passed.shape)])
-        return len(passed.blocks()), values.total(), packed, *values.by_name().values()
-
-    whole = everything()
-    assert whole[0] == 1
-    monkeypatch.setattr(blocks, "TOGETHER", 5 * 36)
-    count, *parts = everything()
+        for start in range(0, 24, size):
+            rows = range(start, min(start + size, 24))
+            found = evaluate(rows)
+            moody.append((found.get("moody", np.zeros(1)) > 0).any())
+            for name, value in whole.items():
+                silent = np.full(len(rows), np.nan)
+                assert same_bits(found.get(name, silent), value[rows]), (name, rows)
     blocks.run_blocks.cache_clear()
-    assert count == 5
-    assert sorted(set(said[1])) == [False, True]
-    for part, expected in zip(parts, whole[1:], strict=True):
-        assert same_bits(part, expected)
-
-
-def test_what_goes_by_blocks_may_not_speak_of_sums_over_neurons():
-    class Liar(Loud):
-        BY_BLOCKS = True
-
-    params, x, y = problem()
-    with pytest.raises(InputError, match="BY_BLOCKS returned a partial of squared_response"):
-        Objective({"liar": (1.0, Liar("squared_response"))}).value_and_grad(params, x, y)
+    assert set(moody) == {False, True}
 
 
 def test_matched_forces_are_the_shares_asked_for():

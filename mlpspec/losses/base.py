@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
 from mlpspec.blocks import Array
 from mlpspec.errors import InputError
@@ -16,10 +15,6 @@ class StructuralLoss(ABC):
     A subclass is a final frozen dataclass with scalar fields and one method. It differentiates
     with respect to what it reads, never the parameters: the chain rule is the model's.
     """
-
-    BY_BLOCKS: ClassVar[bool] = False
-    """Whether it may be given any number of runs at once, since it meets arrays of (R, N, K) block
-    by block itself (`mlpspec.blocks.soft_pulls`); the others are given as many as fit the cache."""
 
     @abstractmethod
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
 from mlpspec.blocks import Array, soft_pulls
 from mlpspec.losses.base import StructuralLoss, check_temperature
@@ -33,8 +33,6 @@ class Coverage(StructuralLoss):
     temperature : float
         tau > 0, in squared units of the inputs.
     """
-
-    BY_BLOCKS: ClassVar = True
 
     temperature: float = 0.01
 

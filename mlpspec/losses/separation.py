@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
 import numpy as np
 
@@ -27,8 +27,6 @@ class Separation(StructuralLoss):
     temperature : float
         tau > 0, in squared units of the inputs.
     """
-
-    BY_BLOCKS: ClassVar = True
 
     temperature: float = 0.01
 
