@@ -183,7 +183,7 @@ def gaussian(left: Array, right: Array, out: Array, driven: Array | None = None)
     n_runs, n_samples, n_hidden = out.shape
     n_terms = left.shape[2]
     shapes = (n_runs, n_samples, n_terms), (n_runs, n_terms, n_hidden), out.shape
-    if (left.shape, right.shape, z.shape) != shapes:
+    if (left.shape, right.shape, z.shape) != shapes or n_terms < 1:
         raise ValueError(f"{left.shape} times {right.shape} does not fit {out.shape}, {z.shape}")
     if not left.dtype == right.dtype == z.dtype == out.dtype:
         raise ValueError(f"{left.dtype} times {right.dtype} does not fit {out.dtype}, {z.dtype}")
@@ -214,6 +214,11 @@ def _gaussian(left: Array, right: Array, out: Array, z: Array) -> None:
 # the pairs of functions here and below compute is the same.
 
 
+def _alike(*arrays: Array | None) -> bool:
+    """Return whether arrays are of one precision; kernels read what they get as if they were."""
+    return len({array.dtype for array in arrays if array is not None}) == 1
+
+
 def recomputes(right: Array) -> bool:
     """Return whether `gaussian_rows` and `gaussian_sums` are there for ``right`` (R, M, K)."""
     return right.shape[1] == 2 and _compiled(right.dtype.char) is not None
@@ -232,10 +237,13 @@ def gaussian_rows(left: Array, right: Array, heights: Array, out: Array) -> Arra
     """
     n_runs, n_samples, n_hidden = out.shape
     found = left.shape, right.shape, heights.shape
-    if found != ((n_runs, n_samples, 2), (n_runs, 2, n_hidden), (n_runs, n_hidden)):
-        raise ValueError(f"{left.shape} times {right.shape} does not fit {out.shape}")
     kernels = _compiled(out.dtype.char)
-    assert kernels is not None
+    if (
+        found != ((n_runs, n_samples, 2), (n_runs, 2, n_hidden), (n_runs, n_hidden))
+        or not left.dtype == right.dtype == heights.dtype == out.dtype
+        or kernels is None
+    ):
+        raise ValueError(f"{left.shape} times {right.shape} does not fit {out.shape}")
     sums = np.empty((3, n_runs, n_samples), dtype=out.dtype)
     left, heights = np.ascontiguousarray(left), np.ascontiguousarray(heights)
     kernels.gaussian_rows(left, right, heights, out, sums)
@@ -264,6 +272,7 @@ def gaussian_sums(
         Arrays whose shapes do not fit each other.
     """
     n_runs, n_samples, n_hidden = h.shape
+    kernels = _compiled(h.dtype.char)
     found = weights.shape, scale.shape, left.shape, right.shape, out.shape[1:]
     if (
         found
@@ -277,10 +286,10 @@ def gaussian_sums(
         or (times is not None and (times.shape != h.shape or slope is not None))
         or (slope is not None and slope.shape != scale.shape)
         or len(out) not in (2, 3)
+        or not _alike(weights, scale, left, right, h, times, slope, out)
+        or kernels is None
     ):
         raise ValueError(f"{left.shape} times {right.shape} does not fit {h.shape}, {out.shape}")
-    kernels = _compiled(h.dtype.char)
-    assert kernels is not None
     weights, left, h = map(np.ascontiguousarray, (weights, left, h))
     timed, sloped = times is not None, slope is not None
     times = np.ascontiguousarray(times) if timed else h
@@ -299,7 +308,8 @@ def row_dots(values: Array, weights: Array) -> Array:
     """
     n_runs, n_samples, n_hidden = values.shape
     of_k = weights.ndim == 2
-    if weights.shape != ((n_runs, n_hidden) if of_k else values.shape):
+    expected = (n_runs, n_hidden) if of_k else values.shape
+    if weights.shape != expected or weights.dtype != values.dtype:
         raise ValueError(f"{weights.shape} does not fit {values.shape}")
     kernels = _compiled(values.dtype.char)
     if kernels is not None:  # however the arrays lie in memory: bits must not depend on it
@@ -340,6 +350,7 @@ def weighted_sums(
         or (times is not None and times.shape != shape)
         or (others is not None and others.shape != shape)
         or out.shape != (n_weights + (others is not None), n_runs, shape[2])
+        or not _alike(weights, scale, values, times, others, out)
     ):
         raise ValueError(f"{weights.shape} times {shape} does not fit {out.shape}")
     kernels = _compiled(values.dtype.char)
@@ -372,8 +383,20 @@ def soft_pulls(
 
     t_n = sum_k c_nk with c_nk = exp(-|x_n - p_k|^2 / temperature). ``design`` (R, N, D + 1) holds x
     and a column of ones, ``columns`` is the same transposed, ``p`` is (R, K, D).
+
+    Raises
+    ------
+    ValueError
+        Arrays whose shapes or precisions do not fit each other.
     """
     n_runs, n_hidden, n_inputs = p.shape
+    fitting = n_runs, design.shape[1], n_inputs + 1
+    if (
+        design.shape != fitting
+        or columns.swapaxes(1, 2).shape != fitting
+        or not _alike(design, columns, p)
+    ):
+        raise ValueError(f"{design.shape}, {columns.shape} do not fit {p.shape}")
     kernels = _compiled(p.dtype.char)
     if kernels is not None and n_inputs == 1:
         logs, pull = np.empty(n_runs, dtype=p.dtype), np.empty_like(p)
@@ -419,7 +442,7 @@ def pair_pushes(p: Array, temperature: float, memory: Memory) -> tuple[Array, Ar
         flat = np.ascontiguousarray(p[:, :, 0])
         kernels.pair_pushes(flat, temperature**-0.5, total, push[:, :, 0])
         return total, push
-    points = with_ones(p)
+    points = np.ascontiguousarray(with_ones(p))
     moments = np.empty_like(points)
     least = exp_of_negated(np.full(1, np.inf, dtype=p.dtype))
     # All ordered pairs: twice the exponentials, but whole matrices, without any gathering.

@@ -288,10 +288,11 @@ class RidgeParams(Params):
     def _lines(self) -> tuple[Array]:
         """(R, D + 1, K): slopes, and offsets below them."""
         w, b = self.hidden_weight, self.hidden_bias
-        lines = np.empty((w.shape[2] + 1, *b.shape), dtype=w.dtype)
-        lines[:-1] = w.transpose(2, 0, 1)
-        lines[-1] = b
-        return (lines.swapaxes(0, 1),)
+        # The bits of a product may depend on strides, and those of other layouts on R.
+        lines = np.empty((w.shape[0], w.shape[2] + 1, w.shape[1]), dtype=w.dtype)
+        lines[:, :-1] = w.swapaxes(1, 2)
+        lines[:, -1] = b
+        return (lines,)
 
     def respond(self, passed: Forward) -> dict[str, Array]:
         """Return h with its sums over neurons, or with z h, of which dh/dz = -2 z h."""
@@ -601,6 +602,11 @@ class Forward:
 
         Arrays that were read from here before hold other numbers from now on.
         """
+        self._renew(copied=False)
+
+    def _renew(self, copied: bool) -> None:
+        if copied:  # of what has changed
+            self.__dict__.pop("params", None)
         for name in self._computed:
             self.__dict__.pop(name, None)
         self._computed.clear()
@@ -608,9 +614,7 @@ class Forward:
         for reference in self._parts:
             part = reference()
             if part is not None:
-                part.renew()
-                if not isinstance(part._rows, slice):
-                    part.__dict__.pop("params", None)  # a copy of what has changed
+                part._renew(copied or not isinstance(part._rows, slice))
 
     def keep(self, key: Any, make: Callable[[], Any]) -> Any:
         """Return what ``make`` returned when ``key`` was first asked for.
@@ -800,8 +804,14 @@ def backward(forward: Forward, partials: Mapping[str, Array]) -> Params:
     grad = params.unpack(np.zeros_like(params.pack()), *params.shape[1:])
     for name, partial in partials.items():
         check_partial(forward, name, partial)
-        add_partial(forward, grad, name, partial)
+        add_partial(forward, grad, name, plain(partial, forward.y.dtype))
     return grad
+
+
+def plain(array: Any, dtype: np.dtype[Any]) -> Array:
+    """Return ``array``, or a copy of it if it is of another precision or not aligned."""
+    found = np.asarray(array, dtype=dtype)
+    return found if found.flags.aligned else found.copy()
 
 
 def check_partial(forward: Forward, name: str, partial: Array) -> None:
@@ -883,7 +893,7 @@ def _numbers(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
         raise InputError(f"{name} is ragged; expected an array of numbers") from None
     if array.dtype.kind not in "fiub":
         raise InputError(f"{name} is {array.dtype}; expected an array of real numbers")
-    return array.astype(dtype, copy=False)
+    return np.require(array, dtype, ["C", "A"])
 
 
 def _expect(name: str, value: Any, shape: tuple[int, ...]) -> None:

@@ -19,6 +19,7 @@ from mlpspec.model import (
     add_partial,
     check_partial,
     forward,
+    plain,
 )
 
 JOINED = {"response", "squared_response"}
@@ -216,12 +217,13 @@ class _Share(NamedTuple):
     weights: tuple[Any, ...]  # (r,), (r, 1) and (r, 1, 1), or numbers; none if all are 1
     checked: dict[str, tuple[int, ...]]  # shapes of partial derivatives
 
-    def check(self, quantity: str, partial: Array) -> None:
-        """Raise `InputError` unless a partial derivative is one."""
+    def check(self, quantity: str, partial: Array) -> Array:
+        """Return a partial derivative in the precision of the runs; raise unless it is one."""
         shape = np.shape(partial)
         if self.checked.get(quantity) != shape:
             check_partial(self.runs.passed, quantity, partial)
             self.checked[quantity] = shape
+        return plain(partial, self.weight.dtype)
 
     def weigh(self, partial: Array) -> Array:
         """Return a partial derivative times the term's weights."""
@@ -236,7 +238,7 @@ class _Bound:
         terms = [term._replace(weight=term.weight.astype(dtype)) for term in terms]
         self.passed = passed
         self.packed, self.grad = _gradient(passed.params)
-        self.residual = np.empty_like(passed.y)
+        self.residual: Array = np.empty(passed.y.shape, dtype=dtype)
         self.values = Values.of(terms, len(passed.y), dtype)
         self.joins = passed.params.joins(passed)
         self.unions: dict[tuple[int, ...], tuple[Sequence[_Runs], _Runs, list[Rows]]] = {}
@@ -244,7 +246,8 @@ class _Bound:
         for (_, loss, rows, weight), value in zip(terms, self.values.terms, strict=True):
             weights: tuple[Any, ...] = (weight, weight[:, None], weight[:, None, None])
             if (weight == weight[0]).all():  # as most are; an array of them would take longer
-                weights = () if weight[0] == 1.0 else (float(weight[0]),) * 3
+                alike = float(weight[0])
+                weights = () if alike == 1.0 else (alike, alike, alike)
             runs = self._runs(rows)
             self.shares.append(_Share(loss, runs, value.value, weight[:, None], weights, {}))
 
@@ -280,16 +283,17 @@ class _Bound:
     ) -> None:
         """Ask a loss for its value and what it is differentiated by."""
         runs = share.runs
-        share.value[...], partials = loss.value_and_grad(runs.passed)
+        share.value[...], found = loss.value_and_grad(runs.passed)
+        partials = {quantity: share.check(quantity, partial) for quantity, partial in found.items()}
+        joined = self.joins and partials.keys() >= JOINED
         for quantity, partial in partials.items():
-            share.check(quantity, partial)
             if quantity in ("hidden", "preactivation"):
                 # Of (R, N, K) arrays the weight is applied to what they are reduced to.
                 add_partial(runs.passed, runs.cleared(), quantity, partial, share.weight)
                 runs.settle(self.grad)
-            elif not self.joins or quantity not in JOINED or not partials.keys() >= JOINED:
+            elif not (joined and quantity in JOINED):
                 said.setdefault(quantity, []).append((runs, share.weigh(partial)))
-        if self.joins and partials.keys() >= JOINED:
+        if joined:
             both = np.stack([partials["response"], partials["squared_response"]], axis=1)
             said.setdefault("responses", []).append((runs, share.weigh(both)))
 
@@ -352,8 +356,8 @@ class Values(NamedTuple):
     everything: Array
     """The fit and all terms, one after the other."""
     terms: list[_Value]
-    largest: float
-    """The square of the largest weight, at least 1."""
+    largest: Any
+    """The largest weight, at least 1."""
 
     @classmethod
     def of(cls, terms: Sequence[_Term], n_runs: int, dtype: np.dtype[Any]) -> Values:
@@ -365,12 +369,13 @@ class Values(NamedTuple):
             start, end = end, end + len(weight)
             value = fit[rows] if loss is None else everything[start:end]
             values.append(_Value(name, rows, value, weight))
-        largest = max([1.0, *(float(term.weight.max()) for term in terms)])
-        return cls(fit, everything, values, largest * largest)
+        largest = dtype.type(max([1.0, *(float(term.weight.max()) for term in terms)]))
+        return cls(fit, everything, values, largest)
 
     def size(self) -> float:
         """Return a number that is finite only if all values and the total are."""
-        return float(np.vdot(self.everything, self.everything)) * self.largest
+        # In their precision: the total overflows where that does.
+        return float(np.vdot(self.everything, self.everything) * self.largest * self.largest)
 
     def total(self) -> Array:
         """(R,): the objective, the weighted sum of all."""

@@ -388,6 +388,29 @@ def test_arrays_that_do_not_fit_are_refused():
             row_dots(out, wrong)
 
 
+def test_sums_of_arrays_that_do_not_fit_are_refused():
+    x, p, values, times, _, heights = sums()
+    design = with_ones(x)
+    columns = np.ascontiguousarray(design.swapaxes(1, 2))
+    for wrong in (
+        (design[:2], columns, p),
+        (design, columns[:, :, 1:], p),
+        (design, columns, p[:2]),
+        (design, columns, p.astype(np.float32)),
+        (design.astype(">f8"), columns, p),
+    ):
+        with pytest.raises(ValueError, match="not fit"):
+            soft_pulls(*wrong, 0.1, np.empty)
+    with pytest.raises(ValueError, match="not fit"):
+        row_dots(values, heights.astype(np.float32))
+    out = np.empty((2, 3, 21))
+    for part in (values.astype(">f8"), values.astype(np.float32)):
+        with pytest.raises(ValueError, match="not fit"):
+            weighted_sums(columns, x[:, :, 0], part, times, None, out, np.empty)
+    with pytest.raises(ValueError, match="not fit"):
+        gaussian(np.empty((2, 3, 0)), np.empty((2, 0, 4)), np.empty((2, 3, 4)))
+
+
 @needs_numba
 def test_arrays_that_do_not_fit_are_refused_where_z_is_computed_again():
     left, right = factors(2, 3, 4)

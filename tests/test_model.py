@@ -293,7 +293,8 @@ def test_renewed_pass_follows_its_parameters():
     flat = params.flatten()
     passed = Forward(params.unflatten(flat, 1), x, y, reuse=True)
     parts = [passed.take(slice(1, 3)), passed.take(np.array([0, 2]))]
-    for part in parts:
+    nested = parts[1].take(slice(1, 2))
+    for part in (*parts, nested):
         _ = part.hidden, part.prototypes
     flat *= 1.25
     passed.renew()
@@ -302,3 +303,5 @@ def test_renewed_pass_follows_its_parameters():
         for name in ("hidden", "output", "prototypes", "response", "squared_response"):
             assert same_bits(getattr(part, name), getattr(fresh, name)[rows]), name
         assert same_bits(part.params.flatten(), flat[rows])
+    assert same_bits(nested.params.flatten(), flat[2:3])
+    assert same_bits(nested.output, fresh.output[2:3])

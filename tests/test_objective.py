@@ -136,6 +136,70 @@ def test_bits_do_not_depend_on_what_else_is_in_the_batch(neuron, n_inputs, monke
     assert set(moody) == {False, True}
 
 
+@pytest.mark.parametrize(("n_samples", "n_hidden"), [(1, 1), (2, 1), (1, 3)])
+@pytest.mark.parametrize("n_inputs", [1, 2, 3, 6])
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_bits_of_the_smallest_runs_do_not_depend_on_the_batch(
+    n_samples, n_hidden, n_inputs, neuron
+):
+    rng = np.random.default_rng(0)
+    kind = NEURONS[neuron]
+    params = kind.unflatten(rng.normal(size=(7, n_hidden * (n_inputs + 2) + 1)), n_inputs)
+    x, y = rng.uniform(-1.0, 1.0, (7, n_samples, n_inputs)), rng.normal(size=(7, n_samples))
+    full = objective(("coverage", "separation", "overlap"))
+    together = full.value_and_grad(params, x, y)[1].flatten()
+    for r in range(7):
+        rows = slice(r, r + 1)
+        alone = full.value_and_grad(params.take(rows), x[rows], y[rows])[1].flatten()
+        assert same_bits(alone, together[rows])
+
+
+@dataclass(frozen=True)
+class Foreign(StructuralLoss):
+    """Sums of what it reads, with partial derivatives that lie in memory as they like."""
+
+    quantity: str
+    kind: str
+
+    def value_and_grad(self, forward):
+        read = getattr(forward, self.quantity)
+        partial = np.full(read.shape, 0.25)
+        if self.kind == "misaligned":
+            odd = np.zeros(partial.nbytes + 1, np.uint8)[1:].view(float).reshape(read.shape)
+            odd[:] = partial
+            partial = odd
+        else:
+            partial = partial.astype(self.kind)
+        partial.flags.writeable = False
+        return 0.25 * read.reshape(len(read), -1).sum(axis=1), {self.quantity: partial}
+
+
+@pytest.mark.parametrize("kind", [">f8", "f4", "misaligned"])
+@pytest.mark.parametrize(
+    "quantity", ["output", "response", "squared_response", "hidden", "preactivation", "prototypes"]
+)
+def test_partials_of_another_precision_or_layout_are_understood(quantity, kind):
+    params, x, y = problem(3, 5)
+    plain, foreign = Foreign(quantity, "f8"), Foreign(quantity, kind)
+    around = objective(("coverage", "overlap")).terms
+    expected, found = (
+        Objective({**around, "own": (1.0, own)}, 0.0).value_and_grad(params, x, y)[1].flatten()
+        for own in (plain, foreign)
+    )
+    assert same_bits(found, expected)
+
+
+def test_a_total_that_overflows_in_single_precision_is_seen():
+    params, x, y = problem(2, 4)
+    params = type(params)(*(value.astype(np.float32) for value in vars(params).values()))
+    passed = forward(params, x, y)
+    for weight, finite in ((1e3, True), (1e39, False)):
+        heavy = Objective({"own": (weight, Foreign("output", "f4"))})
+        with np.errstate(all="ignore"):
+            _, values = ObjectiveBatch([heavy] * 2).value_and_grad(passed)
+            assert np.isfinite(values.size()) == finite
+
+
 def test_matched_forces_are_the_shares_asked_for():
     params, x, y = problem(1, 10)
     passed = forward(params, x, y)
