@@ -102,6 +102,8 @@ def test_arrays_are_read_only_and_computed_once():
     for name in ("design", "columns", "preactivation", "hidden", "response", "prototypes"):
         with pytest.raises(ValueError, match="read-only"):
             getattr(passed, name)[...] = 0.0
+        with pytest.raises(AttributeError, match="computed"):
+            setattr(passed, name, None)
 
 
 @pytest.mark.parametrize("rows", [slice(1, 3), np.array([2, 0])])

@@ -41,7 +41,7 @@ def test_python_work_does_not_grow_with_the_number_of_runs(neuron):
         python_calls(n_runs, 12, neuron) - python_calls(n_runs, 2, neuron) for n_runs in (8, 64)
     )
     assert few == many
-    assert few / 10 < 260  # calls a step of a batch in which all subsets are
+    assert few / 10 < 240  # calls a step of a batch in which all subsets are
 
 
 def test_a_step_works_in_the_memory_of_the_last_one():
