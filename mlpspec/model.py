@@ -792,8 +792,8 @@ def backward(forward: Forward, partials: Mapping[str, Array]) -> Params:
     Returns
     -------
     RidgeParams or RadialParams
-        dL/dparams: the textbook's back-propagation, with what
-        depends on the kind of neuron in the methods of its parameters.
+        dL/dparams: the textbook's back-propagation, with what depends on the kind of neuron in the
+        methods of its parameters.
 
     Raises
     ------
