@@ -308,9 +308,9 @@ def test_killed_with_sigkill_and_continued(undisturbed, tmp_path, seed):
 
 def test_interrupted_keeps_what_was_finished(tmp_path):
     # Four batches for two workers: the signal comes long before the last one.
-    study = mlpspec.studies.paper().replace(seed=(0, 1), n_samples=(50,), steps=4000)
+    study = mlpspec.studies.paper().replace(seed=(0, 1), n_samples=(50,), steps=2500)
     undisturbed = mlpspec.run_study(study, tmp_path / "undisturbed", n_jobs=2).directory
-    long = ["run", "--only", "--seeds", "0:2", "--sizes", "50", "--set", "steps=4000"]
+    long = ["run", "--only", "--seeds", "0:2", "--sizes", "50", "--set", "steps=2500"]
     long += ["--jobs", "2", "--out", str(tmp_path / "r")]
     process = start_mlpspec(*long, cwd=tmp_path)
     while stored(tmp_path / "r") == 0 and process.poll() is None:
