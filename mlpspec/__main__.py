@@ -1,8 +1,11 @@
-"""``python -m mlpspec``."""
+"""The command ``mlpspec``, which is ``python -m mlpspec``."""
 
 import sys
 
-from mlpspec.cli import main
+try:
+    from mlpspec.cli import main
+except KeyboardInterrupt:  # while modules load; later `main` looks after it
+    sys.exit(130)
 
 if __name__ == "__main__":
     sys.exit(main())
