@@ -1,6 +1,10 @@
 """The command ``mlpspec``, which is ``python -m mlpspec``."""
 
+import atexit
+import gc
 import sys
+
+atexit.register(gc.freeze)  # a process that ends need not search all it has loaded for cycles
 
 try:
     from mlpspec.cli import main

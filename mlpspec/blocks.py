@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import math
-import multiprocessing
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
-from importlib.metadata import version
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -90,50 +88,59 @@ _LEAST = {"d": -340.0, "f": -43.0}
 
 
 @cache
-def _compiler() -> ModuleType | None:
-    """Return `mlpspec.compiled`, or None where NumPy does it all.
+def compiled_by() -> str | None:
+    """Return the version of numba if it compiles the primitives here, None if NumPy does all.
 
-    It is there with the extra ``mlpspec[fast]``, unless MLPSPEC_COMPILED is 0 when it is first
-    needed. Its bits are not NumPy's.
+    It compiles them where it is installed, unless MLPSPEC_COMPILED is 0 when this is first asked.
+    Its bits are not NumPy's.
     """
-    if os.environ.get("MLPSPEC_COMPILED") == "0" or find_spec("numba") is None:
+    if os.environ.get("MLPSPEC_COMPILED") == "0":
         return None
     try:
-        from mlpspec import compiled
-    except Exception as error:
-        if multiprocessing.parent_process() is None:  # once, not by every worker
-            warnings.warn(
-                f"numba is installed but does not work ({_short(error)}): NumPy takes its place, "
-                "more slowly; mend numba, or set MLPSPEC_COMPILED=0",
-                RuntimeWarning,
-                stacklevel=4,
-            )
+        return version("numba")
+    except PackageNotFoundError:
         return None
-    return compiled
 
 
 @cache
 def _compiled(kind: str) -> Kernels | None:
     """Return compiled primitives for numbers of ``kind`` ("d", "f"), None if NumPy does it."""
-    compiler = _compiler()
-    if compiler is None or kind not in _LEAST:
+    if compiled_by() is None or kind not in _LEAST:
         return None
     try:
-        return cast("Kernels", compiler.kernels(kind))
+        with _no_search_for_cycles():
+            from mlpspec import compiled
+
+            return compiled.kernels(kind)
     except Exception as error:
         raise InputError(
-            f"numba cannot compile mlpspec/compiled.py ({_short(error)}); mend numba, or set "
-            "MLPSPEC_COMPILED=0"
+            f"numba {compiled_by()} does not work here ({type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]}); mend it, or set MLPSPEC_COMPILED=0, with "
+            "which NumPy does all"
         ) from error
 
 
-def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+def load_compiled(dtype: str) -> None:
+    """Load what is compiled for numbers of ``dtype``, if anything is, before it is needed.
+
+    Raises
+    ------
+    InputError
+        numba is installed and does not work.
+    """
+    _compiled(np.dtype(dtype).char)
 
 
-def compiled_by() -> str | None:
-    """Return the version of numba if it compiles the primitives here, None if NumPy does all."""
-    return None if _compiler() is None else version("numba")
+@contextlib.contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """Load what has many objects, and all of them to stay, in a quarter less time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def exp_of_negated(exponent: Array) -> Array:

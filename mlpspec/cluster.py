@@ -80,7 +80,7 @@ def describe(client: Any) -> dict[str, Any]:
 def train(
     client: Any, function: Callable[[Batch], list[Record]], batches: list[Batch]
 ) -> Generator[list[Record]]:
-    """Train batches on the cluster; yield the records of each as soon as it is finished.
+    """Train batches on the cluster: an `Engine` of `mlpspec.runner`.
 
     Dask tries a batch again whose worker was killed; when it gives up, halves of the batch are
     tried, so that only a run that itself kills its workers fails.
@@ -105,6 +105,7 @@ def train(
     try:
         for batch in batches:
             submit(batch)
+        yield []
         while waiting:
             future = _next(client, done)
             batch = waiting.pop(future)

@@ -15,8 +15,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_info
 
-from mlpspec import __version__
-from mlpspec.blocks import compiled_by
+from mlpspec import __version__, blocks
 
 
 def now() -> str:
@@ -29,7 +28,7 @@ def versions() -> dict[str, str | None]:
     return {
         "mlpspec": __version__,
         **{name: version(name) for name in ("numpy", "scipy")},
-        "numba": compiled_by(),
+        "numba": blocks.compiled_by(),
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -25,6 +27,7 @@ from threadpoolctl import threadpool_limits
 
 from mlpspec import cluster, provenance
 from mlpspec.batch import Extensions, train_batch
+from mlpspec.blocks import load_compiled
 from mlpspec.errors import KILLED, InputError, WorkerLostError
 from mlpspec.extensions import code_of
 from mlpspec.planning import Batch, plan, work
@@ -34,7 +37,8 @@ from mlpspec.store import FILE_NAME, LOCK_NAME, Record, Store, try_lock
 from mlpspec.study import Run, Study
 
 Engine = Callable[[list[Batch]], Generator[list[Record]]]
-"""Trains batches somewhere; gives the records of each as soon as it is finished."""
+"""Trains batches somewhere; gives the records of each as soon as it is finished, and before that
+none, as soon as they are on their way."""
 
 Work = Callable[[int, Batch], tuple[int, list[Record]]]
 """What a worker does with a batch; the number says which batch the records are of."""
@@ -101,16 +105,18 @@ def run_study(
             _opened(study, directory) as store,
         ):
             batches = plan(missing, about["jobs"], batch_size)
-            session = store.begin_session(
-                study, provenance.now(), {**provenance.collect(command), **about}
-            )
-            try:
-                _train_all(study, store, session, batches, engine, fail_fast, progress)
-            except BaseException:
-                # What went wrong is to be told, not that tables cannot be written after it.
-                with contextlib.suppress(OSError, ValueError):
-                    Results(directory).write_tables()
-                raise
+            began = provenance.now()
+            with contextlib.closing(engine(batches)) as finished:
+                next(finished)  # workers load their modules during what follows
+                about = {**provenance.collect(command), **about}
+                session = store.begin_session(study, began, about)
+                try:
+                    _train_all(study, store, session, batches, finished, fail_fast, progress)
+                except BaseException:
+                    # What went wrong is to be told, not that tables cannot be written after it.
+                    with contextlib.suppress(OSError, ValueError):
+                        Results(directory).write_tables()
+                    raise
             results = Results(directory)
             results.write_tables()
             return results
@@ -209,11 +215,10 @@ def _train_all(
     store: Store,
     session: int,
     batches: list[Batch],
-    engine: Engine,
+    finished: Generator[list[Record]],
     fail_fast: bool,
     progress: bool,
 ) -> None:
-    finished = engine(batches)
     try:
         with _progress(study.name, batches) if progress else contextlib.nullcontext() as show:
             for records in finished:
@@ -233,7 +238,7 @@ def _train_all(
 
 
 def _train_here(work: Work, n_jobs: int, batches: list[Batch]) -> Generator[list[Record]]:
-    """Train batches in workers of joblib; yield the records of each as soon as it is finished.
+    """Train batches in workers of joblib: an `Engine`.
 
     A batch whose worker was killed is tried again once all others are done, then alone, then by
     halves, so that only a run that was killed twice with nothing beside it fails.
@@ -249,13 +254,14 @@ def _train_here(work: Work, n_jobs: int, batches: list[Batch]) -> Generator[list
 def _attempt(
     work: Work, n_jobs: int, batches: list[Batch], lost: list[Batch]
 ) -> Generator[list[Record]]:
-    """Train batches; those that were under way when a worker was killed join ``lost``."""
+    """Train batches as an `Engine`; those that a killed worker was training join ``lost``."""
     pending = dict(enumerate(batches))
     while pending:
         sent: list[int] = []
         # Alone, a batch would be trained in this very process, which nothing must kill.
         finished = _parallel(_tasks(work, pending, sent), min(n_jobs, max(2, len(pending))))
         try:
+            yield []
             for number, records in finished:
                 del pending[number]
                 yield records
@@ -274,21 +280,21 @@ def _tasks(work: Work, pending: dict[int, Batch], sent: list[int]) -> Iterator[A
 
 
 def _parallel(tasks: Iterator[Any], n_jobs: int) -> Generator[tuple[int, list[Record]]]:
-    """Run tasks on the backend that the caller configured; yield results as they come."""
+    """Start tasks on the backend that the caller configured; return results as they come."""
     parallel = partial(joblib.Parallel, n_jobs, batch_size=1)
     try:
         unordered = parallel(return_as="generator_unordered")
     except ValueError:  # this backend returns all results at once; a few at a time, then
-        together = parallel()
-        while some := list(islice(tasks, 4 * n_jobs)):
-            yield from together(some)
-    else:
-        with _unreachable_by_ctrl_c() if n_jobs > 1 else contextlib.nullcontext():
-            finished = unordered(tasks)
-        try:
-            yield from finished
-        finally:
-            finished.close()
+        return _by_some(parallel(), tasks, 4 * n_jobs)
+    with _unreachable_by_ctrl_c() if n_jobs > 1 else contextlib.nullcontext():
+        return cast(Generator[tuple[int, list[Record]]], unordered(tasks))
+
+
+def _by_some(
+    together: joblib.Parallel, tasks: Iterator[Any], count: int
+) -> Generator[tuple[int, list[Record]]]:
+    while some := list(islice(tasks, count)):
+        yield from together(some)
 
 
 def _isolate(work: Work, batch: Batch) -> Generator[list[Record]]:
@@ -320,7 +326,10 @@ def _work(payload: bytes, owner: int, number: int, batch: Batch) -> tuple[int, l
 
 
 def _trained(payload: bytes, batch: Batch) -> list[Record]:
-    return train_batch(batch, *_unpack(payload)) if batch else []
+    if not batch:
+        return []
+    load_compiled(batch[0].dtype)  # here, where it is no run that fails
+    return train_batch(batch, *_unpack(payload))
 
 
 @contextlib.contextmanager
@@ -376,6 +385,7 @@ def _serve(owner: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    atexit.register(gc.freeze)  # it ends without a search of all it has loaded for cycles
 
 
 def estimate(study: Study, batches: list[Batch], n_jobs: int) -> float:

@@ -77,7 +77,7 @@ def finish(process, cwd, timeout=60):
 @pytest.fixture
 def numpy_alone(monkeypatch):
     """Without compiled primitives: what is tested is NumPy's bits."""
-    monkeypatch.setattr(blocks, "_compiler", lambda: None)
+    monkeypatch.setattr(blocks, "compiled_by", lambda: None)
     monkeypatch.setattr(blocks, "_compiled", lambda kind: None)
 
 

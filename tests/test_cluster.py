@@ -15,7 +15,7 @@ from test_faults import COMMAND, LONG, undisturbed  # noqa: F401
 from test_runner import runs_csv, stored
 
 import mlpspec
-from mlpspec import cluster, provenance
+from mlpspec import blocks, cluster, provenance
 from mlpspec.errors import KILLED, InputError, WorkerLostError
 
 pytest.importorskip("distributed")
@@ -196,6 +196,6 @@ def test_workers_with_other_primitives_are_refused(numpy_alone):
     with pytest.raises(InputError, match=r"has numba None, here it is 0\.60.0, .*; install the"):
         cluster._work(len, (), {**provenance.versions(), "numba": "0.60.0"})
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(provenance, "compiled_by", lambda: "0.60.0")
+        patched.setattr(blocks, "compiled_by", lambda: "0.60.0")
         with pytest.raises(InputError, match=r"here it is None, .*; set MLPSPEC_COMPILED=0 there"):
             cluster._work(len, (), {**provenance.versions(), "numba": None})

@@ -5,12 +5,14 @@ import platform
 import subprocess
 import sys
 from decimal import Decimal, localcontext
+from importlib.metadata import PackageNotFoundError
 from math import factorial
 
 import numpy as np
 import pytest
 from conftest import ROOT, same_bits
 
+import mlpspec
 from mlpspec import blocks, provenance
 from mlpspec.blocks import (
     exp_of_negated,
@@ -36,13 +38,16 @@ def switched(monkeypatch):
     """Let what is set here decide on compiled primitives, and forget it afterwards."""
 
     def forget():
-        blocks._compiler.cache_clear()
+        blocks.compiled_by.cache_clear()
         blocks._compiled.cache_clear()
 
     forget()
     yield monkeypatch
     monkeypatch.undo()
     forget()
+
+
+TINY = mlpspec.studies.paper().replace(seed=(0,), n_samples=(3,), steps=2)
 
 
 def factors(n_runs, n_samples, n_hidden, n_terms=2, dtype=np.float64):
@@ -461,32 +466,48 @@ def test_switched_off_by_the_environment(switched):
 
 
 def test_without_numba_nothing_is_said(switched):
-    switched.setattr(blocks, "find_spec", lambda name: None)
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    switched.setattr(blocks, "version", missing)
     switched.delenv("MLPSPEC_COMPILED", raising=False)
+    assert blocks.compiled_by() is None
     assert provenance.collect([])["numba"] is None
+    blocks.load_compiled("float64")
 
 
-def test_numba_that_does_not_work_is_replaced_with_one_warning(switched):
+def without_working_numba(switched):
     switched.delenv("MLPSPEC_COMPILED", raising=False)
-    switched.setattr(blocks, "find_spec", lambda name: name)
+    switched.setattr(blocks, "version", lambda name: "0.99.0")
     switched.setitem(sys.modules, "mlpspec.compiled", None)
     switched.delattr("mlpspec.compiled", raising=False)
-    a = np.array([0.3, 400.0])
-    with pytest.warns(RuntimeWarning, match="numba is installed but does not work") as told:
-        result = exp_of_negated(a.copy())
-    assert same_bits(result, np.exp(-np.minimum(a, 340.0)))
-    assert blocks.compiled_by() is None  # and no second warning, which would be an error
-    assert len(told) == 1
+
+
+def test_numba_that_does_not_work_is_named(switched):
+    without_working_numba(switched)
+    told = r"numba 0\.99\.0 does not work here \(.*\); mend it, or set MLPSPEC_COMPILED=0"
+    with pytest.raises(InputError, match=told):
+        exp_of_negated(np.array([0.3, 400.0]))
+
+
+def test_numba_that_does_not_work_fails_no_run(switched, tmp_path):
+    without_working_numba(switched)
+    with pytest.raises(InputError, match=r"numba 0\.99\.0 does not work here"):
+        mlpspec.run_study(TINY, tmp_path, n_jobs=1)
+    assert mlpspec.load(tmp_path).status == {}
+    switched.setenv("MLPSPEC_COMPILED", "0")
+    blocks.compiled_by.cache_clear()
+    assert set(mlpspec.run_study(TINY, tmp_path, n_jobs=1).status.values()) == {"ok"}
 
 
 def test_numba_that_cannot_compile_says_how_to_do_without(switched):
     switched.delenv("MLPSPEC_COMPILED", raising=False)
-    switched.setattr(blocks, "find_spec", lambda name: name)
+    switched.setattr(blocks, "version", lambda name: "0.99.0")
     fake = type(sys)("mlpspec.compiled")
     fake.kernels = {}.__getitem__
     switched.setitem(sys.modules, "mlpspec.compiled", fake)
     switched.setattr("mlpspec.compiled", fake, raising=False)
-    with pytest.raises(InputError, match=r"numba cannot compile .*MLPSPEC_COMPILED=0"):
+    with pytest.raises(InputError, match=r"numba .* does not work here .*MLPSPEC_COMPILED=0"):
         exp_of_negated(np.array([0.3]))
 
 

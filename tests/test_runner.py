@@ -234,7 +234,7 @@ def test_data_and_start_depend_on_seed_and_shape_alone():
 
 
 def test_estimate_is_of_the_right_size(tmp_path):
-    study = mlpspec.studies.paper().replace(seed=range(4), n_samples=(20,), steps=400)
+    study = mlpspec.studies.paper().replace(seed=range(4), n_samples=(20,), steps=1500)
     batches = planning.plan(study.runs, 1)
     guess = runner.estimate(study, batches, 1)
     began = time.perf_counter()
