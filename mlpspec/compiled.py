@@ -139,37 +139,30 @@ def _multiply_add(_: Any, a: Any, b: Any, c: Any) -> Any:
     return a(a, b, c), generate
 
 
-def _mask(lanes: range) -> Any:
-    return ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
-
-
 def _sums_of_row(_: Any, values: Any, weights: Any, size: Any) -> Any:
     """Compile sum_i values_i weights_i, sum_i values_i and sum_i values_i^2, i < size.
 
-    Eight sums side by side end as one; what is not used of the three is not computed.
+    Eight sums side by side are halved to one, and the rest of the row is added on the way, four,
+    two and one at a time. What is not used of the three is not computed.
     """
-    number, lanes, n_sums = values.dtype, 8, 3
+    number, lanes = values.dtype, 8
+    bits = FORMATS[number].bits
 
     def generate(context: Any, build: Any, signature: Any, arguments: Any) -> Any:
         real = context.get_value_type(number)
-        vector = ir.VectorType(real, lanes)
-        bits = FORMATS[number].bits
-        fma = cgutils.get_or_insert_function(
-            build.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{lanes}f{bits}"
-        )
         rows = [
             context.make_array(kind)(context, build, array).data
             for kind, array in zip(signature.args[:2], arguments[:2], strict=True)
         ]
         size = arguments[2]
-        whole = build.and_(size, ir.Constant(size.type, -lanes))
-        zero = ir.Constant(vector, [0.0] * lanes)
-        sums = [cgutils.alloca_once_value(build, zero) for _ in range(n_sums)]
-        with cgutils.for_range_slice(build, size.type(0), whole, size.type(lanes), size.type) as (
-            i,
-            _,
-        ):
-            places = [build.bitcast(build.gep(row, [i]), vector.as_pointer()) for row in rows]
+
+        def add(sums: list[Any], place: Any, width: int) -> None:
+            """Add ``width`` numbers from ``place`` on."""
+            vector = ir.VectorType(real, width) if width > 1 else real
+            name = f"llvm.fma.v{width}f{bits}" if width > 1 else f"llvm.fma.f{bits}"
+            kind = ir.FunctionType(vector, [vector] * 3)
+            fma = cgutils.get_or_insert_function(build.module, kind, name)
+            places = [build.bitcast(build.gep(row, [place]), vector.as_pointer()) for row in rows]
             v, w = (build.load(place, align=bits // 8) for place in places)
             p, q, r = (build.load(sum_) for sum_ in sums)
             for sum_, value in zip(
@@ -178,27 +171,39 @@ def _sums_of_row(_: Any, values: Any, weights: Any, size: Any) -> Any:
                 strict=True,
             ):
                 build.store(value, sum_)
-        ends = []
-        for sum_ in sums:
-            wide, width = build.load(sum_), lanes
-            while width > 1:  # the upper half to the lower
-                width //= 2
-                halves = [
-                    build.shuffle_vector(wide, wide, _mask(range(start, start + width)))
-                    for start in (0, width)
-                ]
-                wide = build.fadd(*halves)
-            end = build.extract_element(wide, ir.IntType(32)(0))
-            ends.append(cgutils.alloca_once_value(build, end))
-        with cgutils.for_range_slice(build, whole, size, size.type(1), size.type) as (i, _):
-            v, w = (build.load(build.gep(row, [i])) for row in rows)
-            p, q, r = (build.load(end) for end in ends)
-            build.store(build.fma(v, w, p), ends[0])
-            build.store(build.fadd(v, q), ends[1])
-            build.store(build.fma(v, v, r), ends[2])
-        return context.make_tuple(build, signature.return_type, [build.load(end) for end in ends])
 
-    return numba.types.UniTuple(number, n_sums)(values, weights, size), generate
+        def halved(sum_: Any, width: int) -> Any:
+            wide = build.load(sum_)
+            ends = (
+                build.shuffle_vector(
+                    wide, wide, ir.Constant(ir.VectorType(ir.IntType(32), width), list(half))
+                )
+                if width > 1
+                else build.extract_element(wide, ir.IntType(32)(half[0]))
+                for half in (range(width), range(width, 2 * width))
+            )
+            return cgutils.alloca_once_value(build, build.fadd(*ends))
+
+        def part(width: int) -> Any:
+            return build.and_(size, ir.Constant(size.type, width))
+
+        zero = ir.Constant(ir.VectorType(real, lanes), [0.0] * lanes)
+        sums = [cgutils.alloca_once_value(build, zero) for _ in range(3)]
+        place = part(-lanes)
+        with cgutils.for_range_slice(build, size.type(0), place, size.type(lanes), size.type) as (
+            i,
+            _,
+        ):
+            add(sums, i, lanes)
+        for width in (lanes // 2, lanes // 4, lanes // 8):
+            sums = [halved(sum_, width) for sum_ in sums]
+            rest = part(width)
+            with build.if_then(build.icmp_unsigned("!=", rest, size.type(0))):
+                add(sums, place, width)
+            place = build.add(place, rest)
+        return context.make_tuple(build, signature.return_type, [build.load(end) for end in sums])
+
+    return numba.types.UniTuple(number, 3)(values, weights, size), generate
 
 
 _split = intrinsic(_split_exponent)
@@ -206,7 +211,7 @@ _join = intrinsic(_join_exponent)
 _fma = intrinsic(_multiply_add)
 _sums = intrinsic(_sums_of_row)
 
-_0, _1, _2, _3, _4, _5, _6, _7, _8 = (np.uint64(i) for i in range(9))
+_0, _1, _2, _3, _4 = (np.uint64(i) for i in range(5))
 _CHUNK = np.uint64(1024)
 """Numbers whose exponentials are computed together: they stay in a core's first cache."""
 
@@ -281,19 +286,21 @@ def _gaussian_rows(left: Any, right: Any, heights: Any, out: Any, sums: Any) -> 
     rest, scale = work[_0], work[_1]
     step = max(_1, _CHUNK // n_hidden)
     for start in range(_0, n_rows, step):
-        end, size = min(start + step, n_rows), _0
+        end = min(start + step, n_rows)
+        size = (end - start) * n_hidden
         for row in range(start, end):
             r, n = row // n_samples, row % n_samples
             if n == _0 or row == start:
                 for k in range(n_hidden):
                     lines[_0, k], lines[_1, k] = right[r, _0, k], right[r, _1, k]
             a, b = left[r, n, _0], left[r, n, _1]
-            row_rest, row_scale = rest[size : size + n_hidden], scale[size : size + n_hidden]
+            z = rest[(row - start) * n_hidden : (row - start + _1) * n_hidden]
             for k in range(n_hidden):
-                z = _fma(b, lines[_1, k], a * lines[_0, k])
-                row_rest[k], row_scale[k] = _split(z * z)
-            size += n_hidden
+                z[k] = _fma(b, lines[_1, k], a * lines[_0, k])
+        # Rows may be short: what takes long is done for all of them in one loop.
         responses = flat[start * n_hidden : end * n_hidden]
+        for i in range(size):
+            rest[i], scale[i] = _split(rest[i] * rest[i])
         for i in range(size):
             responses[i] = _join(rest[i], scale[i])
         for row in range(start, end):
@@ -450,23 +457,26 @@ def _soft_pulls(x: Any, p: Any, unit: Any, far: Any, logs: Any, pull: Any) -> No
     # As many samples at a time as make exponentials many; at least four share a sweep of sums.
     step = max(_4, _CHUNK // n_hidden & ~_3)
     work = np.empty((_2, step, n_hidden), dtype=p.dtype)
-    close, scale = work[_0], work[_1]
-    flat, flat_scale = close.reshape(close.size), scale.reshape(scale.size)
+    close = work[_0]
+    flat, scale = close.reshape(close.size), work[_1].reshape(close.size)
     first, second = np.empty(step, dtype=p.dtype), np.empty(step, dtype=p.dtype)
     of_x, of_1 = np.empty_like(p[0]), np.empty_like(p[0])
     for r in range(n_runs):
         logs[r] = 0
+        product = p.dtype.type(1)
         of_x[:] = 0
         of_1[:] = 0
         for start in range(_0, n_samples, step):
             size = min(step, n_samples - start)
             for i in range(size):
-                place, row, row_scale = x[r, start + i], close[i], scale[i]
+                place, row = x[r, start + i], close[i]
                 for k in range(n_hidden):
                     gap = (place - p[r, k]) * unit
-                    row[k], row_scale[k] = _split(gap * gap)
+                    row[k] = gap * gap
             for i in range(size * n_hidden):
-                flat[i] = _join(flat[i], flat_scale[i])
+                flat[i], scale[i] = _split(flat[i])
+            for i in range(size * n_hidden):
+                flat[i] = _join(flat[i], scale[i])
             for i in range(size):
                 place, row = x[r, start + i], close[i]
                 total = _sums(row, row, n_hidden)[1]
@@ -480,7 +490,10 @@ def _soft_pulls(x: Any, p: Any, unit: Any, far: Any, logs: Any, pull: Any) -> No
                         row[k] = _join(*_split(row[k] - nearest))
                     total = _sums(row, row, n_hidden)[1]
                     logs[r] -= nearest
-                logs[r] += math.log(total)
+                product *= total  # one logarithm for many sums
+                if not far <= product <= p.dtype.type(1) / far:
+                    logs[r] += math.log(product)
+                    product = p.dtype.type(1)
                 second[i] = p.dtype.type(1) / total
                 first[i] = place * second[i]
             whole = size & ~_3
@@ -498,6 +511,7 @@ def _soft_pulls(x: Any, p: Any, unit: Any, far: Any, logs: Any, pull: Any) -> No
                 for k in range(n_hidden):
                     of_x[k] = _fma(a, row[k], of_x[k])
                     of_1[k] = _fma(b, row[k], of_1[k])
+        logs[r] += math.log(product)
         for k in range(n_hidden):
             pull[r, k] = p[r, k] * of_1[k] - of_x[k]
 
@@ -505,54 +519,47 @@ def _soft_pulls(x: Any, p: Any, unit: Any, far: Any, logs: Any, pull: Any) -> No
 def _pair_pushes(p: Any, unit: Any, total: Any, push: Any) -> None:
     """See `mlpspec.blocks.pair_pushes`: p (R, K), unit^2 = 1 / temperature.
 
-    Each pair is taken once, for both of its neurons: four neurons with all that follow them, then
-    these four with one another.
+    Each pair is taken once, for both of its neurons: four neurons with those that follow them.
     """
     n_runs, n_hidden = np.uint64(p.shape[0]), np.uint64(p.shape[1])
-    work = np.empty((_2, _4 * n_hidden + _8), dtype=p.dtype)
-    close, scale = work[_0], work[_1]
+    work = np.empty((_2, _4 * n_hidden), dtype=p.dtype)
+    flat, scale = work[_0], work[_1]
     pushed = np.empty_like(p[0])
     for r in range(n_runs):
         pushed[:] = 0
         total[r] = 0
         for start in range(_0, n_hidden, _4):
-            end = min(start + _4, n_hidden)
-            rest, others = p[r, end:], n_hidden - end
-            size = _0
-            for k in range(start, end):
-                row, row_scale = close[size : size + others], scale[size : size + others]
-                for i in range(others):
-                    gap = (p[r, k] - rest[i]) * unit
-                    row[i], row_scale[i] = _split(gap * gap)
-                size += others
-            for k in range(start, end):
-                for other in range(k + _1, end):
-                    gap = (p[r, k] - p[r, other]) * unit
-                    close[size], scale[size] = _split(gap * gap)
-                    size += _1
-            for i in range(size):
-                close[i] = _join(close[i], scale[i])
-            if others:
-                c0, c1 = close[:others], close[others : _2 * others]
-                c2, c3 = close[_2 * others : _3 * others], close[_3 * others : _4 * others]
-                p0, p1, p2, p3 = p[r, start], p[r, start + _1], p[r, start + _2], p[r, start + _3]
-                later = pushed[end:]
-                for i in range(others):
-                    s = _fma(c1[i], rest[i] - p1, _fma(c0[i], rest[i] - p0, later[i]))
-                    later[i] = _fma(c3[i], rest[i] - p3, _fma(c2[i], rest[i] - p2, s))
-                for k in range(start, end):
-                    row = close[(k - start) * others : (k - start + _1) * others]
-                    of_p, of_1, _ = _sums(row, rest, others)
-                    total[r] += of_1
-                    pushed[k] += p[r, k] * of_1 - of_p
-            place = (end - start) * others
-            for k in range(start, end):
-                for other in range(k + _1, end):
-                    gap = p[r, k] - p[r, other]
-                    pushed[k] = _fma(close[place], gap, pushed[k])
-                    pushed[other] = _fma(-close[place], gap, pushed[other])
-                    total[r] += close[place]
-                    place += _1
+            own, others = p[r, start : start + _4], p[r, start:]
+            n_own, n_others = np.uint64(len(own)), np.uint64(len(others))
+            close = flat[: n_own * n_others].reshape((n_own, n_others))
+            for j in range(n_own):
+                row = close[j]
+                for k in range(n_others):
+                    gap = (own[j] - others[k]) * unit
+                    row[k] = gap * gap
+            for i in range(n_own * n_others):
+                flat[i], scale[i] = _split(flat[i])
+            for i in range(n_own * n_others):
+                flat[i] = _join(flat[i], scale[i])
+            for j in range(n_own):
+                for k in range(j + _1):
+                    close[j, k] = 0  # itself, and a pair that was taken before
+            of_others = pushed[start:]
+            if n_own == _4:
+                c0, c1, c2, c3 = close[_0], close[_1], close[_2], close[_3]
+                p0, p1, p2, p3 = own[_0], own[_1], own[_2], own[_3]
+                for k in range(n_others):
+                    q = others[k]
+                    s = _fma(c1[k], q - p1, _fma(c0[k], q - p0, of_others[k]))
+                    of_others[k] = _fma(c3[k], q - p3, _fma(c2[k], q - p2, s))
+            else:
+                for j in range(n_own):
+                    for k in range(n_others):
+                        of_others[k] = _fma(close[j, k], others[k] - own[j], of_others[k])
+            for j in range(n_own):
+                of_p, of_1, _ = _sums(close[j], others, n_others)
+                total[r] += of_1
+                pushed[start + j] += own[j] * of_1 - of_p
         total[r] *= p.dtype.type(2)
         for k in range(n_hidden):
             push[r, k] = pushed[k]
