@@ -20,6 +20,7 @@ import argparse
 import json
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -27,9 +28,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -57,7 +60,7 @@ WORK = "the same work: objectives after 50 steps"
 RACE = "one step of all runs"
 SIZE = "against N: eight runs, one process"
 RUNS = "against the number of runs: N = 10, one process"
-WHOLE = "the whole study, two workers"
+WHOLE = "the whole command, two workers"
 AGREEMENT = 1e-6
 """Largest relative difference of final objectives at which contenders do the same work."""
 
@@ -607,18 +610,44 @@ def against_runs(counts: Sequence[int], budget: float) -> list[dict[str, Any]]:
     return rows
 
 
-def whole(study: Study, steps: int) -> dict[str, Any]:
-    """Return the seconds of a whole study and what of it is not spent on steps."""
-    found = alone(measured, study, (steps // 50, steps), WORKERS, compiled=FAST)
-    seconds = found["once"] + steps * found["step"]
-    return {
-        "runs": len(study.runs),
-        "steps": steps,
-        "seconds": seconds,
-        "ms a step": 1e3 * found["step"],
-        "share not spent on steps": found["once"] / seconds,
-        "peak MB of a process": found["memory"],
-    }
+def whole(study: Study, steps: int, rounds: int) -> list[dict[str, Any]]:
+    """Return the seconds of the command that runs a study, medians, and the share of all but steps.
+
+    That is what the same command takes for a single step.
+    """
+    kinds = [False, True] if FAST else [False]
+    seconds: dict[tuple[bool, int], list[float]] = {}
+    for _ in range(rounds):
+        for compiled, count in product(kinds, (steps, 1)):
+            found = timed(partial(run_command, study.replace(steps=count), compiled))
+            seconds.setdefault((compiled, count), []).append(found)
+    rows = []
+    for compiled in kinds:
+        all_, one = (float(np.median(seconds[compiled, count])) for count in (steps, 1))
+        memory = alone(measured, study, (2, 12), WORKERS, compiled=compiled)["memory"]
+        rows.append(
+            {
+                "contender": OURS[compiled],
+                "runs": len(study.runs),
+                "steps": steps,
+                "seconds": all_,
+                "of one step": one,
+                "share of all but steps": one / all_,
+                "peak MB of a process": memory,
+            }
+        )
+    return rows
+
+
+def run_command(study: Study, compiled: bool) -> None:
+    """Run a study as its users do."""
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, "-m", "mlpspec", "run", "--only", "--quiet", "--out", f"{out}/r"]
+        command += ["--jobs", str(WORKERS), "--set", f"steps={study.runs[0].steps}"]
+        for option, name in (("--seeds", "seed"), ("--sizes", "n_samples")):
+            command += [option, ",".join(map(str, study.axes[name]))]
+        switched = {**os.environ, "MLPSPEC_COMPILED": str(int(compiled))}
+        subprocess.run(command, env=switched, check=True)
 
 
 def exponent(rows: Sequence[dict[str, Any]], x: str, y: str, least: float = 0) -> float:
@@ -682,7 +711,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         budget = 0.05 if quick else 2.0
         report.table(SIZE, against_size((10, 20) if quick else SIZES, budget))
         report.table(RUNS, against_runs((48, 96) if quick else COUNTS, budget))
-        report.table(WHOLE, [whole(study, 50 if quick else 3000)])
+        report.table(WHOLE, whole(study, 50 if quick else 3000, 1 if quick else 3))
         report.content["exponents"] = {
             SIZE: exponent(report.content[SIZE], "N", "us a run and step", 0 if quick else 200),
             RUNS: exponent(report.content[RUNS], "runs", "ms a step", 0 if quick else 480),
