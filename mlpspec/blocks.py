@@ -477,6 +477,31 @@ def _closeness(
         yield rows, out
 
 
+def adaptive_step(
+    grad: Array, mean: Array, square: Array, decays: tuple[float, float], floor: float, scale: float
+) -> tuple[Array, Array, Array]:
+    """Return scale m / (sqrt(s) + floor), and m and s.
+
+    m = decays[0] ``mean`` + ``grad`` and s = decays[1] ``square`` + ``grad``^2, of one shape.
+    """
+    kernels = _compiled(grad.dtype.char)
+    kinds = {(array.dtype, array.shape, array.flags.c_contiguous) for array in (mean, square)}
+    if kernels is not None and grad.ndim == 1 and kinds == {(grad.dtype, grad.shape, True)}:
+        grad = np.ascontiguousarray(grad)
+        new = np.empty_like(grad), np.empty_like(grad), np.empty_like(grad)
+        kernels.adaptive_step(grad, mean, square, *decays, floor, scale, *new)
+        return new
+    mean = decays[0] * mean
+    mean += grad
+    square = decays[1] * square
+    square += np.square(grad)
+    bottom = np.sqrt(square)
+    bottom += floor
+    change = mean / bottom
+    change *= scale
+    return change, mean, square
+
+
 def aligned_empty(shape: tuple[int, ...], dtype: Any) -> Array:
     """Return an uninitialised array that begins at a cache line.
 

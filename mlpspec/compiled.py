@@ -565,6 +565,26 @@ def _pair_pushes(p: Any, unit: Any, total: Any, push: Any) -> None:
             push[r, k] = pushed[k]
 
 
+def _adaptive_step(
+    grad: Any,
+    mean: Any,
+    square: Any,
+    of_mean: Any,
+    of_square: Any,
+    floor: Any,
+    scale: Any,
+    change: Any,
+    new_mean: Any,
+    new_square: Any,
+) -> None:
+    """See `mlpspec.blocks.adaptive_step`: NumPy's operations in its order, so NumPy's bits."""
+    for i in range(np.uint64(grad.size)):
+        g = grad[i]
+        m, s = of_mean * mean[i] + g, of_square * square[i] + g * g
+        new_mean[i], new_square[i] = m, s
+        change[i] = m / (math.sqrt(s) + floor) * scale
+
+
 class Kernels(NamedTuple):
     """The compiled primitives for one kind of number; they take C-contiguous arrays, mostly."""
 
@@ -584,6 +604,8 @@ class Kernels(NamedTuple):
     """See `_soft_pulls`; x (R, N) of any layout, p (R, K), logs (R,), pull (R, K)."""
     pair_pushes: Callable[[Any, float, Any, Any], None]
     """See `_pair_pushes`; p (R, K), total (R,), push (R, K)."""
+    adaptive_step: Callable[[Any, Any, Any, float, float, float, float, Any, Any, Any], None]
+    """See `_adaptive_step`; arrays (size,)."""
 
 
 def kernels(kind: str) -> Kernels:
@@ -622,6 +644,11 @@ def kernels(kind: str) -> Kernels:
         ),
         _compile(_soft_pulls, name, read(2, "A"), read(2), number, number, runs, number[:, :]),
         _compile(_pair_pushes, name, read(2), number, runs, number[:, :]),
+        _compile(
+            _adaptive_step,
+            name,
+            *(read(1), read(1), read(1), number, number, number, number, runs, runs, runs),
+        ),
     )
 
 

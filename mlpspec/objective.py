@@ -294,7 +294,9 @@ class _Bound:
             elif not (joined and quantity in JOINED):
                 said.setdefault(quantity, []).append((runs, share.weigh(partial)))
         if joined:
-            both = np.stack([partials["response"], partials["squared_response"]], axis=1)
+            single = partials["response"]
+            both = np.empty((len(single), 2, *single.shape[1:]), dtype=single.dtype)
+            both[:, 0], both[:, 1] = single, partials["squared_response"]
             said.setdefault("responses", []).append((runs, share.weigh(both)))
 
     def _sum(self, parts: list[tuple[_Runs, Array]]) -> tuple[_Runs, Array]:

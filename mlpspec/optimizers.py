@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlpspec.blocks import Array
+from mlpspec.blocks import Array, adaptive_step
 
 
 class State(NamedTuple):
@@ -50,16 +50,11 @@ def adam(
     def update(grad: Array, state: State) -> tuple[Array, State]:
         t = state.step + 1
         mean, square = state.moments
-        mean = beta1 * mean
-        mean += grad
-        square = beta2 * square
-        square += np.square(grad)
         # Everything over the square root of this, which is applied to scalars.
         unit = math.sqrt((1.0 - beta2) / (1.0 - beta2**t))
-        scale = np.sqrt(square)
-        scale += epsilon / unit
-        change = mean / scale
-        change *= -learning_rate * (1.0 - beta1) / (1.0 - beta1**t) / unit
+        scale = -learning_rate * (1.0 - beta1) / (1.0 - beta1**t) / unit
+        decays = beta1, beta2
+        change, mean, square = adaptive_step(grad, mean, square, decays, epsilon / unit, scale)
         return change, State(t, (mean, square))
 
     return Optimizer(init, update)

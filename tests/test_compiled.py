@@ -15,6 +15,7 @@ from conftest import ROOT, same_bits
 import mlpspec
 from mlpspec import blocks, provenance
 from mlpspec.blocks import (
+    adaptive_step,
     exp_of_negated,
     gaussian,
     gaussian_rows,
@@ -443,6 +444,32 @@ def test_arrays_that_do_not_fit_are_refused_where_z_is_computed_again():
     ):
         with pytest.raises(ValueError, match="does not fit"):
             gaussian_sums(w, scale, a, b, h, times, slope, np.empty(shape))
+
+
+@needs_numba
+@both_precisions
+def test_adaptive_steps_have_the_bits_of_numpy(dtype, monkeypatch):
+    rng = np.random.default_rng(5)
+    grad, mean = (rng.normal(size=101).astype(dtype) for _ in range(2))
+    square = np.square(rng.normal(size=101)).astype(dtype)
+    grad[:3] = 0.0, np.inf, np.nan
+    square[3] = 1e-30
+    cases = [
+        (grad, mean, square),
+        (grad[::2], mean[:51], square[:51]),
+        (grad[:51], mean[::2], square[::2]),
+        tuple(array[:99].reshape(3, 33) for array in (grad, mean, square)),
+        (grad[:1], mean, square),
+        (grad, mean.astype(np.float64), square),
+    ]
+    with np.errstate(all="ignore"):
+        compiled = [adaptive_step(*case, (0.9, 0.999), 1e-8, -0.01) for case in cases]
+        monkeypatch.setattr(blocks, "_compiled", lambda kind: None)
+        by_numpy = [adaptive_step(*case, (0.9, 0.999), 1e-8, -0.01) for case in cases]
+    for found, wanted in zip(compiled, by_numpy, strict=True):
+        for a, b in zip(found, wanted, strict=True):
+            assert a.dtype == b.dtype
+            assert same_bits(a, b)
 
 
 @needs_numba
