@@ -162,11 +162,11 @@ class Jax(Trainer):
 
     cores = "all"
 
-    def __init__(self, study: Study, steps: int, by_subset: bool) -> None:
+    def __init__(self, study: Study, steps: int, calls: int, by_subset: bool) -> None:
         jax = import_module("jax")
         jax.config.update("jax_platforms", "cpu")
         jax.config.update("jax_enable_x64", True)
-        self.jax, self.steps = jax, steps
+        self.jax, self.steps, self.calls = jax, steps, calls
         self.name = f"JAX {version('jax')}, a program per size" + " and subset" * by_subset
         self.groups = groups_of(study, by_subset)
         self.programs = [self._program(group, by_subset) for group in self.groups]
@@ -258,8 +258,10 @@ class Jax(Trainer):
     def seconds(self) -> float:
         """Return the seconds of a step, groups two at a time or one after the other."""
         indices = range(len(self.groups) - 1, -1, -1)  # the largest first
-        threads = timed(lambda: list(self.pool.map(self.train, indices)))
-        return min(threads, timed(lambda: list(map(self.train, indices)))) / self.steps
+        train = partial(self.train, times=self.calls)
+        threads = timed(lambda: list(self.pool.map(train, indices)))
+        alone = timed(lambda: list(map(train, indices)))
+        return min(threads, alone) / (self.steps * self.calls)
 
 
 class Torch(Trainer):
@@ -459,18 +461,21 @@ def _short(value: Any) -> str:
 
 
 def contenders_of(study: Study, quick: bool) -> list[Contender]:
-    """Return all contenders that this machine has the packages for."""
-    long = 200 if quick else 600
+    """Return all contenders that this machine has the packages for.
+
+    Each is timed over two seconds or more, so that none profits from a quiet moment.
+    """
+    long, more = (200, 1) if quick else (600, 5)
     found: list[Contender] = [
         *(MLPSpec(study, long, jobs, fast) for fast in {False, FAST} for jobs in (1, WORKERS)),
         Floor(study, 1, 0.1 if quick else 2.0),
         Floor(study, WORKERS, 0.1 if quick else 2.0),
     ]
     makers: list[tuple[str, Callable[[], Contender]]] = [
-        ("jax", lambda: Jax(study, 25, False)),
-        ("jax", lambda: Jax(study, 25, True)),
-        ("torch", lambda: TorchBatched(study, 5)),
-        ("torch", lambda: TorchLoop(study, 5)),
+        ("jax", lambda: Jax(study, 50, more, False)),
+        ("jax", lambda: Jax(study, 50, more, True)),
+        ("torch", lambda: TorchBatched(study, 5 * more)),
+        ("torch", lambda: TorchLoop(study, 5 * more)),
     ]
     for package, make in makers:
         try:
