@@ -9,7 +9,7 @@ where coverage is active, K (K - 1) / 2 where separation is), taken by ``numpy.e
 many processes. A second table gives time and memory against N and against the number of runs.
 
     pip install -e '.[bench]'            # numba and the peers, JAX and PyTorch; may be absent
-    python experiments/benchmark.py      # half an hour; --quick: a minute
+    python experiments/benchmark.py      # twenty minutes; --quick: a minute
 
 writes ``benchmark.json`` and a figure into ``results/benchmark``.
 """
