@@ -463,7 +463,7 @@ def _short(value: Any) -> str:
 def contenders_of(study: Study, quick: bool) -> list[Contender]:
     """Return all contenders that this machine has the packages for.
 
-    Each is timed over two seconds or more, so that none profits from a quiet moment.
+    Each is timed over more than a second, so that none profits from a quiet moment.
     """
     long, more = (200, 1) if quick else (600, 5)
     found: list[Contender] = [

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from mlpspec.blocks import Array
+from mlpspec.blocks import Array, load_compiled
 from mlpspec.losses import StructuralLoss
 from mlpspec.metrics import measure
 from mlpspec.model import NEURONS, Forward
@@ -35,7 +35,13 @@ def train_batch(
     """Train and measure the runs of a batch; files that are not among ``tables`` are read.
 
     If that raises, each run is tried alone, so that only the guilty ones fail.
+
+    Raises
+    ------
+    InputError
+        numba is installed and does not work (`load_compiled`): no run is guilty of that.
     """
+    load_compiled(batch[0].dtype)
     try:
         with threadpool_limits(limits=1, user_api="blas"):  # on more threads bits would differ
             return _train_together(batch, extensions, tables)

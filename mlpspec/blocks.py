@@ -89,9 +89,9 @@ _LEAST = {"d": -340.0, "f": -43.0}
 
 @cache
 def compiled_by() -> str | None:
-    """Return the version of numba if it compiles the primitives here, None if NumPy does all.
+    """Return the version of numba if it is to compile the primitives here, None if NumPy does all.
 
-    It compiles them where it is installed, unless MLPSPEC_COMPILED is 0 when this is first asked.
+    It is where it is installed, unless MLPSPEC_COMPILED is 0 when this is first asked.
     Its bits are not NumPy's.
     """
     if os.environ.get("MLPSPEC_COMPILED") == "0":

@@ -37,8 +37,8 @@ from mlpspec.store import FILE_NAME, LOCK_NAME, Record, Store, try_lock
 from mlpspec.study import Run, Study
 
 Engine = Callable[[list[Batch]], Generator[list[Record]]]
-"""Trains batches somewhere; gives the records of each as soon as it is finished, and before that
-none, as soon as they are on their way."""
+"""Trains batches somewhere; gives no records as soon as they are on their way, for the first time
+or again, and the records of each as soon as it is finished."""
 
 Work = Callable[[int, Batch], tuple[int, list[Record]]]
 """What a worker does with a batch; the number says which batch the records are of."""
@@ -221,7 +221,7 @@ def _train_all(
 ) -> None:
     try:
         with _progress(study.name, batches) if progress else contextlib.nullcontext() as show:
-            for records in finished:
+            for records in filter(None, finished):
                 store.add(records, session)
                 if show is not None:
                     show(records)
@@ -259,18 +259,26 @@ def _attempt(
     while pending:
         sent: list[int] = []
         # Alone, a batch would be trained in this very process, which nothing must kill.
-        finished = _parallel(_tasks(work, pending, sent), min(n_jobs, max(2, len(pending))))
+        tasks, count = _tasks(work, pending, sent), min(n_jobs, max(2, len(pending)))
         try:
-            yield []
-            for number, records in finished:
-                del pending[number]
-                yield records
+            with _given_up(_parallel(tasks, count)) as finished:
+                yield []
+                for number, records in finished:
+                    del pending[number]
+                    yield records
         except BrokenExecutor:
             lost += [pending.pop(number) for number in sent if number in pending]
-        finally:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # joblib would count the tasks that were given up
-                finished.close()
+
+
+@contextlib.contextmanager
+def _given_up(tasks: Generator[Any]) -> Iterator[Generator[Any]]:
+    """Give up in the end what is left of tasks, without joblib's count of it."""
+    try:
+        yield tasks
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tasks.close()
 
 
 def _tasks(work: Work, pending: dict[int, Batch], sent: list[int]) -> Iterator[Any]:
@@ -326,10 +334,7 @@ def _work(payload: bytes, owner: int, number: int, batch: Batch) -> tuple[int, l
 
 
 def _trained(payload: bytes, batch: Batch) -> list[Record]:
-    if not batch:
-        return []
-    load_compiled(batch[0].dtype)  # here, where it is no run that fails
-    return train_batch(batch, *_unpack(payload))
+    return train_batch(batch, *_unpack(payload)) if batch else []
 
 
 @contextlib.contextmanager
@@ -405,6 +410,7 @@ def estimate(study: Study, batches: list[Batch], n_jobs: int) -> float:
 
 def _rates(batch: Batch, losses: Extensions) -> tuple[float, float]:
     """Return about how many seconds a step of a batch takes, and what comes once."""
+    load_compiled(batch[0].dtype)  # takes longer than many steps, once
     first = _probe(batch, losses, 1)
     if first > SLOW:  # a step is then most of it, and more of them would try the patience
         return first / 2, 0.0

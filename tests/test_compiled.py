@@ -460,10 +460,20 @@ def test_adaptive_steps_have_the_bits_of_numpy(dtype, monkeypatch):
         (grad[:51], mean[::2], square[::2]),
         tuple(array[:99].reshape(3, 33) for array in (grad, mean, square)),
         (grad[:1], mean, square),
-        (grad, mean.astype(np.float64), square),
+        (grad, mean.astype(np.float32 if dtype is np.float64 else np.float64), square),
     ]
+    calls = []
+    kernels = blocks._compiled(np.dtype(dtype).char)
+
+    def counted(*arguments):
+        calls.append(len(arguments[0]))
+        kernels.adaptive_step(*arguments)
+
+    with_count = kernels._replace(adaptive_step=counted)
+    monkeypatch.setattr(blocks, "_compiled", lambda kind: with_count)
     with np.errstate(all="ignore"):
         compiled = [adaptive_step(*case, (0.9, 0.999), 1e-8, -0.01) for case in cases]
+        assert calls == [101, 51]  # what is not contiguous or differs is left to NumPy
         monkeypatch.setattr(blocks, "_compiled", lambda kind: None)
         by_numpy = [adaptive_step(*case, (0.9, 0.999), 1e-8, -0.01) for case in cases]
     for found, wanted in zip(compiled, by_numpy, strict=True):
@@ -525,6 +535,26 @@ def test_numba_that_does_not_work_fails_no_run(switched, tmp_path):
     switched.setenv("MLPSPEC_COMPILED", "0")
     blocks.compiled_by.cache_clear()
     assert set(mlpspec.run_study(TINY, tmp_path, n_jobs=1).status.values()) == {"ok"}
+
+
+@needs_numba
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", ["run --jobs 2", "run --dry-run", "check-loss mlpspec.losses:Overlap()"]
+)
+def test_numba_that_does_not_work_is_told_in_one_line(tmp_path, command):
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['llvmlite'] = None")
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "-m", "mlpspec", *command.split()],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "does not work here (" in done.stderr
 
 
 def test_numba_that_cannot_compile_says_how_to_do_without(switched):

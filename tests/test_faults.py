@@ -10,10 +10,12 @@ import sqlite3
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, finish, start_mlpspec
+from joblib.externals import loky
 from test_runner import runs_csv, stored
 
 import mlpspec
@@ -52,6 +54,37 @@ def test_only_the_run_that_kills_its_worker_fails(reference, tmp_path, monkeypat
     monkeypatch.undo()
     mended = mlpspec.run_study(SMALL, tmp_path, n_jobs=1)
     assert [session["runs"] for session in mended.sessions] == [31, 1]
+    assert runs_csv(tmp_path) == reference
+
+
+@pytest.mark.slow
+def test_progress_is_shown_of_finished_batches_only(reference, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(runner, "_work", killed_by_a_run)
+    recorded = contextlib.nullcontext(shown.append)
+    monkeypatch.setattr(runner, "_progress", lambda name, batches: recorded)
+    mlpspec.run_study(SMALL, tmp_path, n_jobs=2, batch_size=16, progress=True)
+    assert all(shown)
+    assert sum(map(len, shown)) == 32
+
+
+@pytest.mark.slow
+def test_a_worker_may_die_while_batches_are_handed_out(reference, tmp_path, monkeypatch):
+    handed_out = []
+
+    def killing(work, pending, sent):
+        for number, task in enumerate(real_tasks(work, pending, sent)):
+            yield task
+            if number == 1 and not handed_out:
+                handed_out.append(task)
+                workers = loky.reusable_executor._executor._processes
+                os.kill(next(iter(workers)), signal.SIGKILL)
+                time.sleep(0.5)
+
+    real_tasks = runner._tasks
+    monkeypatch.setattr(runner, "_tasks", killing)
+    mlpspec.run_study(SMALL, tmp_path, n_jobs=2, batch_size=2)
+    assert len(handed_out) == 1
     assert runs_csv(tmp_path) == reference
 
 
@@ -184,19 +217,21 @@ def loads_modules(process):
 
 @pytest.mark.slow
 def test_ctrl_c_at_any_moment_leaves_no_traceback(tmp_path):
-    lock = tmp_path / "r" / ".lock"
     for number in range(25):
-        lock.unlink(missing_ok=True)  # the file of the last, which has ended
-        process = start(tmp_path)
+        place = tmp_path / str(number)
+        place.mkdir()
+        process = start(place)
         # From when the command loads its modules to the middle of training.
-        while not lock.exists() and not (number < 5 and loads_modules(process)):
+        begun = partial(loads_modules, process) if number < 5 else (place / "r" / ".lock").exists
+        while not begun() and process.poll() is None:
             time.sleep(0.001)
         time.sleep(0.05 * (number if number < 5 else number - 5))
-        os.killpg(process.pid, signal.SIGINT)
-        status, _, err = finish(process, tmp_path)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+        status, _, err = finish(process, place)
         assert "Traceback" not in err, err
         # While Python shuts down, with everything stored, the signal may end it at once.
-        done = status in (0, -signal.SIGINT) and len(contents(tmp_path / "r")) == 96
+        done = status in (0, -signal.SIGINT) and len(contents(place / "r")) == 96
         assert status == 130 or done
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mlpspec.blocks import Array
+from mlpspec.blocks import Array, load_compiled
 from mlpspec.errors import InputError, LossError, unknown
 from mlpspec.losses.base import StructuralLoss
 from mlpspec.losses.differences import (
@@ -108,6 +108,7 @@ def check_loss(loss: StructuralLoss, *, neuron: str = "ridge") -> LossReport:
     """
     if neuron not in NEURONS:
         raise unknown("neuron", neuron, NEURONS)
+    load_compiled("float64")  # of which the loss is not guilty
     checked = _check_class(loss)
     cases = [
         _case(neuron, *shape, n_inputs, spread)
