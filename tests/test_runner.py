@@ -307,10 +307,13 @@ def test_killed_with_sigkill_and_continued(undisturbed, tmp_path, seed):
 
 
 def test_interrupted_keeps_what_was_finished(tmp_path):
-    # Four batches for two workers: the signal comes long before the last one.
-    study = mlpspec.studies.paper().replace(seed=(0, 1), n_samples=(50,), steps=2500)
+    # Twelve batches for two workers: the signal comes long before the last one, also if a disk is
+    # slow to tell of the first.
+    sizes = range(44, 56)
+    study = mlpspec.studies.paper().replace(seed=(0,), n_samples=sizes, steps=500)
     undisturbed = mlpspec.run_study(study, tmp_path / "undisturbed", n_jobs=2).directory
-    long = ["run", "--only", "--seeds", "0:2", "--sizes", "50", "--set", "steps=2500"]
+    long = ["run", "--only", "--seeds", "0", "--sizes", ",".join(map(str, sizes))]
+    long += ["--set", "steps=500"]
     long += ["--jobs", "2", "--out", str(tmp_path / "r")]
     process = start_mlpspec(*long, cwd=tmp_path)
     while stored(tmp_path / "r") == 0 and process.poll() is None:
@@ -320,10 +323,10 @@ def test_interrupted_keeps_what_was_finished(tmp_path):
     status, _, err = finish(process, tmp_path)
     assert time.monotonic() - began < 4.0
     assert status == 130
-    assert "of 16 runs are kept in" in err
+    assert "of 96 runs are kept in" in err
     assert f"continue with: mlpspec {shlex.join(long)}" in err
     assert "Traceback" not in err
-    assert 0 < stored(tmp_path / "r") < 16
+    assert 0 < stored(tmp_path / "r") < 96
     finish(start_mlpspec(*long, cwd=tmp_path), tmp_path)
     assert runs_csv(tmp_path / "r") == runs_csv(undisturbed)
 
