@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,11 @@ def same_bits(a, b):
     return np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
 
+def heed_ctrl_c():
+    """Undo what shells do to what they start in the background: it ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start_mlpspec(*arguments, cwd):
     """Start the real command line in a process group of its own; it writes to files in cwd."""
     with (cwd / "stdout").open("w") as out, (cwd / "stderr").open("w") as err:
@@ -65,6 +71,7 @@ def start_mlpspec(*arguments, cwd):
             start_new_session=True,
             stdout=out,
             stderr=err,
+            preexec_fn=heed_ctrl_c,
         )
 
 

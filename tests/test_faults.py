@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, finish, start_mlpspec
+from conftest import ROOT, finish, heed_ctrl_c, start_mlpspec
 from joblib.externals import loky
 from test_runner import runs_csv, stored
 
@@ -118,7 +118,7 @@ def undisturbed(tmp_path_factory):
     return runs_csv(out)
 
 
-def start(place, *, before=None, arguments=COMMAND):
+def start(place, *, before=heed_ctrl_c, arguments=COMMAND):
     with (place / "stdout").open("w") as out, (place / "stderr").open("w") as err:
         return subprocess.Popen(
             [sys.executable, "-m", "mlpspec", *arguments],
