@@ -91,8 +91,8 @@ _LEAST = {"d": -340.0, "f": -43.0}
 def compiled_by() -> str | None:
     """Return the version of numba if it is to compile the primitives here, None if NumPy does all.
 
-    It is where it is installed, unless MLPSPEC_COMPILED is 0 when this is first asked.
-    Its bits are not NumPy's.
+    It compiles them where it is installed, unless MLPSPEC_COMPILED is 0 when this is first asked.
+    Their bits are not NumPy's.
     """
     if os.environ.get("MLPSPEC_COMPILED") == "0":
         return None

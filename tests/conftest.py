@@ -61,7 +61,7 @@ def heed_ctrl_c():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def start_mlpspec(*arguments, cwd):
+def start_mlpspec(*arguments, cwd, before=heed_ctrl_c):
     """Start the real command line in a process group of its own; it writes to files in cwd."""
     with (cwd / "stdout").open("w") as out, (cwd / "stderr").open("w") as err:
         return subprocess.Popen(
@@ -71,7 +71,7 @@ def start_mlpspec(*arguments, cwd):
             start_new_session=True,
             stdout=out,
             stderr=err,
-            preexec_fn=heed_ctrl_c,
+            preexec_fn=before,
         )
 
 

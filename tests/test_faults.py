@@ -8,13 +8,12 @@ import resource
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, finish, heed_ctrl_c, start_mlpspec
+from conftest import finish, heed_ctrl_c, start_mlpspec
 from joblib.externals import loky
 from test_runner import runs_csv, stored
 
@@ -58,7 +57,7 @@ def test_only_the_run_that_kills_its_worker_fails(reference, tmp_path, monkeypat
 
 
 @pytest.mark.slow
-def test_progress_is_shown_of_finished_batches_only(reference, tmp_path, monkeypatch):
+def test_progress_is_shown_of_finished_batches_only(tmp_path, monkeypatch):
     shown = []
     monkeypatch.setattr(runner, "_work", killed_by_a_run)
     recorded = contextlib.nullcontext(shown.append)
@@ -119,16 +118,7 @@ def undisturbed(tmp_path_factory):
 
 
 def start(place, *, before=heed_ctrl_c, arguments=COMMAND):
-    with (place / "stdout").open("w") as out, (place / "stderr").open("w") as err:
-        return subprocess.Popen(
-            [sys.executable, "-m", "mlpspec", *arguments],
-            cwd=place,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            start_new_session=True,
-            stdout=out,
-            stderr=err,
-            preexec_fn=before,
-        )
+    return start_mlpspec(*arguments, cwd=place, before=before)
 
 
 def wait_for_runs(process, directory, at_least=1):
