@@ -606,6 +606,38 @@ def test_two_processes_may_fill_one_cache_at_once(tmp_path):
 
 
 @needs_numba
+def test_what_only_compiling_needs_is_loaded_when_something_is_compiled():
+    exp_of_negated(np.arange(9.0))  # so that there is a cache
+    process = python(
+        "import sys, numpy as np\n"
+        "from mlpspec.blocks import exp_of_negated\n"
+        "print(exp_of_negated(np.arange(9.0)).tobytes().hex())\n"
+        "assert not {'numba.np.arraymath', 'scipy.linalg'} & sys.modules.keys()\n"
+        "import numba\n"
+        "assert numba.njit(lambda a: np.dot(a, a))(np.arange(4.0)) == 14.0\n"
+        "assert 'scipy.linalg' in sys.modules\n"
+        "print(exp_of_negated(np.arange(9.0)).tobytes().hex())"
+    )
+    out, err = process.communicate(timeout=60)
+    assert out.split() == [exp_of_negated(np.arange(9.0)).tobytes().hex()] * 2, err
+
+
+@needs_numba
+@pytest.mark.parametrize("known", [True, False])
+def test_a_numba_that_is_not_known_loads_all_it_has(known, switched):
+    from mlpspec import compiled
+
+    expected = exp_of_negated(np.arange(9.0))  # now there is a cache
+    if not known:
+        switched.setattr(compiled, "LAST_KNOWN", (0, 59))
+    blocks._compiled.cache_clear()
+    kernel = blocks._compiled("d").exp_of_negated
+    assert isinstance(kernel._cache, compiled._LightCache) == known
+    assert sum(kernel.stats.cache_hits.values()) == 1
+    assert same_bits(exp_of_negated(np.arange(9.0)), expected)
+
+
+@needs_numba
 @pytest.mark.parametrize("harm", ["no place", "damaged"])
 def test_without_a_usable_cache_it_is_compiled_every_time(harm, tmp_path, monkeypatch):
     import numba
