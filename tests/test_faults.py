@@ -220,9 +220,11 @@ def test_ctrl_c_at_any_moment_leaves_no_traceback(tmp_path):
             os.killpg(process.pid, signal.SIGINT)
         status, _, err = finish(process, place)
         assert "Traceback" not in err, err
-        # While Python shuts down, with everything stored, the signal may end it at once.
-        done = status in (0, -signal.SIGINT) and len(contents(place / "r")) == 96
-        assert status == 130 or done
+        # Python itself may end by the signal, of which a shell says 130 too, while it loads modules
+        # in C, and while it shuts down, with everything stored.
+        ended = 130 if number < 5 and status == -signal.SIGINT else status
+        done = ended in (0, -signal.SIGINT) and len(contents(place / "r")) == 96
+        assert ended == 130 or done
 
 
 @contextlib.contextmanager
