@@ -79,7 +79,7 @@ def test_study_file(mlpspec, tmp_path):
         "from mlpspec import Study\n"
         "STUDY = Study('mine', {'seed': (1, 2)}, {'steps': 5, 'n_samples': 3})\n"
     )
-    status, out, _ = mlpspec("run", "mine.py", "--jobs", "1")
+    status, out, _ = mlpspec("run", "mine.py", "--jobs", "1", "--only")
     assert status == 0
     assert "of 2 in runs/mine 2 ok" in out
 
