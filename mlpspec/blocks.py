@@ -109,9 +109,11 @@ def _compiled(kind: str) -> Kernels | None:
         return None
     try:
         with _no_search_for_cycles():
-            from mlpspec import compiled
+            from mlpspec.compiled import Kernels
 
-            return compiled.kernels(kind)
+            kernels = Kernels(kind)
+            kernels.load("adaptive_step")  # if this one can be compiled, all can
+            return kernels
     except Exception as error:
         raise InputError(
             f"numba {compiled_by()} does not work here ({type(error).__name__}: "
@@ -120,15 +122,19 @@ def _compiled(kind: str) -> Kernels | None:
         ) from error
 
 
-def load_compiled(dtype: str) -> None:
-    """Load what is compiled for numbers of ``dtype``, if anything is, before it is needed.
+def load_compiled(dtype: str, *, all_of_it: bool = False) -> None:
+    """Load the compiled primitives for numbers of ``dtype``, if there are any.
+
+    With ``all_of_it`` none is left to be compiled when it is first used.
 
     Raises
     ------
     InputError
         numba is installed and does not work.
     """
-    _compiled(np.dtype(dtype).char)
+    kernels = _compiled(np.dtype(dtype).char)
+    if kernels is not None and all_of_it:
+        kernels.load()
 
 
 @contextlib.contextmanager

@@ -12,9 +12,10 @@ import math
 import platform
 import zlib
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import llvmlite.binding
 import numba
@@ -587,74 +588,102 @@ def _adaptive_step(
         change[i] = m / (math.sqrt(s) + floor) * scale
 
 
-class Kernels(NamedTuple):
-    """The compiled primitives for one kind of number; they take C-contiguous arrays, mostly."""
-
-    exp_of_negated: Callable[[Any], None]
-    """Overwrite (size,) with exp(-min(a, limit))."""
-    gaussian: Callable[[Any, Any, Any, Any, bool], None]
-    """See `_gaussian`; left (R, N, M), M >= 1, right (R, M, K), out and z (R, N, K)."""
-    gaussian_rows: Callable[[Any, Any, Any, Any, Any], None]
-    """See `_gaussian_rows`; right (R, 2, K) of any layout, out (R, N, K), sums (3, R, N)."""
-    gaussian_sums: Callable[[Any, Any, Any, Any, Any, Any, bool, Any, bool, Any], None]
-    """See `_gaussian_sums`; scale, right, slope and out of any layout."""
-    row_dots: Callable[[Any, Any, Any], None]
-    """See `_row_dots`; values (R, N, K), weights (R, 1 or N, K), out (R, N)."""
-    weighted_sums: Callable[[Any, Any, Any, Any, bool, Any, bool, Any], None]
-    """See `_weighted_sums`; scale and out of any layout."""
-    soft_pulls: Callable[[Any, Any, float, float, Any, Any], None]
-    """See `_soft_pulls`; x (R, N) of any layout, p (R, K), logs (R,), pull (R, K)."""
-    pair_pushes: Callable[[Any, float, Any, Any], None]
-    """See `_pair_pushes`; p (R, K), total (R,), push (R, K)."""
-    adaptive_step: Callable[[Any, Any, Any, float, float, float, float, Any, Any, Any], None]
-    """See `_adaptive_step`; arrays (size,)."""
+Kernel = Callable[..., None]
 
 
-def kernels(kind: str) -> Kernels:
-    """Return the primitives for float64 (``"d"``) or float32 (``"f"``), compiled or from a cache.
+class Kernels:
+    """The compiled primitives for float64 (kind ``"d"``) or float32 (``"f"``).
 
-    The cache lies beside this file, or in the user's cache directory where that is not writable.
+    Each is compiled, or loaded from a cache, when it is first asked for; they take C-contiguous
+    arrays, mostly. The cache lies beside this file, or in the user's cache directory where that is
+    not writable.
     """
-    number = {"d": numba.float64, "f": numba.float32}[kind]
 
-    def read(dimensions: int, layout: str = "C") -> Any:
-        return numba.types.Array(number, dimensions, layout, readonly=True)
+    def __init__(self, kind: str) -> None:
+        self._number = {"d": numba.float64, "f": numba.float32}[kind]
+        # A cache knows its source by size and time only, and holds variants side by side under
+        # names that two processes that begin at once could give to different ones: a name for each.
+        circumstances = [
+            numba.__version__,
+            llvmlite.binding.get_host_cpu_name(),
+            FEATURES.flatten(),
+        ]
+        source = Path(__file__).read_bytes() + "".join(circumstances).encode()
+        self._name = f"{self._number}_{zlib.crc32(source):08x}"
 
-    flag = numba.boolean
-    runs, numbers = number[::1], number[:, :, ::1]
-    # A cache knows its source by size and time only, and holds variants side by side under names
-    # that two processes that begin at once could give to different ones: a name for each.
-    circumstances = [numba.__version__, llvmlite.binding.get_host_cpu_name(), FEATURES.flatten()]
-    source = Path(__file__).read_bytes() + "".join(circumstances).encode()
-    name = f"{number}_{zlib.crc32(source):08x}"
-    return Kernels(
-        _compile(_exp_of_negated, name, runs),
-        _compile(_gaussian, name, read(3), read(3, "A"), numbers, numbers, flag),
-        _compile(_gaussian_rows, name, read(3), read(3, "A"), read(2), numbers, numbers),
-        _compile(
-            _gaussian_sums,
-            name,
-            *(read(3), read(2, "A"), read(3), read(3, "A"), read(3), read(3), flag),
-            *(read(2, "A"), flag, number[:, :, :]),
-        ),
-        _compile(_row_dots, name, read(3), read(3), number[:, ::1]),
-        _compile(
-            _weighted_sums,
-            name,
-            *(read(3), read(2, "A"), read(3), read(3), flag, read(3), flag),
-            number[:, :, :],
-        ),
-        _compile(_soft_pulls, name, read(2, "A"), read(2), number, number, runs, number[:, :]),
-        _compile(_pair_pushes, name, read(2), number, runs, number[:, :]),
-        _compile(
-            _adaptive_step,
-            name,
-            *(read(1), read(1), read(1), number, number, number, number, runs, runs, runs),
-        ),
-    )
+    def load(self, *names: str) -> None:
+        """Load those of these names, by default all."""
+        members = vars(type(self)).items()
+        every = [name for name, member in members if isinstance(member, cached_property)]
+        for name in names or every:
+            getattr(self, name)
+
+    @cached_property
+    def exp_of_negated(self) -> Kernel:
+        """Overwrite (size,) with exp(-min(a, limit))."""
+        return self._compile(_exp_of_negated, self._array(1))
+
+    @cached_property
+    def gaussian(self) -> Kernel:
+        """See `_gaussian`; left (R, N, M), M >= 1, right (R, M, K), out and z (R, N, K)."""
+        factors = self._read(3), self._read(3, "A")
+        return self._compile(_gaussian, *factors, self._array(3), self._array(3), numba.boolean)
+
+    @cached_property
+    def gaussian_rows(self) -> Kernel:
+        """See `_gaussian_rows`; right (R, 2, K) of any layout, out (R, N, K), sums (3, R, N)."""
+        factors = self._read(3), self._read(3, "A"), self._read(2)
+        return self._compile(_gaussian_rows, *factors, self._array(3), self._array(3))
+
+    @cached_property
+    def gaussian_sums(self) -> Kernel:
+        """See `_gaussian_sums`; scale, right, slope and out of any layout."""
+        factors = self._read(3), self._read(2, "A"), self._read(3), self._read(3, "A")
+        times = self._read(3), self._read(3), numba.boolean
+        slope = self._read(2, "A"), numba.boolean
+        return self._compile(_gaussian_sums, *factors, *times, *slope, self._array(3, "A"))
+
+    @cached_property
+    def row_dots(self) -> Kernel:
+        """See `_row_dots`; values (R, N, K), weights (R, 1 or N, K), out (R, N)."""
+        return self._compile(_row_dots, self._read(3), self._read(3), self._array(2))
+
+    @cached_property
+    def weighted_sums(self) -> Kernel:
+        """See `_weighted_sums`; scale and out of any layout."""
+        weights = self._read(3), self._read(2, "A")
+        values = self._read(3), self._read(3), numba.boolean, self._read(3), numba.boolean
+        return self._compile(_weighted_sums, *weights, *values, self._array(3, "A"))
+
+    @cached_property
+    def soft_pulls(self) -> Kernel:
+        """See `_soft_pulls`; x (R, N) of any layout, p (R, K), logs (R,), pull (R, K)."""
+        points = self._read(2, "A"), self._read(2), self._number, self._number
+        return self._compile(_soft_pulls, *points, self._array(1), self._array(2, "A"))
+
+    @cached_property
+    def pair_pushes(self) -> Kernel:
+        """See `_pair_pushes`; p (R, K), total (R,), push (R, K)."""
+        points = self._read(2), self._number
+        return self._compile(_pair_pushes, *points, self._array(1), self._array(2, "A"))
+
+    @cached_property
+    def adaptive_step(self) -> Kernel:
+        """See `_adaptive_step`; arrays (size,)."""
+        numbers = [self._number] * 4
+        return self._compile(_adaptive_step, *[self._read(1)] * 3, *numbers, *[self._array(1)] * 3)
+
+    def _array(self, dimensions: int, layout: str = "C") -> Any:
+        return numba.types.Array(self._number, dimensions, layout)
+
+    def _read(self, dimensions: int, layout: str = "C") -> Any:
+        return numba.types.Array(self._number, dimensions, layout, readonly=True)
+
+    def _compile(self, function: Any, *arguments: Any) -> Kernel:
+        return _compile(function, self._name, *arguments)
 
 
-def _compile(function: Any, name: str, *arguments: Any) -> Any:
+def _compile(function: Any, name: str, *arguments: Any) -> Kernel:
     own = FunctionType(function.__code__, function.__globals__, f"{function.__name__}_{name}")
     own.__qualname__ = own.__name__
     options = {"nogil": True, "error_model": "numpy", "boundscheck": False}
@@ -665,9 +694,9 @@ def _compile(function: Any, name: str, *arguments: Any) -> Any:
             kernel._cache = _LightCache(own)
         kernel.compile(signature)
         kernel.disable_compile()
-        return kernel
     except Exception:  # no directory for the cache, a full disk, a damaged cache
-        return numba.njit([signature], **options)(own)
+        kernel = numba.njit([signature], **options)(own)
+    return cast(Kernel, kernel)
 
 
 FIRST_KNOWN, LAST_KNOWN = (0, 60), (0, 68)

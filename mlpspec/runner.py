@@ -410,7 +410,7 @@ def estimate(study: Study, batches: list[Batch], n_jobs: int) -> float:
 
 def _rates(batch: Batch, losses: Extensions) -> tuple[float, float]:
     """Return about how many seconds a step of a batch takes, and what comes once."""
-    load_compiled(batch[0].dtype)  # takes longer than many steps, once
+    load_compiled(batch[0].dtype, all_of_it=True)  # takes longer than many steps, once
     first = _probe(batch, losses, 1)
     if first > SLOW:  # a step is then most of it, and more of them would try the patience
         return first / 2, 0.0
