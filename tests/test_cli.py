@@ -74,14 +74,16 @@ def test_quiet(mlpspec):
     assert mlpspec("run", *QUICK, "--quiet") == (0, "", "")
 
 
-def test_study_file(mlpspec, tmp_path):
+@pytest.mark.parametrize("only", [["--only"], pytest.param([], marks=pytest.mark.slow)])
+def test_study_file(only, mlpspec, tmp_path):
     (tmp_path / "mine.py").write_text(
         "from mlpspec import Study\n"
         "STUDY = Study('mine', {'seed': (1, 2)}, {'steps': 5, 'n_samples': 3})\n"
     )
-    status, out, _ = mlpspec("run", "mine.py", "--jobs", "1", "--only")
+    status, out, _ = mlpspec("run", "mine.py", "--jobs", "1", *only)
     assert status == 0
     assert "of 2 in runs/mine 2 ok" in out
+    assert (tmp_path / "runs" / "mine" / "report.html").exists() != bool(only)
 
 
 def test_dry_run_leaves_no_trace(mlpspec, tmp_path):
