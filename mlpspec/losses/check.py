@@ -108,7 +108,7 @@ def check_loss(loss: StructuralLoss, *, neuron: str = "ridge") -> LossReport:
     """
     if neuron not in NEURONS:
         raise unknown("neuron", neuron, NEURONS)
-    load_compiled("float64")  # of which the loss is not guilty
+    load_compiled("float64", all_of_it=True)  # of which the loss is not guilty
     checked = _check_class(loss)
     cases = [
         _case(neuron, *shape, n_inputs, spread)
