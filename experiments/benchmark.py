@@ -41,11 +41,11 @@ import numpy as np
 from joblib.externals.loky import get_reusable_executor
 
 import mlpspec
-from mlpspec import provenance
 from mlpspec.losses import BUILT_IN
-from mlpspec.model import PROTOTYPE_EPS
-from mlpspec.problem import data_of, start_of, temperature_of
-from mlpspec.study import Run, Study
+from mlpspec.network.model import PROTOTYPE_EPS
+from mlpspec.running import provenance
+from mlpspec.study.problem import data_of, start_of, temperature_of
+from mlpspec.study.study import Run, Study
 
 STUDY = mlpspec.studies.paper()
 

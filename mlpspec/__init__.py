@@ -13,38 +13,38 @@ if TYPE_CHECKING:
     from mlpspec import losses, studies
     from mlpspec.errors import InputError, LossError, WorkerLostError
     from mlpspec.losses import StructuralLoss, check_loss
-    from mlpspec.metrics import measure
-    from mlpspec.model import Forward, RadialParams, RidgeParams, backward, forward
-    from mlpspec.objective import Objective
-    from mlpspec.results import Results, load
-    from mlpspec.runner import run_study
-    from mlpspec.study import Run, Study
-    from mlpspec.training import Curve, Trained, train
+    from mlpspec.losses.objective import Objective
+    from mlpspec.metrics.measure import measure
+    from mlpspec.network.model import Forward, RadialParams, RidgeParams, backward, forward
+    from mlpspec.running.runner import run_study
+    from mlpspec.store.results import Results, load
+    from mlpspec.study.study import Run, Study
+    from mlpspec.training.trainer import Curve, Trained, train
 
 __version__ = "0.1.0"
 
 # Loaded when first asked for, so that the command line starts at once.
 _HOME = {
-    "Curve": "training",
-    "Trained": "training",
+    "Curve": "training.trainer",
+    "Trained": "training.trainer",
     "WorkerLostError": "errors",
     "InputError": "errors",
     "LossError": "errors",
     "StructuralLoss": "losses",
     "check_loss": "losses",
-    "measure": "metrics",
-    "Forward": "model",
-    "RadialParams": "model",
-    "RidgeParams": "model",
-    "backward": "model",
-    "forward": "model",
-    "Objective": "objective",
-    "Results": "results",
-    "load": "results",
-    "run_study": "runner",
-    "Run": "study",
-    "Study": "study",
-    "train": "training",
+    "measure": "metrics.measure",
+    "Forward": "network.model",
+    "RadialParams": "network.model",
+    "RidgeParams": "network.model",
+    "backward": "network.model",
+    "forward": "network.model",
+    "Objective": "losses.objective",
+    "Results": "store.results",
+    "load": "store.results",
+    "run_study": "running.runner",
+    "Run": "study.study",
+    "Study": "study.study",
+    "train": "training.trainer",
 }
 
 __all__ = [

@@ -8,7 +8,7 @@ gc.set_threshold(100_000)  # to search for cycles every 700 objects takes a tent
 atexit.register(gc.freeze)  # a process that ends need not search all it has loaded for cycles
 
 try:
-    from mlpspec.cli import main
+    from mlpspec.cli.command import main
 except KeyboardInterrupt:  # while modules load; later `main` looks after it
     sys.exit(130)
 

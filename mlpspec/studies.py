@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mlpspec.datasets import FILE
+from mlpspec.data.datasets import FILE
 from mlpspec.losses import (
     BUILT_IN,
     Coverage,
@@ -17,7 +17,7 @@ from mlpspec.losses import (
     Separation,
     StructuralLoss,
 )
-from mlpspec.study import EXTENDABLE, Study, subsets
+from mlpspec.study.study import EXTENDABLE, Study, subsets
 
 
 def paper() -> Study:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from mlpspec.blocks import Array
 from mlpspec.errors import InputError
-from mlpspec.model import Forward
+from mlpspec.network.blocks import Array
+from mlpspec.network.model import Forward
 
 
 class StructuralLoss(ABC):

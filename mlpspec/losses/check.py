@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mlpspec.blocks import Array, load_compiled
 from mlpspec.errors import InputError, LossError, unknown
 from mlpspec.losses.base import StructuralLoss
 from mlpspec.losses.differences import (
@@ -28,7 +27,8 @@ from mlpspec.losses.differences import (
     rough_faults,
     where,
 )
-from mlpspec.model import NEURONS, Forward, Params, backward
+from mlpspec.network.blocks import Array, load_compiled
+from mlpspec.network.model import NEURONS, Forward, Params, backward
 
 N_RUNS = 3
 """Runs of a batch: unlike any N, K and D below, so that a mean over it shows."""

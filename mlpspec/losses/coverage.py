@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import final
 
-from mlpspec.blocks import Array, soft_pulls
 from mlpspec.losses.base import StructuralLoss, check_temperature
-from mlpspec.model import Forward
+from mlpspec.network.blocks import Array, soft_pulls
+from mlpspec.network.model import Forward
 
 
 @final

@@ -8,8 +8,8 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mlpspec.blocks import Array
-from mlpspec.model import Forward
+from mlpspec.network.blocks import Array
+from mlpspec.network.model import Forward
 
 STEPS = tuple(10.0 ** (-i / 2) for i in range(4, 13))
 """Step sizes of the differences, of which each entry is judged at the one of least doubt."""

@@ -7,9 +7,9 @@ from typing import final
 
 import numpy as np
 
-from mlpspec.blocks import Array, squared_distances
 from mlpspec.losses.base import StructuralLoss
-from mlpspec.model import Forward
+from mlpspec.network.blocks import Array, squared_distances
+from mlpspec.network.model import Forward
 
 
 @final

@@ -8,10 +8,10 @@ from typing import NamedTuple, final
 
 import numpy as np
 
-from mlpspec.blocks import Array
 from mlpspec.errors import InputError
 from mlpspec.losses.base import StructuralLoss
-from mlpspec.model import Forward
+from mlpspec.network.blocks import Array
+from mlpspec.network.model import Forward
 
 MOST_INPUTS = 5
 """Dimensions up to which a hull has few enough facets to be listed."""

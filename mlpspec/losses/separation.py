@@ -7,9 +7,9 @@ from typing import final
 
 import numpy as np
 
-from mlpspec.blocks import Array, pair_pushes
 from mlpspec.losses.base import StructuralLoss, check_temperature
-from mlpspec.model import Forward
+from mlpspec.network.blocks import Array, pair_pushes
+from mlpspec.network.model import Forward
 
 
 @final

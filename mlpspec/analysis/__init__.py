@@ -1,0 +1,1 @@
+"""Judging results: comparisons, claims and verdicts."""

@@ -1,0 +1,412 @@
+"""From a results directory to nulls, comparisons and verdicts: what a report rests on.
+
+A sweep, a placebo arm or a confirmation that belongs to the directory lies in a folder of its own
+inside (``tau-sweep``, ``placebo``, ``confirm``).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlpspec.analysis.claims import Evidence, Verdict, judge_calibrated, judge_stated
+from mlpspec.analysis.comparisons import Cell, Grid, as_table, compare
+from mlpspec.data.datasets import Uniform, mean_spacing
+from mlpspec.errors import InputError
+from mlpspec.losses import BUILT_IN, built_in
+from mlpspec.metrics import nulls
+from mlpspec.metrics.measure import measure
+from mlpspec.network.blocks import Array
+from mlpspec.network.model import NEURONS
+from mlpspec.store.results import Results, Stack, Table, read_csv, write_csv
+from mlpspec.store.store import FILE_NAME
+from mlpspec.study.problem import domain_of, start_of, temperature_of
+from mlpspec.study.study import Run, subsets
+
+
+def read_verdicts(path: Path) -> list[Verdict]:
+    """Return the verdicts that a ``claims.csv`` holds.
+
+    Raises
+    ------
+    ValueError
+        It is not one that mlpspec wrote.
+    """
+    types: dict[str, Any] = {field.name: type(field.default) for field in fields(Verdict)}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows: list[dict[str, Any]] = list(csv.DictReader(file))
+        for row in rows:
+            for name in row:
+                if types[name] in (float, int):
+                    row[name] = types[name](row[name] or "nan")
+        return [Verdict(**row) for row in rows]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is not a table of verdicts ({error}); remove it") from None
+
+
+def by_size(values: Mapping[Cell, Any]) -> dict[int, Any]:
+    """Return values by kind as values by N, where N is all that a kind says."""
+    return {size: value for (size,), value in values.items()}
+
+
+def _analysis(directory: Path) -> Analysis | None:
+    return Analysis(directory) if (directory / FILE_NAME).exists() else None
+
+
+TRAINING = (
+    "steps",
+    "learning_rate",
+    "weight",
+    "fit_weight",
+    "weight_unit",
+    "temperature",
+    "temperature_unit",
+    "optimizer",
+)
+"""Fields that say how a network is trained, and nothing about its data or its start."""
+
+
+class Problems(NamedTuple):
+    """Training problems of one kind: a run for each of S seeds, ascending, with its data.
+
+    Attributes
+    ----------
+    runs : list of Run
+    x : (S, N, D)
+    y : (S, N)
+    """
+
+    runs: list[Run]
+    x: Array
+    y: Array
+
+    @property
+    def seeds(self) -> Array:
+        """(S,): the seeds."""
+        return np.array([run.seed for run in self.runs])
+
+    @property
+    def domain(self) -> Uniform:
+        """Where the inputs come from."""
+        return domain_of(self.runs[0])
+
+    @property
+    def n_hidden(self) -> int:
+        """K."""
+        return self.runs[0].hidden_units
+
+
+class Analysis:
+    """All that is derived from a results directory, computed when first asked for.
+
+    Parameters
+    ----------
+    directory : path
+
+    Raises
+    ------
+    ValueError
+        It, or a directory inside that belongs to it, cannot be read.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self.results = Results(directory)
+        self.directory = self.results.directory
+
+    def inner(self, name: str) -> Analysis | None:
+        """Return the analysis of the directory ``name`` inside, if it is there."""
+        return _analysis(self.directory / name)
+
+    @cached_property
+    def sweep(self) -> Analysis | None:
+        """The temperature sweep that belongs to this directory."""
+        return self.inner("tau-sweep")
+
+    @cached_property
+    def placebo(self) -> Analysis | None:
+        """The placebo arm that belongs to this directory."""
+        return self.inner("placebo")
+
+    @cached_property
+    def confirmation(self) -> Analysis | None:
+        """The confirmation that belongs to this directory."""
+        return self.inner("confirm")
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The runs by cell and subset."""
+        return Grid(self.results.table)
+
+    @cached_property
+    def stacks(self) -> list[Stack]:
+        """Weights and data of the runs."""
+        return self.results.stacks()
+
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """The grid's fields on which data and start depend; their values are a *kind*."""
+        return tuple(name for name in self.grid.fields if name not in TRAINING)
+
+    def _values(self, names: tuple[str, ...]) -> dict[str, Cell]:
+        """Values of some fields by key."""
+        table = self.results.table
+        values = zip(*(table[name].tolist() for name in names), strict=True)
+        return dict(zip(table["key"].tolist(), values, strict=True))
+
+    @cached_property
+    def problems(self) -> dict[Cell, Problems]:
+        """The problems that were trained, by kind."""
+        kinds, runs = self._values(self.kinds), self.results.runs
+        found: dict[Cell, dict[int, tuple[Run, Array, Array]]] = {}
+        for keys, _, x, y in self.stacks:
+            for row, key in enumerate(keys.tolist()):
+                run = runs[key]
+                found.setdefault(kinds[key], {}).setdefault(run.seed, (run, x[row], y[row]))
+        problems = {}
+        for kind, by_seed in found.items():
+            own = [by_seed[seed] for seed in sorted(by_seed)]
+            x = np.stack([x for _, x, _ in own]).astype(float)
+            y = np.stack([y for _, _, y in own]).astype(float)
+            problems[kind] = Problems([run for run, _, _ in own], x, y)
+        return problems
+
+    @cached_property
+    def domain(self) -> Uniform:
+        """Where the inputs of the first run come from."""
+        return domain_of(next(iter(self.results.runs.values())))
+
+    @cached_property
+    def spacing(self) -> dict[Cell, float]:
+        """Mean spacing of the inputs by kind."""
+        return {
+            kind: mean_spacing(own.domain.width, *own.x.shape[1:])
+            for kind, own in self.problems.items()
+        }
+
+    @cached_property
+    def grid_null(self) -> dict[Cell, dict[str, Array]]:
+        """Measurements (S,) of the grid null by kind."""
+        return {
+            kind: nulls.grid_null(own.x, own.n_hidden, own.domain)
+            for kind, own in self.problems.items()
+        }
+
+    @cached_property
+    def random_null(self) -> dict[Cell, dict[str, tuple[Array, Array, Array]]]:
+        """Mean and 95 % band (S,) of random prototypes by kind."""
+        return {
+            kind: nulls.random_null(own.x, own.seeds, own.n_hidden, own.domain)
+            for kind, own in self.problems.items()
+        }
+
+    @cached_property
+    def other_null(self) -> dict[tuple[Cell, str], dict[str, Array]]:
+        """Measurements (S,) of prototypes on other seeds' data, by cell and subset."""
+        runs, cells = self.results.runs, self._values(self.grid.fields)
+        found = {}
+        for keys, params, x, _ in self.stacks:
+            prototypes = params.prototypes.astype(float)
+            places: dict[tuple[Cell, str], list[int]] = {}
+            for row, key in enumerate(keys.tolist()):
+                places.setdefault((cells[key], runs[key].label), []).append(row)
+            for place, rows in places.items():
+                rows = sorted(rows, key=[runs[key].seed for key in keys].__getitem__)
+                scores = nulls.other_null(x[rows].astype(float), prototypes[rows])
+                column = np.searchsorted(self.grid.seeds, [runs[keys[row]].seed for row in rows])
+                aligned = {}
+                for name, values in scores.items():
+                    aligned[name] = np.full(len(self.grid.seeds), np.nan)
+                    aligned[name][column] = values
+                found[place] = aligned
+        return found
+
+    @cached_property
+    def critical(self) -> dict[Cell, Array]:
+        """2 lambda_max(Cov x) (S,) by kind: where coverage alone collapses in theory."""
+        return {
+            kind: np.array(
+                [
+                    2.0 * np.linalg.norm(np.atleast_2d(np.cov(points.T, bias=True)), 2)
+                    for points in own.x
+                ]
+            )
+            for kind, own in self.problems.items()
+        }
+
+    def evidence(self) -> list[Evidence]:
+        """Return the evidence of the grid, one entry for each number of steps, ascending.
+
+        The claims are about the eight subsets of the study: other losses are left out.
+        """
+        if not self.stacks:
+            return []
+        table = self.results.table
+        known = np.isin(table["losses"], ["+".join(s) or "baseline" for s in subsets(BUILT_IN)])
+        table = {name: values[known] for name, values in table.items()}
+        stages = []
+        for steps in np.unique(table["steps"]):
+            rows = table["steps"] == steps
+            grid = Grid({name: values[rows] for name, values in table.items()})
+            if grid.fields != ("n_samples",):
+                return []
+            varying = len(self.grid.fields) > 1
+            stages.append(
+                Evidence(
+                    grid,
+                    by_size(self.spacing),
+                    grid_error={
+                        size: self._aligned(grid, size, scores["reconstruction_error"])
+                        for size, scores in by_size(self.grid_null).items()
+                    },
+                    other_error={
+                        (cell[0], label): scores["reconstruction_error"]
+                        for (cell, label), scores in self.other_null.items()
+                        if not varying or cell[1] == steps
+                    },
+                    random_usage={
+                        size: self._aligned(grid, size, scores["distinct_usage_ratio"][0])
+                        for size, scores in by_size(self.random_null).items()
+                    },
+                )
+            )
+        return stages
+
+    def _aligned(self, grid: Grid, size: int, values: Array) -> Array:
+        aligned = np.full(len(grid.seeds), np.nan)
+        aligned[np.searchsorted(grid.seeds, self.problems[size,].seeds)] = values
+        return aligned
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """The nine claims: as stated on means and on medians, and calibrated.
+
+        A confirmation is judged on its own runs, and its sweep is the one of the directory that
+        it lies in. Where a confirmation is there without its store, which is large, its tables
+        serve: the verdicts of ``claims.csv``, and ``runs.csv`` to draw fresh seeds from. Empty for
+        a study that is not the grid.
+        """
+        study = self.results.identity["study"]
+        if study not in ("paper", "confirm"):
+            return []
+        own = self.evidence()
+        around = self if study == "paper" else _analysis(self.directory.parent)
+        sweep = Evidence()
+        if around is not None and around.sweep is not None:
+            plain = own if study == "paper" else around.evidence()
+            if plain:
+                sweep = Evidence(
+                    sweep=around.sweep.grid,
+                    critical=by_size(around.sweep.critical),
+                    baseline=plain[0].grid,
+                )
+        first = own[0] if own else Evidence()
+        stated_on = Evidence(first.grid, first.spacing, sweep.sweep, sweep.critical, sweep.baseline)
+        kept = self.directory / "confirm"
+        if study == "confirm":
+            confirmed = own
+        else:
+            confirmed = self.confirmation.evidence() if self.confirmation is not None else []
+        source = confirmed[0] if confirmed else None
+        if not confirmed and (kept / "claims.csv").exists() and (kept / "runs.csv").exists():
+            found = read_verdicts(kept / "claims.csv")
+            calibrated = [verdict for verdict in found if verdict.basis == "calibrated"]
+            runs = read_csv(kept / "runs.csv")
+            early = runs["steps"] == runs["steps"].min()
+            grid = Grid({name: values[early] for name, values in runs.items()})
+            source = Evidence(grid, first.spacing)
+        else:
+            calibrated = judge_calibrated(confirmed, sweep)
+        return [
+            *judge_stated(stated_on, "means", source),
+            *judge_stated(stated_on, "medians", source),
+            *calibrated,
+        ]
+
+    def claims_table(self) -> Table:
+        """Return ``claims.csv``."""
+        return dict(as_table([asdict(verdict) for verdict in self.verdicts]))
+
+    def comparisons_table(self) -> Table:
+        """Return ``comparisons.csv``; empty if nothing can be compared."""
+        return dict(as_table(compare(self.grid))) if self.stacks else {}
+
+    @cached_property
+    def nulls_table(self) -> Table:
+        """``nulls.csv``: by null, kind (and subset, for ``other``) and measurement, over seeds.
+
+        ``median``, ``q25`` and ``q75`` are over data sets; for ``random``, ``low`` and ``high``
+        are the mean limits of the 95 % band of one set of random prototypes.
+        """
+        rows: list[dict[str, Any]] = []
+
+        def add(null: str, kind: Cell, label: str, name: str, values: Array, *band: Array) -> None:
+            values = values[np.isfinite(values)]
+            if len(values):
+                q25, median, q75 = np.quantile(values, (0.25, 0.5, 0.75))
+                low, high = (float(np.nanmean(limit)) for limit in band) if band else (np.nan,) * 2
+                rows.append(
+                    {
+                        "null": null,
+                        "losses": label,
+                        **dict(zip(self.kinds, kind, strict=True)),
+                        "measurement": name,
+                        "count": len(values),
+                        "mean": values.mean(),
+                        "median": median,
+                        "q25": q25,
+                        "q75": q75,
+                        "low": low,
+                        "high": high,
+                    }
+                )
+
+        for kind in sorted(self.problems):
+            for name, values in self.grid_null[kind].items():
+                add("grid", kind, "", name, values)
+            for name, (mean, low, high) in self.random_null[kind].items():
+                add("random", kind, "", name, mean, low, high)
+            for name, values in self.start_null[kind].items():
+                add("start", kind, "", name, values)
+        if self.placebo is not None and self.placebo.grid.fields == self.kinds:
+            for cell in self.placebo.grid.cells:
+                for name in self.placebo.grid.names:
+                    values = self.placebo.grid.values(cell, "baseline", name)
+                    add("placebo", cell, "baseline", name, values)
+        if self.grid.fields == self.kinds:
+            for (cell, label), scores in self.other_null.items():
+                for name, values in scores.items():
+                    add("other", cell, label, name, values)
+        return dict(as_table(rows))
+
+    @cached_property
+    def start_null(self) -> dict[Cell, dict[str, Array]]:
+        """Measurements (S,) of the untrained networks by kind."""
+        found = {}
+        for kind, own in self.problems.items():
+            flat = np.stack([start_of(run) for run in own.runs]).astype(float)
+            found[kind] = measure(
+                NEURONS[own.runs[0].neuron].unflatten(flat, own.x.shape[2]),
+                own.x,
+                own.y,
+                width=own.domain.width,
+                losses=built_in(temperature_of(own.runs[0])),
+            )
+        return found
+
+    def write_tables(self) -> None:
+        """Write ``nulls.csv``, ``comparisons.csv`` and ``claims.csv``, those that have rows."""
+        tables = {
+            "nulls": self.nulls_table,
+            "comparisons": self.comparisons_table(),
+            "claims": self.claims_table(),
+        }
+        for name, table in tables.items():
+            if table:
+                write_csv(self.directory / f"{name}.csv", table)

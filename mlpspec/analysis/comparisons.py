@@ -1,0 +1,155 @@
+"""Tables of runs arranged for paired comparisons, and the comparisons themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlpspec.losses import BUILT_IN
+from mlpspec.metrics.statistics import ALPHA, holm, least_p, median_interval, sign_flip, win_share
+from mlpspec.network.blocks import Array
+from mlpspec.store.results import Table, measurement_names
+from mlpspec.study.study import SETTINGS, canonical_losses
+
+Cell = tuple[Any, ...]
+"""Values of the fields that vary, but for losses and seed: ``n_samples`` first."""
+
+
+class Grid:
+    """A table of runs as arrays over seeds, by cell and subset.
+
+    Attributes
+    ----------
+    fields : tuple of str
+        What a cell is made of: ``n_samples``, and any other field that varies (``n_hidden`` where
+        it does at one N).
+    cells : list of Cell, ascending
+    labels : list of str
+        Subsets in the table's order.
+    seeds : (S,)
+    names : list of str
+        Measurements.
+    """
+
+    def __init__(self, table: Table) -> None:
+        skipped = {"losses", "seed", "n_samples", "record_every"}
+        widths = set(zip(table["n_samples"].tolist(), table["n_hidden"].tolist(), strict=True))
+        if len(widths) == len({size for size, _ in widths}):
+            skipped.add("n_hidden")
+        known = [n for n in SETTINGS if n in table and n not in skipped]
+        varying = [n for n in known if len(np.unique(table[n])) > 1]
+        self.fields = ("n_samples", *varying)
+        self.labels: list[str] = list(dict.fromkeys(table["losses"].tolist()))
+        self.seeds = np.unique(table["seed"])
+        self.names = [name for name in measurement_names(table) if name != "seconds"]
+        cells = list(zip(*(table[name].tolist() for name in self.fields), strict=True))
+        self.cells: list[Cell] = sorted(set(cells))
+        self._matrix: dict[tuple[Cell, str], Array] = {}
+        values = np.reshape([table[name].astype(float) for name in self.names], (-1, len(cells))).T
+        column = np.searchsorted(self.seeds, table["seed"])
+        good = table["status"] == "ok"
+        for row, place in enumerate(zip(cells, table["losses"].tolist(), strict=True)):
+            if place not in self._matrix:
+                self._matrix[place] = np.full((len(self.seeds), len(self.names)), np.nan)
+            if good[row]:
+                self._matrix[place][column[row]] = values[row]
+
+    def matrix(self, cell: Cell, label: str) -> Array:
+        """Return all measurements (S, M) of a subset; NaN where there is no run that ended ok."""
+        missing = np.full((len(self.seeds), len(self.names)), np.nan)
+        return self._matrix.get((cell, label), missing)
+
+    def values(self, cell: Cell, label: str, name: str) -> Array:
+        """Return one measurement (S,) of a subset."""
+        return self.matrix(cell, label)[:, self.names.index(name)]
+
+
+class Pair(NamedTuple):
+    """A treatment, what it is compared with, and the family of the comparison."""
+
+    treatment: str
+    control: str
+    family: str
+
+
+def pairs(labels: list[str]) -> list[Pair]:
+    """Return the comparisons of a study with these subsets.
+
+    ``baseline``: every subset against the baseline; ``twin``: each overlap-active subset against
+    the same one without overlap; ``coverage``: coverage against each other subset; ``with NAME``,
+    for each loss that is not built in: every subset with it against the same one without.
+    """
+    found = [Pair(label, "baseline", "baseline") for label in labels if label != "baseline"]
+    found += [Pair(label, twin, "twin") for label, twin in twins(labels, "overlap")]
+    found += [Pair("coverage", label, "coverage") for label in labels if label != "coverage"]
+    own = dict.fromkeys(name for label in labels for name in canonical_losses(label))
+    for name in own:
+        if name not in BUILT_IN:
+            found += [Pair(label, twin, f"with {name}") for label, twin in twins(labels, name)]
+    return [pair for pair in found if {pair.treatment, pair.control} <= set(labels)]
+
+
+def twins(labels: list[str], name: str) -> list[tuple[str, str]]:
+    """Return the subsets with the loss ``name``, each with the same subset without it."""
+    split = {label: label.split("+") for label in labels}
+    without = {
+        label: "+".join(other for other in names if other != name) or "baseline"
+        for label, names in split.items()
+        if name in names
+    }
+    return [(label, twin) for label, twin in without.items() if twin in labels]
+
+
+def compare(grid: Grid) -> list[dict[str, Any]]:
+    """Return the rows of ``comparisons.csv``: paired over seeds, per cell and measurement.
+
+    ``median_difference`` is treatment less control, with its exact interval; ``p`` that of the
+    two-sided sign-flip test, ``p_holm`` over the comparisons of one family and measurement;
+    ``wins`` the share of seeds in which the treatment is lower. ``can_reach`` is no where even
+    differences of one sign would not be significant in that family.
+    """
+    rows: list[dict[str, Any]] = []
+    chosen = pairs(grid.labels)
+    for cell in grid.cells:
+        for pair in chosen:
+            d = grid.matrix(cell, pair.treatment) - grid.matrix(cell, pair.control)
+            p = sign_flip(d)
+            nonzero = (np.nan_to_num(d) != 0.0).sum(axis=0)
+            least = least_p(nonzero)
+            for m, name in enumerate(grid.names):
+                interval = median_interval(d[:, m])
+                rows.append(
+                    {
+                        "family": pair.family,
+                        "treatment": pair.treatment,
+                        "control": pair.control,
+                        **dict(zip(grid.fields, cell, strict=True)),
+                        "measurement": name,
+                        "pairs": int((~np.isnan(d[:, m])).sum()),
+                        "nonzero": int(nonzero[m]),
+                        "median_difference": interval.median,
+                        "low": interval.low,
+                        "high": interval.high,
+                        "confidence": interval.confidence,
+                        "wins": win_share(d[:, m]),
+                        "p": p[m],
+                        "least_p": least[m],
+                    }
+                )
+    families: dict[tuple[str, str], list[int]] = {}
+    for index, row in enumerate(rows):
+        families.setdefault((row["family"], row["measurement"]), []).append(index)
+    for members in families.values():
+        for index, p in zip(members, holm(np.array([rows[i]["p"] for i in members])), strict=True):
+            rows[index]["p_holm"] = p
+            reachable = rows[index].pop("least_p") * len(members) < ALPHA
+            rows[index]["can_reach"] = "yes" if reachable else "no"
+    return rows
+
+
+def as_table(rows: list[dict[str, Any]]) -> Mapping[str, NDArray[Any]]:
+    """Return rows with equal keys as columns."""
+    return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else {})}

@@ -1,0 +1,1 @@
+"""Data: named random streams, data sets, targets and tables from files."""

@@ -1,0 +1,338 @@
+"""Where the training data comes from: inputs, targets, and the named random streams.
+
+A data set is described by a text: a name, a name with arguments, ``clustered(clusters=3)``, or a
+CSV file, ``file:PATH``. Inputs lie in a box, the domain, [-1, 1]^D unless it is said otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any, cast
+
+import numpy as np
+
+from mlpspec.data.spec import Call, parse_call
+from mlpspec.data.tabular import SCALINGS, content_hash, read_columns, scaled
+from mlpspec.errors import InputError, unknown
+from mlpspec.network.blocks import Array
+
+
+def stream(name: str, seed: int, n_samples: int, n_inputs: int) -> np.random.Generator:
+    """Return the random stream ``name`` of a seed: of (seed, N, D) and the name alone.
+
+    Runs that differ in their losses or settings therefore share data and start: they are paired.
+    """
+    entropy = [seed, n_samples, n_inputs, *name.encode()]
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Inputs uniform on the cube [low, high]^D, their domain.
+
+    Raises
+    ------
+    ValueError
+        ``low`` is not below ``high``.
+    """
+
+    low: float = -1.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.width < math.inf:
+            raise InputError(f"uniform has low={self.low:g}, high={self.high:g}; low must be less")
+
+    @property
+    def domain(self) -> Uniform:
+        """Itself."""
+        return self
+
+    @property
+    def width(self) -> float:
+        """Width of the domain along each dimension."""
+        return self.high - self.low
+
+    def sample(self, rng: np.random.Generator, n_samples: int, n_inputs: int) -> Array:
+        """Draw points (N, D)."""
+        return rng.uniform(self.low, self.high, (n_samples, n_inputs))
+
+    def draw(self, rng: np.random.Generator, n_samples: int, n_inputs: int) -> Array:
+        """Draw inputs (N, D)."""
+        return self.sample(rng, n_samples, n_inputs)
+
+    def moved(self, shift: float) -> Uniform:
+        """Return the domain moved by ``shift`` in every dimension."""
+        return Uniform(self.low + shift, self.high + shift) if shift else self
+
+    def cells(self, n_points: int, n_inputs: int) -> tuple[Array, float]:
+        """Return the midpoints (n_points, D) of equal cells of the domain, and the cells' side.
+
+        Above one dimension, n_points of the ceil(n_points^(1/D))^D cells, evenly chosen in their
+        row-major order.
+        """
+        side = round(n_points ** (1.0 / n_inputs))
+        side += side**n_inputs < n_points
+        ticks = self.low + (np.arange(side) + 0.5) * self.width / side
+        # In whole numbers of any size: there are side^D cells.
+        chosen = [k * side**n_inputs // n_points for k in range(n_points)]
+        places = [[cell // side**d % side for d in reversed(range(n_inputs))] for cell in chosen]
+        return np.asarray(ticks[np.array(places)]), self.width / side
+
+
+@dataclass(frozen=True)
+class Clustered:
+    """Inputs uniform in cubes of half-width radius around random centres.
+
+    The centres are uniform on [-1 + radius, 1 - radius]^D, so that all inputs lie in [-1, 1]^D;
+    each input belongs to any of the clusters with equal probability.
+
+    Raises
+    ------
+    ValueError
+        ``clusters`` is below 1, or ``radius`` is not in (0, 1].
+    """
+
+    clusters: int = 5
+    radius: float = 0.05
+
+    domain = Uniform()
+
+    def __post_init__(self) -> None:
+        if self.clusters < 1:
+            raise InputError(f"clustered has clusters={self.clusters}; it must be at least 1")
+        if not 0.0 < self.radius <= 1.0:
+            raise InputError(
+                f"clustered has radius={self.radius:g}; it must be above 0 and at most 1"
+            )
+
+    def draw(self, rng: np.random.Generator, n_samples: int, n_inputs: int) -> Array:
+        """Draw inputs (N, D)."""
+        reach = 1.0 - self.radius
+        centres = rng.uniform(-reach, reach, (self.clusters, n_inputs))
+        own = centres[rng.integers(self.clusters, size=n_samples)]
+        x = own + rng.uniform(-self.radius, self.radius, (n_samples, n_inputs))
+        return np.asarray(x.clip(-1.0, 1.0))  # rounding may leave the domain
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Inputs in the middle of equal cells of [-1, 1]^D, jittered by a share of a cell.
+
+    The cells are those of `Uniform.cells`; ``jitter`` is the width of the uniform noise. Without
+    any, all seeds have the same inputs.
+
+    Raises
+    ------
+    ValueError
+        ``jitter`` is not in [0, 1].
+    """
+
+    jitter: float = 0.0
+
+    domain = Uniform()
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.jitter <= 1.0:
+            raise InputError(f"grid has jitter={self.jitter:g}; it must be from 0 to 1")
+
+    def draw(self, rng: np.random.Generator, n_samples: int, n_inputs: int) -> Array:
+        """Draw inputs (N, D)."""
+        x, side = self.domain.cells(n_samples, n_inputs)
+        noise = rng.uniform(-0.5, 0.5, x.shape) * (self.jitter * side)
+        return np.asarray((x + noise).clip(-1.0, 1.0))
+
+
+@dataclass(frozen=True)
+class FileData:
+    """Rows of a CSV file: its columns of the setting columns, scaled to [-1, 1]^D.
+
+    The columns are centred and divided as `mlpspec.data.tabular.scaled` says.
+
+    Attributes
+    ----------
+    path : str
+        For messages, and to read it; what counts is the content.
+    content : str
+        `mlpspec.data.tabular.content_hash` of the file.
+    columns : tuple of str
+        The inputs.
+    scaling : str
+    target : str, optional
+        One more column, always scaled by itself.
+    """
+
+    path: str
+    content: str
+    columns: tuple[str, ...]
+    scaling: str = SCALINGS[0]
+    target: str | None = None
+
+    domain = Uniform()
+
+    def read(self) -> Array:
+        """Return all rows (M, D), or (M, D + 1) with the target last, read-only.
+
+        Raises
+        ------
+        ValueError
+            The file cannot be read, is not the one that was described, or holds what cannot be
+            used; the message says where.
+        """
+        more = () if self.target is None else (self.target,)
+        table = read_columns(self.path, self.content, (*self.columns, *more))
+        inputs = table[:, : len(self.columns)]
+        parts = [scaled(self.path, inputs, self.columns, self.scaling)]
+        if more:
+            parts.append(scaled(self.path, table[:, -1:], more, "columns"))
+        return np.concatenate(parts, axis=1)
+
+    def check_size(self, table: Array, n_samples: int) -> None:
+        """Raise `InputError` unless N inputs can be drawn from the rows of ``table``."""
+        if n_samples > len(table):
+            raise InputError(
+                f"{self.path} has {len(table)} rows, n_samples is {n_samples}; give smaller sizes"
+            )
+
+    def draw(self, rng: np.random.Generator, table: Array, n_samples: int) -> Array:
+        """Draw N rows of ``table`` without replacement."""
+        self.check_size(table, n_samples)
+        return np.asarray(table[rng.choice(len(table), n_samples, replace=False)])
+
+
+def sine(x: Array, rng: object = None) -> Array:
+    """y = sin(pi x_1) prod_{d >= 2} cos(pi x_d).
+
+    x is (..., N, D), here and in the other targets, y is (..., N).
+    """
+    return np.asarray(np.sin(np.pi * x[..., 0]) * np.cos(np.pi * x[..., 1:]).prod(axis=-1))
+
+
+def identity(x: Array, rng: object = None) -> Array:
+    """y = x_1."""
+    return x[..., 0].copy()
+
+
+def random(x: Array, rng: np.random.Generator) -> Array:
+    """y uniform on [-1, 1], whatever x is: nothing but memory can fit it."""
+    return rng.uniform(-1.0, 1.0, x.shape[:-1])
+
+
+def mean_spacing(width: float, n_samples: int, n_inputs: int) -> float:
+    """g = width / N^(1/D): the side of the cube that each of N inputs has to itself."""
+    return float(width / n_samples ** (1.0 / n_inputs))
+
+
+Dataset = Uniform | Clustered | Grid
+DATASETS: dict[str, type[Dataset]] = {"uniform": Uniform, "clustered": Clustered, "grid": Grid}
+TARGETS: dict[str, Callable[[Array, np.random.Generator], Array]] = {
+    "sine": sine,
+    "identity": identity,
+    "random": random,
+}
+"""Targets as functions of the inputs and the stream ``"target"``."""
+
+FILE, COLUMN = "file:", "column:"
+"""How the description of a data set, or of a target, begins that comes from a file."""
+
+
+def canonical_dataset(text: Any) -> str:
+    """Return a description of a data set in the one form that equal ones share.
+
+    Arguments at their defaults are left out, the others come in the order of the fields. A file
+    gets the hash of its content, ``file:PATH@0123456789abcdef``; one that has it is not read.
+
+    Raises
+    ------
+    ValueError
+        An unknown name, arguments that do not fit it, or a file that cannot be read.
+    """
+    if not isinstance(text, str):
+        raise InputError(f"dataset is {text!r}; it must be a text like grid(jitter=0.5)")
+    if text.startswith(FILE):
+        path, content = file_parts(text)
+        return f"{FILE}{path}@{content or content_hash(path)}"
+    return _canonical(text)
+
+
+@cache
+def _canonical(text: str) -> str:
+    dataset = read_dataset(text)
+    own = {f.name: getattr(dataset, f.name) for f in fields(dataset)}
+    given = {f.name: own[f.name] for f in fields(dataset) if own[f.name] != f.default}
+    return str(Call(parse_call(text).name, (), given))
+
+
+def file_parts(text: str) -> tuple[str, str]:
+    """Return the path and the content's hash, or "", of ``file:PATH`` or ``file:PATH@HASH``."""
+    found = re.fullmatch(r"(.*?)(?:@([0-9a-f]{16}))?", text.removeprefix(FILE), re.DOTALL)
+    assert found is not None
+    if not found[1]:
+        raise InputError(f"dataset is {text!r}; it must look like file:PATH.csv")
+    return found[1], found[2] or ""
+
+
+def without_path(text: str) -> str:
+    """Return what a description of a data set stands for: of a file, the content alone."""
+    return f"{FILE}@{file_parts(text)[1]}" if text.startswith(FILE) else text
+
+
+@cache
+def read_dataset(text: str) -> Dataset:
+    """Return the data set, other than a file, that a description stands for.
+
+    Raises
+    ------
+    ValueError
+        An unknown name, or arguments that do not fit it.
+    """
+    call = parse_call(text)
+    if call.name not in DATASETS:
+        raise unknown("dataset", call.name, [*DATASETS, "file:PATH.csv"])
+    kind = DATASETS[call.name]
+    known = {f.name: f.default for f in fields(kind)}
+    if len(call.args) > len(known):
+        raise InputError(f"{text!r} has {len(call.args)} arguments; {call.name} has {len(known)}")
+    given = dict(zip(known, call.args, strict=False))
+    for name, value in call.kwargs.items():
+        if name not in known:
+            raise unknown(f"argument of {call.name}", name, known)
+        if name in given:
+            raise InputError(f"{text!r} gives {name} twice; keep one")
+        given[name] = value
+    numbers = {name: _number(text, name, value, known) for name, value in given.items()}
+    return cast(Callable[..., Dataset], kind)(**numbers)
+
+
+def _number(text: str, name: str, value: Any, defaults: dict[str, Any]) -> int | float:
+    wanted = type(defaults[name])
+    allowed = (int,) if wanted is int else (int, float)
+    word = "whole number" if wanted is int else "finite number"
+    try:
+        if type(value) in allowed and math.isfinite(value):
+            return cast(float, wanted(value) + 0)  # -0.0 is 0.0
+    except OverflowError:
+        pass
+    raise InputError(f"{text!r} has {name}={value!r}; it must be a {word}")
+
+
+def canonical_target(text: Any) -> str:
+    """Return the name of a target, or ``column:NAME``.
+
+    Raises
+    ------
+    ValueError
+        An unknown name.
+    """
+    if isinstance(text, str) and text.startswith(COLUMN):
+        name = text.removeprefix(COLUMN).strip()
+        if not name:
+            raise InputError(f"target is {text!r}; it must look like column:NAME")
+        return COLUMN + name
+    if not isinstance(text, str) or text not in TARGETS:
+        raise unknown("target", text, [*TARGETS, "column:NAME"])
+    return str(text)

@@ -1,0 +1,1 @@
+"""Measuring finished networks: reconstruction, usage, hulls, nulls and paired statistics."""

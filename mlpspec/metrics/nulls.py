@@ -1,0 +1,81 @@
+"""What chance and ignorance would score: the numbers beside which a result has to stand.
+
+All pure functions of data and prototypes; nothing is trained here. Four nulls follow from the
+data alone or from the start, and one from the trained prototypes:
+
+- ``grid``: prototypes equally spaced on the domain: what is known without having seen the data;
+- ``random``: prototypes uniform on the domain, with the 95 % band of 200 draws. On a line, in the
+  limit of many, their usage ratio is 5/9, and 2 / (N + 1) of N fall outside the hull;
+- ``start``: the untrained network;
+- ``placebo``: the baseline trained from another start (the study of that name);
+- ``other``: each run's prototypes measured against the data of other seeds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlpspec.data.datasets import Uniform, stream
+from mlpspec.metrics.measure import measure_places, nearest_error, reconstruction
+from mlpspec.network.blocks import Array
+
+DRAWS = 200
+"""Sets of random prototypes per data set."""
+
+OTHERS = 10
+"""Other seeds against which a run is measured, at the most: the next ones."""
+
+MOST_SETS = 200
+"""Data sets of a size that get random prototypes, at the most: the first ones."""
+
+
+def grid_prototypes(n_hidden: int, n_inputs: int, domain: Uniform) -> Array:
+    """Return prototypes (K, D) equally spaced on the domain, in the middle of equal cells."""
+    return domain.cells(n_hidden, n_inputs)[0]
+
+
+def grid_null(x: Array, n_hidden: int, domain: Uniform) -> dict[str, Array]:
+    """Return the measurements (S,) of grid prototypes on S data sets x (S, N, D)."""
+    grid = grid_prototypes(n_hidden, x.shape[2], domain)
+    everywhere = np.broadcast_to(grid, (len(x), *grid.shape))
+    return measure_places(x, everywhere, width=domain.width)
+
+
+def random_null(
+    x: Array, seeds: Array, n_hidden: int, domain: Uniform
+) -> dict[str, tuple[Array, Array, Array]]:
+    """Return mean and 2.5 and 97.5 % quantiles (S,) of random prototypes on x (S, N, D).
+
+    Every data set has draws of its own, from the stream ``"random prototypes"`` of its seed; from
+    the 201st on (`MOST_SETS`), a data set has none and is NaN.
+    """
+    n_sets = len(x)
+    x, seeds = x[:MOST_SETS], seeds[:MOST_SETS]
+    _, n_samples, n_inputs = x.shape
+    found: dict[str, list[Array]] = {}
+    for data, seed in zip(x, seeds, strict=True):
+        rng = stream("random prototypes", int(seed), n_samples, n_inputs)
+        p = domain.sample(rng, DRAWS * n_hidden, n_inputs).reshape(DRAWS, n_hidden, n_inputs)
+        repeated = np.broadcast_to(data, (DRAWS, n_samples, n_inputs))
+        for name, values in measure_places(repeated, p, width=domain.width).items():
+            found.setdefault(name, []).append(
+                np.array([np.nanmean(values), *np.nanquantile(values, (0.025, 0.975))])
+            )
+    unknown = np.full((n_sets - len(x), 3), np.nan)
+    return {name: tuple(np.vstack([*rows, unknown]).T) for name, rows in found.items()}
+
+
+def other_null(x: Array, p: Array) -> dict[str, Array]:
+    """Return how well (S,) each seed's prototypes reconstruct the data of other seeds.
+
+    Reconstruction error, hit rate and nearest error: the mean over the next `OTHERS` seeds
+    (cyclic; all others if there are fewer) of prototypes p (S, K, D) on data x (S, N, D); NaN for
+    a single seed.
+    """
+    shifts = range(1, min(len(x) - 1, OTHERS) + 1)
+    scores = np.full((max(len(shifts), 1), 3, len(x)), np.nan)
+    for row, shift in enumerate(shifts):
+        other = np.roll(x, -shift, axis=0)
+        scores[row] = *reconstruction(other, p), nearest_error(other, p)
+    names = ("reconstruction_error", "hit_rate", "nearest_error")
+    return dict(zip(names, scores.mean(axis=0), strict=True))

@@ -1,0 +1,1 @@
+"""Showing results: tables of figures, figures, pages and cards."""

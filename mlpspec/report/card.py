@@ -1,0 +1,353 @@
+"""The card of a structural loss: the same numbers for every loss, so that losses compare.
+
+Four sections: the checks of `check_loss`; the force at the start, beside the fit's; what the loss
+does alone, without a fit; and what it does to every measurement beside the fit, at three weights.
+Two studies are trained for it, which the results directory and its folder ``alone`` hold.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from mlpspec.analysis.analysis import Analysis
+from mlpspec.analysis.comparisons import Grid, as_table
+from mlpspec.data.datasets import mean_spacing
+from mlpspec.errors import InputError
+from mlpspec.losses import LossReport, StructuralLoss
+from mlpspec.losses.objective import INERT, Objective
+from mlpspec.metrics.statistics import holm, sign_flip
+from mlpspec.network.blocks import Array
+from mlpspec.network.model import NEURONS, Forward
+from mlpspec.report.tables import NULLS, centre
+from mlpspec.store.results import Results, Table
+from mlpspec.study.problem import data_of, domain_of, start_of
+from mlpspec.study.study import Run, Study
+
+TERM = "own"
+"""What the loss is called in the studies of every card, so that their columns are the same."""
+
+FORCE_SIZES = (3, 5, 10, 20, 50, 100)
+"""N at which forces at the start are compared."""
+
+SIZES = (5, 20, 50)
+"""N of the runs with a fit."""
+
+WEIGHTS = (0.1, 1.0, 10.0)
+"""Of the loss in the runs with a fit; the baseline has weight 0."""
+
+SEEDS = tuple(range(10))
+STEPS = 3000
+
+ALONE_SIZE = 20
+"""N of the runs without a fit."""
+
+ALONE_STEPS = 10000
+"""Of the runs without a fit: enough for most losses to settle; by how much is told."""
+
+RECORDS = 10
+"""Records of a run without a fit: its last stretch is a tenth."""
+
+FIELDS: dict[str, Any] = {
+    "loss": "",
+    "definition": "",
+    "section": "",
+    "quantity": "",
+    "n_samples": 0,
+    "n_inputs": 0,
+    "weight": np.nan,
+    "weight_unit": "",
+    "value": np.nan,
+    "low": np.nan,
+    "high": np.nan,
+    "limits": "",
+    "seeds": 0,
+    "baseline": np.nan,
+    "baseline_low": np.nan,
+    "baseline_high": np.nan,
+    "difference": np.nan,
+    "difference_low": np.nan,
+    "difference_high": np.nan,
+    "p": np.nan,
+    "p_holm": np.nan,
+    "null_grid": np.nan,
+    "null_random": np.nan,
+    "null_start": np.nan,
+    "note": "",
+}
+"""Columns of ``card.csv``, with what stands where a row has nothing to say."""
+
+
+def name_of(loss: StructuralLoss, name: str | None = None) -> str:
+    """Return the name of a loss on its card: ``name``, or its class's in snake case.
+
+    Raises
+    ------
+    InputError
+        A name that cannot be a directory's.
+    """
+    if name is None:
+        borders = r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
+        name = re.sub(borders, "_", type(loss).__name__).lower()
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name):
+        raise InputError(
+            f"the name is {name!r}; use letters, digits, '-' and '_', at most 40, with --name"
+        )
+    return name
+
+
+# -------------------------------------------------------------------------------- forces
+
+
+def forces(loss: StructuralLoss) -> Table:
+    """Return the RMS gradients of fit and loss (at weight 1) at the start, by N and seed.
+
+    ``ratio`` is the loss's over the fit's; ``inert`` is 1 where it is below `INERT`, so that no
+    weight is given a meaning (see `Objective.match_forces`).
+    """
+    alone = Objective({TERM: (1.0, loss)}, fit_weight=0.0)
+    rows = []
+    # One thread, as in training: on more, bits would differ.
+    with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
+        for size in FORCE_SIZES:
+            for seed in SEEDS:
+                passed = _start(Run(n_samples=size, seed=seed))
+                root = np.sqrt(passed.params.size)
+                fit, own = Objective().force(passed), alone.force(passed)
+                rows.append(
+                    {
+                        "n_samples": size,
+                        "seed": seed,
+                        "fit_force": fit / root,
+                        "own_force": own / root,
+                        "ratio": own / fit,
+                        "inert": int(own < INERT * fit),
+                    }
+                )
+    return dict(as_table(rows))
+
+
+def _start(run: Run) -> Forward:
+    x, y = data_of(run)
+    params = NEURONS[run.neuron].unflatten(start_of(run)[None], run.n_inputs)
+    return Forward(params, x[None], y[None])
+
+
+def force_summary(table: Table) -> Table:
+    """Return medians and ranges over seeds of `forces`, by N.
+
+    ``ratio`` over all seeds; ``equal_weight``, at which the loss has the fit's force, over those
+    in which it is not inert (NaN if there are none).
+    """
+    rows = []
+    for size in np.unique(table["n_samples"]):
+        mine = table["n_samples"] == size
+        ratio, inert = table["ratio"][mine], table["inert"][mine] == 1
+        row = {"n_samples": int(size), "seeds": len(ratio), "inert": int(inert.sum())}
+        equal = 1.0 / ratio[~inert] if not inert.all() else np.array([np.nan])
+        for name, values in (("ratio", ratio), ("equal_weight", equal)):
+            row |= {
+                name: np.median(values),
+                f"{name}_low": values.min(),
+                f"{name}_high": values.max(),
+            }
+        rows.append(row)
+    return dict(as_table(rows))
+
+
+# -------------------------------------------------------------------------------- studies
+
+
+def weight_unit(table: Table) -> str:
+    """Return the unit of the weights: ``force``, or ``absolute`` if `forces` cannot be matched."""
+    trained = np.isin(table["n_samples"], SIZES)
+    return "absolute" if table["inert"][trained].any() else "force"
+
+
+def study(loss: StructuralLoss, unit: str) -> Study:
+    """Return the runs with a fit; those of weight 0 are the baseline, bit for bit."""
+    return Study(
+        "loss-card",
+        {"losses": ((),), "n_samples": SIZES, "weight": (0.0, *WEIGHTS), "seed": SEEDS},
+        {"weight_unit": unit, "steps": STEPS},
+        question="What does the loss do to the fit and to every measurement?",
+    ).with_losses({TERM: loss}, [TERM])
+
+
+def alone_study(loss: StructuralLoss) -> Study:
+    """Return the runs of the loss alone, on a line and in the plane."""
+    return Study(
+        "loss-card-alone",
+        {"losses": ((),), "n_inputs": (1, 2), "seed": SEEDS},
+        {
+            "n_samples": ALONE_SIZE,
+            "fit_weight": 0.0,
+            "weight": 1.0,
+            "steps": ALONE_STEPS,
+            "record_every": max(1, ALONE_STEPS // RECORDS),
+        },
+        question="Where do the prototypes come to rest if there is nothing to fit?",
+    ).with_losses({TERM: loss}, [TERM])
+
+
+# -------------------------------------------------------------------------------- alone
+
+
+def alone_points(results: Results) -> Table:
+    """Return inputs, and prototypes at the start and at the end, of the runs without a fit.
+
+    ``kind`` is ``input``, ``start`` or ``end``; ``y`` is NaN on a line.
+    """
+    parts = []
+    for key, run in results.runs.items():
+        if results.status[key] == "failed":
+            continue
+        start = _start(run)
+        end = results.params(key).prototypes
+        kinds = {"input": start.x[0], "start": start.prototypes[0], "end": end[0]}
+        for kind, points in kinds.items():
+            for unit, point in enumerate(points):
+                x, y = point if run.n_inputs == 2 else (point[0], np.nan)
+                where = {"n_inputs": run.n_inputs, "n_samples": run.n_samples, "seed": run.seed}
+                parts.append({**where, "kind": kind, "unit": unit, "x": x, "y": y})
+    return dict(as_table(parts))
+
+
+def alone_summary(results: Results, loss: StructuralLoss) -> Table:
+    """Return what became of the loss alone, by D: medians with exact intervals over seeds.
+
+    ``gradient_ratio``: the norm of its gradient at the end over that at the start (NaN where that
+    is 0); ``late_movement``: the furthest way of a prototype in the last tenth of the steps, in
+    units of the mean spacing; and all measurements.
+    """
+    grid = Grid(results.table)
+    alone = Objective({TERM: (1.0, loss)}, fit_weight=0.0)
+    rows = []
+    for n_inputs in np.unique(results.table["n_inputs"]):
+        settled, moved = [], []
+        at_end = dict(zip(results.table["key"], results.table["gradient_norm"], strict=True))
+        for key, run in results.runs.items():
+            if run.n_inputs != n_inputs or results.status[key] != "ok":
+                continue
+            with threadpool_limits(limits=1, user_api="blas"):
+                begun = alone.force(_start(run))
+            settled.append(at_end[key] / begun if begun > 0.0 else np.nan)
+            before, after = results.curve(key).params.prototypes[-2:]
+            unit = mean_spacing(domain_of(run).width, run.n_samples, run.n_inputs)
+            moved.append(np.linalg.norm(after - before, axis=1).max() / unit)
+        found = {"gradient_ratio": np.array(settled), "late_movement": np.array(moved)}
+        cell = (ALONE_SIZE, int(n_inputs))
+        found |= {name: grid.values(cell, TERM, name) for name in grid.names}
+        for name, values in found.items():
+            rows.append({"n_inputs": int(n_inputs), "quantity": name, **_centre(values)})
+    return dict(as_table(rows))
+
+
+def _centre(values: Array) -> dict[str, Any]:
+    found = centre(values)
+    del found["confidence"]  # the number of seeds, which is on the card, says it
+    return found
+
+
+# -------------------------------------------------------------------------------- effects
+
+
+def label(weight: float, unit: str) -> str:
+    """Return what the runs of a weight are called in figures."""
+    if not weight:
+        return "baseline"
+    return f"{weight:g} of the fit's force" if unit == "force" else f"weight {weight:g}"
+
+
+def by_weight(table: Table) -> Grid:
+    """Return the runs with a fit by N and, in place of the subset, by weight (`label`)."""
+    pairs = zip(table["weight"], table["weight_unit"], strict=True)
+    labels = np.array([label(weight, unit) for weight, unit in pairs])
+    return Grid({**table, "losses": labels, "weight": np.zeros(len(labels))})
+
+
+def effects(analysis: Analysis) -> Table:
+    """Return every measurement by N and weight, beside baseline and nulls.
+
+    ``value`` and ``baseline`` are medians with their exact intervals; ``difference`` is the median
+    of the differences paired over seeds, with its interval, and ``p`` that of the sign-flip test,
+    ``p_holm`` over all N and weights of one measurement. Nulls are medians over seeds.
+    """
+    table = analysis.results.table
+    grid, unit = by_weight(table), str(table["weight_unit"][0])
+    known = analysis.nulls_table
+    places = zip(known["null"], known["n_samples"], known["measurement"], strict=True)
+    nulls = dict(zip(places, known["median"].tolist(), strict=True))
+    rows: list[dict[str, Any]] = []
+    for name in grid.names:
+        start = len(rows)
+        for cell in grid.cells:
+            base = grid.values(cell, "baseline", name)
+            for weight in WEIGHTS:
+                values = grid.values(cell, label(weight, unit), name)
+                parts = {"": values, "baseline": base, "difference": values - base}
+                row = {"measurement": name, "n_samples": cell[0]}
+                row |= {"weight": weight, "weight_unit": unit}
+                for part, sample in parts.items():
+                    middle = _centre(sample)
+                    row |= {part or "value": middle["value"]}
+                    row |= {f"{part}_{end}".strip("_"): middle[end] for end in ("low", "high")}
+                row["seeds"] = int((~np.isnan(values - base)).sum())
+                row["p"] = sign_flip((values - base)[:, None])[0]
+                for null in NULLS:
+                    row[f"null_{null}"] = nulls.get((null, cell[0], name), np.nan)
+                rows.append(row)
+        family = np.array([row["p"] for row in rows[start:]])
+        for row, p in zip(rows[start:], holm(family), strict=True):
+            row["p_holm"] = p
+    return dict(as_table(rows))
+
+
+# -------------------------------------------------------------------------------- the card
+
+
+def table(
+    name: str,
+    definition: str,
+    checks: LossReport,
+    force: Table,
+    alone: Table,
+    effect: Table,
+) -> Table:
+    """Return ``card.csv``: a row a number, with the columns of `FIELDS` for every loss.
+
+    ``low`` and ``high`` are the least and the largest (``limits`` is ``range``) or the ends of the
+    exact interval of the median of at least 95 % (``interval``).
+    """
+    rows: list[dict[str, Any]] = []
+
+    def add(section: str, quantity: str, **values: Any) -> None:
+        head = {"loss": name, "definition": definition, "section": section, "quantity": quantity}
+        rows.append({**FIELDS, **head, **values})
+
+    for check in checks.checks:
+        add("check", check.name, value=check.value, note=f"{check.verdict}: {check.detail}")
+    for row in _rows(force):
+        of = {"n_samples": row["n_samples"], "n_inputs": 1}
+        shown = {"ratio": row["seeds"], "equal_weight": row["seeds"] - row["inert"]}
+        for quantity, seeds in shown.items():
+            ends = {"low": row[f"{quantity}_low"], "high": row[f"{quantity}_high"]}
+            more = (
+                {"limits": "range", "weight": 1.0} if quantity == "ratio" else {"limits": "range"}
+            )
+            add("force", quantity, value=row[quantity], seeds=seeds, **of, **ends, **more)
+        add("force", "inert_seeds", value=row["inert"], seeds=row["seeds"], **of)
+    for row in _rows(alone):
+        add("alone", n_samples=ALONE_SIZE, weight=1.0, limits="interval", **row)
+    for row in _rows(effect):
+        quantity = row.pop("measurement")
+        add("effect", quantity, n_inputs=1, limits="interval", **row)
+    return dict(as_table(rows))
+
+
+def _rows(table: Table) -> list[dict[str, Any]]:
+    columns = {name: values.tolist() for name, values in table.items()}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

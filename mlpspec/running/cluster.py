@@ -1,0 +1,170 @@
+"""Training on an existing Dask cluster. The only module that knows dask.distributed.
+
+joblib's own Dask backend waits for ever when a worker dies; here such batches are trained again.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Generator
+from functools import cache
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from mlpspec.errors import KILLED, InputError, WorkerLostError
+from mlpspec.running import provenance
+from mlpspec.running.planning import Batch
+from mlpspec.store.store import Record
+
+PATIENCE = 600.0
+"""Seconds for which a cluster may have no worker, or its scheduler not answer."""
+
+_BARE = "the cluster lacks mlpspec; install it where its scheduler and its workers run"
+
+
+def connect(address: str) -> Any:
+    """Return a client of the scheduler at ``address``, a context manager.
+
+    Raises
+    ------
+    InputError
+        No scheduler answers there, or dask.distributed is missing.
+    """
+    if not re.fullmatch(r"(tcp|tls|ucx)://.+:\d{1,5}", address):
+        raise InputError(f"the Dask address is {address!r}; it must look like tcp://host:8786")
+    try:
+        import distributed
+    except ImportError:
+        raise InputError(
+            "a Dask cluster needs dask.distributed; install mlpspec with its extra: mlpspec[dask]"
+        ) from None
+    client: Any = distributed.Client
+    try:
+        return client(address, timeout=10, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"no Dask scheduler answers at {address!r} ({error}); the address looks like "
+            "tcp://host:8786"
+        ) from None
+
+
+def describe(client: Any) -> dict[str, Any]:
+    """Return what the provenance notes of a cluster: its threads and kinds of processor.
+
+    Raises
+    ------
+    InputError
+        The workers lack mlpspec.
+    WorkerLostError
+        No worker came within `PATIENCE`.
+    """
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except TimeoutError:
+        raise WorkerLostError(f"the cluster had no worker for {PATIENCE:.0f} s") from None
+    try:
+        processors = client.run(provenance.processor)
+    except Exception as error:  # the scheduler passes a worker's errors on as text
+        if "No module named 'mlpspec'" in str(error):
+            raise InputError(_BARE) from None
+        raise
+    return {
+        "jobs": sum(client.nthreads().values()),
+        "processor": "; ".join(sorted(set(processors.values()))),
+    }
+
+
+def train(
+    client: Any, function: Callable[[Batch], list[Record]], batches: list[Batch]
+) -> Generator[list[Record]]:
+    """Train batches on the cluster: an `Engine` of `mlpspec.running.runner`.
+
+    Dask tries a batch again whose worker was killed; when it gives up, halves of the batch are
+    tried, so that only a run that itself kills its workers fails.
+
+    Raises
+    ------
+    InputError
+        The workers lack mlpspec or have other versions.
+    WorkerLostError
+        The cluster had no workers, or no scheduler, for longer than `PATIENCE`.
+    """
+    from distributed import KilledWorker
+
+    done: SimpleQueue[Any] = SimpleQueue()
+    waiting: dict[Any, Batch] = {}
+
+    def submit(batch: Batch) -> None:
+        future = client.submit(_work, function, batch, provenance.versions(), pure=False)
+        waiting[future] = batch
+        future.add_done_callback(done.put)
+
+    try:
+        for batch in batches:
+            submit(batch)
+        yield []
+        while waiting:
+            future = _next(client, done)
+            batch = waiting.pop(future)
+            try:
+                yield future.result(timeout=PATIENCE)
+            except KilledWorker:
+                if len(batch) == 1:
+                    yield [Record(batch[0], "failed", error=KILLED)]
+                else:
+                    submit(batch[: len(batch) // 2])
+                    submit(batch[len(batch) // 2 :])
+            except (ModuleNotFoundError, RuntimeError) as error:
+                first = str(error).strip().partition("\n")[0]
+                raise InputError(f"{_BARE} ({first})") from None
+            except TimeoutError:
+                raise WorkerLostError("the cluster lost a result and has no worker left") from None
+    finally:
+        client.cancel(list(waiting))
+
+
+def _next(client: Any, done: SimpleQueue[Any]) -> Any:
+    """Return the next future that is done."""
+    alone_since = None
+    while True:
+        try:
+            future = done.get(timeout=1.0)
+        except Empty:
+            answers = client.status == "running"
+            if answers and client.nthreads():
+                alone_since = None
+                continue
+            alone_since = alone_since or time.monotonic()
+            if time.monotonic() - alone_since > PATIENCE:
+                lack = "no worker" if answers else "no scheduler"
+                raise WorkerLostError(f"the cluster had {lack} for {PATIENCE:.0f} s") from None
+        else:
+            if future.status in ("cancelled", "lost"):
+                raise WorkerLostError("the cluster's scheduler was lost")
+            return future
+
+
+def _work(
+    function: Callable[[Batch], list[Record]], batch: Batch, versions: dict[str, str | None]
+) -> list[Record]:
+    own = provenance.versions()
+    for name, wanted in versions.items():
+        if own[name] != wanted:
+            mend = "install the same version there"
+            if name == "numba" and not wanted:
+                mend = "set MLPSPEC_COMPILED=0 there, or install mlpspec[fast] here"
+            raise InputError(
+                f"a worker of the cluster has {name} {own[name]}, here it is {wanted}, which may "
+                f"give other bits; {mend}"
+            )
+    _one_thread()
+    return function(batch)
+
+
+@cache
+def _one_thread() -> None:
+    # For good: a batch that ends must not give BLAS its threads back while another one trains.
+    threadpool_limits(limits=1, user_api="blas")

@@ -1,0 +1,98 @@
+"""From runs to batches: which runs train together, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+
+from mlpspec.losses import BUILT_IN
+from mlpspec.study.study import Run
+
+Batch = tuple[Run, ...]
+"""Runs that train together: arrays of one shape, and the same training."""
+
+BATCH_ELEMENTS = 3 * 2**17
+"""Most responses (R N K) of a batch. They are met in blocks that fit the cache; fewer in a batch,
+and what a step costs once shows; more, and results come in too rarely."""
+
+BATCH_RUNS = 2**11
+"""Most runs in a batch, for the same reason."""
+
+
+def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) -> list[Batch]:
+    """Return the batches of ``runs``, the most work first.
+
+    Runs share a batch if their arrays have one shape and their training one length and rule;
+    losses, weights, temperatures and seeds may differ. With several workers no batch of several
+    runs is by default larger than half of a worker's share of the work, so that all end at about
+    the same time.
+
+    Parameters
+    ----------
+    runs : iterable of Run
+    n_jobs : int
+        Workers, at least 1.
+    batch_size : int, optional
+        The most runs in a batch; by default as many as `BATCH_ELEMENTS` and `BATCH_RUNS` let in.
+    """
+    groups: dict[tuple[Any, ...], list[Run]] = {}
+    total = 0
+    for run in runs:
+        groups.setdefault(_together(run), []).append(run)
+        total += work(run)
+    largest = total if n_jobs == 1 else total // (2 * n_jobs)
+    batches = []
+    for group in groups.values():
+        group.sort(key=lambda run: (_place(run), run.temperature, run.seed))
+        elements = group[0].n_samples * group[0].hidden_units
+        size = batch_size or max(1, min(BATCH_RUNS, BATCH_ELEMENTS // elements))
+        if batch_size is None:
+            size = max(1, min(size, largest // work(group[0])))
+        count = -(-len(group) // size)
+        edges = [len(group) * piece // count for piece in range(count + 1)]
+        batches += [tuple(group[a:b]) for a, b in pairwise(edges)]
+    return sorted(batches, key=lambda batch: -sum(map(work, batch)))
+
+
+def work(run: Run) -> int:
+    """Return how much work a run is, about, in exponentials; for balance and time left."""
+    # The constant is what the array calls of a step cost, spread over a typical batch.
+    return (run.steps + 1) * (run.n_samples * run.hidden_units + 200)
+
+
+def memory(run: Run) -> int:
+    """Return about how many bytes the arrays of a run take at the least, trained alone."""
+    n, k, d = run.n_samples, run.hidden_units, run.n_inputs
+    moments = run.steps // run.record_every if run.record_every else 0
+    numbers = 3 * n * k + k * k + (n + 4 * k) * d + moments * k * (d + 2)
+    return numbers * (4 if run.dtype == "float32" else 8)
+
+
+def _place(run: Run) -> tuple[Any, ...]:
+    """Return the place of a run's losses in an order in which neighbours differ by one loss.
+
+    Most losses, and the two that read prototypes together, then have their runs side by side: they
+    read slices of a batch's arrays, not copies. It is the order of the reflected Gray code.
+    """
+    others = tuple(name for name in run.losses if name not in BUILT_IN)
+    code = sum(1 << bit for bit, name in enumerate(BUILT_IN) if name in run.losses)
+    rank = 0
+    while code:
+        rank ^= code
+        code >>= 1
+    return others, rank
+
+
+def _together(run: Run) -> tuple[Any, ...]:
+    return (
+        run.n_samples,
+        run.hidden_units,
+        run.n_inputs,
+        run.neuron,
+        run.dtype,
+        run.steps,
+        run.optimizer,
+        run.learning_rate,
+        run.record_every,
+    )

@@ -1,0 +1,1 @@
+"""Keeping results: the store, its recovery, and reading it."""

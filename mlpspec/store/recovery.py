@@ -1,0 +1,283 @@
+"""Saving what is intact in a damaged store.
+
+SQLite reads nothing behind a damaged page. Here the pages are read one by one instead: each leaf
+page of a table holds whole rows, whatever became of the pages that lead to it, and the checksum of
+a row tells whether it is intact. The file format is described in https://sqlite.org/fileformat2.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import mmap
+import os
+import re
+import shutil
+import sqlite3
+import struct
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlpspec.errors import InputError
+from mlpspec.store.store import CONTENT, FILE_NAME, Store, checksum
+from mlpspec.study.study import Run, Study
+
+Row = list[Any]
+
+TYPES: dict[str, tuple[Any, ...]] = {
+    "identity": (str,),
+    "sessions": (int, str, str | None, str, str),
+    "datasets": (str, bytes, bytes),
+    "runs": (str, str, str, int, str | None, bytes | None, str, str | None),
+    "curves": (str, bytes),
+}
+"""What the columns of `CONTENT` hold; tells tables apart where rows have no checksum."""
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """What `recover` found.
+
+    Attributes
+    ----------
+    runs : int
+        Runs that are intact and were saved.
+    lost : int
+        Runs that were stored and are not saved, as far as the store's intact sessions and keys,
+        ``provenance.json`` and ``runs.csv`` tell.
+    unknown : bool
+        Nothing tells which runs there were (sessions are damaged, or the file is cut), so that
+        more may be lost.
+    unchecked : int
+        Saved runs without a checksum (schema version 1); they were saved as they are.
+    """
+
+    runs: int
+    lost: int
+    unknown: bool
+    unchecked: int
+
+
+def recover(directory: str | os.PathLike[str], out: str | os.PathLike[str]) -> Recovered:
+    """Copy every intact run of a results directory, however damaged, into a new one.
+
+    Raises
+    ------
+    InputError
+        There is no store, the new directory is there already, or nothing in the old one tells
+        which study it belongs to.
+    """
+    path = Path(directory) / FILE_NAME
+    if not path.is_file() or not path.stat().st_size:
+        raise InputError(f"{path} is not there or empty; there is nothing to recover")
+    new = Path(out)
+    if os.path.lexists(new) and not (new.is_dir() and not any(new.iterdir())):
+        raise InputError(f"{out} is there already; give a new directory with --out")
+    with _content(path) as content:
+        found, checked = _intact(content)
+        named = {match[1].decode() for match in re.finditer(rb"(?=([0-9a-f]{16}))", content)}
+        cut = len(content) < int.from_bytes(content[28:32], "big") * _page_size(content)
+    unknown = cut or not found["sessions"]
+    try:
+        told = path.with_name("provenance.json")
+        notes = json.loads(told.read_text()) if told.is_file() else {}
+        for session in notes.get("sessions", []):
+            found["sessions"].setdefault(session["session"], _session_row(session))
+        studies = [Study.from_json(session[3]) for session in found["sessions"].values()]
+        identities = [json.loads(text) for (text,) in found.pop("identity").values()]
+        identities += [study.identity for study in studies]
+        identities += [notes] if notes else []
+        if not identities:
+            raise InputError(f"nothing intact in {path} tells which study it belongs to")
+        identity = {name: identities[0][name] for name in ("study", "axes", "settings")}
+    except InputError:
+        raise
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise InputError(f"{path} holds what mlpspec did not write ({error})") from None
+    whole = {key: row for key, row in found["runs"].items() if _is_complete(row, found)}
+    curves = {key: row for key, row in found["curves"].items() if key in whole}
+    for number in {row[3] for row in whole.values()} - found["sessions"].keys():
+        found["sessions"][number] = _lost_session(number, identity, whole)
+    try:
+        new.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".recover-", dir=new.parent) as place:
+            draft = Path(place) / "draft"
+            with Store.create_for(draft, identity) as store:
+                for table, rows in {**found, "runs": whole, "curves": curves}.items():
+                    store.restore(table, rows.values())
+            os.rename(draft, new)  # whole, or not there
+    except OSError as error:
+        raise InputError(f"cannot write to {out}: {error.strerror}") from None
+    asked = {run.key for study in studies for run in study.runs}
+    listed = _listed(path)
+    counted = sum(session["runs"] for session in notes.get("sessions", []))
+    lost = max(len((named & asked | listed) - whole.keys()), counted - len(whole))
+    unknown = unknown and not listed and not counted
+    return Recovered(len(whole), lost, unknown, len(whole.keys() - checked))
+
+
+def _session_row(session: dict[str, Any]) -> Row:
+    """Return the row of a session as ``provenance.json`` tells of it."""
+    apart = ("session", "started", "ended", "study", "runs")
+    rest = {name: value for name, value in session.items() if name not in apart}
+    study, rest_text = json.dumps(session["study"]), json.dumps(rest)
+    return [session["session"], session["started"], session["ended"], study, rest_text]
+
+
+def _lost_session(number: int, identity: dict[str, Any], whole: dict[Any, Row]) -> Row:
+    """Return a row for a session of which nothing but its runs is left: what ran them is lost."""
+    runs = [Run(**json.loads(row[1])) for row in whole.values()]
+    axes = {
+        name: list(dict.fromkeys(getattr(run, name) for run in runs)) for name in identity["axes"]
+    }
+    own = {d.name: d for run in runs for d in run.definitions}
+    study = Study(identity["study"], axes, identity["settings"], extensions=own)
+    told = ("mlpspec", "numpy", "python", "jobs", "processor")
+    return [number, "lost", None, study.to_json(), json.dumps(dict.fromkeys(told, "lost"))]
+
+
+def _listed(path: Path) -> set[str]:
+    """Return the keys in ``runs.csv`` beside a store."""
+    table = path.with_name("runs.csv")
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            return {row["key"] for row in csv.DictReader(file)}
+    except (OSError, KeyError, ValueError, csv.Error):
+        return set()
+
+
+@contextlib.contextmanager
+def _content(path: Path) -> Iterator[mmap.mmap]:
+    """Give the bytes of a store, rolled back to its last transaction where SQLite still can."""
+    with contextlib.ExitStack() as stack:
+        journal = path.with_name(f"{FILE_NAME}-journal")
+        if journal.exists():
+            place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            shutil.copy(journal, place)
+            before, path = path, Path(shutil.copy(path, place))
+            try:
+                db = stack.enter_context(contextlib.closing(sqlite3.connect(path)))
+                if db.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok":
+                    path = before  # the journal may be of another copy
+            except sqlite3.Error:
+                path = before
+        file = stack.enter_context(path.open("rb"))
+        yield stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _intact(content: mmap.mmap) -> tuple[dict[str, dict[Any, Row]], set[str]]:
+    """Return the rows of each table by their first column, and that of runs with a checksum."""
+    best: dict[str, dict[Any, tuple[tuple[bool, bool], Row]]] = {table: {} for table in CONTENT}
+    for rowid, values in _rows(content):
+        for table, columns in CONTENT.items():
+            row = values[: len(columns)]
+            if table == "sessions" and row and row[0] is None:
+                row[0] = rowid  # where SQLite keeps a whole number that is the key
+            checked = len(values) == len(columns) + 1 and values[-1] == checksum(row)
+            if checked or (len(values) == len(columns) and _plausible(table, row)):
+                # Pages that are no longer used may hold a failure that was mended since.
+                rank = checked, not (table == "runs" and row[2] == "failed")
+                if row[0] not in best[table] or rank > best[table][row[0]][0]:
+                    best[table][row[0]] = rank, row
+    found = {table: {key: row for key, (_, row) in rows.items()} for table, rows in best.items()}
+    return found, {key for key, ((checked, _), _) in best["runs"].items() if checked}
+
+
+def _is_complete(run: Row, found: dict[str, dict[Any, Row]]) -> bool:
+    """Return whether the data and, if one was recorded, the curve of a run are there as well."""
+    key, description, status, _, dataset, *_ = run
+    if status == "failed":
+        return True
+    recorded = json.loads(description).get("record_every", 0) > 0
+    return dataset in found["datasets"] and (not recorded or key in found["curves"])
+
+
+def _plausible(table: str, row: Row) -> bool:
+    """Return whether a row without checksum may be one of ``table``."""
+    if not all(isinstance(value, kind) for value, kind in zip(row, TYPES[table], strict=True)):
+        return False
+    texts = {"identity": row[:1], "sessions": row[3:5], "runs": [*row[1:2], *row[6:7]]}
+    try:
+        return all(isinstance(json.loads(text), dict) for text in texts.get(table, []))
+    except ValueError:
+        return False
+
+
+def _rows(content: mmap.mmap) -> Iterator[tuple[int, Row]]:
+    """Iterate over row number and values of all rows on leaf pages of tables."""
+    size = _page_size(content)
+    for start in range(0, len(content), size):
+        head = start + (100 if start == 0 else 0)
+        if content[head : head + 1] != b"\r":  # 13, a leaf page of a table
+            continue
+        count = int.from_bytes(content[head + 3 : head + 5], "big")
+        for place in range(head + 8, min(head + 8 + 2 * count, start + size), 2):
+            offset = int.from_bytes(content[place : place + 2], "big")
+            with contextlib.suppress(IndexError, ValueError, struct.error, OverflowError):
+                yield _cell(content, start + offset, size)
+
+
+def _page_size(content: mmap.mmap) -> int:
+    size = int.from_bytes(content[16:18], "big")
+    size = 65536 if size == 1 else size
+    # SQLite's own choice, if the header is damaged
+    return size if size in {2**power for power in range(9, 17)} else 4096
+
+
+def _cell(content: mmap.mmap, place: int, size: int) -> tuple[int, Row]:
+    """Return row number and values of the row that begins at ``place``."""
+    length, place = _varint(content, place)
+    rowid, place = _varint(content, place)
+    if length > len(content):
+        raise ValueError("longer than the file")
+    least = (size - 12) * 32 // 255 - 23
+    local = length
+    if length > size - 35:
+        local = least + (length - least) % (size - 4)
+        local = local if local <= size - 35 else least
+    payload = bytearray(content[place : place + local])
+    following = place + local
+    while len(payload) < length:  # the rest is on pages of its own, each naming the next
+        page = int.from_bytes(content[following : following + 4], "big")
+        if page == 0 or page * size > len(content):
+            raise ValueError("a page that is not there")
+        following = (page - 1) * size
+        payload += content[following + 4 : following + 4 + min(size - 4, length - len(payload))]
+    return rowid, _values(bytes(payload))
+
+
+def _values(payload: bytes) -> Row:
+    end, place = _varint(payload, 0)
+    kinds = []
+    while place < end:
+        kind, place = _varint(payload, place)
+        kinds.append(kind)
+    row: Row = []
+    for kind in kinds:
+        length = (kind - 12) // 2 if kind >= 12 else (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)[kind]
+        raw = payload[place : place + length]
+        if len(raw) < length:
+            raise ValueError("cut short")
+        place += length
+        if kind >= 12:
+            row.append(raw.decode() if kind % 2 else raw)
+        elif kind == 7:
+            row.append(struct.unpack(">d", raw)[0])
+        else:
+            row.append({0: None, 8: 0, 9: 1}.get(kind, int.from_bytes(raw, "big", signed=True)))
+    return row
+
+
+def _varint(content: bytes | mmap.mmap, place: int) -> tuple[int, int]:
+    """Return the number of one to nine bytes at ``place``, and where it ends."""
+    number = 0
+    for length in range(1, 9):
+        byte = content[place + length - 1]
+        number = number << 7 | byte & 127
+        if byte < 128:
+            return number, place + length
+    return number << 8 | content[place + 8], place + 9

@@ -1,0 +1,390 @@
+"""Reading a results directory, and the tables that are derived from it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlpspec.errors import InputError
+from mlpspec.metrics.statistics import hill_index
+from mlpspec.network.blocks import Array
+from mlpspec.network.model import NEURONS, Params, RadialParams
+from mlpspec.store.store import Record, Store
+from mlpspec.study.study import SETTINGS, Run, Study, subset_order
+from mlpspec.training.trainer import Curve
+
+if TYPE_CHECKING:
+    import pandas
+
+Table = dict[str, NDArray[Any]]
+
+DERIVED = ("runs.csv", "summary.csv", "provenance.json")
+"""Files that follow from the store."""
+
+FORMATS = ("csv", "parquet", "npz")
+
+
+class Results:
+    """A results directory, read from its store.
+
+    Parameters
+    ----------
+    directory : path
+
+    Raises
+    ------
+    ValueError
+        It is not a results directory, or its store is damaged or of another version.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self.directory = Path(directory)
+        with Store.open(directory) as store:
+            self.identity = store.identity()
+            self.sessions = store.sessions()
+
+    def __repr__(self) -> str:
+        return f"<Results {self.identity['study']} in {self.directory}: {len(self.runs)} runs>"
+
+    @property
+    def study(self) -> Study:
+        """The study as the last session that trained anything was asked for it."""
+        if not self.sessions:
+            raise InputError(f"{self.directory} holds no session yet; run the study again")
+        try:
+            return Study(**self.sessions[-1]["study"])
+        except TypeError as error:
+            raise InputError(f"the last session of {self.directory} is damaged: {error}") from None
+
+    @cached_property
+    def _records(self) -> list[Record]:
+        with Store.open(self.directory) as store:
+            return sorted(store.records(), key=lambda record: _order(record.run))
+
+    @cached_property
+    def runs(self) -> dict[str, Run]:
+        """All runs that were tried, by key, in canonical order."""
+        return {record.run.key: record.run for record in self._records}
+
+    @cached_property
+    def table(self) -> Table:
+        """One-dimensional arrays with one entry a run, in canonical order.
+
+        ``key``, the fields of `Run` (``losses`` as a label, ``n_hidden`` resolved to K, of a file
+        its content; ``start``, ``columns``, ``scaling`` and ``shift`` where a run sets them),
+        ``status`` and the measurements, which are NaN for failed runs.
+        """
+        table: dict[str, list[Any]] = {"key": [record.run.key for record in self._records]}
+        for name in SETTINGS:
+            meaning = SETTINGS[name].meaning
+            values = [meaning(getattr(record.run, name)) for record in self._records]
+            if not SETTINGS[name].later or {*values} != {SETTINGS[name].default}:
+                table[name] = values
+        table["losses"] = [record.run.label for record in self._records]
+        table["n_hidden"] = [record.run.hidden_units for record in self._records]
+        table["status"] = [record.status for record in self._records]
+        names = dict.fromkeys(name for record in self._records for name in record.measurements)
+        for name in names:
+            table[name] = [record.measurements.get(name, np.nan) for record in self._records]
+        columns = {name: np.array(values) for name, values in table.items()}
+        if "steps_taken" in columns and not np.isnan(columns["steps_taken"]).any():
+            columns["steps_taken"] = columns["steps_taken"].astype(int)
+        return columns
+
+    @property
+    def status(self) -> dict[str, str]:
+        """``ok``, ``diverged`` or ``failed``, by key."""
+        return {record.run.key: record.status for record in self._records}
+
+    @property
+    def errors(self) -> dict[str, str]:
+        """Tracebacks of the failed runs, by key."""
+        return {r.run.key: r.error for r in self._records if r.error is not None}
+
+    def params(self, key: str) -> Params:
+        """Return the final parameters of a run, R = 1.
+
+        Raises
+        ------
+        ValueError
+            There is no such run, or it failed.
+        """
+        with Store.open(self.directory) as store:
+            record = store.record(key)
+        assert record.params is not None
+        return NEURONS[record.run.neuron].unflatten(record.params[None], record.run.n_inputs)
+
+    def dataset(self, key: str) -> tuple[Array, Array]:
+        """Return the inputs (1, N, D) and targets (1, N) that a run was trained on.
+
+        Raises
+        ------
+        ValueError
+            There is no such run, or it failed.
+        """
+        with Store.open(self.directory) as store:
+            record = store.record(key)
+        assert record.x is not None
+        assert record.y is not None
+        return record.x[None], record.y[None]
+
+    def has_curve(self, key: str) -> bool:
+        """Return whether anything was recorded of a run while it trained."""
+        return key in self._curves
+
+    @cached_property
+    def _curves(self) -> set[str]:
+        with Store.open(self.directory) as store:
+            return store.curves()
+
+    def curve(self, key: str) -> Curve:
+        """Return what was recorded of a run while it trained.
+
+        Raises
+        ------
+        ValueError
+            There is no such run, it failed, or it was trained with ``record_every=0``.
+        """
+        with Store.open(self.directory) as store:
+            record = store.record(key)
+        if record.curve is None:
+            raise InputError(f"run {key} has no curve; train with record_every above 0")
+        arrays = dict(record.curve)
+        steps, flat = arrays.pop("steps"), arrays.pop("params")
+        params = NEURONS[record.run.neuron].unflatten(flat, record.run.n_inputs)
+        return Curve(steps, arrays, params)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return the table as a data frame (needs the extra ``pandas``)."""
+        import pandas
+
+        return pandas.DataFrame(self.table)
+
+    def summary(self) -> Table:
+        """Return the statistics of every measurement in every group of runs that ended ``ok``.
+
+        A group shares all fields that vary, but for the seed. ``runs`` counts all of its runs,
+        ``count`` the finite values of those that ended ``ok``, on which the rest is based; ``std``
+        is the sample's (n - 1), quartiles interpolate linearly. ``heavy_tail`` is yes where the
+        Hill index is below 2, so that the mean says little.
+        """
+        table = self.table
+        varying = {
+            name
+            for name in SETTINGS
+            if name != "seed"
+            and len({SETTINGS[name].meaning(getattr(run, name)) for run in self.runs.values()}) > 1
+        }
+        groups = [name for name in SETTINGS if name in {"losses", "n_samples", *varying}]
+        members: dict[tuple[Any, ...], list[int]] = {}
+        for row, label in enumerate(zip(*(table[name].tolist() for name in groups), strict=True)):
+            members.setdefault(label, []).append(row)
+        names = measurement_names(table)
+        measured = np.array([table[name] for name in names], dtype=float)
+        measured = measured.reshape(len(names), len(self.runs))  # also where nothing was measured
+        lines: list[dict[str, Any]] = []
+        for label, rows in members.items():
+            good = [row for row in rows if table["status"][row] == "ok"]
+            lines += [
+                dict(zip(groups, label, strict=True))
+                | {"measurement": name, "runs": len(rows)}
+                | statistics
+                for name, statistics in zip(names, _statistics(measured[:, good]), strict=True)
+            ]
+        columns = lines[0] if lines else {}
+        return {name: np.array([line[name] for line in lines]) for name in columns}
+
+    def write_tables(self) -> None:
+        """Write ``runs.csv``, ``summary.csv`` and ``provenance.json`` into the directory."""
+        write_csv(self.directory / "runs.csv", self.table)
+        write_csv(self.directory / "summary.csv", self.summary())
+        with replacing(self.directory / "provenance.json") as file:
+            json.dump({**self.identity, "sessions": self.sessions}, file, indent=1)
+            file.write("\n")
+
+    def export(self, format: str) -> list[Path]:
+        """Write the results in another format into the directory; return the files.
+
+        ``csv``: `write_tables`. ``parquet`` (needs the extra of that name): ``runs.parquet``.
+        ``npz``: ``weights.npz``, with, for every shape of run, arrays such as
+        ``n10_k10_d1/hidden_weight`` (R, K, D), ``.../x`` (R, N, D), ``.../y`` and ``.../key``;
+        ``_radial`` follows the shape of radial neurons.
+
+        Raises
+        ------
+        ValueError
+            An unknown format, or a package that is missing.
+        """
+        if format == "csv":
+            self.write_tables()
+            return [self.directory / "runs.csv", self.directory / "summary.csv"]
+        if format == "parquet":
+            try:
+                import pyarrow
+                import pyarrow.parquet
+            except ImportError:
+                raise InputError(
+                    "parquet needs pyarrow; install mlpspec with its extra: mlpspec[parquet]"
+                ) from None
+            path = self.directory / "runs.parquet"
+            with replacing(path, binary=True) as file:
+                pyarrow.parquet.write_table(pyarrow.table(self.table), file)
+            return [path]
+        if format == "npz":
+            path = self.directory / "weights.npz"
+            with replacing(path, binary=True) as file:
+                np.savez(file, **cast(dict[str, Any], self._flat_stacks()))
+            return [path]
+        raise InputError(f"format is {format!r}; it must be one of {', '.join(FORMATS)}")
+
+    def _flat_stacks(self) -> Table:
+        arrays: Table = {}
+        for keys, params, x, y in self.stacks():
+            prefix = f"n{x.shape[1]}_k{params.shape[1]}_d{x.shape[2]}"
+            prefix += "_radial" if isinstance(params, RadialParams) else ""
+            for name, value in {"key": keys, **vars(params), "x": x, "y": y}.items():
+                arrays[f"{prefix}/{name}"] = value
+        return arrays
+
+    def stacks(self) -> list[Stack]:
+        """Return the weights and data of all runs that have any, those of one shape together."""
+        with Store.open(self.directory) as store:
+            datasets = store.datasets()
+            found = {key: (params, dataset) for key, dataset, params in store.arrays()}
+        for key, (_, dataset) in found.items():
+            if dataset not in datasets:
+                raise InputError(
+                    f"{self.directory} lacks the data of run {key}; save what is intact with "
+                    f"mlpspec recover {shlex.quote(str(self.directory))} --out NEW"
+                )
+        shapes: dict[tuple[int, int, int, str], list[str]] = {}
+        for key, run in self.runs.items():
+            if key in found:
+                shape = (run.n_samples, run.hidden_units, run.n_inputs, run.neuron)
+                shapes.setdefault(shape, []).append(key)
+        return [
+            Stack(
+                np.array(keys),
+                NEURONS[neuron].unflatten(np.stack([found[key][0] for key in keys]), n_inputs),
+                np.stack([datasets[found[key][1]][0] for key in keys]),
+                np.stack([datasets[found[key][1]][1] for key in keys]),
+            )
+            for (_, _, n_inputs, neuron), keys in shapes.items()
+        ]
+
+
+def _statistics(measured: Array) -> Iterator[dict[str, Any]]:
+    """Iterate over the statistics of the rows of (M, n), which are over their finite values."""
+    known = np.isfinite(measured)
+    found = np.full((len(measured), 5), np.nan)
+    # Rows that lack the same values, as a rule none, go together.
+    for finite in np.unique(known, axis=0):
+        rows = np.flatnonzero((known == finite).all(axis=1))
+        values = np.ascontiguousarray(measured[rows][:, finite])
+        if values.size:
+            q25, median, q75 = np.quantile(values, (0.25, 0.5, 0.75), axis=1)
+            several = values.shape[1] > 1
+            std = values.std(axis=1, ddof=1) if several else np.full(len(rows), np.nan)
+            found[rows] = np.stack([values.mean(axis=1), median, std, q25, q75], axis=1)
+    for values, count, numbers in zip(measured, known.sum(axis=1), found, strict=True):
+        yield {
+            "count": count,
+            **dict(zip(("mean", "median", "std", "q25", "q75"), numbers, strict=True)),
+            "heavy_tail": "yes" if hill_index(values) < 2.0 else "no",
+        }
+
+
+class Stack(NamedTuple):
+    """Runs of one shape and kind of neuron: keys (R,), params, x (R, N, D) and y (R, N)."""
+
+    keys: NDArray[np.str_]
+    params: Params
+    x: Array
+    y: Array
+
+
+def load(directory: str | os.PathLike[str]) -> Results:
+    """Return the results in a directory.
+
+    Raises
+    ------
+    ValueError
+        It is not a results directory, or its store is damaged or of another version.
+    """
+    return Results(directory)
+
+
+def measurement_names(table: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Return the columns of a table of runs that are measurements."""
+    return [name for name in table if name not in (*SETTINGS, "key", "status")]
+
+
+def write_csv(path: Path, table: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:
+    """Write columns of equal length; floats read back exactly, NaN is an empty field.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe in front.
+    """
+    columns: Iterable[list[Any]] = (np.asarray(values).tolist() for values in table.values())
+    with replacing(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(map(_cell, table))
+        for row in zip(*columns, strict=True):
+            writer.writerow(map(_cell, row))
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        value = value.replace("\r", "\n")  # the writer would not quote it
+        return f"'{value}" if value.startswith(_RISKY) else value
+    return "" if value != value else value
+
+
+_RISKY = ("=", "+", "-", "@", "\t", "'")
+
+
+def read_csv(path: Path) -> Table:
+    """Return what `write_csv` wrote: columns of whole numbers, of floats (exact) or of text."""
+    with path.open(newline="", encoding="utf-8") as file:
+        names, *rows = csv.reader(file)
+    table: Table = {}
+    for name, column in zip(names, zip(*rows, strict=True), strict=True):
+        for kind in (int, float, _text):
+            with suppress(ValueError):
+                table[_text(name)] = np.array([kind("nan" if x == "" else x) for x in column])
+                break
+    return table
+
+
+def _text(cell: str) -> str:
+    return cell.removeprefix("'")
+
+
+@contextmanager
+def replacing(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
+    """Open a new file that takes the place of ``path`` once it is complete, never before."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with draft.open("wb") if binary else draft.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _order(run: Run) -> tuple[Any, ...]:
+    """Return the canonical place of a run: by size, subset, settings, seed."""
+    settings = run.to_dict()
+    settings.pop("definitions", None)
+    first = settings.pop("n_samples"), subset_order(settings.pop("losses"))
+    seed = settings.pop("seed")
+    return (*first, *(-1 if value is None else value for value in settings.values()), seed)

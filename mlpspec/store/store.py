@@ -1,0 +1,588 @@
+"""The one source of truth of a results directory: ``study.sqlite``.
+
+One writer, transactions, no pickle. Numbers and arrays read back exactly: floats are JSON with
+the shortest text that reads back to the same bits, arrays are bytes in NumPy's ``.npy`` format.
+A result is never overwritten; only a failed run is, when it is tried again. Every row carries a
+checksum of its content, which is compared whenever it is read. (Stores of schema version 1 lack
+them until more is written into them.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import os
+import shlex
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, Any, cast
+from zipfile import BadZipFile
+
+import numpy as np
+
+from mlpspec.errors import InputError
+from mlpspec.network.blocks import Array
+from mlpspec.study.extensions import Definition
+from mlpspec.study.study import Run, Study
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock; SQLite's own locks still keep the store whole.
+    fcntl = None  # type: ignore[assignment]
+
+FILE_NAME = "study.sqlite"
+LOCK_NAME = ".lock"
+"""Of the file that a command locks while it writes into a results directory."""
+
+SCHEMA_VERSION = 2
+_APPLICATION_ID = 0x6D6C7073  # "mlps"
+
+_WAIT = 600.0
+"""Seconds to wait for another process that reads or writes; a report may read for a while."""
+
+_SCHEMA = """
+CREATE TABLE identity (study TEXT NOT NULL);
+CREATE TABLE sessions (
+    id INTEGER PRIMARY KEY,
+    started TEXT NOT NULL,
+    ended TEXT,
+    study TEXT NOT NULL,
+    provenance TEXT NOT NULL
+);
+CREATE TABLE datasets (key TEXT PRIMARY KEY, x BLOB NOT NULL, y BLOB NOT NULL);
+CREATE TABLE runs (
+    key TEXT PRIMARY KEY,
+    run TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('ok', 'diverged', 'failed')),
+    session INTEGER NOT NULL REFERENCES sessions (id),
+    dataset TEXT REFERENCES datasets (key),
+    params BLOB,
+    measurements TEXT NOT NULL,
+    error TEXT
+);
+CREATE TABLE curves (key TEXT PRIMARY KEY REFERENCES runs (key), arrays BLOB NOT NULL);
+"""
+
+CONTENT = {
+    "identity": ("study",),
+    "sessions": ("id", "started", "ended", "study", "provenance"),
+    "datasets": ("key", "x", "y"),
+    "runs": ("key", "run", "status", "session", "dataset", "params", "measurements", "error"),
+    "curves": ("key", "arrays"),
+}
+"""The tables and their columns, all of which the last one, the checksum, covers."""
+
+
+def checksum(content: Iterable[Any]) -> str:
+    """Return 16 hexadecimal digits that stand for the values of a row."""
+    values = list(content)
+    blobs = [value for value in values if isinstance(value, bytes)]
+    texts = json.dumps([len(v) if isinstance(v, bytes) else v for v in values])
+    digest = sha256(texts.encode())
+    for blob in blobs:
+        digest.update(blob)
+    return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What is kept of one run.
+
+    Attributes
+    ----------
+    run : Run
+    status : str
+        ``ok``; ``diverged``: it left the finite numbers, which is a result; ``failed``: it
+        raised, and the next session tries it again.
+    x : (N, D)
+    y : (N,)
+    params : (P,)
+        Final parameters, flat; see `mlpspec.network.model.Params.flatten`.
+    measurements : dict of str to float
+    curve : dict of str to array, optional
+    error : str, optional
+        Traceback of a failed run, which has no arrays.
+    """
+
+    run: Run
+    status: str
+    x: Array | None = None
+    y: Array | None = None
+    params: Array | None = None
+    measurements: dict[str, float] = field(default_factory=dict)
+    curve: dict[str, Array] | None = None
+    error: str | None = None
+
+
+class Store:
+    """An open ``study.sqlite``; use `Store.open` or `Store.create`."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, version: int) -> None:
+        self._db = connection
+        self.path = path
+        self._version = version
+
+    @classmethod
+    def open(cls, directory: str | os.PathLike[str], *, write: bool = False) -> Store:
+        """Open the store of an existing results directory, by default for reading only.
+
+        Raises
+        ------
+        InputError
+            There is none, or it is damaged, not ours or of another schema version.
+        """
+        path = Path(directory) / FILE_NAME
+        if not path.is_file():
+            if os.path.lexists(path):
+                raise InputError(f"{path} is not a file; remove it or mend it")
+            raise InputError(f"{str(directory)!r} is not a results directory: no {FILE_NAME} in it")
+        # What a killed session left half written is in the journal; only a connection that may
+        # write can roll it back.
+        torn = path.with_name(f"{FILE_NAME}-journal").exists()
+        if torn and (write or not _in_use(path.parent)):
+            _try_rolling_back(path)
+        mode = "rw" if write or torn else "ro"
+        try:
+            db = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", timeout=_WAIT, uri=True)
+            db.text_factory = _text
+        except sqlite3.Error as error:
+            raise InputError(f"{path} cannot be opened: {error}") from None
+        try:
+            owner = db.execute("PRAGMA application_id").fetchone()[0]
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            damage = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            problem = None
+            if owner != _APPLICATION_ID:
+                problem = (
+                    "is a database of another program, or damaged at its beginning; use another "
+                    f"directory, or try mlpspec recover {shlex.quote(str(path.parent))} --out NEW"
+                )
+            elif version not in (1, SCHEMA_VERSION):
+                problem = (
+                    f"has schema version {version}, this mlpspec reads 1 to {SCHEMA_VERSION}; use "
+                    "the mlpspec that wrote it or another directory"
+                )
+            elif damage != "ok":
+                problem = f"is damaged ({damage}); {_mend(path)}"
+            elif strange := _strange_schema(db):
+                problem = f"holds what mlpspec did not write ({strange}); {_mend(path)}"
+            if problem:
+                raise InputError(f"{path} {problem}")
+            if write and version == 1:
+                _add_checksums(db)
+                version = SCHEMA_VERSION
+        except sqlite3.DatabaseError as error:
+            db.close()
+            if isinstance(error, sqlite3.OperationalError):
+                raise InputError(f"{path} cannot be used: {error}") from None
+            raise InputError(
+                f"{path} is damaged or not a database ({error}); {_mend(path)}"
+            ) from None
+        except InputError:
+            db.close()
+            raise
+        return cls(db, path, version)
+
+    @classmethod
+    def create(cls, directory: str | os.PathLike[str], study: Study) -> Store:
+        """Create the store of a study in a directory, which is made if need be.
+
+        Raises
+        ------
+        InputError
+            The directory cannot be made or written.
+        """
+        return cls.create_for(directory, study.identity)
+
+    @classmethod
+    def create_for(cls, directory: str | os.PathLike[str], identity: dict[str, Any]) -> Store:
+        """Create a store like `create`, from a `Study.identity`."""
+        path = Path(directory).absolute() / FILE_NAME
+        draft = path.with_name(f".{FILE_NAME}.{os.getpid()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Made under another name, so that a store is either whole or not there.
+            with contextlib.closing(sqlite3.connect(draft)) as db, db:
+                db.executescript(_SCHEMA)
+                db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                db.execute("INSERT INTO identity VALUES (?)", [json.dumps(identity)])
+                db.commit()
+                _add_checksums(db)
+            if path.is_symlink():
+                raise InputError(f"{path} is a link to nowhere; mend it or remove it")
+            _put(draft, path)
+        except (OSError, sqlite3.Error) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise InputError(f"cannot write to {directory}: {reason}") from None
+        finally:
+            with contextlib.suppress(OSError):
+                draft.unlink()
+        return cls.open(directory, write=True)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def check_study(self, study: Study) -> None:
+        """Raise `InputError`, naming what differs, unless the directory belongs to ``study``."""
+        own, asked = self.identity(), study.identity
+        directory = self.path.parent
+        known = self.extensions()
+        for name, definition in study.extensions.items():
+            if known.get(name, definition) != definition:
+                what = f"{known[name]}, not {definition}"
+                if known[name].source != definition.source:
+                    what += " (the content of its file has changed)"
+                raise InputError(
+                    f"{directory} has runs with another loss {name}: {what}; give another "
+                    "directory with --out"
+                )
+        if own == asked:
+            return
+        if own["study"] != asked["study"]:
+            difference = f"holds the study {own['study']!r}, not {asked['study']!r}"
+        elif own["axes"] != asked["axes"]:
+            difference = f"varies {', '.join(own['axes'])}, not {', '.join(asked['axes'])}"
+        else:
+            ours, theirs = own["settings"], asked["settings"]
+            difference = "was made with " + ", ".join(
+                f"{name}={ours.get(name)} (asked: {theirs.get(name)})"
+                for name in sorted({*ours, *theirs})
+                if ours.get(name) != theirs.get(name)
+            )
+        raise InputError(f"{directory} {difference}; give another directory with --out")
+
+    def identity(self) -> dict[str, Any]:
+        """Return the `Study.identity` that the directory belongs to."""
+        with self._reading():
+            ((text,),) = self._rows("identity")
+            identity = json.loads(text)
+            return {name: identity[name] for name in ("study", "axes", "settings")}
+
+    def extensions(self) -> dict[str, Definition]:
+        """Return the losses of one's own that its sessions trained with, by name."""
+        found: dict[str, Definition] = {}
+        for _, _, _, study, _ in self._rows("sessions"):
+            with self._reading():
+                for name, content in json.loads(study).get("extensions", {}).items():
+                    found[name] = Definition.from_dict(name, content)
+        return found
+
+    def begin_session(self, study: Study, started: str, provenance: dict[str, Any]) -> int:
+        """Note that a session starts to train runs of ``study``; return its number."""
+        with self._db:
+            (last,) = self._db.execute("SELECT MAX(id) FROM sessions").fetchone()
+            number = int(last or 0) + 1
+            row = [number, started, None, study.to_json(), json.dumps(provenance)]
+            self._insert("sessions", row)
+        return number
+
+    def end_session(self, session: int, ended: str) -> None:
+        """Note when a session ended."""
+        ((_, started, _, study, provenance),) = self._rows("sessions", session)
+        row = [session, started, ended, study, provenance]
+        with self._db:
+            self._insert(
+                "sessions",
+                row,
+                "ON CONFLICT DO UPDATE SET ended = excluded.ended, checksum = excluded.checksum",
+            )
+
+    def add(self, records: Iterable[Record], session: int) -> None:
+        """Keep the results of a batch, all or none. A result that is there stays as it is."""
+        with self._db:
+            for record in records:
+                self._add(record, session)
+
+    def _add(self, record: Record, session: int) -> None:
+        key, dataset, params = record.run.key, None, None
+        if record.params is not None:
+            x, y, params = (_to_bytes(a) for a in (record.x, record.y, record.params))
+            dataset = sha256(x + y).hexdigest()[:16]
+            self._insert("datasets", [dataset, x, y], "ON CONFLICT DO NOTHING")
+        measurements = {
+            name: None if math.isnan(value) else value
+            for name, value in record.measurements.items()
+        }
+        row = [
+            key,
+            json.dumps(record.run.to_dict()),
+            record.status,
+            session,
+            dataset,
+            params,
+            json.dumps(measurements),
+            record.error,
+        ]
+        self._insert(
+            "runs",
+            row,
+            """ON CONFLICT DO UPDATE SET
+                run = excluded.run, status = excluded.status, session = excluded.session,
+                dataset = excluded.dataset, params = excluded.params,
+                measurements = excluded.measurements, error = excluded.error,
+                checksum = excluded.checksum
+            WHERE status = 'failed'""",
+        )
+        if record.curve is not None:
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, **cast(dict[str, Any], record.curve))
+            self._insert("curves", [key, buffer.getvalue()], "ON CONFLICT DO NOTHING")
+
+    def _insert(self, table: str, row: Sequence[Any], conflict: str = "") -> None:
+        marks = ", ".join("?" * (len(row) + 1))
+        self._db.execute(f"INSERT INTO {table} VALUES ({marks}) {conflict}", [*row, checksum(row)])
+
+    def restore(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Put rows of another store, the `CONTENT` of a table, into this one, all or none."""
+        with self._db:
+            for row in rows:
+                self._insert(table, row)
+
+    def status(self) -> dict[str, str]:
+        """Return the status of every run that was tried, by key."""
+        return {row[0]: row[2] for row in self._rows("runs")}
+
+    def records(self) -> Iterator[Record]:
+        """Iterate over all runs, without their arrays and curves."""
+        for _, run, status, _, _, _, measurements, error in self._rows("runs"):
+            with self._reading():
+                numbers = {name: _number(value) for name, value in json.loads(measurements).items()}
+                if not isinstance(error, str | None):
+                    raise TypeError("an error that is no text")
+                record = Record(Run(**json.loads(run)), status, measurements=numbers, error=error)
+            yield record
+
+    def record(self, key: str) -> Record:
+        """Return one run with its arrays and curve.
+
+        Raises
+        ------
+        InputError
+            There is no such run, it failed and has no arrays, or what is stored is damaged.
+        """
+        row = next(self._rows("runs", key), None)
+        if row is None:
+            raise InputError(f"{self.path.parent} has no run {key!r}; keys are in runs.csv")
+        _, run, status, _, dataset, params, measurements, error = row
+        if params is None:
+            raise InputError(f"run {key} {status} and has no weights; run the study again")
+        curve = None
+        with self._reading():
+            x, y = self.datasets(dataset)[dataset]
+            for _, arrays in self._rows("curves", key):
+                with np.load(io.BytesIO(arrays), allow_pickle=False) as archive:
+                    curve = dict(archive)
+            return Record(
+                Run(**json.loads(run)),
+                status,
+                x,
+                y,
+                _from_bytes(params, -1),
+                json.loads(measurements),
+                curve,
+                error,
+            )
+
+    def curves(self) -> set[str]:
+        """Return the keys of the runs that have a curve."""
+        return {key for (key,) in self._db.execute("SELECT key FROM curves")}
+
+    def arrays(self) -> Iterator[tuple[str, str, Array]]:
+        """Iterate over key, key of the data and final parameters (P,) of all runs that have any."""
+        for key, _, _, _, dataset, params, _, _ in self._rows("runs"):
+            if params is not None:
+                with self._reading():
+                    flat = _from_bytes(params, -1)
+                yield key, dataset, flat
+
+    def datasets(self, key: str | None = None) -> dict[str, tuple[Array, Array]]:
+        """Return inputs (N, D) and targets (N,) by the key of the data: all, or one."""
+        found = {}
+        for own, x, y in self._rows("datasets", key):
+            with self._reading():
+                inputs = _from_bytes(x, -1, -1)
+                found[own] = inputs, _from_bytes(y, len(inputs))
+        return found
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """Return all sessions: id, started, ended, study, runs trained, and their provenance."""
+        runs = dict(self._db.execute("SELECT session, COUNT(*) FROM runs GROUP BY session"))
+        with self._reading():
+            return [
+                {
+                    "session": number,
+                    "started": started,
+                    "ended": ended,
+                    "runs": runs.get(number, 0),
+                    "study": json.loads(study),
+                    **json.loads(provenance),
+                }
+                for number, started, ended, study, provenance in self._rows("sessions")
+            ]
+
+    def _rows(self, table: str, key: str | int | None = None) -> Iterator[list[Any]]:
+        """Iterate over the `CONTENT` of a table, or of one key in it, comparing checksums."""
+        where, given = "", []
+        if key is not None:
+            where, given = f"WHERE {CONTENT[table][0]} = ?", [key]
+        checked = self._version > 1
+        columns = ", ".join([*CONTENT[table], *(["checksum"] if checked else [])])
+        for row in self._db.execute(f"SELECT {columns} FROM {table} {where}", given):
+            content = list(row[: len(CONTENT[table])])
+            if checked and row[-1] != checksum(content):
+                name = table if table == "identity" else f"{table.removesuffix('s')} {content[0]}"
+                raise self._damaged(f"{name} does not fit its checksum")
+            yield content
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Tell of content that mlpspec cannot have written."""
+        try:
+            yield
+        except InputError:
+            raise
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            OSError,
+            EOFError,
+            BadZipFile,
+        ) as error:
+            raise self._damaged(f"it holds what mlpspec did not write ({error})") from None
+
+    def _damaged(self, what: str) -> InputError:
+        return InputError(f"{self.path} is damaged: {what}; {_mend(self.path)}")
+
+
+def _mend(path: Path) -> str:
+    directory = shlex.quote(str(path.parent))
+    return f"it is left as it is: save what is intact with mlpspec recover {directory} --out NEW"
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="surrogateescape")  # what is no UTF-8 cannot fit its checksum
+
+
+def _add_checksums(db: sqlite3.Connection) -> None:
+    """Bring a store of schema version 1 up to date, all or nothing."""
+    db.create_function("checksum", -1, lambda *content: checksum(content), deterministic=True)
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        for table, columns in CONTENT.items():
+            db.execute(f"ALTER TABLE {table} ADD COLUMN checksum TEXT")
+            db.execute(f"UPDATE {table} SET checksum = checksum({', '.join(columns)})")
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _put(draft: Path, path: Path) -> None:
+    """Give a finished file its name, unless another has come to have it."""
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise InputError(f"{path} is there already; another command has made it") from None
+    except OSError:  # a file system without links
+        os.replace(draft, path)
+
+
+def try_lock(file: IO[Any], *, shared: bool = False) -> bool:
+    """Lock an open file without waiting; return whether nobody else holds it.
+
+    The lock goes with the file, or with the process however it ends.
+    """
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _in_use(directory: Path) -> bool:
+    """Return whether a command writes into the directory, whose journal is then its own affair."""
+    try:
+        with (directory / LOCK_NAME).open() as file:
+            return not try_lock(file, shared=True)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
+def _try_rolling_back(path: Path) -> None:
+    """Roll back on a copy what the journal holds: one of another state would destroy the store.
+
+    Raises
+    ------
+    InputError
+        What comes out is damaged.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        try:
+            copy = shutil.copy(path, place)
+            shutil.copy(path.with_name(f"{FILE_NAME}-journal"), place)
+            with contextlib.closing(sqlite3.connect(copy)) as db:
+                damage = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        except FileNotFoundError:
+            return  # its writer has just finished
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}") from None
+        except sqlite3.Error as error:
+            damage = str(error)
+    if damage != "ok":
+        raise InputError(
+            f"{path} would be damaged by rolling back the journal beside it ({damage}), which may "
+            f"be of another copy; {_mend(path)}"
+        )
+
+
+def _strange_schema(db: sqlite3.Connection) -> str:
+    """Return a word on triggers or views, which would run when tables are used, or ""."""
+    rows = db.execute("SELECT type FROM sqlite_schema WHERE type NOT IN ('table', 'index')")
+    found = rows.fetchone()
+    return f"a {found[0]}" if found else ""
+
+
+def _to_bytes(array: Array | None) -> bytes:
+    assert array is not None
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _from_bytes(content: bytes, *shape: int) -> Array:
+    """Return the array, which must be of numbers and have as many axes as ``shape`` has lengths.
+
+    A length of -1 is any.
+    """
+    array: Array = np.load(io.BytesIO(content), allow_pickle=False)
+    fits = array.ndim == len(shape) and all(
+        wanted in (-1, length) for wanted, length in zip(shape, array.shape, strict=True)
+    )
+    if array.dtype.kind != "f" or not fits:
+        raise ValueError(f"an array of {array.dtype} {array.shape}")
+    return array
+
+
+def _number(value: Any) -> float:
+    if value is None:
+        return math.nan
+    if not isinstance(value, int | float) or (isinstance(value, int) and abs(value) >= 2**63):
+        raise ValueError(f"{value!r} for a measurement")
+    return value + 0

@@ -1,0 +1,246 @@
+"""Losses of one's own in a study: loading, naming and describing them.
+
+A run is described by data alone, so that a results directory can be read where the code of its
+losses is not. A loss of one's own is therefore known there by its `Definition`: the name of its
+class, the values of its fields, and a digest of the file that defines it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import linecache
+import math
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mlpspec.data.spec import parse_call
+from mlpspec.errors import InputError
+from mlpspec.losses import BUILT_IN, StructuralLoss
+
+RESERVED = (*BUILT_IN, "baseline", "fit", "objective")
+"""Names that a loss of one's own cannot have."""
+
+Scalar = bool | int | float | str | None
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What stands for a loss of one's own in keys and tables.
+
+    Attributes
+    ----------
+    name : str
+        In labels and columns.
+    kind : str
+        Name of the class.
+    fields : tuple of (str, scalar)
+        The values of its fields, as declared.
+    source : str
+        Digest of the file that defines the class (and of those of its bases): another formula is
+        another loss. ``mlpspec`` for the losses of this package.
+    loss : StructuralLoss, optional
+        The loss itself, where its code is at hand; says nothing about identity.
+    """
+
+    name: str
+    kind: str
+    fields: tuple[tuple[str, Scalar], ...]
+    source: str
+    loss: StructuralLoss | None = field(default=None, compare=False, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the definition as JSON can hold it, without the name."""
+        return {"class": self.kind, "fields": dict(self.fields), "source": self.source}
+
+    @classmethod
+    def from_dict(cls, name: str, content: Mapping[str, Any]) -> Definition:
+        """Return the definition that `to_dict` wrote."""
+        values = tuple(content["fields"].items())
+        return cls(check_name(name), str(content["class"]), values, str(content["source"]))
+
+    def __str__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.fields)
+        return f"{self.kind}({arguments}), source {self.source}"
+
+
+def check_name(name: str) -> str:
+    """Return ``name`` if a loss of one's own can have it.
+
+    Raises
+    ------
+    InputError
+        It is not lower-case letters, digits and ``_``, or it is taken.
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
+        raise InputError(
+            f"a loss is called {name!r}; use lower-case letters, digits and '_', at most 40"
+        )
+    if name in RESERVED:
+        raise InputError(f"a loss is called {name!r}, which is taken; give it another name")
+    return name
+
+
+def define(name: str, loss: StructuralLoss) -> Definition:
+    """Return the definition of a loss.
+
+    Raises
+    ------
+    InputError
+        A name that it cannot have, an object that is not a frozen dataclass derived from
+        `StructuralLoss`, a field that is not a scalar, or a class whose source cannot be found.
+    """
+    cls = type(loss)
+    parameters = getattr(cls, "__dataclass_params__", None)
+    if not isinstance(loss, StructuralLoss) or not is_dataclass(loss) or not parameters.frozen:
+        raise InputError(
+            f"the loss {name!r} is of {cls.__qualname__}; it must be an instance of a class that "
+            "derives from mlpspec.StructuralLoss and is decorated with @dataclass(frozen=True)"
+        )
+    values = []
+    for entry in fields(loss):
+        value = getattr(loss, entry.name)
+        value = value.item() if hasattr(value, "item") and not hasattr(value, "__len__") else value
+        finite = not isinstance(value, float) or math.isfinite(value)
+        if not isinstance(value, Scalar) or not finite:
+            raise InputError(
+                f"the field {entry.name} of the loss {name!r} is {value!r}; it must be a finite "
+                "number, a text, True, False or None"
+            )
+        values.append((entry.name, value))
+    return Definition(check_name(name), cls.__qualname__, tuple(values), _source(cls), loss)
+
+
+def load_loss(text: str) -> StructuralLoss:
+    """Return the loss ``FILE_OR_MODULE:CLASS(args)``; the one way in which code enters a study.
+
+    ``FILE_OR_MODULE`` is a path that ends in ``.py``, which is run, or the name of an installed
+    module, such as ``mlpspec.losses``. Arguments are literals.
+
+    Raises
+    ------
+    InputError
+        The text, the file, the class or its arguments are not right.
+    """
+    try:
+        call = parse_call(text)
+    except InputError as error:
+        like = "a loss looks like FILE_OR_MODULE:CLASS(args)"
+        raise InputError(
+            f"{error}; {like}" if "literal" in str(error) else f"{text!r}: {like}"
+        ) from None
+    target, _, name = call.name.rpartition(":")
+    if not target or not name:
+        raise InputError(f"the loss is {text!r}; it must look like FILE_OR_MODULE:CLASS(args)")
+    module = _run_file(Path(target)) if target.endswith(".py") else _import(target)
+    cls = getattr(module, name, None)
+    if not isinstance(cls, type) or not issubclass(cls, StructuralLoss):
+        found = [
+            n
+            for n, c in vars(module).items()
+            if isinstance(c, type) and issubclass(c, StructuralLoss) and c is not StructuralLoss
+        ]
+        there = f"; there is {', '.join(found)}" if found else ""
+        raise InputError(f"{target} has no class {name} derived from StructuralLoss{there}")
+    try:
+        return cls(*call.args, **call.kwargs)
+    except Exception as error:
+        raise InputError(f"{text} cannot be made: {_one_line(error)}") from None
+
+
+def named_loss(text: str) -> tuple[str, StructuralLoss]:
+    """Return name and loss of ``NAME=FILE_OR_MODULE:CLASS(args)``; see `load_loss`."""
+    name, equals, rest = text.partition("=")
+    if not equals or ":" in name or "(" in name:
+        raise InputError(f"--loss is {text!r}; it must look like NAME=FILE_OR_MODULE:CLASS(args)")
+    return check_name(name.strip()), load_loss(rest.strip())
+
+
+def _run_file(path: Path) -> ModuleType:
+    """Return the module that a file defines, run anew: never one that was loaded before."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    digest = hashlib.sha256(content).hexdigest()
+    module = ModuleType(f"{re.sub(r'[^0-9a-zA-Z_]', '_', path.stem)}_{digest[:8]}")
+    module.__file__ = str(path.resolve())
+    module.__dict__["_mlpspec_content"] = content
+    sys.modules[module.__name__] = module  # dataclasses look there for names in annotations
+    try:
+        exec(compile(content, module.__file__, "exec"), module.__dict__)
+    except (Exception, SystemExit) as error:
+        del sys.modules[module.__name__]
+        missing = isinstance(error, ModuleNotFoundError)
+        mend = "; it may import installed packages, but no files beside it" if missing else ""
+        raise InputError(f"{path} fails with {_one_line(error)}{mend}") from None
+    return module
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        raise InputError(
+            f"there is no module {name!r}; give an installed module, or a file that ends in .py"
+        ) from None
+    except (Exception, SystemExit) as error:
+        raise InputError(f"the module {name} fails with {_one_line(error)}") from None
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _source(cls: type) -> str:
+    """Return the digest of what defines a class and its bases outside this package."""
+    contents = [_content(base) for base in _own_bases(cls)]
+    if not contents:
+        return "mlpspec"
+    return hashlib.sha256(b"\0".join(contents)).hexdigest()[:16]
+
+
+def code_of(cls: type) -> set[ModuleType]:
+    """Return the modules that define a class and its bases outside this package."""
+    return {
+        sys.modules[base.__module__]
+        for base in _own_bases(cls)
+        if base.__module__ in sys.modules and base.__module__ != "__main__"
+    }
+
+
+def _own_bases(cls: type) -> list[type]:
+    """Return the class and those of its bases that neither Python nor this package defines."""
+    outside = []
+    for base in cls.__mro__:
+        known = base.__module__.partition(".")[0] in {*sys.stdlib_module_names, "mlpspec"}
+        # A class that was made by exec says that it is of builtins, but is not there.
+        there = getattr(sys.modules.get(base.__module__), base.__name__, None) is base
+        if base.__module__ == "__main__" or not (known and there):
+            outside.append(base)
+    return outside
+
+
+def _content(cls: type) -> bytes:
+    """Return the content of the file, or of the notebook's cell, that defines a class."""
+    module = sys.modules.get(cls.__module__)
+    own: bytes | None = getattr(module, "_mlpspec_content", None)
+    if own is not None:
+        return own
+    method = vars(cls).get("value_and_grad")
+    code = getattr(method, "__code__", None)
+    name = code.co_filename if code is not None else str(getattr(module, "__file__", ""))
+    linecache.checkcache(name)
+    lines = linecache.getlines(name)
+    if not lines:
+        raise InputError(
+            f"the source of the loss {cls.__qualname__} cannot be found, so that changes to it "
+            "would go unseen; define it in a file"
+        )
+    return "".join(lines).encode()

@@ -1,0 +1,141 @@
+"""The training problem that a run describes: its data, its start and its objective."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+
+from mlpspec.data.datasets import (
+    COLUMN,
+    FILE,
+    TARGETS,
+    Dataset,
+    FileData,
+    Uniform,
+    file_parts,
+    mean_spacing,
+    read_dataset,
+    stream,
+)
+from mlpspec.data.tabular import column_names
+from mlpspec.losses import StructuralLoss, built_in
+from mlpspec.losses.objective import Objective
+from mlpspec.network.blocks import Array
+from mlpspec.network.initializers import INITIALIZERS
+from mlpspec.network.model import Forward
+from mlpspec.study.study import Run
+
+Tables = Mapping[FileData, Array]
+"""Rows of files that have been read."""
+
+
+def dataset_of(run: Run) -> Dataset | FileData:
+    """Return where the inputs of a run come from, before they are moved by ``shift``."""
+    if not run.dataset.startswith(FILE):
+        return read_dataset(run.dataset)
+    target = run.target.removeprefix(COLUMN) if run.target.startswith(COLUMN) else None
+    path, content = file_parts(run.dataset)
+    return FileData(path, content, column_names(run.columns), run.scaling, target)
+
+
+def domain_of(run: Run) -> Uniform:
+    """Return the box that the inputs of a run come from; of a file, [-1, 1]^D."""
+    return dataset_of(run).domain.moved(run.shift)
+
+
+def read_tables(runs: Iterable[Run]) -> dict[FileData, Array]:
+    """Return the rows of all files that ``runs`` draw their data from.
+
+    Raises
+    ------
+    ValueError
+        A file that cannot be used, or has fewer rows than a run needs.
+    """
+    tables: dict[FileData, Array] = {}
+    for run in runs:
+        dataset = dataset_of(run)
+        if isinstance(dataset, FileData):
+            if dataset not in tables:
+                tables[dataset] = dataset.read()
+            dataset.check_size(tables[dataset], run.n_samples)
+    return tables
+
+
+def data_of(run: Run, tables: Tables | None = None) -> tuple[Array, Array]:
+    """Return inputs (N, D) and targets (N,) of a run, from its streams.
+
+    Targets follow from the inputs before they are moved by ``shift``. A file that is not among
+    ``tables`` (`read_tables`) is read.
+
+    Raises
+    ------
+    ValueError
+        A file that cannot be used.
+    """
+    where = (run.seed, run.n_samples, run.n_inputs)
+    dataset, rng = dataset_of(run), stream("data", *where)
+    if isinstance(dataset, FileData):
+        table = (tables or {}).get(dataset)
+        rows = dataset.draw(rng, dataset.read() if table is None else table, run.n_samples)
+        x = rows[:, : run.n_inputs]
+    else:
+        x = dataset.draw(rng, run.n_samples, run.n_inputs)
+    if run.target.startswith(COLUMN):
+        y = rows[:, -1]
+    else:
+        y = TARGETS[run.target](x, stream("target", *where))
+    if run.shift:
+        x = x + run.shift
+    return x.astype(run.dtype), y.astype(run.dtype)
+
+
+def start_of(run: Run) -> Array:
+    """Return the flat start (P,) of a run, from its stream; no data is needed for it."""
+    rng = stream(run.start, run.seed, run.n_samples, run.n_inputs)
+    start = INITIALIZERS[run.initializer]
+    domain = dataset_of(run).domain
+    params = start(rng, run.hidden_units, run.n_inputs, domain, run.neuron)
+    if run.shift:
+        params = params.moved(run.shift)
+    return np.asarray(params.flatten()[0].astype(run.dtype))
+
+
+def temperature_of(run: Run) -> float:
+    """Return tau in squared units of the inputs."""
+    if run.temperature_unit == "absolute":
+        return run.temperature
+    spacing = mean_spacing(domain_of(run).width, run.n_samples, run.n_inputs)
+    return run.temperature * spacing**2
+
+
+def losses_of(
+    run: Run, extensions: Mapping[str, StructuralLoss] | None = None
+) -> dict[str, StructuralLoss]:
+    """Return all losses by name, built in and of one's own, at the temperatures of a run.
+
+    The setting ``temperature`` is for the built-in ones; a field of that name of another loss is
+    its own affair, but for the unit, in which it is too.
+    """
+    losses = built_in(temperature_of(run))
+    for name, loss in (extensions or {}).items():
+        if run.temperature_unit == "spacing" and hasattr(loss, "temperature"):
+            unit = temperature_of(replace(run, temperature=1.0))
+            loss = replace(cast(Any, loss), temperature=loss.temperature * unit)
+        losses[name] = loss
+    return losses
+
+
+def objective_of(run: Run, losses: Mapping[str, StructuralLoss], start: Forward) -> Objective:
+    """Return the objective of a run; ``start`` (R = 1) is where forces are matched.
+
+    Raises
+    ------
+    ValueError
+        With ``weight_unit="force"``, a loss without any gradient at the start.
+    """
+    terms = {name: (run.weight, losses[name]) for name in run.losses}
+    objective = Objective(terms, run.fit_weight)
+    return objective.match_forces(start) if run.weight_unit == "force" else objective

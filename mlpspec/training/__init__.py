@@ -1,0 +1,1 @@
+"""Training: optimisers, the trainer, and which engine trains what."""

@@ -1,0 +1,261 @@
+"""For each claim, tables doctored to hold, to fail and to be mixed."""
+
+import numpy as np
+import pytest
+from helpers import LABELS, table
+
+from mlpspec.analysis.claims import CLAIMS, Evidence, judge_calibrated, judge_stated
+from mlpspec.analysis.comparisons import Grid
+
+SIZES = (3, 10, 50)
+TAUS = (1e-5, 0.01, 10.0)
+
+# A world in which everything is as claimed.
+GOOD = {
+    "reconstruction_error": {
+        "baseline": 0.5,
+        "coverage": 0.1,
+        "separation": None,
+        "overlap": 2.0,
+        "coverage+separation": 0.6,
+        "coverage+overlap": 2.0,
+        "separation+overlap": 3.0,
+        "coverage+separation+overlap": 3.0,
+    },
+    "usage_ratio": {"coverage": 0.9},
+    "outside_fraction": {"coverage": 0.0, "overlap": 0.7, "coverage+overlap": 0.6},
+    "expelled_fraction": {"coverage": 0.0, "overlap": 0.7, "coverage+overlap": 0.6},
+    "fit_fvu": {},
+    "spread_ratio": {},
+}
+ELSE = {
+    "usage_ratio": 0.5,
+    "outside_fraction": 0.3,
+    "expelled_fraction": 0.3,
+    "fit_fvu": 1e-4,
+    "spread_ratio": 1.0,
+}
+SCALE = {"fit_fvu": 1e-6}
+
+
+def grid(seeds, change=None, seed=0):
+    """The good world, with ``change(name, label, size)`` in place of some values."""
+    rng = np.random.default_rng(seed)
+
+    def values(label, size, _):
+        found = {}
+        for name in GOOD:
+            value = GOOD[name].get(label, ELSE.get(name))
+            if name == "reconstruction_error" and label == "separation":
+                value = 0.3 if size == 10 else 0.9  # mixed
+            changed = change(name, label, size) if change else None
+            value = value if changed is None else changed
+            found[name] = abs(value + SCALE.get(name, 0.01) * rng.normal())
+        found["outside_fraction"] = min(found["outside_fraction"], 1.0)
+        found["distinct_usage_ratio"] = found["usage_ratio"]
+        return found
+
+    return Grid(table(values, sizes=SIZES, seeds=seeds))
+
+
+def sweep(seeds, change=None):
+    rng = np.random.default_rng(1)
+    tables = []
+    for tau in TAUS:
+
+        def values(label, size, _, tau=tau):
+            out = 0.9 if tau > 1 and label == "separation" else 0.3
+            spread = 0.01 if tau > 1 and label == "coverage" else 1.0
+            found = {"outside_fraction": out, "spread_ratio": spread}
+            for name in found:
+                changed = change(name, label, size, tau) if change else None
+                found[name] = found[name] if changed is None else changed
+                found[name] += 0.001 * rng.normal()
+            return found
+
+        part = table(values, ["coverage", "separation"], SIZES, seeds, temperature=tau)
+        tables.append(part)
+    return Grid({name: np.concatenate([t[name] for t in tables]) for name in tables[0]})
+
+
+def evidence(seeds, change=None, swept=None, seed=0):
+    full = grid(seeds, change, seed)
+    blank = np.ones(seeds)
+    return Evidence(
+        full,
+        {size: 2 / size for size in SIZES},
+        sweep(seeds, swept),
+        dict.fromkeys(SIZES, 0.6 * blank),
+        full,
+        dict.fromkeys(SIZES, 0.8 * blank),
+        {(size, "coverage"): 0.9 * blank for size in SIZES},
+        dict.fromkeys(SIZES, 0.55 * blank),
+    )
+
+
+def at(name, label, size, value):
+    """A change of one value in one place, or at all sizes."""
+
+    def change(*place):
+        wanted = (name, label) if size is None else (name, label, size)
+        return value if place[: len(wanted)] == wanted else None
+
+    return change
+
+
+def both(*changes):
+    def change(*place):
+        return next((v for v in (c(*place) for c in changes) if v is not None), None)
+
+    return change
+
+
+def verdict(verdicts, claim, basis=None):
+    (found,) = [v for v in verdicts if v.claim == claim and basis in (None, v.basis)]
+    return found
+
+
+def test_the_good_world_holds():
+    for basis in ("means", "medians"):
+        for found in judge_stated(evidence(10), basis):
+            assert found.verdict == "holds", found
+            assert found.repeat == 1.0
+    world = evidence(100)
+    for found in judge_calibrated([world, world], world):
+        assert found.verdict == "holds", found
+        assert found.p_holm < 0.05
+
+
+# Where the claims are contradicted: significantly at one size, or (mixed) a little at one.
+FAILS = {
+    "C1": at("reconstruction_error", "baseline", 10, 0.01),
+    "C2": at("usage_ratio", "baseline", 10, 1.0),
+    "C3": at("reconstruction_error", "separation", None, 0.9),
+    "C4": at("reconstruction_error", "overlap", 10, 0.2),
+    "C5": at("fit_fvu", "overlap", 10, 0.2),
+    "C6": at("outside_fraction", "overlap", 10, 0.1),
+    "C7": at("outside_fraction", "coverage", 10, 0.5),
+}
+SHARES = {
+    "C6": at("expelled_fraction", "overlap", 10, 0.1),
+    "C7": at("expelled_fraction", "coverage", 10, 0.5),
+}
+
+
+@pytest.mark.parametrize("claim", FAILS)
+def test_a_contradicted_claim_fails(claim):
+    assert verdict(judge_stated(evidence(10, FAILS[claim])), claim).verdict == "fails"
+    world = evidence(100, SHARES.get(claim, FAILS[claim]))
+    assert verdict(judge_calibrated([world], world), claim).verdict == "fails"
+
+
+# Noise so wide that nothing is significant, with the means turned round at one size.
+MIXED = {
+    "C1": ("reconstruction_error", "baseline", "coverage"),
+    "C2": ("usage_ratio", "coverage", "baseline"),
+    "C4": ("reconstruction_error", "overlap", "baseline"),
+    "C5": ("fit_fvu", "coverage", "coverage+overlap"),
+    "C6": ("outside_fraction", "overlap", "baseline"),
+    "C7": ("outside_fraction", "baseline", "coverage"),
+}
+
+
+@pytest.mark.parametrize("claim", MIXED)
+def test_a_claim_that_is_unmet_at_one_size_by_chance_is_mixed(claim):
+    name, lower, higher = MIXED[claim]
+    world = evidence(10)
+    matrix = world.grid._matrix
+    column = world.grid.names.index(name)
+    scale = 0.02 if claim == "C5" else 0.3
+    swing = scale * np.array([1, -1] * 5)
+    matrix[(10,), lower][:, column] = 0.5 * scale + swing
+    matrix[(10,), higher][:, column] = 0.5 * scale + 0.05 * scale - swing
+    assert verdict(judge_stated(world), claim).verdict == "mixed"
+
+
+def test_a_sweep_without_expulsion_or_collapse_fails():
+    world = evidence(10, swept=at("outside_fraction", "separation", None, 0.3))
+    assert verdict(judge_stated(world), "C8").verdict == "fails"
+    assert verdict(judge_calibrated([], world), "C8").verdict == "fails"
+    world = evidence(10, swept=at("spread_ratio", "coverage", None, 1.0))
+    assert verdict(judge_stated(world), "C9").verdict == "fails"
+    assert verdict(judge_calibrated([], world), "C9").verdict == "fails"
+
+
+def test_a_sweep_that_expels_at_every_temperature_fails():
+    world = evidence(10, swept=at("outside_fraction", "separation", None, 0.9))
+    assert verdict(judge_stated(world), "C8").verdict == "fails"
+
+
+def test_what_wears_off_is_transient():
+    early = evidence(100)
+    late = evidence(100, FAILS["C2"])
+    assert verdict(judge_calibrated([early, late], early), "C2").verdict == "transient"
+    found = verdict(judge_calibrated([late, early], early), "C2")
+    assert found.verdict == "fails"
+    assert "it holds after the most steps" in found.reading
+
+
+def test_a_difference_without_substance_does_not_hold():
+    # Significant, but a hundredth of the margin: the interval falls short of it.
+    slight = both(
+        at("usage_ratio", "coverage", None, 0.501), at("usage_ratio", "baseline", None, 0.5)
+    )
+    found = verdict(judge_calibrated([evidence(100, slight)], evidence(100)), "C2")
+    assert found.verdict == "fails"
+
+
+def test_too_few_seeds_leave_it_undetermined():
+    # Four seeds cannot reach 0.05 with a one-sided sign-flip test: 1 / 16.
+    world = evidence(4)
+    for claim in ("C1", "C2", "C4"):
+        assert verdict(judge_calibrated([world], world), claim).verdict == "undetermined"
+
+
+def test_missing_runs_are_untested():
+    for found in judge_stated(Evidence()):
+        assert found.verdict == "untested"
+    for found in judge_calibrated([], Evidence()):
+        assert found.verdict == "untested"
+        assert "then mlpspec report DIR" in found.reading
+    assert "run confirm --out DIR/confirm" in judge_calibrated([], Evidence())[0].reading
+    part = Grid(table(lambda *_: {"reconstruction_error": 1.0}, LABELS[:5], SIZES))
+    assert verdict(judge_stated(Evidence(part)), "C1").verdict == "untested"
+
+
+@pytest.mark.slow
+def test_pure_noise_passes_no_calibrated_claim():
+    """Placebo arms: all subsets draw from one distribution, whatever it is."""
+    rng = np.random.default_rng(7)
+    names = [*GOOD, "distinct_usage_ratio"]
+    for repeat in range(100):
+        draw = rng.standard_cauchy if repeat % 2 else rng.normal
+
+        def values(*_, draw=draw):
+            return {name: abs(draw()) for name in names}
+
+        def swept_value(*_, draw=draw):
+            return abs(draw())
+
+        runs = table(values, sizes=(5, 20), seeds=30)
+        full = Grid(runs)
+        swept = sweep(30, swept_value)
+        noise = [np.abs(draw(size=30)) for _ in range(4)]
+        sizes = (5, 20)
+        world = Evidence(
+            full,
+            {size: 2 / size for size in sizes},
+            swept,
+            dict.fromkeys(SIZES, 0.1 + 0.1 * (noise[0] > 1)),
+            None,
+            dict.fromkeys(sizes, noise[1]),
+            {(size, "coverage"): noise[2] for size in sizes},
+            dict.fromkeys(sizes, noise[3]),
+        )
+        verdicts = judge_calibrated([world], world)
+        assert [v.claim for v in verdicts if v.verdict == "holds"] == []
+
+
+def test_every_claim_says_what_it_demands():
+    assert [claim.name for claim in CLAIMS] == [f"C{n}" for n in range(1, 10)]
+    assert all(claim.demands.__doc__ for claim in CLAIMS)

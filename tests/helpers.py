@@ -1,0 +1,127 @@
+"""What tests share: small problems, tables of runs, and the real command line."""
+
+import csv
+import itertools
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import mlpspec
+from mlpspec.data.datasets import Uniform, sine, stream
+from mlpspec.losses import BUILT_IN, built_in
+from mlpspec.losses.objective import Objective
+from mlpspec.network.initializers import uniform_prototypes
+from mlpspec.network.model import NEURONS
+from mlpspec.store.store import Store
+from mlpspec.study.study import SETTINGS
+
+ROOT = Path(__file__).parents[1]
+SUBSETS = [s for k in range(4) for s in itertools.combinations(BUILT_IN, k)]
+
+
+def problem(n_runs=3, n_samples=5, n_inputs=1, n_hidden=None, neuron="ridge"):
+    """Start, inputs and targets of the runs with seeds 0, 1, ..."""
+    starts, inputs = [], []
+    for seed in range(n_runs):
+        x = Uniform().sample(stream("data", seed, n_samples, n_inputs), n_samples, n_inputs)
+        rng = stream("start", seed, n_samples, n_inputs)
+        start = uniform_prototypes(rng, n_hidden or n_samples, n_inputs, Uniform(), neuron)
+        inputs.append(x)
+        starts.append(start.flatten()[0])
+    x = np.stack(inputs)
+    return NEURONS[neuron].unflatten(np.stack(starts), n_inputs), x, sine(x)
+
+
+def objective(subset, weight=0.1, temperature=0.01):
+    losses = built_in(temperature)
+    return Objective({name: (weight, losses[name]) for name in subset})
+
+
+def central_difference(function, flat, step=1e-3):
+    """Gradient (R, P) of function(flat) (R,) by eighth-order central differences."""
+    stencil = {1: 4 / 5, 2: -1 / 5, 3: 4 / 105, 4: -1 / 280}
+    grad = np.zeros_like(flat)
+    for i in range(flat.shape[1]):
+        for offset, weight in stencil.items():
+            for sign in (1, -1):
+                moved = flat.copy()
+                moved[:, i] += sign * offset * step
+                grad[:, i] += sign * weight * function(moved) / step
+    return grad
+
+
+def same_bits(a, b):
+    return np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+def heed_ctrl_c():
+    """Undo what shells do to what they start in the background: it ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def start_mlpspec(*arguments, cwd, before=heed_ctrl_c):
+    """Start the real command line in a process group of its own; it writes to files in cwd."""
+    with (cwd / "stdout").open("w") as out, (cwd / "stderr").open("w") as err:
+        return subprocess.Popen(
+            [sys.executable, "-m", "mlpspec", *map(str, arguments)],
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            start_new_session=True,
+            stdout=out,
+            stderr=err,
+            preexec_fn=before,
+        )
+
+
+def finish(process, cwd, timeout=60):
+    """Wait for what `start_mlpspec` started: status, stdout, stderr."""
+    process.wait(timeout=timeout)
+    return process.returncode, (cwd / "stdout").read_text(), (cwd / "stderr").read_text()
+
+
+LABELS = [
+    "baseline",
+    "coverage",
+    "separation",
+    "overlap",
+    "coverage+separation",
+    "coverage+overlap",
+    "separation+overlap",
+    "coverage+separation+overlap",
+]
+
+
+LONG = mlpspec.studies.paper().replace(seed=range(6), n_samples=(10, 20), steps=800)
+COMMAND = ["run", "--only", "--seeds", "0:6", "--sizes", "10,20", "--set", "steps=800"]
+COMMAND += ["--jobs", "2", "--out", "r"]
+
+
+def table(values, labels=LABELS, sizes=(3, 10), seeds=10, **settings):
+    """A table of runs whose measurements are values(label, size, seed) -> dict."""
+    rows = []
+    for size in sizes:
+        for label in labels:
+            for seed in range(seeds):
+                place = {name: setting.default for name, setting in SETTINGS.items()}
+                place |= {"losses": label, "n_samples": size, "seed": seed, **settings}
+                place |= {"key": f"{label}{size}{seed}", "status": "ok", "n_hidden": size}
+                rows.append(place | values(label, size, seed))
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def runs_csv(directory):
+    """The rows of runs.csv as text, but for the column that measures time."""
+    with (directory / "runs.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def stored(directory):
+    try:
+        with Store.open(directory) as store:
+            return len(store.status())
+    except ValueError:
+        return 0

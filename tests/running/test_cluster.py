@@ -1,0 +1,200 @@
+"""Training on a real Dask cluster on this machine: one scheduler, two worker processes."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from helpers import COMMAND, LONG, ROOT, finish, runs_csv, start_mlpspec, stored
+
+import mlpspec
+from mlpspec.errors import KILLED, InputError, WorkerLostError
+from mlpspec.network import blocks
+from mlpspec.running import cluster, provenance
+
+pytest.importorskip("distributed")
+
+SMALL = mlpspec.studies.paper().replace(seed=(0, 1), n_samples=(3, 10), steps=40)
+
+
+ENVIRONMENT = {
+    "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+    "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
+}
+
+
+class Cluster:
+    """Processes of a cluster; each is killed, not asked, at the end."""
+
+    def __init__(self, place):
+        self.place = place
+        self.file = place / "scheduler.json"
+        self.workers = []
+        self.scheduler = self.start("scheduler", "--host", "127.0.0.1", "--port", "0")
+        deadline = time.monotonic() + 60
+        while not self.file.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def start(self, *arguments):
+        name = f"{arguments[0]}-{len(self.workers)}"
+        command = [sys.executable, "-m", "dask", *arguments, "--no-dashboard"]
+        with (self.place / name).open("w") as log:
+            return subprocess.Popen(
+                [*command, "--scheduler-file", str(self.file)],
+                cwd=self.place,
+                env={**os.environ, **ENVIRONMENT},
+                stdout=log,
+                stderr=log,
+            )
+
+    def add_worker(self):
+        worker = self.start("worker", "--nthreads", "1", "--no-nanny")
+        self.workers.append(worker)
+        return worker
+
+    @property
+    def address(self):
+        return json.loads(self.file.read_text())["address"]
+
+
+@pytest.fixture
+def cluster_here(tmp_path):
+    (tmp_path / "cluster").mkdir()
+    here = Cluster(tmp_path / "cluster")
+    try:
+        yield here
+    finally:
+        for process in (*here.workers, here.scheduler):
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.slow
+def test_same_bits_although_a_worker_is_killed(cluster_here, undisturbed, tmp_path):
+    first, _ = cluster_here.add_worker(), cluster_here.add_worker()
+    process = start_mlpspec(*COMMAND, "--dask", cluster_here.address, cwd=tmp_path)
+    while stored(tmp_path / "r") == 0 and process.poll() is None:
+        time.sleep(0.005)
+    first.send_signal(signal.SIGKILL)
+    assert process.poll() is None
+    status, out, err = finish(process, tmp_path, timeout=120)
+    assert status == 0, err
+    assert f"trained {len(LONG.runs)} runs" in out
+    assert runs_csv(tmp_path / "r") == undisturbed
+    (session,) = mlpspec.load(tmp_path / "r").sessions
+    assert session["processor"] == provenance.processor()
+
+
+def deadly(batch):
+    """Train, but for one run that kills its worker."""
+    from mlpspec.running.worker import train_batch
+
+    if any(run.label == "overlap" and run.seed == 1 and run.n_samples == 3 for run in batch):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return train_batch(batch)
+
+
+@pytest.mark.slow
+def test_only_the_run_that_kills_its_workers_fails(cluster_here):
+    for _ in range(2):
+        cluster_here.add_worker()
+    batches = [
+        SMALL.runs[:2],
+        SMALL.runs[2:4],
+        tuple(r for r in SMALL.runs if r.label == "overlap"),
+    ]
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(cluster.connect(cluster_here.address))
+        # No nanny starts a worker again here: the test does.
+        records = []
+        finished = cluster.train(client, deadly, batches)
+        over = threading.Event()
+
+        def look_after():
+            while not over.wait(0.2):
+                if sum(worker.poll() is None for worker in cluster_here.workers) < 2:
+                    cluster_here.add_worker()
+
+        nanny = threading.Thread(target=look_after)
+        nanny.start()
+        stack.callback(nanny.join)
+        stack.callback(over.set)
+        for some in finished:
+            records += some
+    failed = [record for record in records if record.status == "failed"]
+    assert [(r.run.label, r.run.seed, r.run.n_samples, r.error) for r in failed] == [
+        ("overlap", 1, 3, KILLED)
+    ]
+    assert {r.run.key for r in records} == {run.key for batch in batches for run in batch}
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_gone_ends_the_study(cluster_here, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE", 3.0)
+    worker = cluster_here.add_worker()
+    long = SMALL.replace(steps=10**6)
+    threading.Timer(6.0, worker.kill).start()
+    with pytest.raises(WorkerLostError, match="had no worker for 3 s; 0 runs are"):
+        mlpspec.run_study(long, tmp_path / "r", dask=cluster_here.address)
+    cluster_here.add_worker()
+    threading.Timer(6.0, cluster_here.scheduler.kill).start()
+    with pytest.raises(WorkerLostError, match="scheduler"):
+        mlpspec.run_study(long, tmp_path / "r", dask=cluster_here.address)
+
+
+@pytest.mark.slow
+def test_losses_of_ones_own_travel(cluster_here, tmp_path):
+    (tmp_path / "own.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from mlpspec import StructuralLoss\n"
+        "@dataclass(frozen=True)\n"
+        "class Small(StructuralLoss):\n"
+        "    power: int = 2\n"
+        "    def value_and_grad(self, forward):\n"
+        "        w = forward.params.hidden_weight\n"
+        "        return (w**2).mean(axis=(1, 2)), {'hidden_weight': 2 * w / w[0].size}\n"
+    )
+    cluster_here.add_worker()
+    command = ["run", "--only", "--seeds", "0:2", "--sizes", "3", "--set", "steps=20"]
+    command += ["--loss", "small=own.py:Small()", "--subsets", "singles"]
+    for out, where in (("here", ["--jobs", "1"]), ("there", ["--dask", cluster_here.address])):
+        process = start_mlpspec(*command, "--out", out, *where, cwd=tmp_path)
+        status, _, err = finish(process, tmp_path)
+        assert status == 0, err
+    assert runs_csv(tmp_path / "there") == runs_csv(tmp_path / "here")
+    assert {row["losses"] for row in runs_csv(tmp_path / "there")} >= {"small", "baseline"}
+
+
+@pytest.mark.parametrize("address", ["", "foo", "8786", "http://a:1", "inproc://x"])
+def test_addresses_that_are_none(address):
+    from mlpspec.running import cluster
+
+    with pytest.raises(InputError, match="must look like tcp://host:8786"):
+        cluster.connect(address)
+
+
+@pytest.mark.slow
+def test_no_cluster_there(tmp_path):
+    with pytest.raises(InputError, match=r"no Dask scheduler answers at 'tcp:"):
+        mlpspec.run_study(SMALL, tmp_path / "r", dask="tcp://127.0.0.1:1")
+    assert not (tmp_path / "r").exists()
+
+
+def test_workers_with_other_versions_are_refused(monkeypatch):
+    wanted = {**provenance.versions(), "numpy": "0.1"}
+    with pytest.raises(InputError, match=r"a worker of the cluster has numpy .*, here it is 0\.1"):
+        cluster._work(len, (), wanted)
+
+
+def test_workers_with_other_primitives_are_refused(numpy_alone):
+    with pytest.raises(InputError, match=r"has numba None, here it is 0\.60.0, .*; install the"):
+        cluster._work(len, (), {**provenance.versions(), "numba": "0.60.0"})
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(blocks, "compiled_by", lambda: "0.60.0")
+        with pytest.raises(InputError, match=r"here it is None, .*; set MLPSPEC_COMPILED=0 there"):
+            cluster._work(len, (), {**provenance.versions(), "numba": None})
