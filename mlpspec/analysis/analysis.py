@@ -17,12 +17,12 @@ import numpy as np
 
 from mlpspec.analysis.claims import Evidence, Verdict, judge_calibrated, judge_stated
 from mlpspec.analysis.comparisons import Cell, Grid, as_table, compare
+from mlpspec.arrays import Array
 from mlpspec.data.datasets import Uniform, mean_spacing
 from mlpspec.errors import InputError
 from mlpspec.losses import BUILT_IN, built_in
 from mlpspec.metrics import nulls
 from mlpspec.metrics.measure import measure
-from mlpspec.network.blocks import Array
 from mlpspec.network.model import NEURONS
 from mlpspec.store.results import Results, Stack, Table, read_csv, write_csv
 from mlpspec.store.store import FILE_NAME

@@ -28,8 +28,8 @@ import numpy as np
 from scipy.stats import binom
 
 from mlpspec.analysis.comparisons import Grid, twins
+from mlpspec.arrays import Array
 from mlpspec.metrics.statistics import ALPHA, holm, median_interval, sign_flip
-from mlpspec.network.blocks import Array
 
 ERROR_MARGIN = 0.1
 """Of the mean spacing: a difference of errors that matters."""

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mlpspec.arrays import Array
 from mlpspec.losses import BUILT_IN
 from mlpspec.metrics.statistics import ALPHA, holm, least_p, median_interval, sign_flip, win_share
-from mlpspec.network.blocks import Array
 from mlpspec.store.results import Table, measurement_names
 from mlpspec.study.study import SETTINGS, canonical_losses
 

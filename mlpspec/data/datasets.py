@@ -15,10 +15,10 @@ from typing import Any, cast
 
 import numpy as np
 
+from mlpspec.arrays import Array
 from mlpspec.data.spec import Call, parse_call
 from mlpspec.data.tabular import SCALINGS, content_hash, read_columns, scaled
 from mlpspec.errors import InputError, unknown
-from mlpspec.network.blocks import Array
 
 
 def stream(name: str, seed: int, n_samples: int, n_inputs: int) -> np.random.Generator:

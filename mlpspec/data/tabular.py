@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mlpspec.arrays import Array
 from mlpspec.errors import InputError, unknown
-from mlpspec.network.blocks import Array
 
 MOST_BYTES = 100_000_000
 """Of a file; the limit is one of patience and memory, not of principle."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from mlpspec.arrays import Array
 from mlpspec.errors import InputError
-from mlpspec.network.blocks import Array
 from mlpspec.network.model import Forward
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from mlpspec.arrays import Array
 from mlpspec.errors import InputError, LossError, unknown
 from mlpspec.losses.base import StructuralLoss
 from mlpspec.losses.differences import (
@@ -27,7 +28,7 @@ from mlpspec.losses.differences import (
     rough_faults,
     where,
 )
-from mlpspec.network.blocks import Array, load_compiled
+from mlpspec.network.blocks import load_compiled
 from mlpspec.network.model import NEURONS, Forward, Params, backward
 
 N_RUNS = 3

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import final
 
+from mlpspec.arrays import Array
 from mlpspec.losses.base import StructuralLoss, check_temperature
-from mlpspec.network.blocks import Array, soft_pulls
+from mlpspec.network.blocks import soft_pulls
 from mlpspec.network.model import Forward
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mlpspec.network.blocks import Array
+from mlpspec.arrays import Array
 from mlpspec.network.model import Forward
 
 STEPS = tuple(10.0 ** (-i / 2) for i in range(4, 13))

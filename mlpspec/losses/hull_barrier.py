@@ -8,9 +8,9 @@ from typing import NamedTuple, final
 
 import numpy as np
 
+from mlpspec.arrays import Array
 from mlpspec.errors import InputError
 from mlpspec.losses.base import StructuralLoss
-from mlpspec.network.blocks import Array
 from mlpspec.network.model import Forward
 
 MOST_INPUTS = 5

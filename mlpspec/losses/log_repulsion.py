@@ -7,9 +7,10 @@ from typing import final
 
 import numpy as np
 
+from mlpspec.arrays import Array
 from mlpspec.errors import InputError
 from mlpspec.losses.base import StructuralLoss
-from mlpspec.network.blocks import Array, squared_distances
+from mlpspec.network.blocks import squared_distances
 from mlpspec.network.model import Forward
 
 

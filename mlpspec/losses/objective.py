@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mlpspec.arrays import Array
 from mlpspec.errors import InputError
 from mlpspec.losses import StructuralLoss
-from mlpspec.network.blocks import Array
 from mlpspec.network.model import (
     Forward,
     Params,

@@ -7,8 +7,8 @@ from typing import final
 
 import numpy as np
 
+from mlpspec.arrays import Array
 from mlpspec.losses.base import StructuralLoss
-from mlpspec.network.blocks import Array
 from mlpspec.network.model import Forward
 
 

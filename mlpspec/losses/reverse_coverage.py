@@ -7,8 +7,9 @@ from typing import final
 
 import numpy as np
 
+from mlpspec.arrays import Array
 from mlpspec.losses.base import StructuralLoss, check_temperature
-from mlpspec.network.blocks import Array, exp_of_negated, squared_distances
+from mlpspec.network.blocks import exp_of_negated, squared_distances
 from mlpspec.network.model import Forward
 
 

@@ -7,8 +7,9 @@ from typing import final
 
 import numpy as np
 
+from mlpspec.arrays import Array
 from mlpspec.losses.base import StructuralLoss, check_temperature
-from mlpspec.network.blocks import Array, pair_pushes
+from mlpspec.network.blocks import pair_pushes
 from mlpspec.network.model import Forward
 
 

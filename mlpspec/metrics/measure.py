@@ -17,9 +17,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from mlpspec.arrays import Array
 from mlpspec.data.datasets import mean_spacing
 from mlpspec.losses import StructuralLoss
-from mlpspec.network.blocks import BLOCK, Array, row_blocks
+from mlpspec.network.blocks import BLOCK, row_blocks
 from mlpspec.network.model import Forward, Params, RadialParams, forward
 
 OUTSIDE_TOLERANCE = 1e-3

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlpspec.arrays import Array
 from mlpspec.data.datasets import Uniform, stream
 from mlpspec.metrics.measure import measure_places, nearest_error, reconstruction
-from mlpspec.network.blocks import Array
 
 DRAWS = 200
 """Sets of random prototypes per data set."""

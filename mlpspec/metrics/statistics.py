@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlpspec.network.blocks import Array
+from mlpspec.arrays import Array
 
 ALPHA = 0.05
 """Significance level."""

@@ -13,14 +13,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mlpspec.arrays import Array
 from mlpspec.errors import InputError
 
 if TYPE_CHECKING:
     from mlpspec.network.compiled import Kernels
-
-Array = NDArray[Any]
 
 BLOCK = 2**16
 """Numbers of an array, of one run, that are worked on at a time: what a core's cache holds."""

@@ -27,9 +27,9 @@ from typing import Any, ClassVar, Self, cast, final
 import numpy as np
 from numpy.typing import NDArray
 
+from mlpspec.arrays import Array
 from mlpspec.errors import InputError
 from mlpspec.network.blocks import (
-    Array,
     aligned_empty,
     exp_of_negated,
     gaussian,

@@ -15,12 +15,12 @@ from threadpoolctl import threadpool_limits
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import Grid, as_table
+from mlpspec.arrays import Array
 from mlpspec.data.datasets import mean_spacing
 from mlpspec.errors import InputError
 from mlpspec.losses import LossReport, StructuralLoss
 from mlpspec.losses.objective import INERT, Objective
 from mlpspec.metrics.statistics import holm, sign_flip
-from mlpspec.network.blocks import Array
 from mlpspec.network.model import NEURONS, Forward
 from mlpspec.report.tables import NULLS, centre
 from mlpspec.store.results import Results, Table

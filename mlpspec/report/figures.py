@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 from scipy.spatial import ConvexHull, QhullError
 
-from mlpspec.network.blocks import Array
+from mlpspec.arrays import Array
 from mlpspec.store.results import Table
 from mlpspec.study.study import canonical_losses, subset_order
 

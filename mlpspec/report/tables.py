@@ -9,9 +9,9 @@ import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import Cell, Grid, as_table
+from mlpspec.arrays import Array
 from mlpspec.metrics.measure import expelled, match
 from mlpspec.metrics.statistics import median_interval
-from mlpspec.network.blocks import Array
 from mlpspec.network.model import Forward, RidgeParams
 from mlpspec.store.results import Stack, Table
 from mlpspec.studies import ATTRACTORS, REPULSIONS

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from mlpspec.arrays import Array
 from mlpspec.losses import StructuralLoss
 from mlpspec.metrics.measure import measure
-from mlpspec.network.blocks import Array, load_compiled
+from mlpspec.network.blocks import load_compiled
 from mlpspec.network.model import NEURONS, Forward
 from mlpspec.running.planning import Batch, memory
 from mlpspec.store.store import Record

@@ -15,9 +15,9 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from mlpspec.arrays import Array
 from mlpspec.errors import InputError
 from mlpspec.metrics.statistics import hill_index
-from mlpspec.network.blocks import Array
 from mlpspec.network.model import NEURONS, Params, RadialParams
 from mlpspec.store.store import Record, Store
 from mlpspec.study.study import SETTINGS, Run, Study, subset_order

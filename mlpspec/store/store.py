@@ -27,8 +27,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from mlpspec.arrays import Array
 from mlpspec.errors import InputError
-from mlpspec.network.blocks import Array
 from mlpspec.study.extensions import Definition
 from mlpspec.study.study import Run, Study
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from mlpspec.arrays import Array
 from mlpspec.data.datasets import (
     COLUMN,
     FILE,
@@ -23,7 +24,6 @@ from mlpspec.data.datasets import (
 from mlpspec.data.tabular import column_names
 from mlpspec.losses import StructuralLoss, built_in
 from mlpspec.losses.objective import Objective
-from mlpspec.network.blocks import Array
 from mlpspec.network.initializers import INITIALIZERS
 from mlpspec.network.model import Forward
 from mlpspec.study.study import Run

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlpspec.network.blocks import Array, adaptive_step
+from mlpspec.arrays import Array
+from mlpspec.network.blocks import adaptive_step
 
 
 class State(NamedTuple):

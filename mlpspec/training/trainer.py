@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from mlpspec.arrays import Array
 from mlpspec.errors import InputError
 from mlpspec.losses.objective import Objective, ObjectiveBatch
-from mlpspec.network.blocks import Array
 from mlpspec.network.model import Forward, Params, forward
 from mlpspec.training.optimizers import Optimizer, adam
 
