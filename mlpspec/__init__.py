@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from mlpspec.losses import StructuralLoss, check_loss
     from mlpspec.losses.objective import Objective
     from mlpspec.metrics.measure import measure
-    from mlpspec.network.model import Forward, RadialParams, RidgeParams, backward, forward
+    from mlpspec.network.forward import Forward, backward, forward
+    from mlpspec.network.neurons import RadialParams, RidgeParams
     from mlpspec.running.runner import run_study
     from mlpspec.store.results import Results, load
     from mlpspec.study.study import Run, Study
@@ -33,11 +34,11 @@ _HOME = {
     "StructuralLoss": "losses",
     "check_loss": "losses",
     "measure": "metrics.measure",
-    "Forward": "network.model",
-    "RadialParams": "network.model",
-    "RidgeParams": "network.model",
-    "backward": "network.model",
-    "forward": "network.model",
+    "Forward": "network.forward",
+    "RadialParams": "network.neurons",
+    "RidgeParams": "network.neurons",
+    "backward": "network.forward",
+    "forward": "network.forward",
     "Objective": "losses.objective",
     "Results": "store.results",
     "load": "store.results",

@@ -1,10 +1,52 @@
-"""The type of arrays, for every room."""
+"""The type of arrays, and the two operations on them that both the network and its losses need."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
 """Numbers of float64 or float32; docstrings give the shape."""
+
+CUT = {np.dtype(np.float64): 340.0, np.dtype(np.float32): 43.0}
+"""The largest exponent, by precision. The exponential is then 1e-148 (2e-19) and adds nothing, but
+products of two of them are still normal numbers: arithmetic with denormal ones takes up to a
+hundred times as long."""
+
+
+def exp_of_negated(exponent: Array) -> Array:
+    """Return exp(-min(exponent, cut)), with the `CUT` of the precision.
+
+    Parameters
+    ----------
+    exponent : array of any shape, at least 0
+
+    Examples
+    --------
+    >>> exp_of_negated(np.array([0.0, 1e6]))
+    array([1.00000000e+000, 2.19952e-148])
+    """
+    result = np.minimum(exponent, CUT[exponent.dtype])
+    np.negative(result, out=result)
+    return np.exp(result, out=result)
+
+
+def squared_distances(x: Array, p: Array) -> Array:
+    """Return |x_n - p_k|^2 (R, N, K) for points x (R, N, D) and p (R, K, D), in squared units.
+
+    Sums of squared differences, not the expanded square, whose terms cancel for near points.
+
+    Examples
+    --------
+    >>> squared_distances(np.array([[[0.0, 0.0], [3.0, 4.0]]]), np.array([[[3.0, 0.0]]]))
+    array([[[ 9.],
+            [16.]]])
+    """
+    total = np.subtract(x[:, :, None, 0], p[:, None, :, 0])
+    np.square(total, out=total)
+    for d in range(1, x.shape[2]):
+        gap = x[:, :, None, d] - p[:, None, :, d]
+        total += np.square(gap, out=gap)
+    return total

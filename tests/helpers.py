@@ -15,7 +15,7 @@ from mlpspec.data.datasets import Uniform, sine, stream
 from mlpspec.losses import BUILT_IN, built_in
 from mlpspec.losses.objective import Objective
 from mlpspec.network.initializers import uniform_prototypes
-from mlpspec.network.model import NEURONS
+from mlpspec.network.neurons import NEURONS
 from mlpspec.store.store import Store
 from mlpspec.study.study import SETTINGS
 
@@ -34,6 +34,11 @@ def problem(n_runs=3, n_samples=5, n_inputs=1, n_hidden=None, neuron="ridge"):
         starts.append(start.flatten()[0])
     x = np.stack(inputs)
     return NEURONS[neuron].unflatten(np.stack(starts), n_inputs), x, sine(x)
+
+
+def take(params, rows):
+    """The parameters of some runs."""
+    return type(params)(*(value[rows] for value in vars(params).values()))
 
 
 def objective(subset, weight=0.1, temperature=0.01):

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from mlpspec.arrays import Array
 from mlpspec.errors import InputError
-from mlpspec.network.model import Forward
+from mlpspec.network.forward import Forward
 
 
 class StructuralLoss(ABC):

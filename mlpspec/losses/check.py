@@ -28,8 +28,8 @@ from mlpspec.losses.differences import (
     rough_faults,
     where,
 )
-from mlpspec.network.blocks import load_compiled
-from mlpspec.network.model import NEURONS, Forward, Params, backward
+from mlpspec.network.forward import QUANTITIES, Forward, backward, respond
+from mlpspec.network.neurons import NEURONS, Params
 
 N_RUNS = 3
 """Runs of a batch: unlike any N, K and D below, so that a mean over it shows."""
@@ -42,9 +42,6 @@ SPREADS = ((1.5, 0.8, 0.1), (0.03, 0.01, 3e-3))
 
 LONG = (33, 34)
 """(N, K) long enough for sums whose order depends on the layout of a batch."""
-
-QUANTITIES = ("output", "response", "squared_response", "hidden", "preactivation", "prototypes")
-"""What a loss may read of a forward pass and must then differentiate."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,6 @@ def check_loss(loss: StructuralLoss, *, neuron: str = "ridge") -> LossReport:
     """
     if neuron not in NEURONS:
         raise unknown("neuron", neuron, NEURONS)
-    load_compiled("float64", all_of_it=True)  # of which the loss is not guilty
     checked = _check_class(loss)
     cases = [
         _case(neuron, *shape, n_inputs, spread)
@@ -154,7 +150,7 @@ def _case(
     rng = np.random.default_rng([n_samples, n_hidden, n_inputs])
     p = np.array(spread)[:, None, None] * rng.uniform(-1.0, 1.0, (N_RUNS, n_hidden, n_inputs))
     x = rng.uniform(-1.0, 1.0, (N_RUNS, n_samples, n_inputs))
-    return Forward(_networks(neuron, p, rng), x, rng.standard_normal((N_RUNS, n_samples)))
+    return respond(_networks(neuron, p, rng), x, rng.standard_normal((N_RUNS, n_samples)))
 
 
 def _fresh(passed: Forward, rows: Any = slice(None), dtype: Any = None) -> Forward:
@@ -167,7 +163,7 @@ def _fresh(passed: Forward, rows: Any = slice(None), dtype: Any = None) -> Forwa
 
     params = passed.params
     fields = {name: copy(value) for name, value in vars(params).items()}
-    return Forward(type(params)(**fields), copy(passed.x), copy(passed.y))
+    return respond(type(params)(**fields), copy(passed.x), copy(passed.y))
 
 
 # -------------------------------------------------------------------------------- one call
@@ -399,10 +395,10 @@ def _extremes(neuron: str, n_inputs: int) -> dict[str, Forward]:
     touching = x.copy()
     touching[:, 0] = same.prototypes[:, 0]
     return {
-        "where all prototypes coincide": Forward(same, x, y),
-        "where all prototypes lie on one input": Forward(same, touching, y),
-        "where all prototypes are 1e6 away": Forward(_networks(neuron, far, rng), x, y),
-        "where one prototype is 1e6 away": Forward(_networks(neuron, mixed, rng), x, y),
+        "where all prototypes coincide": respond(same, x, y),
+        "where all prototypes lie on one input": respond(same, touching, y),
+        "where all prototypes are 1e6 away": respond(_networks(neuron, far, rng), x, y),
+        "where one prototype is 1e6 away": respond(_networks(neuron, mixed, rng), x, y),
     }
 
 
@@ -434,7 +430,7 @@ def _compare(loss: StructuralLoss, case: Forward) -> Compared:
 
     def values(flat: Array) -> Array:
         x, y = (np.repeat(array, len(flat) // N_RUNS, axis=0) for array in (case.x, case.y))
-        moved = Forward(type(case.params).unflatten(flat, x.shape[2]), x, y)
+        moved = respond(type(case.params).unflatten(flat, x.shape[2]), x, y)
         return _call(loss, _fresh(moved)).value
 
     expected, doubt, step = central_differences(values, case.params.flatten())
@@ -453,27 +449,24 @@ def _compare(loss: StructuralLoss, case: Forward) -> Compared:
 
 def _reads(loss: StructuralLoss, case: Forward) -> set[str]:
     """Return which quantities of a forward pass the loss reads by itself."""
-    fresh = _fresh(case)
-    watched = _Watched(fresh.params, fresh.x, fresh.y)
+    watched = _Watched(**vars(_fresh(case)))
     with np.errstate(all="ignore"):
         loss.value_and_grad(watched)
     return set(object.__getattribute__(watched, "reads"))
 
 
 class _Watched(Forward):
-    """A forward pass that notes what is read of it; not what it reads of itself."""
+    """A forward pass that notes what is read of it."""
 
-    def __init__(self, params: Params, x: Array, y: Array) -> None:
-        Forward.__init__(self, params, x, y)
-        self.reads: set[str] = set()
-        for name in QUANTITIES:
-            getattr(self, name)  # later it need not be computed from others
-        self.reads.clear()
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "plain", Forward(**vars(self)))
+        object.__setattr__(self, "reads", set())
 
     def __getattribute__(self, name: str) -> Any:
-        if name in QUANTITIES:
-            object.__getattribute__(self, "reads").add(name)
-        return object.__getattribute__(self, name)
+        if name not in QUANTITIES:
+            return object.__getattribute__(self, name)
+        object.__getattribute__(self, "reads").add(name)
+        return getattr(object.__getattribute__(self, "plain"), name)
 
 
 # -------------------------------------------------------------------------------- the notes
@@ -487,7 +480,7 @@ def _note_permutation(loss: StructuralLoss, cases: list[Forward]) -> Check:
             name: value[:, order] if "K" in case.params.AXES[name] else value
             for name, value in vars(case.params).items()
         }
-        permuted = _fresh(Forward(type(case.params)(**fields), case.x, case.y))
+        permuted = _fresh(respond(type(case.params)(**fields), case.x, case.y))
         value, other = (_call(loss, passed).value for passed in (_fresh(case), permuted))
         size = np.maximum(np.abs(value), NOTHING)
         worst = max(worst, float((np.abs(value - other) / size).max()))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import final
 
-from mlpspec.arrays import Array
+import numpy as np
+
+from mlpspec.arrays import Array, exp_of_negated, squared_distances
 from mlpspec.losses.base import StructuralLoss, check_temperature
-from mlpspec.network.blocks import soft_pulls
-from mlpspec.network.model import Forward
+from mlpspec.network.forward import Forward
 
 
 @final
@@ -42,12 +42,15 @@ class Coverage(StructuralLoss):
 
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
         """Return L (R,) and its partial derivative for ``"prototypes"``."""
-        p = forward.prototypes
-        value, pull = soft_pulls(
-            forward.design, forward.columns, p, self.temperature, forward.buffer
-        )
-        n_samples = forward.y.shape[1]
-        value *= -self.temperature / n_samples
-        value += self.temperature * math.log(p.shape[1])
-        pull *= 2.0 / n_samples
-        return value, {"prototypes": pull}
+        x, p, tau = forward.x, forward.prototypes, self.temperature
+        n_samples, n_hidden = x.shape[1], p.shape[1]
+        exponent = squared_distances(x, p)
+        exponent /= tau
+        nearest = exponent.min(axis=2)  # taken out, so that a far input has shares too
+        exponent -= nearest[:, :, None]
+        r = exp_of_negated(exponent)
+        total = r.sum(axis=2)
+        r /= total[:, :, None]
+        value = tau * (nearest - np.log(total / n_hidden)).mean(axis=1)
+        pull = r.sum(axis=1)[:, :, None] * p - np.matmul(r.swapaxes(1, 2), x)
+        return value, {"prototypes": (2.0 / n_samples) * pull}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpspec.arrays import Array
-from mlpspec.network.model import Forward
+from mlpspec.network.forward import Forward
 
 STEPS = tuple(10.0 ** (-i / 2) for i in range(4, 13))
 """Step sizes of the differences, of which each entry is judged at the one of least doubt."""

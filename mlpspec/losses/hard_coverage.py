@@ -7,10 +7,9 @@ from typing import final
 
 import numpy as np
 
-from mlpspec.arrays import Array
+from mlpspec.arrays import Array, squared_distances
 from mlpspec.losses.base import StructuralLoss
-from mlpspec.network.blocks import squared_distances
-from mlpspec.network.model import Forward
+from mlpspec.network.forward import Forward
 
 
 @final

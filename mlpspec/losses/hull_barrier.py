@@ -11,7 +11,7 @@ import numpy as np
 from mlpspec.arrays import Array
 from mlpspec.errors import InputError
 from mlpspec.losses.base import StructuralLoss
-from mlpspec.network.model import Forward
+from mlpspec.network.forward import Forward
 
 MOST_INPUTS = 5
 """Dimensions up to which a hull has few enough facets to be listed."""

@@ -7,11 +7,10 @@ from typing import final
 
 import numpy as np
 
-from mlpspec.arrays import Array
+from mlpspec.arrays import Array, squared_distances
 from mlpspec.errors import InputError
 from mlpspec.losses.base import StructuralLoss
-from mlpspec.network.blocks import squared_distances
-from mlpspec.network.model import Forward
+from mlpspec.network.forward import Forward
 
 
 @final

@@ -9,7 +9,7 @@ import numpy as np
 
 from mlpspec.arrays import Array
 from mlpspec.losses.base import StructuralLoss
-from mlpspec.network.model import Forward
+from mlpspec.network.forward import Forward
 
 
 @final
@@ -24,16 +24,12 @@ class Overlap(StructuralLoss):
     """
 
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
-        """Return L (R,) and its partial derivatives for both sums of responses.
+        """Return L (R,) and its partial derivative for ``"hidden"``.
 
-        sum_{k<l} h_nk h_nl is half of (sum_k h_nk)^2 - sum_k h_nk^2, which takes no further array
-        of (R, N, K).
+        sum_{k<l} h_nk h_nl is half of (sum_k h_nk)^2 - sum_k h_nk^2.
         """
-        sums, squares = forward.response, forward.squared_response
-        _, n_samples, n_hidden = forward.shape
-        scale = 0.0 if n_hidden < 2 else 1.0 / (n_samples * (n_hidden * (n_hidden - 1) // 2))
-        value = np.vecdot(sums, sums)
-        value -= np.vecdot(squares, forward.columns[:, -1])
-        value *= 0.5 * scale
-        of_squares = forward.keep("of squares", lambda: np.full_like(squares, -0.5 * scale))
-        return value, {"response": sums * scale, "squared_response": of_squares}
+        h, total = forward.hidden, forward.response
+        _, n_samples, n_hidden = h.shape
+        scale = 1.0 / (n_samples * max(1, n_hidden * (n_hidden - 1) // 2))
+        value = (np.square(total) - forward.squared_response).sum(axis=1) * (0.5 * scale)
+        return value, {"hidden": (total[:, :, None] - h) * scale}

@@ -7,10 +7,9 @@ from typing import final
 
 import numpy as np
 
-from mlpspec.arrays import Array
+from mlpspec.arrays import Array, exp_of_negated, squared_distances
 from mlpspec.losses.base import StructuralLoss, check_temperature
-from mlpspec.network.blocks import exp_of_negated, squared_distances
-from mlpspec.network.model import Forward
+from mlpspec.network.forward import Forward
 
 
 @final
@@ -39,15 +38,15 @@ class ReverseCoverage(StructuralLoss):
 
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
         """Return L (R,) and its partial derivative for ``"prototypes"``."""
-        x, p = forward.x, forward.prototypes
+        x, p, tau = forward.x, forward.prototypes, self.temperature
         n_samples, n_hidden = x.shape[1], p.shape[1]
-        unit = self.temperature**-0.5
-        cost = squared_distances(x * unit, p * unit)
-        nearest = cost.min(axis=1)
-        cost -= nearest[:, None, :]  # the nearest input's exponential is 1, however far it is
-        # sum_n s_nk x_n and the normaliser of the shares in one product.
-        moments = np.matmul(forward.design.swapaxes(1, 2), exp_of_negated(cost))
-        centre, total = moments[:, :-1], moments[:, -1]
-        value = self.temperature * (nearest - np.log(total / n_samples)).mean(axis=1)
-        pull = p - (centre / total[:, None, :]).swapaxes(1, 2)
+        exponent = squared_distances(x, p)
+        exponent /= tau
+        nearest = exponent.min(axis=1)  # taken out, so that a far prototype has shares too
+        exponent -= nearest[:, None, :]
+        s = exp_of_negated(exponent)
+        total = s.sum(axis=1)
+        s /= total[:, None, :]
+        value = tau * (nearest - np.log(total / n_samples)).mean(axis=1)
+        pull = p - np.matmul(s.swapaxes(1, 2), x)
         return value, {"prototypes": (2.0 / n_hidden) * pull}

@@ -7,10 +7,9 @@ from typing import final
 
 import numpy as np
 
-from mlpspec.arrays import Array
+from mlpspec.arrays import Array, exp_of_negated, squared_distances
 from mlpspec.losses.base import StructuralLoss, check_temperature
-from mlpspec.network.blocks import pair_pushes
-from mlpspec.network.model import Forward
+from mlpspec.network.forward import Forward
 
 
 @final
@@ -36,12 +35,12 @@ class Separation(StructuralLoss):
 
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
         """Return L (R,) and its partial derivative for ``"prototypes"``."""
-        p = forward.prototypes
-        n_hidden = p.shape[1]
-        if n_hidden < 2:
-            return np.zeros_like(p[:, 0, 0]), {"prototypes": np.zeros_like(p)}
-        value, push = pair_pushes(p, self.temperature, forward.buffer)
-        mean = 1.0 / (n_hidden * (n_hidden - 1))
-        push *= -4.0 / self.temperature * mean
-        value *= mean
-        return value, {"prototypes": push}
+        p, tau = forward.prototypes, self.temperature
+        n_runs, n_hidden, _ = p.shape
+        n_pairs = max(1, n_hidden * (n_hidden - 1) // 2)
+        c = exp_of_negated(squared_distances(p, p) / tau)
+        c.reshape(n_runs, -1)[:, :: n_hidden + 1] = 0.0  # a neuron is no pair with itself
+        near = c.sum(axis=2)
+        value = near.sum(axis=1) / (2.0 * n_pairs)  # every pair is met twice
+        push = near[:, :, None] * p - np.matmul(c, p)
+        return value, {"prototypes": (-2.0 / (tau * n_pairs)) * push}

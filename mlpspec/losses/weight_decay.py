@@ -9,7 +9,7 @@ import numpy as np
 
 from mlpspec.arrays import Array
 from mlpspec.losses.base import StructuralLoss
-from mlpspec.network.model import Forward
+from mlpspec.network.forward import Forward
 
 
 @final

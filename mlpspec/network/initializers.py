@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mlpspec.data.datasets import Uniform
-from mlpspec.network.model import NEURONS, Params, RadialParams, RidgeParams
+from mlpspec.network.neurons import NEURONS, Params, RadialParams, RidgeParams
 
 Initializer = Callable[[np.random.Generator, int, int, Uniform, str], Params]
 

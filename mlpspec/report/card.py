@@ -21,7 +21,7 @@ from mlpspec.errors import InputError
 from mlpspec.losses import LossReport, StructuralLoss
 from mlpspec.losses.objective import INERT, Objective
 from mlpspec.metrics.statistics import holm, sign_flip
-from mlpspec.network.model import NEURONS, Forward
+from mlpspec.network.model import NEURONS, Forward, respond
 from mlpspec.report.tables import NULLS, centre
 from mlpspec.store.results import Results, Table
 from mlpspec.study.problem import data_of, domain_of, start_of
@@ -133,7 +133,7 @@ def forces(loss: StructuralLoss) -> Table:
 def _start(run: Run) -> Forward:
     x, y = data_of(run)
     params = NEURONS[run.neuron].unflatten(start_of(run)[None], run.n_inputs)
-    return Forward(params, x[None], y[None])
+    return respond(params, x[None], y[None])
 
 
 def force_summary(table: Table) -> Table:

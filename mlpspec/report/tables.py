@@ -12,7 +12,7 @@ from mlpspec.analysis.comparisons import Cell, Grid, as_table
 from mlpspec.arrays import Array
 from mlpspec.metrics.measure import expelled, match
 from mlpspec.metrics.statistics import median_interval
-from mlpspec.network.model import Forward, RidgeParams
+from mlpspec.network.model import RidgeParams, respond
 from mlpspec.store.results import Stack, Table
 from mlpspec.studies import ATTRACTORS, REPULSIONS
 from mlpspec.study.study import SETTINGS, Run, canonical_losses
@@ -153,8 +153,8 @@ def responses(analysis: Analysis) -> Table:
     for row, run in _pooled(analysis, stack):
         if run.seed != seed:
             continue
-        params = stack.params.take(slice(row, row + 1))
-        passed = Forward(params, axis[None, :, None], np.zeros((1, len(axis))))
+        params = type(stack.params).unflatten(stack.params.flatten()[[row]], stack.params.shape[2])
+        passed = respond(params, axis[None, :, None], np.zeros((1, len(axis))))
 
         def add(kind: str, unit: int, x: Any, y: Any, run: Run = run) -> None:
             place = {"losses": run.label, "n_samples": run.n_samples, "seed": run.seed}
@@ -186,8 +186,8 @@ def hull(analysis: Analysis) -> Table:
     for row, run in _pooled(analysis, stack):
         if run.seed != seed:
             continue
-        params = stack.params.take(slice(row, row + 1))
-        left = expelled(Forward(params, stack.x[[row]], stack.y[[row]]))[0]
+        params = type(stack.params).unflatten(stack.params.flatten()[[row]], stack.params.shape[2])
+        left = expelled(respond(params, stack.x[[row]], stack.y[[row]]))[0]
         n_inputs = run.n_inputs
         place = {"losses": run.label, "n_samples": run.n_samples, "seed": run.seed}
         place |= {"n_inputs": n_inputs}
@@ -260,7 +260,7 @@ def trajectories(analysis: Analysis) -> Table:
         x, y = analysis.results.dataset(key)
         moments = len(curve.steps)
         wide = np.broadcast_to(x, (moments, *x.shape[1:]))
-        passed = Forward(curve.params, wide, np.broadcast_to(y, (moments, y.shape[1])))
+        passed = respond(curve.params, wide, np.broadcast_to(y, (moments, y.shape[1])))
         silent = passed.hidden.max(axis=1) < 0.01
         keep = _log_spaced(curve.steps)
         place = {"losses": run.label, "n_samples": run.n_samples, "seed": run.seed}

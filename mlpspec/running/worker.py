@@ -15,8 +15,8 @@ from threadpoolctl import threadpool_limits
 from mlpspec.arrays import Array
 from mlpspec.losses import StructuralLoss
 from mlpspec.metrics.measure import measure
-from mlpspec.network.blocks import load_compiled
-from mlpspec.network.model import NEURONS, Forward
+from mlpspec.network.forward import respond
+from mlpspec.network.neurons import NEURONS
 from mlpspec.running.planning import Batch, memory
 from mlpspec.store.store import Record
 from mlpspec.study.problem import Tables, data_of, domain_of, losses_of, objective_of, start_of
@@ -31,28 +31,31 @@ NONE: Extensions = MappingProxyType({})
 
 
 def train_batch(
-    batch: Batch, extensions: Extensions = NONE, tables: Tables | None = None
+    batch: Batch,
+    extensions: Extensions = NONE,
+    tables: Tables | None = None,
+    engine: str = "auto",
 ) -> list[Record]:
     """Train and measure the runs of a batch; files that are not among ``tables`` are read.
 
     If that raises, each run is tried alone, so that only the guilty ones fail.
 
-    Raises
-    ------
-    InputError
-        numba is installed and does not work (`load_compiled`): no run is guilty of that.
+    ``engine`` is "numpy", "compiled", or "auto" for what works here.
     """
-    load_compiled(batch[0].dtype)
     try:
         with threadpool_limits(limits=1, user_api="blas"):  # on more threads bits would differ
-            return _train_together(batch, extensions, tables)
+            return _train_together(batch, extensions, tables, engine)
     except (Exception, SystemExit):  # a loss of a user may raise anything
         if len(batch) == 1:
             return [Record(batch[0], "failed", error=traceback.format_exc())]
-        return [record for run in batch for record in train_batch((run,), extensions, tables)]
+        return [
+            record for run in batch for record in train_batch((run,), extensions, tables, engine)
+        ]
 
 
-def _train_together(batch: Batch, extensions: Extensions, tables: Tables | None) -> list[Record]:
+def _train_together(
+    batch: Batch, extensions: Extensions, tables: Tables | None, engine: str
+) -> list[Record]:
     began = time.perf_counter()
     first = batch[0]
     _check_memory(first)
@@ -65,10 +68,11 @@ def _train_together(batch: Batch, extensions: Extensions, tables: Tables | None)
     x = np.stack([x for x, _, _ in prepared])
     y = np.stack([y for _, y, _ in prepared])
     flat = np.stack([flat for _, _, flat in prepared])
-    start = NEURONS[first.neuron].unflatten(flat, first.n_inputs)
+    kind = NEURONS[first.neuron]
+    start = kind.unflatten(flat, first.n_inputs)
     losses = [losses_of(run, extensions) for run in batch]
     objectives = [
-        objective_of(run, known, Forward(start.take(row), x[row], y[row]))
+        objective_of(run, known, respond(kind.unflatten(flat[row], first.n_inputs), x[row], y[row]))
         for run, known, row in zip(batch, losses, _rows(batch), strict=True)
     ]
     trained = train(
@@ -79,6 +83,7 @@ def _train_together(batch: Batch, extensions: Extensions, tables: Tables | None)
         steps=first.steps,
         optimizer=OPTIMIZERS[first.optimizer](first.learning_rate),
         record_every=first.record_every,
+        engine=engine,
     )
     flat = trained.params.flatten()
     measured = _measured(batch, trained, x, y, losses)
@@ -110,10 +115,11 @@ def _measured(
     alike: dict[Any, list[int]] = {}
     for r, run in enumerate(batch):
         alike.setdefault((domain_of(run).width, *losses[r].items()), []).append(r)
+    flat = trained.params.flatten()
     measured: list[dict[str, float]] = [{}] * len(batch)
     for (width, *own), members in alike.items():
         rows = np.array(members)
-        params = trained.params.take(rows)
+        params = type(trained.params).unflatten(flat[rows], x.shape[2])
         columns = measure(params, x[rows], y[rows], width=width, losses=dict(own))
         columns["gradient_norm"] = trained.gradient_norm[rows]
         columns["steps_taken"] = trained.steps[rows]

@@ -1,76 +1,72 @@
-"""First-order optimisers: pairs of pure functions, with the state passed explicitly.
+"""First-order optimisers, each written once, as a function of numbers.
 
-An optimiser works on arrays of parameters in any order and treats every entry on its own.
+A rule takes one parameter's gradient g, the two moments m and s that it keeps, the number t of the
+step, from 1 on, and the optimiser's numbers; it returns the step to add, and the new moments. NumPy
+applies it to arrays as it is, and `mlpspec.training.kernel` compiles it as it is.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlpspec.arrays import Array
-from mlpspec.network.blocks import adaptive_step
+Numbers = tuple[float, float, float, float]
+
+Rule = Callable[[Any, Any, Any, float, Numbers], tuple[Any, Any, Any]]
 
 
-class State(NamedTuple):
-    """What an optimiser remembers: steps taken, and running moments shaped like the parameters."""
+def adam_rule(g: Any, m: Any, s: Any, t: float, numbers: Numbers) -> tuple[Any, Any, Any]:
+    """Return a step of Adam (Kingma & Ba 2015, arXiv:1412.6980, algorithm 1).
 
-    step: int
-    moments: tuple[Array, ...]
+    m <- beta1 m + (1 - beta1) g,    s <- beta2 s + (1 - beta2) g^2,
+    step = -rate (m / (1 - beta1^t)) / (sqrt(s / (1 - beta2^t)) + epsilon).
+    """
+    rate, beta1, beta2, epsilon = numbers
+    m = beta1 * m + (1.0 - beta1) * g
+    s = beta2 * s + (1.0 - beta2) * g * g
+    step = -rate * (m / (1.0 - beta1**t)) / (np.sqrt(s / (1.0 - beta2**t)) + epsilon)
+    return step, m, s
 
-    def map(self, change: Callable[[Array], Array]) -> State:
-        """Return the state with every moment changed."""
-        return State(self.step, tuple(map(change, self.moments)))
+
+def gradient_descent_rule(
+    g: Any, m: Any, s: Any, t: float, numbers: Numbers
+) -> tuple[Any, Any, Any]:
+    """Return a step of plain gradient descent, -rate g."""
+    return -numbers[0] * g, m, s
+
+
+RULES: dict[str, Rule] = {"adam": adam_rule, "gradient_descent": gradient_descent_rule}
 
 
 class Optimizer(NamedTuple):
-    """``init(params)`` gives a state; ``update(grad, state)`` the step to add and a new state."""
+    """The name of a rule, and its numbers: the learning rate, and what else it needs."""
 
-    init: Callable[[Array], State]
-    update: Callable[[Array, State], tuple[Array, State]]
+    rule: str
+    numbers: Numbers
 
 
 def adam(
     learning_rate: float = 0.01, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
 ) -> Optimizer:
-    """Return Adam (Kingma & Ba 2015, arXiv:1412.6980, algorithm 1).
+    """Return Adam; see `adam_rule`.
 
-    With gradient g and t counting from 1:
+    Examples
+    --------
+    The first step is the learning rate against the sign of the gradient:
 
-        m <- beta1 m + (1 - beta1) g,    s <- beta2 s + (1 - beta2) g^2,
-        step = -rate (m / (1 - beta1^t)) / (sqrt(s / (1 - beta2^t)) + epsilon).
+    >>> rule, numbers = adam(0.01)
+    >>> step, m, s = RULES[rule](np.array([4.0, -0.5]), 0.0, 0.0, 1.0, numbers)
+    >>> step.round(6)
+    array([-0.01,  0.01])
     """
-
-    def init(params: Array) -> State:
-        return State(0, (np.zeros_like(params), np.zeros_like(params)))
-
-    # The moments are kept as sums m / (1 - beta1) and s / (1 - beta2): fewer array operations.
-    def update(grad: Array, state: State) -> tuple[Array, State]:
-        t = state.step + 1
-        mean, square = state.moments
-        # Everything over the square root of this, which is applied to scalars.
-        unit = math.sqrt((1.0 - beta2) / (1.0 - beta2**t))
-        scale = -learning_rate * (1.0 - beta1) / (1.0 - beta1**t) / unit
-        decays = beta1, beta2
-        change, mean, square = adaptive_step(grad, mean, square, decays, epsilon / unit, scale)
-        return change, State(t, (mean, square))
-
-    return Optimizer(init, update)
+    return Optimizer("adam", (learning_rate, beta1, beta2, epsilon))
 
 
 def gradient_descent(learning_rate: float = 0.01) -> Optimizer:
     """Return plain gradient descent: step = -rate g."""
-
-    def init(params: Array) -> State:
-        return State(0, ())
-
-    def update(grad: Array, state: State) -> tuple[Array, State]:
-        return -learning_rate * grad, State(state.step + 1, ())
-
-    return Optimizer(init, update)
+    return Optimizer("gradient_descent", (learning_rate, 0.0, 0.0, 0.0))
 
 
 OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {

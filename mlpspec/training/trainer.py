@@ -1,13 +1,16 @@
-"""Training R runs at once, each as if it were alone."""
+"""Training R runs, each as if it were alone, by one of two engines.
+
+*Textbook*: plain NumPy, batched over runs that have the same losses (`descend`). *Compiled*: one
+kernel that trains a run whole (`mlpspec.training.compiled`), on which a loss that it does not know
+rides: the kernel then gives the rest of the objective, and `descend` does the same loop. Both
+engines compute the same to rounding; single precision always goes the textbook way.
+"""
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from math import isfinite
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +18,15 @@ from threadpoolctl import threadpool_limits
 
 from mlpspec.arrays import Array
 from mlpspec.errors import InputError
-from mlpspec.losses.objective import Objective, ObjectiveBatch
-from mlpspec.network.model import Forward, Params, forward
-from mlpspec.training.optimizers import Optimizer, adam
+from mlpspec.losses.objective import Objective, Terms, Weight, weighted_sum
+from mlpspec.network.forward import forward, respond
+from mlpspec.network.neurons import Params
+from mlpspec.training.compiled import KernelRuns, RidingRuns, Values, riding
+from mlpspec.training.engine import resolve
+from mlpspec.training.optimizers import RULES, Optimizer, adam
+
+RESPONSES = 2**15
+"""Responses (R N K) of runs that `descend` trains together: arrays that a core's cache holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +61,7 @@ class Trained:
     steps : (R,) int
         Steps that led to ``params``.
     gradient_norm : (R,)
-        Euclidean norm of the objective's gradient at ``params``.
+        Euclidean norm of the objective's gradient at ``params``; NaN if there were no steps to it.
     curves : tuple of Curve, one per run; empty if nothing was recorded
     """
 
@@ -72,11 +81,12 @@ def train(
     steps: int = 3000,
     optimizer: Optimizer | None = None,
     record_every: int = 0,
+    engine: str = "auto",
 ) -> Trained:
     """Train R runs by full-batch descent.
 
-    Every run gets the bits it would get alone: see `ObjectiveBatch`; the linear algebra runs on
-    one thread, because its bits depend on the number of threads.
+    Every run gets the bits it would get alone; the linear algebra runs on one thread, because its
+    bits depend on the number of threads.
 
     Parameters
     ----------
@@ -91,11 +101,27 @@ def train(
         By default Adam with rate 0.01.
     record_every : int
         Record a `Curve` at every so many steps and at the end; 0 records nothing.
+    engine : {"auto", "numpy", "compiled"}
+        What computes: plain NumPy, or the compiled kernel, which ``"auto"`` takes where numba
+        works. Single precision is always NumPy's.
 
     Raises
     ------
     ValueError
-        Arrays that do not fit each other or are not finite, or a negative number of steps.
+        Arrays that do not fit each other or are not finite, a negative number of steps, or the
+        compiled engine where numba does not work.
+
+    Examples
+    --------
+    Two neurons fit two points of a line:
+
+    >>> from mlpspec import Objective, RidgeParams
+    >>> start = RidgeParams.placed(np.array([[-0.5], [0.5]]), np.ones(2), np.ones(2))
+    >>> x, y = np.array([[[-1.0], [1.0]]]), np.array([[0.0, 1.0]])
+    >>> trained = train(Objective(), start, x, y, steps=500)
+    >>> value, _, _ = Objective().value_and_grad(trained.params, x, y)
+    >>> bool(value[0] < 1e-6), trained.steps
+    (True, array([500]))
     """
     for name, number in (("steps", steps), ("record_every", record_every)):
         if not isinstance(number, int | np.integer):
@@ -104,127 +130,188 @@ def train(
             raise InputError(f"{name} is {number}; it must be at least 0")
     if optimizer is not None and not isinstance(optimizer, Optimizer):
         raise InputError(f"optimizer is {optimizer!r}; expected one of mlpspec.training.optimizers")
-    passed = forward(params, x, y)
-    n_runs, _, n_inputs = passed.x.shape
+    net = forward(params, x, y)
+    n_runs, _, n_inputs = net.x.shape
     if isinstance(objectives, Objective):
         objectives = [objectives] * n_runs
     if len(objectives) != n_runs:
         raise InputError(f"objectives has {len(objectives)} entries; expected one a run, {n_runs}")
-    batch = ObjectiveBatch(objectives)
-    init, update = adam() if optimizer is None else optimizer
-
-    def unpacked(packed: Array) -> Params:
-        return params.unpack(packed, *params.shape[1:])
-
-    def training(packed: Array, passed: Forward) -> Forward:
-        return Forward(unpacked(packed), passed.x, passed.y, reuse=True)
-
-    packed = params.pack()
-    passed = training(packed, passed)
-    state = init(packed)
-    before = packed.copy()
-    alive = np.arange(n_runs)
-    ended = params.flatten()
-    steps_taken = np.full(n_runs, steps)
-    gradient_norm = np.full(n_runs, np.nan)
-    diverged = np.zeros(n_runs, dtype=bool)
-    recorder = _Recorder(params) if record_every else None
-
-    _keep_freed_memory()
+    compiled = resolve(engine) == "compiled" and net.y.dtype == np.float64
+    moments = sorted({*range(0, steps + 1, record_every or steps + 1), steps})
+    plan = _Plan(
+        type(params), optimizer or adam(), moments, record_every > 0, params.flatten(), net.x, net.y
+    )
+    ends: list[_End | None] = [None] * n_runs
     with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
-        for step in range(steps + 1):
-            grad, values = batch.value_and_grad(passed)
-            # Two numbers are enough to see that all is finite; if they are not, look closer.
-            if not isfinite(values.size() + np.vdot(grad, grad)):
-                finite = np.isfinite(unpacked(grad).flatten()).all(axis=1)
-                finite &= np.isfinite(values.total())
-                lost, keep = np.flatnonzero(~finite), np.flatnonzero(finite)
-                if len(lost):
-                    gone = alive[lost]
-                    diverged[gone] = True
-                    steps_taken[gone] = max(step - 1, 0)
-                    if step:
-                        last = unpacked(before).take(lost)
-                        ended[gone] = last.flatten()
-                        again = training(last.pack(), passed.take(lost))
-                        grad = batch.take(lost).value_and_grad(again)[0]
-                        gradient_norm[gone] = _norm(unpacked(grad))
-                    # The others go on without them: nothing infinite is carried along.
-                    alive = alive[keep]
-                    if not len(alive):
-                        break
-
-                    def kept(array: Array, keep: NDArray[np.intp] = keep) -> Array:
-                        return unpacked(array).take(keep).pack()
-
-                    packed, before, state = kept(packed), kept(before), state.map(kept)
-                    batch, passed = batch.take(keep), training(packed, passed.take(keep))
-                    grad, values = batch.value_and_grad(passed)
-            if recorder is not None and (step % record_every == 0 or step == steps):
-                named = {"objective": values.total(), **values.by_name()}
-                recorder.add(step, alive, passed.params.flatten(), named)
-            if step == steps:
-                ended[alive] = passed.params.flatten()
-                gradient_norm[alive] = _norm(unpacked(grad))
-                break
-            before[...] = packed
-            change, state = update(grad, state)
-            packed += change
-            passed.renew()
+        for rows in _together(objectives, net.y.shape[1] * params.shape[1], compiled):
+            some = [objectives[row] for row in rows]
+            if compiled and not riding(some[0]):
+                found = [_train_whole(plan, row, objectives[row]) for row in rows]
+            else:
+                found = descend(plan, rows, some, compiled)
+            for row, end in zip(rows, found, strict=True):
+                ends[row] = end
+    done = [end for end in ends if end is not None]
     return Trained(
-        params.unflatten(ended, n_inputs),
-        diverged,
-        steps_taken,
-        gradient_norm,
-        () if recorder is None else recorder.curves(),
+        params.unflatten(np.stack([end.theta for end in done]), n_inputs),
+        np.array([end.diverged for end in done]),
+        np.array([end.steps for end in done]),
+        np.array([end.gradient_norm for end in done], dtype=net.y.dtype),
+        tuple(_curve(plan, end) for end in done) if record_every else (),
     )
 
 
-def _norm(grad: Params) -> Array:
-    return np.asarray(np.linalg.norm(grad.flatten(), axis=1))
+class _Plan(NamedTuple):
+    """What all runs share, and the start (R, P) and data of each."""
+
+    kind: type[Params]
+    optimizer: Optimizer
+    moments: list[int]
+    """Steps at which to stop: those that are recorded, and the last."""
+    records: bool
+    start: Array
+    x: Array
+    y: Array
 
 
-@cache
-def _keep_freed_memory() -> None:
-    """Ask glibc to keep what is freed, so that each step reuses the arrays of the last one.
+class _Moment(NamedTuple):
+    step: int
+    theta: Array
+    values: dict[str, float]
 
-    By default it returns large blocks to the system, which then maps and clears every page anew.
-    Arrays above 4 MiB, of which a step has few, do go back: else memory would come to pieces.
-    Other C libraries are left as they are.
+
+class _End(NamedTuple):
+    """How one run ended."""
+
+    theta: Array
+    diverged: bool
+    steps: int
+    gradient_norm: float
+    moments: list[_Moment]
+
+
+def _together(objectives: Sequence[Objective], responses: int, compiled: bool) -> list[list[int]]:
+    """Return the runs that `descend` may train together: of the same losses, as fit the cache.
+
+    In the compiled engine only the losses that ride need be the same.
     """
-    trim_threshold, mmap_threshold = -1, -3  # from malloc.h
-    with suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(mmap_threshold, 4 * 2**20)
-        mallopt(trim_threshold, 64 * 2**20)
+    groups: dict[object, list[int]] = {}
+    for row, objective in enumerate(objectives):
+        terms = riding(objective) if compiled else objective.active
+        same = [(name, loss) for name, (_, loss) in terms.items()]
+        fitted = compiled or objective.fit_weight > 0.0
+        groups.setdefault((fitted, *same), []).append(row)
+    most = max(1, RESPONSES // responses)
+    return [rows[i : i + most] for rows in groups.values() for i in range(0, len(rows), most)]
 
 
-class _Recorder:
-    """Collects the curves of a batch."""
+def _train_whole(plan: _Plan, row: int, objective: Objective) -> _End:
+    """Train one run in the kernel."""
+    one = slice(row, row + 1)
+    runs = KernelRuns(plan.kind, plan.start[one], plan.x[one], plan.y[one], [objective])
+    moments = []
+    for step in runs.until(plan.optimizer, plan.moments):
+        if plan.records:
+            values = {"objective": float(runs.total[0]), **runs.values(0)}
+            moments.append(_Moment(step, runs.theta[0].copy(), values))
+    diverged, steps = bool(runs.ended[0] >= 0), plan.moments[-1]
+    if diverged:
+        steps = int(runs.ended[0])
+    norm = float(np.linalg.norm(runs.grad[0]))
+    return _End(runs.theta[0].copy(), diverged, steps, norm, moments)
 
-    def __init__(self, params: Params) -> None:
-        n_runs, _, self.n_inputs = params.shape
-        self.kind = type(params)
-        self.size = params.size
-        self.steps: list[list[int]] = [[] for _ in range(n_runs)]
-        self.flat: list[list[Array]] = [[] for _ in range(n_runs)]
-        self.values: list[list[dict[str, float]]] = [[] for _ in range(n_runs)]
 
-    def add(self, step: int, alive: Array, flat: Array, values: dict[str, Array]) -> None:
-        for row, run in enumerate(alive):
-            self.steps[run].append(step)
-            self.flat[run].append(flat[row])
-            self.values[run].append({name: value[row] for name, value in values.items()})
+Evaluate = Callable[[Array], tuple[Array, Array, Values]]
+"""Returns, at theta (R, P), objective (R,), gradient (R, P), and what gives a run's values."""
 
-    def curves(self) -> tuple[Curve, ...]:
-        return tuple(self._curve(run) for run in range(len(self.steps)))
 
-    def _curve(self, run: int) -> Curve:
-        values = self.values[run]
-        # A term that the run lacks is NaN at every moment.
-        names = [name for name in (values[0] if values else {}) if not np.isnan(values[0][name])]
-        return Curve(
-            np.array(self.steps[run], dtype=np.intp),
-            {name: np.array([moment[name] for moment in values]) for name in names},
-            self.kind.unflatten(np.reshape(self.flat[run], (-1, self.size)), self.n_inputs),
+def _textbook(plan: _Plan, rows: Sequence[int], objectives: Sequence[Objective]) -> Evaluate:
+    """Return the objective of runs that have the same losses, in NumPy."""
+    x, y, n_inputs = plan.x[rows], plan.y[rows], plan.x.shape[2]
+    fit_weight, terms = _weights(objectives, list(objectives[0].active), y.dtype)
+
+    def evaluate(theta: Array) -> tuple[Array, Array, Values]:
+        net = respond(plan.kind.unflatten(theta, n_inputs), x, y)
+        total, grad, values = weighted_sum(net, fit_weight, terms)
+        return (
+            total,
+            grad.flatten(),
+            lambda run: {name: float(value[run]) for name, value in values.items()},
         )
+
+    return evaluate
+
+
+def _weights(
+    objectives: Sequence[Objective], names: Sequence[str], dtype: np.dtype[np.float64]
+) -> tuple[Weight, Terms]:
+    """Return the weights of the fit and of some terms: of all runs, or a number if they agree."""
+
+    def of_runs(weights: list[float]) -> Weight:
+        return weights[0] if len(set(weights)) == 1 else np.array(weights, dtype=dtype)
+
+    terms = {
+        name: (of_runs([o.terms[name][0] for o in objectives]), objectives[0].terms[name][1])
+        for name in names
+    }
+    return of_runs([o.fit_weight for o in objectives]), terms
+
+
+def descend(
+    plan: _Plan, rows: Sequence[int], objectives: Sequence[Objective], compiled: bool
+) -> list[_End]:
+    """Train the runs ``rows`` together: evaluate, look, step.
+
+    A run whose objective or gradient is no longer finite goes back to where they last were, and
+    stays there; the others go on.
+    """
+    theta = plan.start[rows]
+    if compiled:
+        _, terms = _weights(objectives, list(riding(objectives[0])), theta.dtype)
+        arrays = plan.kind, theta, plan.x[rows], plan.y[rows]
+        evaluate: Evaluate = RidingRuns(*arrays, objectives, terms)
+    else:
+        evaluate = _textbook(plan, rows, objectives)
+    rule, last = RULES[plan.optimizer.rule], plan.moments[-1]
+    before, m, s = theta, np.zeros_like(theta), np.zeros_like(theta)
+    alive = np.ones(len(rows), dtype=bool)
+    steps = np.full(len(rows), last)
+    moments: list[list[_Moment]] = [[] for _ in rows]
+    recorded = set(plan.moments if plan.records else ())
+    for t in range(last + 1):
+        total, grad, values = evaluate(theta)
+        finite = np.isfinite(total) & np.isfinite(grad).all(axis=1)
+        lost = alive & ~finite
+        if lost.any():
+            alive &= finite
+            steps[lost] = max(t - 1, 0)
+            theta = np.where(lost[:, None], before, theta)
+            total, grad, values = evaluate(theta)
+        if t in recorded:
+            for run in np.flatnonzero(alive):
+                named = {"objective": float(total[run]), **values(run)}
+                moments[run].append(_Moment(t, theta[run].copy(), named))
+        if t == last or not alive.any():
+            break
+        before = theta
+        step, m, s = rule(grad, m, s, t + 1.0, plan.optimizer.numbers)
+        theta = theta + (step if alive.all() else np.where(alive[:, None], step, 0.0))
+    norm = np.linalg.norm(grad, axis=1)
+    return [
+        _End(theta[run], not alive[run], int(steps[run]), float(norm[run]), moments[run])
+        for run in range(len(rows))
+    ]
+
+
+def _curve(plan: _Plan, end: _End) -> Curve:
+    names = list(end.moments[0].values) if end.moments else []
+    theta = [moment.theta for moment in end.moments]
+    flat = np.array(theta, dtype=plan.y.dtype).reshape(len(theta), plan.start.shape[1])
+    return Curve(
+        np.array([moment.step for moment in end.moments], dtype=np.intp),
+        {
+            name: np.array([moment.values[name] for moment in end.moments], dtype=plan.y.dtype)
+            for name in names
+        },
+        plan.kind.unflatten(flat, plan.x.shape[2]),
+    )

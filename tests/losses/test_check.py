@@ -19,7 +19,7 @@ from mlpspec.losses import (
     WeightDecay,
     check_loss,
 )
-from mlpspec.network.model import NEURONS
+from mlpspec.network.neurons import NEURONS
 
 RIGHT = [
     Coverage(),

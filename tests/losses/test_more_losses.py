@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import central_difference, problem, same_bits
+from helpers import central_difference, problem, same_bits, take
 from scipy.spatial.distance import pdist
 
 from mlpspec.losses import (
@@ -16,7 +16,8 @@ from mlpspec.losses import (
     built_in,
 )
 from mlpspec.metrics.measure import hull_distance
-from mlpspec.network.model import Forward, RidgeParams, backward, forward
+from mlpspec.network.forward import backward, forward, respond
+from mlpspec.network.neurons import RidgeParams
 
 LOSSES = [HardCoverage(), ReverseCoverage(0.05), LogRepulsion(0.1), HullBarrier(), WeightDecay()]
 NAMES = [type(loss).__name__ for loss in LOSSES]
@@ -48,7 +49,7 @@ def test_gradient_against_finite_differences(loss, n_inputs, shape):
     exact = backward(passed, loss.value_and_grad(passed)[1]).flatten()
 
     def function(flat):
-        return loss.value_and_grad(Forward(RidgeParams.unflatten(flat, n_inputs), x, y))[0]
+        return loss.value_and_grad(respond(RidgeParams.unflatten(flat, n_inputs), x, y))[0]
 
     numeric = central_difference(function, params.flatten(), step=1e-4)
     np.testing.assert_allclose(exact, numeric, rtol=1e-7, atol=1e-8 * np.abs(exact).max())
@@ -61,8 +62,10 @@ def test_each_run_as_if_alone(loss, n_inputs):
         whole = forward(*problem(5, n_samples, n_inputs))
         value, partials = loss.value_and_grad(whole)
         for r in range(5):
-            alone = whole.take(slice(r, r + 1))
-            one, one_partials = loss.value_and_grad(Forward(alone.params, alone.x, alone.y))
+            row = slice(r, r + 1)
+            one, one_partials = loss.value_and_grad(
+                forward(take(whole.params, row), whole.x[row], whole.y[row])
+            )
             assert same_bits(one, value[r : r + 1])
             for key, partial in partials.items():
                 assert same_bits(one_partials[key], partial[r : r + 1])
@@ -205,8 +208,8 @@ def test_hull_barrier_keeps_runs_with_other_hulls_apart():
     passed = at(rng.uniform(-2, 2, (4, 7, 2)), x)
     value, grad = pull(HullBarrier(), passed)
     for r in range(4):
-        one = passed.take(slice(r, r + 1))
-        alone = pull(HullBarrier(), Forward(one.params, one.x, one.y))
+        row = slice(r, r + 1)
+        alone = pull(HullBarrier(), forward(take(passed.params, row), x[row], passed.y[row]))
         assert same_bits(alone[0], value[r : r + 1])
         assert same_bits(alone[1], grad[r : r + 1])
 

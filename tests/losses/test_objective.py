@@ -2,12 +2,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from helpers import SUBSETS, central_difference, objective, problem, same_bits
+from helpers import SUBSETS, central_difference, objective, problem, same_bits, take
 
 from mlpspec.losses import Coverage, Overlap, Separation, StructuralLoss
-from mlpspec.losses.objective import Objective, ObjectiveBatch
-from mlpspec.network import blocks
-from mlpspec.network.model import NEURONS, forward
+from mlpspec.losses.objective import Objective, weighted_sum
+from mlpspec.network.forward import forward, respond
+from mlpspec.network.neurons import NEURONS
 
 
 @pytest.mark.parametrize("subset", SUBSETS, ids="+".join)
@@ -54,41 +54,13 @@ def test_without_the_fit_the_output_weights_rest():
     assert "fit" in values
 
 
-@pytest.mark.parametrize("n_samples", [2, 3, 10, 33])
-def test_mixed_batch_gives_each_run_the_bits_it_has_alone(n_samples):
-    params, x, y = problem(16, n_samples)
-    mixed = [objective(SUBSETS[(5 * r) % 8], 0.1 * (r + 1)) for r in range(16)]
-    packed, parts = ObjectiveBatch(mixed).value_and_grad(forward(params, x, y))
-    grad = params.unpack(packed, *params.shape[1:]).flatten()
-    total, values = parts.total(), parts.by_name()
-    for r in range(16):
-        row = slice(r, r + 1)
-        one = mixed[r].value_and_grad(params.take(row), x[row], y[row])
-        assert same_bits(one[0], total[row])
-        assert same_bits(one[1].flatten(), grad[row])
-        for name in values:
-            expected = one[2].get(name, [np.nan])
-            assert same_bits(expected, values[name][row])
-
-
 @dataclass(frozen=True)
 class Loud(StructuralLoss):
-    """Mean square of the responses, if above a limit; what it is differentiated by can vary."""
-
-    quantity: str = "hidden"
-    limit: float = 0.0
+    """Mean square of the responses and mean output, by several quantities at once."""
 
     def value_and_grad(self, forward):
         n = forward.hidden[0].size
         value = np.square(forward.hidden).reshape(len(forward.y), -1).sum(axis=1) / n
-        above = value > self.limit
-        value = value * above
-        if not above.any():
-            return value, {}
-        if self.quantity == "hidden":
-            return value, {"hidden": forward.hidden * (2.0 / n)}
-        if self.quantity == "squared_response":
-            return value, {"squared_response": np.full_like(forward.y, 1.0 / n) * above[:, None]}
         return value + forward.output.mean(axis=1), {
             "output": np.full_like(forward.y, 1.0 / forward.y.shape[1]),
             "squared_response": np.full_like(forward.y, 1.0 / n),
@@ -96,44 +68,25 @@ class Loud(StructuralLoss):
         }
 
 
+@pytest.mark.parametrize("subset", SUBSETS, ids="+".join)
 @pytest.mark.parametrize("neuron", NEURONS)
 @pytest.mark.parametrize("n_inputs", [1, 2])
-def test_bits_do_not_depend_on_what_else_is_in_the_batch(neuron, n_inputs, monkeypatch):
-    params, x, y = problem(24, 6, n_inputs, neuron=neuron)
-    squares = np.square(forward(params, x, y).hidden).mean(axis=(1, 2))
-    loud = [
-        {},
-        {"loud": (0.2, Loud())},
-        {"loud": (0.2, Loud("output")), "louder": (0.1, Loud("squared_response"))},
-        # What is silent about some runs says nothing at all of some batches.
-        {"moody": (1.0, Loud("squared_response", float(np.median(squares))))},
-    ]
-    mixed = [
-        Objective({**objective(SUBSETS[(5 * r) % 8], 0.1 * (r + 1)).terms, **loud[r % 4]}, r % 3)
-        for r in range(24)
-    ]
-
-    def evaluate(rows):
-        part = params.take(rows)
-        passed = forward(part, x[rows], y[rows])
-        packed, values = ObjectiveBatch([mixed[row] for row in rows]).value_and_grad(passed)
-        grad = params.unpack(packed, *params.shape[1:]).flatten()
-        return {"total": values.total(), "grad": grad, **values.by_name()}
-
-    whole = evaluate(range(24))
-    moody = []
-    for size in (1, 2, 5, 7):
-        monkeypatch.setattr(blocks, "TOGETHER", size * 36)  # of runs, for what is done in blocks
-        blocks.run_blocks.cache_clear()
-        for start in range(0, 24, size):
-            rows = range(start, min(start + size, 24))
-            found = evaluate(rows)
-            moody.append((found.get("moody", np.zeros(1)) > 0).any())
-            for name, value in whole.items():
-                silent = np.full(len(rows), np.nan)
-                assert same_bits(found.get(name, silent), value[rows]), (name, rows)
-    blocks.run_blocks.cache_clear()
-    assert set(moody) == {False, True}
+@pytest.mark.parametrize("n_samples", [2, 3, 10, 33])
+def test_bits_and_weights_of_a_run_do_not_depend_on_its_batch(n_samples, n_inputs, neuron, subset):
+    params, x, y = problem(7, n_samples, n_inputs, neuron=neuron)
+    weights = 0.1 * np.arange(1.0, 8.0)
+    losses = {name: term[1] for name, term in objective(subset).terms.items()} | {"loud": Loud()}
+    terms = {name: (weights, losses[name]) for name in sorted(losses)}
+    whole = weighted_sum(respond(params, x, y), weights, terms)
+    for r in range(7):
+        row = slice(r, r + 1)
+        weight = float(weights[r])
+        one = Objective({name: (weight, loss) for name, loss in losses.items()}, weight)
+        total, grad, values = one.value_and_grad(take(params, row), x[row], y[row])
+        assert same_bits(grad.flatten(), whole.grad.flatten()[row])
+        np.testing.assert_allclose(total, whole.total[row], rtol=1e-15)
+        for name, value in values.items():
+            assert same_bits(value, whole.values[name][row])
 
 
 @pytest.mark.parametrize(("n_samples", "n_hidden"), [(1, 1), (2, 1), (1, 3)])
@@ -150,7 +103,7 @@ def test_bits_of_the_smallest_runs_do_not_depend_on_the_batch(
     together = full.value_and_grad(params, x, y)[1].flatten()
     for r in range(7):
         rows = slice(r, r + 1)
-        alone = full.value_and_grad(params.take(rows), x[rows], y[rows])[1].flatten()
+        alone = full.value_and_grad(take(params, rows), x[rows], y[rows])[1].flatten()
         assert same_bits(alone, together[rows])
 
 
@@ -192,12 +145,12 @@ def test_partials_of_another_precision_or_layout_are_understood(quantity, kind):
 def test_a_total_that_overflows_in_single_precision_is_seen():
     params, x, y = problem(2, 4)
     params = type(params)(*(value.astype(np.float32) for value in vars(params).values()))
-    passed = forward(params, x, y)
     for weight, finite in ((1e3, True), (1e39, False)):
         heavy = Objective({"own": (weight, Foreign("output", "f4"))})
         with np.errstate(all="ignore"):
-            _, values = ObjectiveBatch([heavy] * 2).value_and_grad(passed)
-            assert np.isfinite(values.size()) == finite
+            total, _, _ = heavy.value_and_grad(params, x, y)
+        assert total.dtype == np.float32
+        assert np.isfinite(total).all() == finite
 
 
 def test_matched_forces_are_the_shares_asked_for():

@@ -10,7 +10,7 @@ import mlpspec
 from mlpspec.losses import BUILT_IN, built_in
 from mlpspec.losses.objective import Objective
 from mlpspec.metrics.measure import measure
-from mlpspec.network.model import NEURONS
+from mlpspec.network.neurons import NEURONS
 from mlpspec.study.study import Study
 from mlpspec.training.trainer import train
 

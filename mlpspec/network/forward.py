@@ -1,0 +1,239 @@
+"""The network: its forward pass, and back-propagation.
+
+For run r (index left out) the network is
+
+    h_nk = exp(-z_nk^2),    f_n = sum_k v_k h_nk + c,
+
+where the neurons (`mlpspec.network.neurons`) say what z is. A loss L is differentiated with respect
+to what it reads of a forward pass; `backward` is the chain rule from there to the parameters:
+
+    dL/dv_k = sum_n dL/df_n h_nk,   dL/dc = sum_n dL/df_n,
+    dL/dh_nk = dL/df_n v_k + ...,   dL/dz_nk = -2 z_nk h_nk dL/dh_nk + ...,
+
+and the neurons pull dL/dz and dL/dp back to their parameters. Everything is batched over runs, and
+a run has the same bits alone and in any batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mlpspec.arrays import Array, exp_of_negated
+from mlpspec.errors import InputError
+from mlpspec.network.neurons import Params, RadialParams, expect_shape
+
+QUANTITIES = ("output", "response", "squared_response", "hidden", "preactivation", "prototypes")
+"""What a loss may read of a forward pass, besides the params and the data, and then
+differentiates."""
+
+
+@dataclass(frozen=True, eq=False)
+class Forward:
+    """The forward pass of R networks on their data, made by `forward`; its arrays are read-only.
+
+    Attributes
+    ----------
+    params : RidgeParams or RadialParams
+    x : (R, N, D)
+    y : (R, N)
+    preactivation : (R, N, K)
+        z.
+    hidden : (R, N, K)
+        h = exp(-z^2), never below exp(-340) (`mlpspec.arrays.exp_of_negated`).
+    output : (R, N)
+        f.
+    prototypes : (R, K, D)
+        p.
+    """
+
+    params: Params
+    x: Array
+    y: Array
+    preactivation: Array
+    hidden: Array
+    output: Array
+    prototypes: Array
+
+    def __post_init__(self) -> None:
+        for name in ("preactivation", "hidden", "output", "prototypes"):
+            getattr(self, name).flags.writeable = False
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(R, N, K)."""
+        n_runs, n_samples = self.y.shape
+        return n_runs, n_samples, self.prototypes.shape[1]
+
+    @property
+    def response(self) -> Array:
+        """(R, N): sum_k h_nk."""
+        return np.asarray(self.hidden.sum(axis=2))
+
+    @property
+    def squared_response(self) -> Array:
+        """(R, N): sum_k h_nk^2."""
+        return np.asarray(np.square(self.hidden).sum(axis=2))
+
+
+def forward(params: Params, x: Array, y: Array) -> Forward:
+    """Return the forward pass of R networks, with its input checked.
+
+    Parameters
+    ----------
+    params : RidgeParams or RadialParams
+    x : (R, N, D)
+        Inputs; they and the targets are cast to the precision of the parameters.
+    y : (R, N)
+        Targets.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit each other, numbers that are not finite, or parameters that are
+        not all float64 or all float32; the message names the argument, its shape and the
+        expected one.
+
+    Examples
+    --------
+    One neuron at 0.5 with slope 2 and height 3; at its prototype it responds with 1:
+
+    >>> from mlpspec import RidgeParams
+    >>> params = RidgeParams.placed(np.array([[0.5]]), np.array([2.0]), np.array([3.0]))
+    >>> forward(params, np.array([[[0.5], [1.0]]]), np.zeros((1, 2))).output.round(4)
+    array([[3.    , 1.1036]])
+    """
+    dtype = params.output_weight.dtype
+    for name, value in vars(params).items():
+        if value.dtype != dtype or dtype not in (np.float64, np.float32):
+            raise InputError(f"{name} is {value.dtype}; expected all float64 or all float32")
+    x, y = (_numbers(name, value, dtype) for name, value in (("x", x), ("y", y)))
+    if 0 in params.shape or 0 in x.shape:
+        raise InputError(
+            f"x has shape {x.shape} and the parameters (R, K, D) = {params.shape}; expected at "
+            "least one run, sample, input and hidden unit"
+        )
+    if x.ndim != 3:
+        raise InputError(f"x has shape {x.shape}; expected (R, N, D)")
+    n_runs, _, n_inputs = params.shape
+    expect_shape("x", x, (n_runs, x.shape[1], n_inputs))
+    expect_shape("y", y, x.shape[:2])
+    for name, value in {**vars(params), "x": x, "y": y}.items():
+        if not np.isfinite(value).all():
+            raise InputError(f"{name} has NaN or infinite entries; expected finite numbers")
+    return respond(params, x, y)
+
+
+def respond(params: Params, x: Array, y: Array) -> Forward:
+    """Return what `forward` does, of input that is known to be right."""
+    z = params.preactivation(x)
+    h = exp_of_negated(np.square(z))
+    v, c = params.output_weight, params.output_bias
+    f = np.matmul(h, v[:, :, None])[:, :, 0] + c[:, None]
+    return Forward(params, x, y, z, h, f, params.prototypes)
+
+
+def backward(forward: Forward, partials: Mapping[str, Array]) -> Params:
+    """Return the gradient of a scalar per run: back-propagation.
+
+    Parameters
+    ----------
+    forward : Forward
+        Where the scalar was taken.
+    partials : mapping of str to array
+        The scalar's partial derivatives with respect to what it was computed from, each of that
+        quantity's shape: ``"output"``, ``"response"`` and ``"squared_response"`` (R, N),
+        ``"hidden"`` and ``"preactivation"`` (R, N, K), ``"prototypes"`` (R, K, D), or a field of
+        the params.
+
+    Returns
+    -------
+    RidgeParams or RadialParams
+        dL/dparams.
+
+    Raises
+    ------
+    ValueError
+        A quantity that has no derivative here, or a partial of the wrong shape.
+
+    Examples
+    --------
+    The derivative of f_1 with respect to the height of its only neuron is its response:
+
+    >>> from mlpspec import RidgeParams
+    >>> params = RidgeParams.placed(np.array([[0.5]]), np.array([2.0]), np.array([3.0]))
+    >>> net = forward(params, np.array([[[1.0]]]), np.zeros((1, 1)))
+    >>> bool(backward(net, {"output": np.ones((1, 1))}).output_weight == net.hidden[0])
+    True
+    """
+    params = forward.params
+    for name, partial in partials.items():
+        check_partial(forward, name, partial)
+    grad = {name: np.zeros_like(value) for name, value in vars(params).items()}
+    of_h: list[Array] = []
+    for name, partial in partials.items():
+        if name == "output":
+            of_h.append(partial[:, :, None] * params.output_weight[:, None, :])
+            grad["output_weight"] += np.matmul(partial[:, None, :], forward.hidden)[:, 0]
+            grad["output_bias"] += partial.sum(axis=1)
+        elif name == "response":
+            of_h.append(partial[:, :, None])
+        elif name == "squared_response":
+            of_h.append(2.0 * partial[:, :, None] * forward.hidden)
+        elif name == "hidden":
+            of_h.append(partial)
+        elif name in grad:
+            grad[name] += partial
+    of_z = []
+    if of_h:
+        of_z.append(-2.0 * forward.preactivation * forward.hidden * sum(of_h))
+    if "preactivation" in partials:
+        of_z.append(partials["preactivation"])
+    pulled = []
+    if of_z:
+        z, total = forward.preactivation, np.asarray(sum(of_z))
+        pulled.append(params.pull_back_preactivation(forward.x, z, total))
+    if "prototypes" in partials:
+        pulled.append(params.pull_back_prototypes(partials["prototypes"]))
+    for fields in pulled:
+        for name, value in fields.items():
+            grad[name] += value
+    return type(params)(**grad)
+
+
+def check_partial(forward: Forward, name: str, partial: Array) -> None:
+    """Raise `InputError` unless ``name`` has a derivative here and ``partial`` its shape."""
+    if name in ("output", "response", "squared_response"):
+        shape: tuple[int, ...] = forward.y.shape
+    elif name in ("hidden", "preactivation"):
+        shape = forward.shape
+    elif name == "prototypes":
+        shape = forward.prototypes.shape
+    elif name in forward.params.AXES:
+        shape = getattr(forward.params, name).shape
+    else:
+        known = ", ".join([*QUANTITIES, *forward.params.AXES])
+        raise InputError(f"no derivative is known for {name!r}; known: {known}")
+    expect_shape(f"the partial of {name}", partial, shape)
+    if (
+        name == "preactivation"
+        and isinstance(forward.params, RadialParams)
+        and forward.params.shape[2] > 1
+    ):
+        raise InputError(
+            "the preactivation of radial neurons has no derivative at their centers above one "
+            "dimension; read 'hidden' or 'prototypes' instead"
+        )
+
+
+def _numbers(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise InputError(f"{name} is ragged; expected an array of numbers") from None
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{name} is {array.dtype}; expected an array of real numbers")
+    return np.require(array, dtype, ["C", "A"])

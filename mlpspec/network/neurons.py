@@ -1,0 +1,341 @@
+"""Neurons: the parameters of one-hidden-layer networks, and what a hidden neuron computes.
+
+A neuron is four things, which a subclass of `Params` says: its preactivation z_nk, of which it
+responds with h_nk = exp(-z_nk^2); its prototype p_k, the point at which it responds fully; and how
+derivatives with respect to these two are pulled back to its own parameters. All else
+(`mlpspec.network.forward`) is the same for every neuron.
+
+Axes, here and everywhere: ``R`` runs side by side, ``N`` samples, ``D`` inputs, ``K`` hidden
+neurons. ``R`` is always there (one run is ``R = 1``) and nothing is ever reduced over it. Slopes
+are in inverse units of the inputs, prototypes in theirs, the rest is dimensionless.
+
+The formulas are this project's reconstruction of the model in arXiv:2605.25939.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self, cast, final
+
+import numpy as np
+
+from mlpspec.arrays import Array, squared_distances
+from mlpspec.errors import InputError
+
+PROTOTYPE_EPS = 1e-8
+"""Added to the squared slope so that a vanished neuron has its prototype at the origin."""
+
+
+class Params(ABC):
+    """Parameters of R networks of K neurons; a subclass is one kind of neuron.
+
+    A subclass is a frozen dataclass of arrays whose last two fields are ``output_weight`` (R, K),
+    the heights v_k, and ``output_bias`` (R,), the constant c. A gradient with respect to the
+    parameters has the same type.
+
+    Raises
+    ------
+    ValueError
+        A field that is not an array, or whose shape does not fit the others.
+    """
+
+    AXES: ClassVar[Mapping[str, str]]
+    """Axes of every field after R, in the fields' order, such as ``"KD"``."""
+
+    WEIGHTS: ClassVar[tuple[str, ...]]
+    """Fields whose size says how steep or high a neuron is (not where it is)."""
+
+    output_weight: Array
+    output_bias: Array
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, np.ndarray):
+                raise InputError(f"{name} is a {type(value).__name__}; expected an array")
+        located = next(name for name, axes in self.AXES.items() if axes == "KD")
+        if getattr(self, located).ndim != 3:
+            raise InputError(
+                f"{located} has shape {getattr(self, located).shape}; expected (R, K, D)"
+            )
+        n_runs, n_hidden, n_inputs = self.shape
+        for name, axes in self.AXES.items():
+            sizes = {"K": n_hidden, "D": n_inputs}
+            expect_shape(name, getattr(self, name), (n_runs, *(sizes[axis] for axis in axes)))
+
+    @classmethod
+    @abstractmethod
+    def placed(cls, prototypes: Array, slope: Array, height: Array) -> Self:
+        """Return one network (R = 1) of neurons at ``prototypes`` (K, D), with c = 0.
+
+        ``slope`` and ``height`` are (K,).
+        """
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int, int]:
+        """(R, K, D)."""
+
+    @property
+    @abstractmethod
+    def slopes(self) -> Array:
+        """(R, K): how fast z_nk changes with the input, in inverse units of the inputs."""
+
+    @property
+    @abstractmethod
+    def prototypes(self) -> Array:
+        """(R, K, D): p_k, where neuron k responds fully."""
+
+    @abstractmethod
+    def preactivation(self, x: Array) -> Array:
+        """Return z (R, N, K) at x (R, N, D)."""
+
+    @abstractmethod
+    def pull_back_preactivation(self, x: Array, z: Array, of_z: Array) -> dict[str, Array]:
+        """Return what dL/dz (R, N, K) at x adds to the gradient, by field."""
+
+    @abstractmethod
+    def pull_back_prototypes(self, of_p: Array) -> dict[str, Array]:
+        """Return what dL/dp (R, K, D) adds to the gradient, by field."""
+
+    @abstractmethod
+    def moved(self, shift: float) -> Self:
+        """Return the networks that compute at x + shift, in every dimension, what these do at x."""
+
+    @property
+    def size(self) -> int:
+        """P = K (D + 2) + 1: how many parameters a run has."""
+        _, n_hidden, n_inputs = self.shape
+        return n_hidden * (n_inputs + 2) + 1
+
+    def flatten(self) -> Array:
+        """Return (R, P): the fields of each run one after the other, as declared."""
+        n_runs = len(self.output_bias)
+        return np.concatenate([v.reshape(n_runs, -1) for v in vars(self).values()], axis=1)
+
+    @classmethod
+    def unflatten(cls, flat: Array, n_inputs: int) -> Self:
+        """Return the parameters whose `flatten` is ``flat`` (R, P), as views of it."""
+        n_runs, size = flat.shape
+        n_hidden, rest = divmod(size - 1, n_inputs + 2)
+        if rest:
+            raise InputError(f"flat has shape {flat.shape}; expected (R, K ({n_inputs} + 2) + 1)")
+        views, end = [], 0
+        for axes in cls.AXES.values():
+            shape = [{"K": n_hidden, "D": n_inputs}[axis] for axis in axes]
+            start, end = end, end + math.prod(shape)
+            views.append(flat[:, start:end].reshape(n_runs, *shape))
+        return cls(*views)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class RidgeParams(Params):
+    """Neurons that respond along one direction: z_nk = w_k . x_n + b_k.
+
+    The prototype is the minimum-norm point of full response, p_k = -b_k w_k / (|w_k|^2 + eps).
+
+    Parameters
+    ----------
+    hidden_weight : (R, K, D)
+        Slopes w_k.
+    hidden_bias : (R, K)
+        Offsets b_k.
+    output_weight : (R, K)
+        Heights v_k.
+    output_bias : (R,)
+        The constant c.
+
+    Raises
+    ------
+    ValueError
+        A field whose shape does not fit ``hidden_weight``.
+
+    Examples
+    --------
+    >>> neurons = RidgeParams.placed(np.array([[0.5], [-1.0]]), np.array([4.0, 2.0]), np.ones(2))
+    >>> neurons.prototypes.round(6)
+    array([[[ 0.5],
+            [-1. ]]])
+    >>> neurons.preactivation(np.array([[[0.0], [0.5]]]))
+    array([[[-2.,  2.],
+            [ 0.,  3.]]])
+    """
+
+    AXES: ClassVar = {
+        "hidden_weight": "KD",
+        "hidden_bias": "K",
+        "output_weight": "K",
+        "output_bias": "",
+    }
+    WEIGHTS: ClassVar = ("hidden_weight", "output_weight")
+
+    hidden_weight: Array
+    hidden_bias: Array
+    output_weight: Array
+    output_bias: Array
+
+    @classmethod
+    def placed(cls, prototypes: Array, slope: Array, height: Array) -> Self:
+        """Return one network (R = 1) of neurons at ``prototypes`` (K, D), with c = 0.
+
+        Above one dimension w_k is parallel to p_k, where p_k is the minimum-norm point; ``slope``
+        and ``height`` are (K,).
+        """
+        direction = np.ones_like(prototypes)
+        if prototypes.shape[1] > 1:
+            direction = prototypes / np.linalg.norm(prototypes, axis=1, keepdims=True)
+        w = slope[:, None] * direction
+        b = -(w * prototypes).sum(axis=1)
+        return cls(w[None], b[None], height[None], np.zeros(1))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(R, K, D)."""
+        return cast("tuple[int, int, int]", self.hidden_weight.shape)
+
+    @property
+    def slopes(self) -> Array:
+        """(R, K): |w_k|."""
+        return cast(Array, np.linalg.norm(self.hidden_weight, axis=2))
+
+    @property
+    def prototypes(self) -> Array:
+        """(R, K, D): p_k = -b_k w_k / (|w_k|^2 + eps)."""
+        w, b = self.hidden_weight, self.hidden_bias
+        return np.asarray(-(b / self._squared_size())[:, :, None] * w)
+
+    def _squared_size(self) -> Array:
+        """(R, K): |w_k|^2 + eps."""
+        return np.asarray(np.square(self.hidden_weight).sum(axis=2) + PROTOTYPE_EPS)
+
+    def preactivation(self, x: Array) -> Array:
+        """Return z_nk = w_k . x_n + b_k (R, N, K)."""
+        z = np.matmul(x, self.hidden_weight.swapaxes(1, 2))
+        z += self.hidden_bias[:, None, :]
+        return z
+
+    def pull_back_preactivation(self, x: Array, z: Array, of_z: Array) -> dict[str, Array]:
+        """Return dL/dw_k = sum_n dL/dz_nk x_n and dL/db_k = sum_n dL/dz_nk."""
+        of_w = np.matmul(of_z.swapaxes(1, 2), x)
+        return {"hidden_weight": of_w, "hidden_bias": of_z.sum(axis=1)}
+
+    def pull_back_prototypes(self, of_p: Array) -> dict[str, Array]:
+        """Return what q = dL/dp adds: with s = |w|^2 + eps,
+
+        dL/dw = -b q / s + 2 b (q . w) w / s^2 and dL/db = -(q . w) / s.
+        """
+        w, b, s, q = self.hidden_weight, self.hidden_bias, self._squared_size(), of_p
+        along = (q * w).sum(axis=2) / s
+        of_w = (b / s)[:, :, None] * (2.0 * along[:, :, None] * w - q)
+        return {"hidden_weight": of_w, "hidden_bias": -along}
+
+    def moved(self, shift: float) -> Self:
+        """Return the parameters with b_k - shift sum_d w_kd for b_k."""
+        b = self.hidden_bias - shift * self.hidden_weight.sum(axis=2)
+        return type(self)(self.hidden_weight, b, self.output_weight, self.output_bias)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class RadialParams(Params):
+    """Neurons that respond around a center: z_nk^2 = s_k^2 |x_n - c_k|^2.
+
+    The center is the prototype. On a line z is signed, s_k (x_n - c_k): the ridge neuron w = s,
+    b = -s c in other parameters. Above one dimension z = |s_k| |x_n - c_k|.
+
+    Parameters
+    ----------
+    slope : (R, K)
+        s_k; its sign means nothing.
+    center : (R, K, D)
+        c_k, the prototypes.
+    output_weight : (R, K)
+        Heights v_k.
+    output_bias : (R,)
+        The constant c.
+
+    Raises
+    ------
+    ValueError
+        A field whose shape does not fit ``center``.
+
+    Examples
+    --------
+    >>> neurons = RadialParams.placed(np.array([[3.0, 4.0]]), np.array([0.5]), np.ones(1))
+    >>> neurons.preactivation(np.zeros((1, 1, 2)))
+    array([[[2.5]]])
+    """
+
+    AXES: ClassVar = {"slope": "K", "center": "KD", "output_weight": "K", "output_bias": ""}
+    WEIGHTS: ClassVar = ("slope", "output_weight")
+
+    slope: Array
+    center: Array
+    output_weight: Array
+    output_bias: Array
+
+    @classmethod
+    def placed(cls, prototypes: Array, slope: Array, height: Array) -> Self:
+        """Return one network (R = 1) of neurons at ``prototypes`` (K, D), with c = 0."""
+        return cls(slope[None], prototypes[None], height[None], np.zeros(1))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(R, K, D)."""
+        return cast("tuple[int, int, int]", self.center.shape)
+
+    @property
+    def slopes(self) -> Array:
+        """(R, K): |s_k|."""
+        return np.abs(self.slope)
+
+    @property
+    def prototypes(self) -> Array:
+        """(R, K, D): the centers, a copy."""
+        return self.center.copy()
+
+    def preactivation(self, x: Array) -> Array:
+        """Return z (R, N, K): s_k (x_n - c_k) on a line, |s_k| |x_n - c_k| above."""
+        if self.shape[2] == 1:
+            return np.asarray((x - self.center.swapaxes(1, 2)) * self.slope[:, None, :])
+        return np.asarray(np.sqrt(squared_distances(x, self.center)) * self.slopes[:, None, :])
+
+    def pull_back_preactivation(self, x: Array, z: Array, of_z: Array) -> dict[str, Array]:
+        """Return dL/ds_k = sum_n dL/dz_nk z_nk / s_k and dL/dc_k.
+
+        The latter is -s_k sum_n dL/dz_nk on a line, and -s_k^2 sum_n dL/dz_nk (x_n - c_k) / z_nk
+        above; at a center, where z has no derivative, 0.
+        """
+        s, c = self.slope, self.center
+        if self.shape[2] == 1:
+            total = of_z.sum(axis=1)
+            of_s = np.matmul(of_z.swapaxes(1, 2), x)[:, :, 0] - c[:, :, 0] * total
+            return {"slope": of_s, "center": -(s * total)[:, :, None]}
+        of_s = np.divide((of_z * z).sum(axis=1), s, where=s != 0.0, out=np.zeros_like(s))
+        share = np.divide(of_z, z, where=z != 0.0, out=np.zeros_like(z))
+        pull = np.matmul(share.swapaxes(1, 2), x) - share.sum(axis=1)[:, :, None] * c
+        return {"slope": of_s, "center": -np.square(s)[:, :, None] * pull}
+
+    def pull_back_prototypes(self, of_p: Array) -> dict[str, Array]:
+        """Return dL/dp as dL/dc: they are the same."""
+        return {"center": of_p}
+
+    def moved(self, shift: float) -> Self:
+        """Return the parameters with c_k + shift for c_k."""
+        return type(self)(self.slope, self.center + shift, self.output_weight, self.output_bias)
+
+
+NEURONS: dict[str, type[RidgeParams] | type[RadialParams]] = {
+    "ridge": RidgeParams,
+    "radial": RadialParams,
+}
+"""Every kind of neuron by name, as the type of its parameters."""
+
+
+def expect_shape(name: str, value: Any, shape: tuple[int, ...]) -> None:
+    """Raise `InputError` unless ``value`` has that shape."""
+    if np.shape(value) != shape:
+        raise InputError(f"{name} has shape {np.shape(value)}; expected {shape}")

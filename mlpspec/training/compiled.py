@@ -1,0 +1,302 @@
+"""The compiled engine: runs in the memory of `mlpspec.training.kernel`, and their training.
+
+The kernel trains a run whole if all its losses are `BUILT_IN`. Other losses ride on it: it then
+gives value and gradient of the built-in terms of many runs at once, and the forward pass that the
+other losses read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, cached_property
+from pathlib import Path
+from types import FunctionType
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlpspec.arrays import Array
+from mlpspec.losses import Coverage, Overlap, Separation, StructuralLoss
+from mlpspec.losses.objective import Objective, Terms, weighted_terms
+from mlpspec.network.forward import Forward, backward
+from mlpspec.network.neurons import Params, RadialParams
+from mlpspec.training.optimizers import RULES, Optimizer
+
+Values = Callable[[int], dict[str, float]]
+"""Returns the unweighted values of a run's terms, by name."""
+
+BUILT_IN: tuple[type[StructuralLoss], ...] = (Coverage, Separation, Overlap)
+"""The losses that the kernel knows, in the order of its weights."""
+
+SLICE = 3e7
+"""Responses, at the most, between two looks at signals: about a tenth of a second."""
+
+
+NOTHING = np.empty((0, 0)), *[np.empty((0, 0, 0))] * 3
+STILL = Optimizer("adam", (0.0, 0.0, 0.0, 0.0))
+
+
+@cache
+def load() -> Callable[..., None]:
+    """Return the kernel: loaded from numba's cache, or compiled, which takes some seconds once.
+
+    Raises
+    ------
+    Exception
+        Whatever numba raises where it cannot compile.
+    """
+    import llvmlite.binding
+    import numba
+
+    from mlpspec.training import kernel
+
+    # numba's cache looks at one file's size and time. The name of what is compiled says the rest:
+    # the source of all that goes into it, and what it is compiled by and for.
+    parts = [numba.__version__, numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name()]
+    name = f"run_kernel_{digest(kernel.run_kernel, parts)}"
+    function = FunctionType(kernel.run_kernel.__code__, vars(kernel), name)
+    function.__qualname__ = name
+    number, whole = numba.float64, numba.int64
+    signature = numba.void(
+        number[:, ::1],
+        whole[:, :, ::1],
+        numba.types.UniTuple(whole, 5),
+        whole,
+        numba.types.UniTuple(number, 4),
+        whole,
+        whole,
+        whole[::1],
+        whole[:, ::1],
+        number[:, ::1],
+        number[:, :, ::1],
+        number[:, :, ::1],
+        number[:, :, ::1],
+    )
+    try:
+        return cast(
+            Callable[..., None], numba.njit(signature, cache=True, **kernel.EXACT)(function)
+        )
+    except Exception:  # no directory for the cache, a full disk, a damaged file
+        return cast(Callable[..., None], numba.njit(signature, **kernel.EXACT)(function))
+
+
+def digest(function: Any, parts: Sequence[str]) -> str:
+    """Return a digest of ``parts`` and of all source and constants that a function reaches."""
+    found: dict[str, str] = {}
+    waiting = [function]
+    while waiting:
+        reached = waiting.pop()
+        for name in reached.__code__.co_names:
+            value = reached.__globals__.get(name)
+            place = f"{reached.__module__}.{name}"
+            inner = getattr(value, "py_func", value)
+            if isinstance(inner, FunctionType):
+                if place not in found:
+                    waiting.append(inner)
+                found[place] = inner.__code__.co_filename
+            elif isinstance(value, int | float):
+                found[place] = repr(value)
+    files = {function.__code__.co_filename, *(v for v in found.values() if v.endswith(".py"))}
+    contents = [Path(file).read_bytes() for file in sorted(files)]
+    texts = [*parts, *(f"{place}={found[place]}" for place in sorted(found))]
+    return hashlib.sha256(b"\0".join([*map(str.encode, texts), *contents])).hexdigest()[:16]
+
+
+class KernelRuns:
+    """R runs of one shape in the kernel's memory.
+
+    Parameters
+    ----------
+    kind : type of the params
+    theta : (R, P)
+        The start.
+    x : (R, N, D)
+    y : (R, N)
+    objectives : sequence of R Objective
+        Of whose losses the kernel computes the ones that it knows (`riding` are the others).
+    """
+
+    def __init__(
+        self,
+        kind: type[Params],
+        theta: Array,
+        x: Array,
+        y: Array,
+        objectives: Sequence[Objective],
+    ) -> None:
+        from mlpspec.training import kernel
+
+        n_runs, n, d = x.shape
+        k = (theta.shape[1] - 1) // (d + 2)
+        windowed = d == 1 and n >= kernel.WINDOWED
+        self.sizes = (n, k, d, int(kind is RadialParams), int(windowed))
+        self.at = at = kernel.layout(*self.sizes)
+        self.memory = np.empty((n_runs, at.end))
+        self.memory[:, : at.x] = 0.0
+        self.order = np.argsort(x[:, :, 0], axis=1, kind="stable")
+        if d > 1:
+            self.order = np.broadcast_to(np.arange(n), (n_runs, n)).copy()
+        inputs = np.take_along_axis(x, self.order[:, :, None], axis=1).swapaxes(1, 2)
+        places = self.memory[:, at.x : at.y].reshape(n_runs, d, at.n_padded)
+        places[:, :, :n] = inputs
+        places[:, :, n:] = inputs[:, :, -1:]
+        self.memory[:, at.y : at.f] = 0.0
+        self.memory[:, at.y : at.y + n] = np.take_along_axis(y, self.order, axis=1)
+        self.marks = np.zeros((n_runs, k, 5), dtype=np.int64)
+        self.marks[:, :, 1] = self.marks[:, :, 3] = n
+        self.marks[:, :, 4] = np.arange(k)
+        self.ended = np.zeros(n_runs, dtype=np.int64)
+        self.names = [known_terms(objective) for objective in objectives]
+        for row, objective, names in zip(self.memory, objectives, self.names, strict=True):
+            row[4:6] = 1.0
+            row[0] = objective.fit_weight
+            for i, name in names.items():
+                row[i], loss = objective.terms[name]
+                if isinstance(loss, Coverage | Separation):
+                    row[3 + i] = loss.temperature
+        self.theta = theta
+
+    @property
+    def theta(self) -> Array:
+        """(R, P): the parameters; `evaluate` follows where they are set."""
+        return self.memory[:, self.at.theta : self.at.theta + self.at.size]
+
+    @theta.setter
+    def theta(self, theta: Array) -> None:
+        self.memory[:, self.at.theta : self.at.theta + self.at.size] = theta
+
+    @property
+    def grad(self) -> Array:
+        """(R, P): the gradient at ``theta``."""
+        return self.memory[:, self.at.grad : self.at.grad + self.at.size]
+
+    @property
+    def total(self) -> Array:
+        """(R,): the objective of the terms that the kernel computes."""
+        return self.memory[:, 8]
+
+    def values(self, run: int) -> dict[str, float]:
+        """Return the unweighted values of a run: ``"fit"`` and the losses that the kernel knows."""
+        numbers = self.memory[run, 9:13].tolist()
+        return {"fit": numbers[0], **{name: numbers[i] for i, name in self.names[run].items()}}
+
+    def advance(self, optimizer: Optimizer, start: int, stop: int, *copies: Array | None) -> None:
+        """Train from step ``start``, or -1 where nothing was evaluated yet, to step ``stop``.
+
+        ``copies`` are arrays to write f (R, N), p (R, K, D), z and h (R, N, K) to; or less.
+        """
+        rule = list(RULES).index(optimizer.rule)
+        numbers = tuple(float(number) for number in optimizer.numbers)
+        arrays = (*copies, *NOTHING[len(copies) :])
+        load()(
+            *(self.memory, self.marks, self.sizes, rule, numbers, start, stop),
+            *(self.ended, self.order, *arrays),
+        )
+
+    def evaluate(self) -> tuple[Array, Array]:
+        """Set gradient, total and values at ``theta``; return f (R, N) and p (R, K, D)."""
+        n, k, d = self.sizes[:3]
+        f, p = np.empty((len(self.memory), n)), np.empty((len(self.memory), k, d))
+        self.advance(STILL, -1, 0, f, p)
+        return f, p
+
+    def responses(self) -> tuple[Array, Array]:
+        """Return z and h (R, N, K) where it was last evaluated."""
+        n, k = self.sizes[:2]
+        z, h = (np.empty((len(self.memory), n, k)) for _ in range(2))
+        self.advance(STILL, 0, 0, *NOTHING[:2], z, h)
+        return z, h
+
+    def until(self, optimizer: Optimizer, moments: Sequence[int]) -> Iterator[int]:
+        """Train to each of some moments, ascending, in slices; yield each once it is reached.
+
+        Ends where a run diverges, with ``ended`` the last step at which it had not.
+        """
+        n, k = self.sizes[:2]
+        longest = max(1, int(SLICE / (n * k * len(self.memory))))
+        t = -1
+        for moment in moments:
+            while t < moment:
+                stop = min(moment, max(t, 0) + longest)
+                self.advance(optimizer, t, stop)
+                if (self.ended >= 0).any():
+                    return
+                t = stop
+            yield moment
+
+
+def known_terms(objective: Objective) -> dict[int, str]:
+    """Return the names of the terms that the kernel computes, by the index of their weight."""
+    names: dict[int, str] = {}
+    for name, (_, loss) in objective.active.items():
+        if type(loss) in BUILT_IN:
+            names.setdefault(1 + BUILT_IN.index(type(loss)), name)
+    return names
+
+
+def riding(objective: Objective) -> dict[str, tuple[float, StructuralLoss]]:
+    """Return the terms that the kernel does not compute."""
+    known = set(known_terms(objective).values())
+    return {name: term for name, term in objective.active.items() if name not in known}
+
+
+class RidingForward(Forward):
+    """A forward pass in the kernel, which computes z and h only if they are read."""
+
+    def __init__(self, params: Params, x: Array, y: Array, runs: KernelRuns) -> None:
+        f, p = runs.evaluate()
+        vars(self).update(params=params, x=x, y=y, output=f, prototypes=p, runs=runs)
+        for array in (f, p):
+            array.flags.writeable = False
+
+    @cached_property
+    def _responses(self) -> tuple[Array, Array]:
+        responses: tuple[Array, Array] = vars(self)["runs"].responses()
+        for array in responses:
+            array.flags.writeable = False
+        return responses
+
+    @property
+    def preactivation(self) -> Array:  # type: ignore[override]
+        """(R, N, K): z."""
+        return self._responses[0]
+
+    @property
+    def hidden(self) -> Array:  # type: ignore[override]
+        """(R, N, K): h."""
+        return self._responses[1]
+
+
+class RidingRuns:
+    """R runs whose built-in terms the kernel computes, and NumPy the other losses.
+
+    All have the same other losses, ``terms``, with weights (R,) of their own.
+    """
+
+    def __init__(
+        self,
+        kind: type[Params],
+        theta: Array,
+        x: Array,
+        y: Array,
+        objectives: Sequence[Objective],
+        terms: Terms,
+    ) -> None:
+        self.kind, self.x, self.y, self.terms = kind, x, y, terms
+        self.runs = KernelRuns(kind, theta, x, y, objectives)
+
+    def __call__(self, theta: Array) -> tuple[Array, Array, Values]:
+        """Return the objective (R,), its gradient (R, P) and what gives a run's values."""
+        runs = self.runs
+        runs.theta = theta
+        params = self.kind.unflatten(theta, self.x.shape[2])
+        net = RidingForward(params, self.x, self.y, runs)
+        total, partials, values = weighted_terms(net, self.terms)
+        grad = runs.grad + backward(net, partials).flatten()
+
+        def of(run: int) -> dict[str, float]:
+            return runs.values(run) | {name: float(value[run]) for name, value in values.items()}
+
+        return runs.total + total, grad, of
