@@ -1,0 +1,233 @@
+"""The kernel: its exponential, bits that depend on nothing but the run, its cache, its speed."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal, localcontext
+from math import factorial, log
+
+import numpy as np
+import pytest
+from helpers import ROOT, SUBSETS, objective, problem, same_bits
+
+from mlpspec.training import kernel
+from mlpspec.training.compiled import KernelRuns, digest
+from mlpspec.training.optimizers import adam
+
+EVERYTHING = objective(SUBSETS[-1])
+
+
+def test_exponential_within_one_and_a_half_units_in_the_last_place():
+    rng = np.random.default_rng(0)
+    a = np.concatenate(
+        [
+            rng.uniform(0.0, 340.0, 200_000),
+            rng.uniform(0.0, 2.0, 200_000),
+            10.0 ** rng.uniform(-20.0, 0.0, 10_000),
+            (np.arange(490) + 0.5) * np.log(2.0),  # the ends of what the polynomial is for
+        ]
+    )
+    a = a[a <= 340.0]
+    exact = np.exp(-a.astype(np.longdouble))
+    unit = np.spacing(exact.astype(float)).astype(np.longdouble)
+    found = a.copy()
+    kernel.exponentials(found, 0, len(found))
+    assert np.abs((found - exact) / unit).max() <= 1.2
+    for size in (1, 7, 13):  # wherever it lies, and however many there are
+        part = np.concatenate([np.zeros(3), a[5 : 5 + size]])
+        kernel.exponentials(part, 3, size)
+        assert same_bits(part[3:], found[5 : 5 + size])
+
+
+def test_special_values_of_the_exponential():
+    a = np.array([0.0, -0.0, 340.0, 341.0, 1e300, np.inf, np.nan])
+    kernel.exponentials(a, 0, len(a))
+    assert a[:2].tolist() == [1.0, 1.0]
+    assert (a[2:6] == a[2]).all()
+    assert a[2] == pytest.approx(np.exp(-340.0), rel=1e-15)
+    assert np.isnan(a[6])
+
+
+def test_the_polynomial_is_the_exponential():
+    """In fifty digits: 1 + r + r^2 q(r) with the stored terms, against the series."""
+    terms = [getattr(kernel, f"Q{j}") for j in range(10)]
+    with localcontext(prec=50):
+        rest = Decimal(kernel.LN2) + Decimal(kernel.LN2_REST) - Decimal(2).ln()
+        assert abs(rest) < Decimal(2) ** -89
+        for i in range(-101, 102, 2):
+            r = Decimal(i) / 101 * Decimal(2).ln() / 2
+            q = sum(Decimal(term) * r**j for j, term in enumerate(terms))
+            exact = sum(r**j / factorial(j) for j in range(30))
+            assert abs((1 + r + r * r * q) / exact - 1) < Decimal(2) ** -52 / 10
+    assert log(2.0) * kernel.PER_LN2 == pytest.approx(1.0, rel=1e-15)
+
+
+def run_of(n, n_inputs=1, k=None, neuron="ridge", seed=0, terms=EVERYTHING):
+    params, x, y = problem(seed + 1, n, n_inputs, k, neuron)
+    last = slice(seed, seed + 1)
+    return KernelRuns(type(params), params.flatten()[last], x[last], y[last], [terms])
+
+
+def trained(runs, *stops):
+    start = -1
+    for stop in stops:
+        runs.advance(adam(0.01), start, stop)
+        start = stop
+    return np.concatenate([runs.theta[0], runs.grad[0], runs.memory[0, 8:13]])
+
+
+CASES = [(3, 1, None), (10, 1, 4), (21, 1, None), (45, 1, 60), (9, 2, None), (14, 3, 5)]
+
+
+@pytest.mark.parametrize(("n", "n_inputs", "k"), CASES)
+@pytest.mark.parametrize("neuron", ["ridge", "radial"])
+def test_slices_of_training_give_the_bits_of_the_whole(n, n_inputs, k, neuron):
+    whole = trained(run_of(n, n_inputs, k, neuron), 40)
+    assert same_bits(trained(run_of(n, n_inputs, k, neuron), 1, 2, 9, 40), whole)
+
+
+@pytest.mark.parametrize(("n", "n_inputs", "k"), CASES)
+def test_bits_do_not_depend_on_where_memory_lies(n, n_inputs, k):
+    """The whole memory of a run may begin anywhere."""
+    expected = trained(run_of(n, n_inputs, k), 40)
+    for offset in range(65):
+        runs = run_of(n, n_inputs, k)
+        size = runs.memory.shape[1]
+        moved = np.empty((1, size + 65))[:, offset : offset + size]
+        moved[...] = runs.memory
+        runs.memory = np.ascontiguousarray(moved).copy() if offset == 0 else _at(moved)
+        assert same_bits(trained(runs, 40), expected), offset
+
+
+def _at(view):
+    """The view itself, as the contiguous array that one row is."""
+    assert view.shape[0] == 1
+    return view[0][None]
+
+
+def test_bits_do_not_depend_on_threads():
+    jobs = [(n, d, k, seed) for n, d, k in CASES for seed in range(5)]
+
+    def work(job):
+        n, d, k, seed = job
+        return trained(run_of(n, d, k, seed=seed), 60)
+
+    alone = [work(job) for job in jobs]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(work, jobs * 3))
+    for i, found in enumerate(together):
+        assert same_bits(found, alone[i % len(jobs)])
+
+
+@pytest.mark.parametrize("n", [3, 45])
+def test_the_order_of_the_inputs_does_not_matter(n):
+    params, x, y = problem(1, n)
+    order = np.random.default_rng(0).permutation(n)
+    one = KernelRuns(type(params), params.flatten(), x, y, [EVERYTHING])
+    other = KernelRuns(type(params), params.flatten(), x[:, order], y[:, order], [EVERYTHING])
+    assert same_bits(trained(one, 30), trained(other, 30))
+    f, _ = one.evaluate()
+    assert same_bits(f[:, order], other.evaluate()[0])
+
+
+def test_the_digest_covers_every_function_and_constant(tmp_path, monkeypatch):
+    before = digest(kernel.run_kernel, [])
+    assert digest(kernel.run_kernel, ["another version"]) != before
+    monkeypatch.setattr(kernel, "REACH", 7.0)
+    assert digest(kernel.run_kernel, []) != before
+    monkeypatch.undo()
+    assert digest(kernel.run_kernel, []) == before
+
+
+TINY = (
+    "import numpy as np, mlpspec\n"
+    "from mlpspec import RidgeParams, Objective, train\n"
+    "start = RidgeParams.placed(np.array([[0.5]]), np.ones(1), np.ones(1))\n"
+    "x, y = np.zeros((1, 2, 1)), np.ones((1, 2))\n"
+    "done = train(Objective(), start, x, y, steps=1, engine='compiled')\n"
+    "print(float(done.params.output_bias[0]))"
+)
+
+
+def python(place, cache):
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", TINY],
+        env={**os.environ, "PYTHONPATH": str(place), "NUMBA_CACHE_DIR": str(cache)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def printed(process):
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return float(out)
+
+
+@pytest.mark.slow
+def test_an_edited_formula_in_another_file_is_compiled_anew(tmp_path):
+    shutil.copytree(ROOT / "mlpspec", tmp_path / "mlpspec", ignore=shutil.ignore_patterns("*.nb?"))
+    cache = tmp_path / "cache"
+    assert printed(python(tmp_path, cache)) == pytest.approx(0.01, rel=1e-6)
+    file = tmp_path / "mlpspec" / "training" / "optimizers.py"
+    text = file.read_text()
+    assert text.count("step = -rate * (m") == 1
+    file.write_text(text.replace("step = -rate * (m", "step = -2.0 * rate * (m"))
+    assert printed(python(tmp_path, cache)) == pytest.approx(0.02, rel=1e-6)
+
+
+@pytest.mark.slow
+def test_processes_may_fill_one_cache_at_once_and_a_damaged_one_is_no_matter(tmp_path):
+    for process in [python(ROOT, tmp_path) for _ in range(2)]:
+        assert printed(process) == pytest.approx(0.01, rel=1e-6)
+    (file,) = tmp_path.rglob("*.nbc")
+    file.write_bytes(file.read_bytes()[:50])
+    assert printed(python(ROOT, tmp_path)) == pytest.approx(0.01, rel=1e-6)
+    index = next(tmp_path.rglob("*.nbi"))
+    index.write_bytes(b"nothing")
+    assert printed(python(ROOT, tmp_path)) == pytest.approx(0.01, rel=1e-6)
+
+
+@pytest.mark.slow
+def test_without_a_place_for_a_cache_it_is_compiled(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert printed(python(ROOT, tmp_path / "file" / "cache")) == pytest.approx(0.01, rel=1e-6)
+
+
+def test_a_step_costs_few_times_its_exponentials():
+    """At N = 100 it was 0.8 times NumPy's with AVX-512 when this was written."""
+    runs = run_of(100)
+    block = np.random.default_rng(0).uniform(-20.0, 0.0, 2 * 100**2 + 100 * 99 // 2)
+    out = np.empty_like(block)
+    runs.advance(adam(0.01), -1, 10)
+
+    def least(function):
+        times = []
+        for _ in range(30):
+            began = time.thread_time()
+            function()
+            times.append(time.thread_time() - began)
+        return min(times)
+
+    step = least(lambda: runs.advance(adam(0.01), 10, 20)) / 10
+    assert step < 4 * least(lambda: np.exp(block, out=out))
+
+
+def test_on_a_line_the_cost_grows_slower_than_the_pairs():
+    """Far pairs are left out: ten times the inputs cost far less than a hundred times the time."""
+
+    def least(n, steps):
+        runs = run_of(n, terms=objective(SUBSETS[-1], temperature=(2.0 / n) ** 2))
+        runs.advance(adam(0.01), -1, 5)
+        times = []
+        for _ in range(5):
+            began = time.thread_time()
+            runs.advance(adam(0.01), 5, 5 + steps)
+            times.append(time.thread_time() - began)
+        return min(times) / steps
+
+    assert np.log10(least(2000, 3) / least(200, 30)) < 1.6
