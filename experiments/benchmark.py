@@ -45,7 +45,8 @@ from mlpspec.losses import BUILT_IN
 from mlpspec.network.model import PROTOTYPE_EPS
 from mlpspec.running import provenance
 from mlpspec.study.problem import data_of, start_of, temperature_of
-from mlpspec.study.study import Run, Study
+from mlpspec.study.run import Run
+from mlpspec.study.study import Study
 
 STUDY = mlpspec.studies.paper()
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from mlpspec.network.neurons import RadialParams, RidgeParams
     from mlpspec.running.runner import run_study
     from mlpspec.store.results import Results, load
-    from mlpspec.study.study import Run, Study
+    from mlpspec.study.run import Run
+    from mlpspec.study.study import Study
     from mlpspec.training.trainer import Curve, Trained, train
 
 __version__ = "0.1.0"
@@ -43,7 +44,7 @@ _HOME = {
     "Results": "store.results",
     "load": "store.results",
     "run_study": "running.runner",
-    "Run": "study.study",
+    "Run": "study.run",
     "Study": "study.study",
     "train": "training.trainer",
 }

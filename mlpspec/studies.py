@@ -17,7 +17,9 @@ from mlpspec.losses import (
     Separation,
     StructuralLoss,
 )
-from mlpspec.study.study import EXTENDABLE, Study, subsets
+from mlpspec.study.run import EXTENDABLE
+from mlpspec.study.study import Study
+from mlpspec.study.subsets import subsets
 
 
 def paper() -> Study:

@@ -17,7 +17,7 @@ from mlpspec.losses.objective import Objective
 from mlpspec.network.initializers import uniform_prototypes
 from mlpspec.network.neurons import NEURONS
 from mlpspec.store.store import Store
-from mlpspec.study.study import SETTINGS
+from mlpspec.study.run import SETTINGS
 
 ROOT = Path(__file__).parents[1]
 SUBSETS = [s for k in range(4) for s in itertools.combinations(BUILT_IN, k)]

@@ -27,7 +27,8 @@ from mlpspec.network.model import NEURONS
 from mlpspec.store.results import Results, Stack, Table, read_csv, write_csv
 from mlpspec.store.store import FILE_NAME
 from mlpspec.study.problem import domain_of, start_of, temperature_of
-from mlpspec.study.study import Run, subsets
+from mlpspec.study.run import Run
+from mlpspec.study.subsets import subsets
 
 
 def read_verdicts(path: Path) -> list[Verdict]:

@@ -12,7 +12,8 @@ from mlpspec.arrays import Array
 from mlpspec.losses import BUILT_IN
 from mlpspec.metrics.statistics import ALPHA, holm, least_p, median_interval, sign_flip, win_share
 from mlpspec.store.results import Table, measurement_names
-from mlpspec.study.study import SETTINGS, canonical_losses
+from mlpspec.study.run import SETTINGS
+from mlpspec.study.subsets import canonical_losses
 
 Cell = tuple[Any, ...]
 """Values of the fields that vary, but for losses and seed: ``n_samples`` first."""

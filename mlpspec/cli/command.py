@@ -24,7 +24,8 @@ from mlpspec.errors import InputError, LossError, WorkerLostError, unknown
 
 if TYPE_CHECKING:
     from mlpspec.analysis.claims import Verdict
-    from mlpspec.study.study import Run, Study
+    from mlpspec.study.run import Run
+    from mlpspec.study.study import Study
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -421,7 +422,8 @@ def _interrupt(*_: object) -> NoReturn:
 def _chosen_study(arguments: argparse.Namespace) -> tuple[Study, dict[str, Any]]:
     """Return the study that was asked for, and how it differs from the one of that name."""
     from mlpspec.studies import STUDIES
-    from mlpspec.study.study import EXTENDABLE, SETTINGS, Study
+    from mlpspec.study.run import EXTENDABLE, SETTINGS
+    from mlpspec.study.study import Study
 
     name = arguments.study
     if name.endswith(".py"):
@@ -569,7 +571,7 @@ def _studies(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     from mlpspec.data.datasets import COLUMN, DATASETS, FILE, TARGETS, FileData
     from mlpspec.data.spec import Call
     from mlpspec.studies import STUDIES
-    from mlpspec.study.study import EXTENDABLE, SETTINGS
+    from mlpspec.study.run import EXTENDABLE, SETTINGS
 
     print("studies")
     for name, describe in STUDIES.items():

@@ -25,7 +25,8 @@ from mlpspec.network.model import NEURONS, Forward, respond
 from mlpspec.report.tables import NULLS, centre
 from mlpspec.store.results import Results, Table
 from mlpspec.study.problem import data_of, domain_of, start_of
-from mlpspec.study.study import Run, Study
+from mlpspec.study.run import Run
+from mlpspec.study.study import Study
 
 TERM = "own"
 """What the loss is called in the studies of every card, so that their columns are the same."""

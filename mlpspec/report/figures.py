@@ -22,7 +22,7 @@ from scipy.spatial import ConvexHull, QhullError
 
 from mlpspec.arrays import Array
 from mlpspec.store.results import Table
-from mlpspec.study.study import canonical_losses, subset_order
+from mlpspec.study.subsets import canonical_losses, subset_order
 
 STYLE: dict[str, tuple[str, str]] = {
     "baseline": ("#000000", "o"),

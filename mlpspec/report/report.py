@@ -19,7 +19,8 @@ from mlpspec.analysis.analysis import Analysis
 from mlpspec.metrics.statistics import interval_confidence
 from mlpspec.report import tables
 from mlpspec.store.results import Table, replacing, write_csv
-from mlpspec.study.study import SETTINGS, Study
+from mlpspec.study.run import SETTINGS
+from mlpspec.study.study import Study
 
 CAPTIONS = {
     "verdicts": "The nine claims. Stated: on the means and medians of this directory's own runs. "

@@ -15,7 +15,8 @@ from mlpspec.metrics.statistics import median_interval
 from mlpspec.network.model import RidgeParams, respond
 from mlpspec.store.results import Stack, Table
 from mlpspec.studies import ATTRACTORS, REPULSIONS
-from mlpspec.study.study import SETTINGS, Run, canonical_losses
+from mlpspec.study.run import SETTINGS, Run
+from mlpspec.study.subsets import canonical_losses
 
 OUTCOMES = (
     "reconstruction_error",

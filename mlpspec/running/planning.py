@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from mlpspec.losses import BUILT_IN
-from mlpspec.study.study import Run
+from mlpspec.study.run import Run
 
 Batch = tuple[Run, ...]
 """Runs that train together: arrays of one shape, and the same training."""

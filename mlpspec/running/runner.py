@@ -34,7 +34,8 @@ from mlpspec.store.results import DERIVED, Results
 from mlpspec.store.store import FILE_NAME, LOCK_NAME, Record, Store, try_lock
 from mlpspec.study.extensions import code_of
 from mlpspec.study.problem import Tables, read_tables
-from mlpspec.study.study import Run, Study
+from mlpspec.study.run import Run
+from mlpspec.study.study import Study
 
 Engine = Callable[[list[Batch]], Generator[list[Record]]]
 """Trains batches somewhere; gives no records as soon as they are on their way, for the first time

@@ -20,7 +20,7 @@ from mlpspec.network.neurons import NEURONS
 from mlpspec.running.planning import Batch, memory
 from mlpspec.store.store import Record
 from mlpspec.study.problem import Tables, data_of, domain_of, losses_of, objective_of, start_of
-from mlpspec.study.study import SETTINGS, Run
+from mlpspec.study.run import SETTINGS, Run
 from mlpspec.training.optimizers import OPTIMIZERS
 from mlpspec.training.trainer import Trained, train
 

@@ -24,7 +24,8 @@ from typing import Any
 
 from mlpspec.errors import InputError
 from mlpspec.store.store import CONTENT, FILE_NAME, Store, checksum
-from mlpspec.study.study import Run, Study
+from mlpspec.study.run import Run
+from mlpspec.study.study import Study
 
 Row = list[Any]
 

@@ -20,7 +20,9 @@ from mlpspec.errors import InputError
 from mlpspec.metrics.statistics import hill_index
 from mlpspec.network.model import NEURONS, Params, RadialParams
 from mlpspec.store.store import Record, Store
-from mlpspec.study.study import SETTINGS, Run, Study, subset_order
+from mlpspec.study.run import SETTINGS, Run
+from mlpspec.study.study import Study
+from mlpspec.study.subsets import subset_order
 from mlpspec.training.trainer import Curve
 
 if TYPE_CHECKING:

@@ -30,7 +30,8 @@ import numpy as np
 from mlpspec.arrays import Array
 from mlpspec.errors import InputError
 from mlpspec.study.extensions import Definition
-from mlpspec.study.study import Run, Study
+from mlpspec.study.run import Run
+from mlpspec.study.study import Study
 
 try:
     import fcntl

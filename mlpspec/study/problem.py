@@ -26,7 +26,7 @@ from mlpspec.losses import StructuralLoss, built_in
 from mlpspec.losses.objective import Objective
 from mlpspec.network.initializers import INITIALIZERS
 from mlpspec.network.model import Forward
-from mlpspec.study.study import Run
+from mlpspec.study.run import Run
 
 Tables = Mapping[FileData, Array]
 """Rows of files that have been read."""

@@ -20,7 +20,8 @@ from mlpspec.cli import command as cli
 from mlpspec.errors import InputError
 from mlpspec.store.results import read_csv, write_csv
 from mlpspec.store.store import CONTENT, FILE_NAME, Store, checksum
-from mlpspec.study.study import SETTINGS, Study
+from mlpspec.study.run import SETTINGS
+from mlpspec.study.study import Study
 
 TEXT = st.text(max_size=30)
 NUMBERS = st.integers() | st.floats() | st.booleans() | st.none()

@@ -4,7 +4,7 @@ import pytest
 
 from mlpspec import studies
 from mlpspec.running.planning import BATCH_ELEMENTS, plan, work
-from mlpspec.study.study import Run
+from mlpspec.study.run import Run
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2, 16])

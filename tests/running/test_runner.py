@@ -20,7 +20,8 @@ from mlpspec.report import tables
 from mlpspec.running import planning, runner
 from mlpspec.running import worker as batch_module
 from mlpspec.study.problem import data_of, start_of, temperature_of
-from mlpspec.study.study import Run, Study
+from mlpspec.study.run import Run
+from mlpspec.study.study import Study
 
 SMALL = mlpspec.studies.paper().replace(seed=(0, 1), n_samples=(3, 10), steps=40)
 

@@ -16,7 +16,9 @@ from mlpspec.errors import InputError
 from mlpspec.losses import Coverage, HardCoverage, StructuralLoss
 from mlpspec.report import figures
 from mlpspec.study.extensions import Definition, define, load_loss, named_loss
-from mlpspec.study.study import Run, Study, chosen_subsets
+from mlpspec.study.run import Run
+from mlpspec.study.study import Study
+from mlpspec.study.subsets import chosen_subsets
 
 SOURCE = '''
 from dataclasses import dataclass

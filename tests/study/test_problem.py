@@ -8,7 +8,7 @@ from mlpspec.errors import InputError
 from mlpspec.network.model import NEURONS, forward
 from mlpspec.running.worker import train_batch
 from mlpspec.study.problem import data_of, domain_of, read_tables, start_of
-from mlpspec.study.study import Run
+from mlpspec.study.run import Run
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ import pytest
 
 from mlpspec import studies
 from mlpspec.errors import InputError
-from mlpspec.study.study import SETTINGS, Run, Study, canonical_losses, subsets
+from mlpspec.study.run import SETTINGS, Run
+from mlpspec.study.study import Study
+from mlpspec.study.subsets import canonical_losses, subsets
 
 # The one changes no result, the others are of files (tests/test_problem.py).
 NOT_HERE = ("record_every", "columns", "scaling")
@@ -42,7 +44,7 @@ def test_keys_are_fixed_for_good():
 
 
 def test_keys_are_the_same_in_another_process():
-    code = "from mlpspec.study.study import Run; print(Run(losses='coverage', weight=0.3).key)"
+    code = "from mlpspec.study.run import Run; print(Run(losses='coverage', weight=0.3).key)"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert other.stdout.strip() == Run(losses=("coverage",), weight=0.3).key
 

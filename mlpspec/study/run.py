@@ -1,0 +1,173 @@
+"""Describing one training run: pure data, with a key that is the same on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+from mlpspec.data.datasets import COLUMN, FILE, canonical_dataset, canonical_target
+from mlpspec.data.tabular import SCALINGS, canonical_columns, column_names
+from mlpspec.errors import InputError, unknown
+from mlpspec.losses import BUILT_IN
+from mlpspec.network.initializers import INITIALIZERS
+from mlpspec.network.model import NEURONS
+from mlpspec.study.extensions import Definition
+from mlpspec.study.settings import Setting, _setting
+from mlpspec.training.optimizers import OPTIMIZERS
+
+KEY_VERSION = 1
+"""Part of every key; raised when the same description comes to mean another result."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run, described completely.
+
+    Values are cast to the declared types and checked; `SETTINGS` and ``mlpspec studies`` say what
+    each means.
+
+    Raises
+    ------
+    ValueError
+        A value of the wrong type, outside its limits, or a name that does not exist.
+    """
+
+    losses: tuple[str, ...] = _setting((), "structural losses that are active")
+    n_samples: int = _setting(10, "N, size of the data set", least=2)
+    seed: int = _setting(0, "of data and start", least=0)
+    steps: int = _setting(3000, "updates", least=0)
+    learning_rate: float = _setting(0.01, "of the optimizer", above=0.0)
+    weight: float = _setting(0.1, "of every active loss", least=0.0)
+    fit_weight: float = _setting(1.0, "of the fit", least=0.0)
+    weight_unit: str = _setting(
+        "absolute",
+        "absolute, or force: a share of the fit's gradient at the start",
+        names=("absolute", "force"),
+    )
+    temperature: float = _setting(0.01, "tau of coverage and separation", above=0.0)
+    temperature_unit: str = _setting(
+        "absolute",
+        "absolute, or spacing: in units of the mean spacing squared",
+        names=("absolute", "spacing"),
+    )
+    n_hidden: int | None = _setting(None, "K, hidden units; by default N", least=1)
+    n_inputs: int = _setting(1, "D, dimension of the inputs", least=1)
+    neuron: str = _setting("ridge", "kind of hidden unit", names=NEURONS)
+    initializer: str = _setting("uniform_prototypes", "the start", names=INITIALIZERS)
+    optimizer: str = _setting("adam", "the training rule", names=OPTIMIZERS)
+    target: str = _setting("sine", "what to learn, as listed below", canonical=canonical_target)
+    start: str = _setting(
+        "start",
+        "stream of the start; placebo: another start on the same data",
+        names=("start", "placebo"),
+        later=True,
+    )
+    dataset: str = _setting(
+        "uniform", "where inputs come from, as listed below", canonical=canonical_dataset
+    )
+    columns: str = _setting(
+        "", "of a file: the inputs, like width,height", canonical=canonical_columns, later=True
+    )
+    scaling: str = _setting(
+        "columns",
+        "of a file: columns, each by itself, or common: all by one number",
+        names=SCALINGS,
+        later=True,
+    )
+    shift: float = _setting(0.0, "of data and start, in every dimension", later=True)
+    dtype: str = _setting("float64", "arithmetic", names=("float64", "float32"))
+    record_every: int = _setting(
+        0, "steps between records of the curve; 0: none", least=0, in_key=False
+    )
+    definitions: tuple[Definition, ...] = ()
+    """What the active losses are that are not built in; no setting, it follows from the study."""
+
+    def __post_init__(self) -> None:
+        for name, setting in SETTINGS.items():
+            object.__setattr__(self, name, setting.cast(getattr(self, name)))
+        object.__setattr__(self, "n_inputs", _checked_inputs(self))
+        given = self.definitions
+        if isinstance(given, Mapping):
+            given = tuple(Definition.from_dict(name, content) for name, content in given.items())
+        defined = {definition.name: definition for definition in given}
+        for name in self.losses:
+            if name not in BUILT_IN and name not in defined:
+                raise unknown("loss", name, (*BUILT_IN, *defined))
+        active = tuple(defined[name] for name in self.losses if name in defined)
+        object.__setattr__(self, "definitions", active)
+
+    @property
+    def hidden_units(self) -> int:
+        """K, also where ``n_hidden`` leaves it to N."""
+        return self.n_samples if self.n_hidden is None else self.n_hidden
+
+    @property
+    def label(self) -> str:
+        """The losses joined by ``+`` in canonical order, or ``baseline``."""
+        return "+".join(self.losses) or "baseline"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every field, as JSON can hold it."""
+        own = {definition.name: definition.to_dict() for definition in self.definitions}
+        settings = {name: getattr(self, name) for name in SETTINGS} | {"losses": list(self.losses)}
+        return settings | ({"definitions": own} if own else {})
+
+    @cached_property
+    def key(self) -> str:
+        """16 hexadecimal digits that stand for everything that could change the result."""
+        settings = {
+            name: SETTINGS[name].meaning(value) if name in SETTINGS else value
+            for name, value in self.to_dict().items()
+            if name not in SETTINGS or SETTINGS[name].counts(value)
+        }
+        canonical = json.dumps({"version": KEY_VERSION, **settings}, sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _checked_inputs(run: Run) -> int:
+    """Return D, which the columns of a file say; raise `InputError` where settings disagree."""
+    if not -1e6 <= run.shift <= 1e6:
+        raise InputError(f"shift is {run.shift:g}; it must be from -1e6 to 1e6")
+    if not run.dataset.startswith(FILE):
+        for name in ("columns", "scaling", "target"):
+            value = getattr(run, name)
+            if value.startswith(COLUMN) if name == "target" else value != SETTINGS[name].default:
+                raise InputError(
+                    f"{name} is {value}, but dataset is {run.dataset}; give dataset=file:PATH.csv"
+                )
+        return run.n_inputs
+    if not run.columns:
+        raise InputError(
+            f"dataset is {run.dataset} and columns is empty; name the inputs, like columns=a,b"
+        )
+    columns = len(column_names(run.columns))
+    if run.n_inputs not in (1, columns):
+        raise InputError(
+            f"n_inputs is {run.n_inputs}, but columns is {run.columns}; leave n_inputs out"
+        )
+    return columns
+
+
+SETTINGS: dict[str, Setting] = {
+    f.name: Setting(
+        f.name,
+        f.default,
+        f.metadata["help"],
+        f.metadata.get("least"),
+        f.metadata.get("above"),
+        tuple(f.metadata["names"]) if "names" in f.metadata else None,
+        f.metadata.get("in_key", True),
+        f.metadata.get("later", False),
+        f.metadata.get("canonical"),
+    )
+    for f in fields(Run)
+    if f.metadata
+}
+"""Every field of `Run` that can be set, by name."""
+
+EXTENDABLE = ("losses", "n_samples", "seed")
+"""Fields whose values may be added to a results directory whatever the study."""

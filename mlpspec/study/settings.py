@@ -1,0 +1,81 @@
+"""What a setting of a run is: its default, meaning, type and limits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mlpspec.data.datasets import without_path
+from mlpspec.errors import InputError, unknown
+from mlpspec.study.subsets import canonical_losses
+
+
+def _setting(default: Any, help: str, **checks: Any) -> Any:
+    return field(default=default, metadata={"help": help, **checks})
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A field of `Run`: its default, meaning, type and limits."""
+
+    name: str
+    default: Any
+    help: str
+    least: float | None = None
+    above: float | None = None
+    names: tuple[str, ...] | None = None
+    in_key: bool = True
+    later: bool = False
+    """Added after keys were fixed: at its default it stays out of keys, so that they hold."""
+
+    canonical: Callable[[Any], Any] | None = None
+    """Returns a value in its one form, or raises `InputError`; in place of `cast`'s own checks."""
+
+    def meaning(self, value: Any) -> Any:
+        """Return what keys and tables hold of ``value``: of a file its content, not its path."""
+        return without_path(value) if self.name == "dataset" else value
+
+    def counts(self, value: Any) -> bool:
+        """Return whether ``value`` belongs in a key."""
+        return self.in_key and not (self.later and value == self.default)
+
+    def cast(self, value: Any) -> Any:
+        """Return ``value`` as the field's type.
+
+        Raises
+        ------
+        InputError
+            It is of another type, outside the limits, or an unknown name.
+        """
+        if self.name == "losses":
+            return canonical_losses(value)
+        if self.canonical is not None:
+            return self.canonical(value)
+        if self.names is None and isinstance(value, np.ndarray) and value.ndim:
+            raise InputError(f"{self.name} is {value!r}; it must be a single number")
+        if self.names is not None:
+            if not isinstance(value, str) or value not in self.names:
+                raise unknown(self.name, value, self.names)
+            return str(value)
+        if self.default is None and value in (None, "None", "none"):
+            return None
+        wanted = float if isinstance(self.default, float) else int
+        try:
+            number = wanted(value)
+            exact = isinstance(value, str) or number == value
+            if isinstance(value, bool) or not (exact and math.isfinite(number)):
+                raise ValueError
+        except (TypeError, ValueError, OverflowError):
+            kind = "finite number" if wanted is float else "whole number"
+            raise InputError(f"{self.name} is {value!r}; it must be a {kind}") from None
+        if self.least is not None and number < self.least:
+            raise InputError(f"{self.name} is {value}; it must be at least {self.least:g}")
+        if self.above is not None and number <= self.above:
+            raise InputError(f"{self.name} is {value}; it must be above {self.above:g}")
+        if wanted is int and number >= 2**63:
+            raise InputError(f"{self.name} is {value}; it must be below 2**63")
+        return number + 0  # -0.0 is 0.0
