@@ -24,8 +24,8 @@ from mlpspec.losses import BUILT_IN, built_in
 from mlpspec.metrics import nulls
 from mlpspec.metrics.measure import measure
 from mlpspec.network.model import NEURONS
+from mlpspec.store.database import FILE_NAME
 from mlpspec.store.results import Results, Stack, Table, read_csv, write_csv
-from mlpspec.store.store import FILE_NAME
 from mlpspec.study.problem import domain_of, start_of, temperature_of
 from mlpspec.study.run import Run
 from mlpspec.study.subsets import subsets

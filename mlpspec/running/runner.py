@@ -30,8 +30,10 @@ from mlpspec.network.blocks import load_compiled
 from mlpspec.running import cluster, provenance
 from mlpspec.running.planning import Batch, plan, work
 from mlpspec.running.worker import Extensions, train_batch
+from mlpspec.store.database import FILE_NAME
+from mlpspec.store.lock import LOCK_NAME, try_lock
 from mlpspec.store.results import DERIVED, Results
-from mlpspec.store.store import FILE_NAME, LOCK_NAME, Record, Store, try_lock
+from mlpspec.store.store import Record, Store
 from mlpspec.study.extensions import code_of
 from mlpspec.study.problem import Tables, read_tables
 from mlpspec.study.run import Run

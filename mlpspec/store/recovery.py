@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from mlpspec.errors import InputError
-from mlpspec.store.store import CONTENT, FILE_NAME, Store, checksum
+from mlpspec.store.database import CONTENT, FILE_NAME, checksum
+from mlpspec.store.store import Store
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
 

@@ -15,81 +15,37 @@ import json
 import math
 import os
 import shlex
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 from zipfile import BadZipFile
 
 import numpy as np
 
 from mlpspec.arrays import Array
 from mlpspec.errors import InputError
+from mlpspec.store.database import (
+    _APPLICATION_ID,
+    _SCHEMA,
+    _WAIT,
+    CONTENT,
+    FILE_NAME,
+    SCHEMA_VERSION,
+    _add_checksums,
+    _mend,
+    _put,
+    _strange_schema,
+    _text,
+    _try_rolling_back,
+    checksum,
+)
+from mlpspec.store.lock import in_use
 from mlpspec.study.extensions import Definition
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock; SQLite's own locks still keep the store whole.
-    fcntl = None  # type: ignore[assignment]
-
-FILE_NAME = "study.sqlite"
-LOCK_NAME = ".lock"
-"""Of the file that a command locks while it writes into a results directory."""
-
-SCHEMA_VERSION = 2
-_APPLICATION_ID = 0x6D6C7073  # "mlps"
-
-_WAIT = 600.0
-"""Seconds to wait for another process that reads or writes; a report may read for a while."""
-
-_SCHEMA = """
-CREATE TABLE identity (study TEXT NOT NULL);
-CREATE TABLE sessions (
-    id INTEGER PRIMARY KEY,
-    started TEXT NOT NULL,
-    ended TEXT,
-    study TEXT NOT NULL,
-    provenance TEXT NOT NULL
-);
-CREATE TABLE datasets (key TEXT PRIMARY KEY, x BLOB NOT NULL, y BLOB NOT NULL);
-CREATE TABLE runs (
-    key TEXT PRIMARY KEY,
-    run TEXT NOT NULL,
-    status TEXT NOT NULL CHECK (status IN ('ok', 'diverged', 'failed')),
-    session INTEGER NOT NULL REFERENCES sessions (id),
-    dataset TEXT REFERENCES datasets (key),
-    params BLOB,
-    measurements TEXT NOT NULL,
-    error TEXT
-);
-CREATE TABLE curves (key TEXT PRIMARY KEY REFERENCES runs (key), arrays BLOB NOT NULL);
-"""
-
-CONTENT = {
-    "identity": ("study",),
-    "sessions": ("id", "started", "ended", "study", "provenance"),
-    "datasets": ("key", "x", "y"),
-    "runs": ("key", "run", "status", "session", "dataset", "params", "measurements", "error"),
-    "curves": ("key", "arrays"),
-}
-"""The tables and their columns, all of which the last one, the checksum, covers."""
-
-
-def checksum(content: Iterable[Any]) -> str:
-    """Return 16 hexadecimal digits that stand for the values of a row."""
-    values = list(content)
-    blobs = [value for value in values if isinstance(value, bytes)]
-    texts = json.dumps([len(v) if isinstance(v, bytes) else v for v in values])
-    digest = sha256(texts.encode())
-    for blob in blobs:
-        digest.update(blob)
-    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +103,7 @@ class Store:
         # What a killed session left half written is in the journal; only a connection that may
         # write can roll it back.
         torn = path.with_name(f"{FILE_NAME}-journal").exists()
-        if torn and (write or not _in_use(path.parent)):
+        if torn and (write or not in_use(path.parent)):
             _try_rolling_back(path)
         mode = "rw" if write or torn else "ro"
         try:
@@ -469,95 +425,6 @@ class Store:
 
     def _damaged(self, what: str) -> InputError:
         return InputError(f"{self.path} is damaged: {what}; {_mend(self.path)}")
-
-
-def _mend(path: Path) -> str:
-    directory = shlex.quote(str(path.parent))
-    return f"it is left as it is: save what is intact with mlpspec recover {directory} --out NEW"
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode(errors="surrogateescape")  # what is no UTF-8 cannot fit its checksum
-
-
-def _add_checksums(db: sqlite3.Connection) -> None:
-    """Bring a store of schema version 1 up to date, all or nothing."""
-    db.create_function("checksum", -1, lambda *content: checksum(content), deterministic=True)
-    with db:
-        db.execute("BEGIN IMMEDIATE")
-        for table, columns in CONTENT.items():
-            db.execute(f"ALTER TABLE {table} ADD COLUMN checksum TEXT")
-            db.execute(f"UPDATE {table} SET checksum = checksum({', '.join(columns)})")
-        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-def _put(draft: Path, path: Path) -> None:
-    """Give a finished file its name, unless another has come to have it."""
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        raise InputError(f"{path} is there already; another command has made it") from None
-    except OSError:  # a file system without links
-        os.replace(draft, path)
-
-
-def try_lock(file: IO[Any], *, shared: bool = False) -> bool:
-    """Lock an open file without waiting; return whether nobody else holds it.
-
-    The lock goes with the file, or with the process however it ends.
-    """
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _in_use(directory: Path) -> bool:
-    """Return whether a command writes into the directory, whose journal is then its own affair."""
-    try:
-        with (directory / LOCK_NAME).open() as file:
-            return not try_lock(file, shared=True)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-
-
-def _try_rolling_back(path: Path) -> None:
-    """Roll back on a copy what the journal holds: one of another state would destroy the store.
-
-    Raises
-    ------
-    InputError
-        What comes out is damaged.
-    """
-    with tempfile.TemporaryDirectory() as place:
-        try:
-            copy = shutil.copy(path, place)
-            shutil.copy(path.with_name(f"{FILE_NAME}-journal"), place)
-            with contextlib.closing(sqlite3.connect(copy)) as db:
-                damage = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        except FileNotFoundError:
-            return  # its writer has just finished
-        except OSError as error:
-            raise InputError(f"{path} cannot be read: {error.strerror}") from None
-        except sqlite3.Error as error:
-            damage = str(error)
-    if damage != "ok":
-        raise InputError(
-            f"{path} would be damaged by rolling back the journal beside it ({damage}), which may "
-            f"be of another copy; {_mend(path)}"
-        )
-
-
-def _strange_schema(db: sqlite3.Connection) -> str:
-    """Return a word on triggers or views, which would run when tables are used, or ""."""
-    rows = db.execute("SELECT type FROM sqlite_schema WHERE type NOT IN ('table', 'index')")
-    found = rows.fetchone()
-    return f"a {found[0]}" if found else ""
 
 
 def _to_bytes(array: Array | None) -> bytes:

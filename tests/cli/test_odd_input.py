@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 import mlpspec
 from mlpspec.cli import command as cli
 from mlpspec.errors import InputError
+from mlpspec.store.database import CONTENT, FILE_NAME, checksum
 from mlpspec.store.results import read_csv, write_csv
-from mlpspec.store.store import CONTENT, FILE_NAME, Store, checksum
+from mlpspec.store.store import Store
 from mlpspec.study.run import SETTINGS
 from mlpspec.study.study import Study
 

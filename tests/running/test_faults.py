@@ -19,7 +19,7 @@ from joblib.externals import loky
 import mlpspec
 from mlpspec.errors import WorkerLostError
 from mlpspec.running import runner
-from mlpspec.store import store
+from mlpspec.store import database
 from mlpspec.store.store import Store
 
 SMALL = mlpspec.studies.paper().replace(seed=(0, 1), n_samples=(3, 10), steps=40)
@@ -329,4 +329,4 @@ def test_a_long_reader_does_not_stop_a_writer(tmp_path):
         time.sleep(7)
         assert process.poll() is None
     assert finish(process, tmp_path)[0] == 0
-    assert store._WAIT > 60
+    assert database._WAIT > 60

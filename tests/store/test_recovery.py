@@ -12,8 +12,9 @@ from helpers import ROOT, runs_csv
 import mlpspec
 from mlpspec.cli import command as cli
 from mlpspec.errors import InputError
+from mlpspec.store.database import CONTENT, FILE_NAME
 from mlpspec.store.recovery import recover
-from mlpspec.store.store import CONTENT, FILE_NAME, Store
+from mlpspec.store.store import Store
 
 STUDY = mlpspec.studies.paper().replace(
     seed=(0, 1), n_samples=(3, 10, 40), steps=20, record_every=10

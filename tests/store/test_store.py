@@ -7,8 +7,9 @@ import pytest
 
 from mlpspec import studies
 from mlpspec.errors import InputError
+from mlpspec.store.database import CONTENT, FILE_NAME, checksum
 from mlpspec.store.results import Results
-from mlpspec.store.store import CONTENT, FILE_NAME, Record, Store, checksum
+from mlpspec.store.store import Record, Store
 
 STUDY = studies.paper().replace(seed=(0, 1), n_samples=(3,))
 
