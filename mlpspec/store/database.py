@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mlpspec.errors import InputError
+from mlpspec.store.lock import in_use
 
 FILE_NAME = "study.sqlite"
 
@@ -68,7 +69,99 @@ def checksum(content: Iterable[Any]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _mend(path: Path) -> str:
+def connect(
+    directory: str | os.PathLike[str], *, write: bool = False
+) -> tuple[sqlite3.Connection, Path, int]:
+    """Return a connection to the store of a directory, its path, and its schema's version.
+
+    Raises
+    ------
+    InputError
+        There is none, or it is damaged, not ours or of another schema version.
+    """
+    path = Path(directory) / FILE_NAME
+    if not path.is_file():
+        if os.path.lexists(path):
+            raise InputError(f"{path} is not a file; remove it or mend it")
+        raise InputError(f"{str(directory)!r} is not a results directory: no {FILE_NAME} in it")
+    # What a killed session left half written is in the journal; only a connection that may
+    # write can roll it back.
+    torn = path.with_name(f"{FILE_NAME}-journal").exists()
+    if torn and (write or not in_use(path.parent)):
+        _try_rolling_back(path)
+    mode = "rw" if write or torn else "ro"
+    try:
+        db = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", timeout=_WAIT, uri=True)
+        db.text_factory = _text
+    except sqlite3.Error as error:
+        raise InputError(f"{path} cannot be opened: {error}") from None
+    try:
+        owner = db.execute("PRAGMA application_id").fetchone()[0]
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        damage = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        problem = None
+        if owner != _APPLICATION_ID:
+            problem = (
+                "is a database of another program, or damaged at its beginning; use another "
+                f"directory, or try mlpspec recover {shlex.quote(str(path.parent))} --out NEW"
+            )
+        elif version not in (1, SCHEMA_VERSION):
+            problem = (
+                f"has schema version {version}, this mlpspec reads 1 to {SCHEMA_VERSION}; use "
+                "the mlpspec that wrote it or another directory"
+            )
+        elif damage != "ok":
+            problem = f"is damaged ({damage}); {mend(path)}"
+        elif strange := _strange_schema(db):
+            problem = f"holds what mlpspec did not write ({strange}); {mend(path)}"
+        if problem:
+            raise InputError(f"{path} {problem}")
+        if write and version == 1:
+            _add_checksums(db)
+            version = SCHEMA_VERSION
+    except sqlite3.DatabaseError as error:
+        db.close()
+        if isinstance(error, sqlite3.OperationalError):
+            raise InputError(f"{path} cannot be used: {error}") from None
+        raise InputError(f"{path} is damaged or not a database ({error}); {mend(path)}") from None
+    except InputError:
+        db.close()
+        raise
+    return db, path, version
+
+
+def create(directory: str | os.PathLike[str], identity: dict[str, Any]) -> None:
+    """Make the directory, if need be, and in it the store of a `Study.identity`.
+
+    Raises
+    ------
+    InputError
+        The directory cannot be made or written.
+    """
+    path = Path(directory).absolute() / FILE_NAME
+    draft = path.with_name(f".{FILE_NAME}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Made under another name, so that a store is either whole or not there.
+        with contextlib.closing(sqlite3.connect(draft)) as db, db:
+            db.executescript(_SCHEMA)
+            db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            db.execute("INSERT INTO identity VALUES (?)", [json.dumps(identity)])
+            db.commit()
+            _add_checksums(db)
+        if path.is_symlink():
+            raise InputError(f"{path} is a link to nowhere; mend it or remove it")
+        _put(draft, path)
+    except (OSError, sqlite3.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"cannot write to {directory}: {reason}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+
+
+def mend(path: Path) -> str:
+    """Return what to do about a damaged store."""
     directory = shlex.quote(str(path.parent))
     return f"it is left as it is: save what is intact with mlpspec recover {directory} --out NEW"
 
@@ -121,7 +214,7 @@ def _try_rolling_back(path: Path) -> None:
     if damage != "ok":
         raise InputError(
             f"{path} would be damaged by rolling back the journal beside it ({damage}), which may "
-            f"be of another copy; {_mend(path)}"
+            f"be of another copy; {mend(path)}"
         )
 
 

@@ -14,7 +14,6 @@ import io
 import json
 import math
 import os
-import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,22 +26,7 @@ import numpy as np
 
 from mlpspec.arrays import Array
 from mlpspec.errors import InputError
-from mlpspec.store.database import (
-    _APPLICATION_ID,
-    _SCHEMA,
-    _WAIT,
-    CONTENT,
-    FILE_NAME,
-    SCHEMA_VERSION,
-    _add_checksums,
-    _mend,
-    _put,
-    _strange_schema,
-    _text,
-    _try_rolling_back,
-    checksum,
-)
-from mlpspec.store.lock import in_use
+from mlpspec.store.database import CONTENT, checksum, connect, create, mend
 from mlpspec.study.extensions import Definition
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
@@ -95,57 +79,7 @@ class Store:
         InputError
             There is none, or it is damaged, not ours or of another schema version.
         """
-        path = Path(directory) / FILE_NAME
-        if not path.is_file():
-            if os.path.lexists(path):
-                raise InputError(f"{path} is not a file; remove it or mend it")
-            raise InputError(f"{str(directory)!r} is not a results directory: no {FILE_NAME} in it")
-        # What a killed session left half written is in the journal; only a connection that may
-        # write can roll it back.
-        torn = path.with_name(f"{FILE_NAME}-journal").exists()
-        if torn and (write or not in_use(path.parent)):
-            _try_rolling_back(path)
-        mode = "rw" if write or torn else "ro"
-        try:
-            db = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", timeout=_WAIT, uri=True)
-            db.text_factory = _text
-        except sqlite3.Error as error:
-            raise InputError(f"{path} cannot be opened: {error}") from None
-        try:
-            owner = db.execute("PRAGMA application_id").fetchone()[0]
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            damage = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
-            problem = None
-            if owner != _APPLICATION_ID:
-                problem = (
-                    "is a database of another program, or damaged at its beginning; use another "
-                    f"directory, or try mlpspec recover {shlex.quote(str(path.parent))} --out NEW"
-                )
-            elif version not in (1, SCHEMA_VERSION):
-                problem = (
-                    f"has schema version {version}, this mlpspec reads 1 to {SCHEMA_VERSION}; use "
-                    "the mlpspec that wrote it or another directory"
-                )
-            elif damage != "ok":
-                problem = f"is damaged ({damage}); {_mend(path)}"
-            elif strange := _strange_schema(db):
-                problem = f"holds what mlpspec did not write ({strange}); {_mend(path)}"
-            if problem:
-                raise InputError(f"{path} {problem}")
-            if write and version == 1:
-                _add_checksums(db)
-                version = SCHEMA_VERSION
-        except sqlite3.DatabaseError as error:
-            db.close()
-            if isinstance(error, sqlite3.OperationalError):
-                raise InputError(f"{path} cannot be used: {error}") from None
-            raise InputError(
-                f"{path} is damaged or not a database ({error}); {_mend(path)}"
-            ) from None
-        except InputError:
-            db.close()
-            raise
-        return cls(db, path, version)
+        return cls(*connect(directory, write=write))
 
     @classmethod
     def create(cls, directory: str | os.PathLike[str], study: Study) -> Store:
@@ -161,26 +95,7 @@ class Store:
     @classmethod
     def create_for(cls, directory: str | os.PathLike[str], identity: dict[str, Any]) -> Store:
         """Create a store like `create`, from a `Study.identity`."""
-        path = Path(directory).absolute() / FILE_NAME
-        draft = path.with_name(f".{FILE_NAME}.{os.getpid()}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Made under another name, so that a store is either whole or not there.
-            with contextlib.closing(sqlite3.connect(draft)) as db, db:
-                db.executescript(_SCHEMA)
-                db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-                db.execute("INSERT INTO identity VALUES (?)", [json.dumps(identity)])
-                db.commit()
-                _add_checksums(db)
-            if path.is_symlink():
-                raise InputError(f"{path} is a link to nowhere; mend it or remove it")
-            _put(draft, path)
-        except (OSError, sqlite3.Error) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise InputError(f"cannot write to {directory}: {reason}") from None
-        finally:
-            with contextlib.suppress(OSError):
-                draft.unlink()
+        create(directory, identity)
         return cls.open(directory, write=True)
 
     def close(self) -> None:
@@ -424,7 +339,7 @@ class Store:
             raise self._damaged(f"it holds what mlpspec did not write ({error})") from None
 
     def _damaged(self, what: str) -> InputError:
-        return InputError(f"{self.path} is damaged: {what}; {_mend(self.path)}")
+        return InputError(f"{self.path} is damaged: {what}; {mend(self.path)}")
 
 
 def _to_bytes(array: Array | None) -> bytes:
