@@ -1,0 +1,94 @@
+"""Runs that are trained together are trained as each alone."""
+
+import itertools
+
+import numpy as np
+from helpers import same_bits
+
+from mlpspec.running import worker
+from mlpspec.running.planning import plan
+from mlpspec.running.worker import train_batch
+from mlpspec.study.run import SETTINGS, Run
+
+COMMON = {"n_samples": 5, "steps": 12, "losses": "coverage+separation+overlap", "temperature": 0.1}
+OTHER = {
+    "losses": ("baseline", "coverage", "separation+overlap"),
+    "n_samples": (6,),
+    "seed": (1, 2),
+    "steps": (7,),
+    "learning_rate": (0.05,),
+    "weight": (0.3,),
+    "fit_weight": (0.0, 2.0),
+    "weight_unit": ("force",),
+    "temperature": (0.5,),
+    "temperature_unit": ("spacing",),
+    "n_hidden": (3, 8),
+    "n_inputs": (2,),
+    "neuron": ("radial",),
+    "initializer": ("standard_normal",),
+    "optimizer": ("gradient_descent",),
+    "target": ("identity", "random"),
+    "start": ("placebo",),
+    "dataset": ("grid(jitter=0.5)", "uniform(0, 1)"),
+    "shift": (1.5,),
+    "dtype": ("float32",),
+    "record_every": (1, 5),
+}
+"""Another value, or two, of every setting but those of files."""
+
+
+def mixed_runs(path):
+    """Runs of which, for every setting, two differ in that one alone, in many surroundings."""
+    surroundings = [
+        {"neuron": neuron, "dtype": dtype, "n_inputs": n_inputs}
+        for neuron, dtype, n_inputs in itertools.product(
+            ("ridge", "radial"), ("float64", "float32"), (1, 2)
+        )
+    ]
+    surroundings += [{"n_hidden": 8, "optimizer": "gradient_descent", "record_every": 5}]
+    table = {"dataset": f"file:{path}", "columns": "a,b", "n_samples": 4}
+    changes = [{}, *({name: value} for name, values in OTHER.items() for value in values)]
+    settings = [COMMON | around | change for around in surroundings for change in changes]
+    of_file = ({}, {"columns": "b,a"}, {"scaling": "common"}, {"target": "column:c"}, {"seed": 1})
+    settings += [COMMON | table | change for change in of_file]
+    assert {*OTHER, "columns", "scaling"} == {*SETTINGS}
+    return list(dict.fromkeys(Run(**values) for values in settings))
+
+
+def assert_same(together, alone):
+    run = alone.run
+    assert together.run == run
+    assert together.status == alone.status == "ok", together.error
+    for name in ("x", "y", "params"):
+        a, b = getattr(together, name), getattr(alone, name)
+        assert a.dtype == b.dtype == run.dtype, (name, run)
+        assert same_bits(a, b), (name, run)
+    measured = [{**record.measurements, "seconds": 0.0} for record in (together, alone)]
+    np.testing.assert_equal(*measured, err_msg=str(run))
+    assert (together.curve is None) == (alone.curve is None) == (run.record_every == 0), run
+    if alone.curve is not None:
+        assert together.curve.keys() == alone.curve.keys()
+        for name, values in alone.curve.items():
+            assert same_bits(together.curve[name], values), (name, run)
+
+
+def test_a_mixed_list_trains_as_each_run_alone(tmp_path, monkeypatch):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,c\n" + "".join(f"{i},{i * i % 7},{i % 4}\n" for i in range(9)))
+    runs = mixed_runs(path)
+    calls = []
+
+    def counted(batch, *rest):
+        calls.append(len(batch))
+        return trained_together(batch, *rest)
+
+    trained_together = worker._train_together
+    monkeypatch.setattr(worker, "_train_together", counted)
+    batches = plan(runs)
+    together = {record.run: record for batch in batches for record in train_batch(batch)}
+    # None of the batches raised, after which its runs would have been trained alone.
+    assert calls == [len(batch) for batch in batches]
+    assert len(batches) < len(runs) / 2
+    for run in runs:
+        (alone,) = train_batch((run,))
+        assert_same(together[run], alone)
