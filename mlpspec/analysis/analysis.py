@@ -27,7 +27,7 @@ from mlpspec.network.model import NEURONS
 from mlpspec.store.database import FILE_NAME
 from mlpspec.store.results import Results, Stack, Table, read_csv, write_csv
 from mlpspec.study.problem import domain_of, start_of, temperature_of
-from mlpspec.study.run import Run
+from mlpspec.study.run import Run, affecting
 from mlpspec.study.subsets import subsets
 
 
@@ -59,19 +59,6 @@ def by_size(values: Mapping[Cell, Any]) -> dict[int, Any]:
 
 def _analysis(directory: Path) -> Analysis | None:
     return Analysis(directory) if (directory / FILE_NAME).exists() else None
-
-
-TRAINING = (
-    "steps",
-    "learning_rate",
-    "weight",
-    "fit_weight",
-    "weight_unit",
-    "temperature",
-    "temperature_unit",
-    "optimizer",
-)
-"""Fields that say how a network is trained, and nothing about its data or its start."""
 
 
 class Problems(NamedTuple):
@@ -153,7 +140,7 @@ class Analysis:
     @cached_property
     def kinds(self) -> tuple[str, ...]:
         """The grid's fields on which data and start depend; their values are a *kind*."""
-        return tuple(name for name in self.grid.fields if name not in TRAINING)
+        return tuple(name for name in self.grid.fields if name in affecting("data", "start"))
 
     def _values(self, names: tuple[str, ...]) -> dict[str, Cell]:
         """Values of some fields by key."""

@@ -36,11 +36,13 @@ class Grid:
     """
 
     def __init__(self, table: Table) -> None:
-        skipped = {"losses", "seed", "n_samples", "record_every"}
+        skipped = {"losses", "seed", "n_samples"}
         widths = set(zip(table["n_samples"].tolist(), table["n_hidden"].tolist(), strict=True))
         if len(widths) == len({size for size, _ in widths}):
             skipped.add("n_hidden")
-        known = [n for n in SETTINGS if n in table and n not in skipped]
+        known = [
+            n for n in SETTINGS if n in table and n not in skipped and SETTINGS[n].changes_result
+        ]
         varying = [n for n in known if len(np.unique(table[n])) > 1]
         self.fields = ("n_samples", *varying)
         self.labels: list[str] = list(dict.fromkeys(table["losses"].tolist()))

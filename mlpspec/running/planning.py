@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from mlpspec.losses import BUILT_IN
-from mlpspec.study.run import Run
+from mlpspec.study.run import Run, affecting
 
 Batch = tuple[Run, ...]
 """Runs that train together: arrays of one shape, and the same training."""
@@ -18,6 +18,9 @@ and what a step costs once shows; more, and results come in too rarely."""
 
 BATCH_RUNS = 2**11
 """Most runs in a batch, for the same reason."""
+
+TRAINED = affecting("training", "recording")
+"""Settings in which the runs of a batch are equal, as they are in N, K and D."""
 
 
 def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) -> list[Batch]:
@@ -85,14 +88,6 @@ def _place(run: Run) -> tuple[Any, ...]:
 
 
 def _together(run: Run) -> tuple[Any, ...]:
-    return (
-        run.n_samples,
-        run.hidden_units,
-        run.n_inputs,
-        run.neuron,
-        run.dtype,
-        run.steps,
-        run.optimizer,
-        run.learning_rate,
-        run.record_every,
-    )
+    """Return what runs that train together share: their arrays' shapes and how they train."""
+    shape = (run.n_samples, run.hidden_units, run.n_inputs)
+    return (*shape, *(getattr(run, name) for name in TRAINED))

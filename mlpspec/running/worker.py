@@ -20,12 +20,15 @@ from mlpspec.network.neurons import NEURONS
 from mlpspec.running.planning import Batch, memory
 from mlpspec.store.store import Record
 from mlpspec.study.problem import Tables, data_of, domain_of, losses_of, objective_of, start_of
-from mlpspec.study.run import SETTINGS, Run
+from mlpspec.study.run import Run, affecting
 from mlpspec.training.optimizers import OPTIMIZERS
 from mlpspec.training.trainer import Trained, train
 
 Extensions = Mapping[str, StructuralLoss]
 """Losses of one's own by name."""
+
+PROBLEM = affecting("data", "start")
+"""Settings in which runs with the same data and start are equal."""
 
 NONE: Extensions = MappingProxyType({})
 
@@ -103,9 +106,8 @@ def _train_together(
 
 
 def _problem(run: Run) -> tuple[Any, ...]:
-    """Return what data and start follow from, and more: all but the losses."""
-    losses = ("losses", "weight", "temperature")
-    return tuple(getattr(run, name) for name in SETTINGS if name not in losses)
+    """Return what data and start follow from."""
+    return tuple(getattr(run, name) for name in PROBLEM)
 
 
 def _measured(

@@ -175,16 +175,17 @@ class Results:
     def summary(self) -> Table:
         """Return the statistics of every measurement in every group of runs that ended ``ok``.
 
-        A group shares all fields that vary, but for the seed. ``runs`` counts all of its runs,
-        ``count`` the finite values of those that ended ``ok``, on which the rest is based; ``std``
-        is the sample's (n - 1), quartiles interpolate linearly. ``heavy_tail`` is yes where the
-        Hill index is below 2, so that the mean says little.
+        A group shares all fields that vary, but for the seed and what affects the recording alone.
+        ``runs`` counts all of its runs, ``count`` the finite values of those that ended ``ok``, on
+        which the rest is based; ``std`` is the sample's (n - 1), quartiles interpolate linearly.
+        ``heavy_tail`` is yes where the Hill index is below 2, so that the mean says little.
         """
         table = self.table
         varying = {
             name
             for name in SETTINGS
             if name != "seed"
+            and SETTINGS[name].changes_result
             and len({SETTINGS[name].meaning(getattr(run, name)) for run in self.runs.values()}) > 1
         }
         groups = [name for name in SETTINGS if name in {"losses", "n_samples", *varying}]

@@ -16,7 +16,7 @@ from mlpspec.losses import BUILT_IN
 from mlpspec.network.initializers import INITIALIZERS
 from mlpspec.network.model import NEURONS
 from mlpspec.study.extensions import Definition
-from mlpspec.study.settings import Setting, _setting
+from mlpspec.study.settings import AFFECTED, Setting, declare
 from mlpspec.training.optimizers import OPTIMIZERS
 
 KEY_VERSION = 1
@@ -36,52 +36,69 @@ class Run:
         A value of the wrong type, outside its limits, or a name that does not exist.
     """
 
-    losses: tuple[str, ...] = _setting((), "structural losses that are active")
-    n_samples: int = _setting(10, "N, size of the data set", least=2)
-    seed: int = _setting(0, "of data and start", least=0)
-    steps: int = _setting(3000, "updates", least=0)
-    learning_rate: float = _setting(0.01, "of the optimizer", above=0.0)
-    weight: float = _setting(0.1, "of every active loss", least=0.0)
-    fit_weight: float = _setting(1.0, "of the fit", least=0.0)
-    weight_unit: str = _setting(
+    losses: tuple[str, ...] = declare((), "structural losses that are active", "objective")
+    n_samples: int = declare(10, "N, size of the data set", "data start objective", least=2)
+    seed: int = declare(0, "of data and start", "data start", least=0)
+    steps: int = declare(3000, "updates", "training", least=0)
+    learning_rate: float = declare(0.01, "of the optimizer", "training", above=0.0)
+    weight: float = declare(0.1, "of every active loss", "objective", least=0.0)
+    fit_weight: float = declare(1.0, "of the fit", "objective", least=0.0)
+    weight_unit: str = declare(
         "absolute",
         "absolute, or force: a share of the fit's gradient at the start",
+        "objective",
         names=("absolute", "force"),
     )
-    temperature: float = _setting(0.01, "tau of coverage and separation", above=0.0)
-    temperature_unit: str = _setting(
+    temperature: float = declare(0.01, "tau of coverage and separation", "objective", above=0.0)
+    temperature_unit: str = declare(
         "absolute",
         "absolute, or spacing: in units of the mean spacing squared",
+        "objective",
         names=("absolute", "spacing"),
     )
-    n_hidden: int | None = _setting(None, "K, hidden units; by default N", least=1)
-    n_inputs: int = _setting(1, "D, dimension of the inputs", least=1)
-    neuron: str = _setting("ridge", "kind of hidden unit", names=NEURONS)
-    initializer: str = _setting("uniform_prototypes", "the start", names=INITIALIZERS)
-    optimizer: str = _setting("adam", "the training rule", names=OPTIMIZERS)
-    target: str = _setting("sine", "what to learn, as listed below", canonical=canonical_target)
-    start: str = _setting(
+    n_hidden: int | None = declare(None, "K, hidden units; by default N", "start", least=1)
+    n_inputs: int = declare(1, "D, dimension of the inputs", "data start objective", least=1)
+    neuron: str = declare("ridge", "kind of hidden unit", "start training", names=tuple(NEURONS))
+    initializer: str = declare(
+        "uniform_prototypes", "the start", "start", names=tuple(INITIALIZERS)
+    )
+    optimizer: str = declare("adam", "the training rule", "training", names=tuple(OPTIMIZERS))
+    target: str = declare(
+        "sine", "what to learn, as listed below", "data", canonical=canonical_target
+    )
+    start: str = declare(
         "start",
         "stream of the start; placebo: another start on the same data",
+        "start",
         names=("start", "placebo"),
         later=True,
     )
-    dataset: str = _setting(
-        "uniform", "where inputs come from, as listed below", canonical=canonical_dataset
+    dataset: str = declare(
+        "uniform",
+        "where inputs come from, as listed below",
+        "data start objective",
+        canonical=canonical_dataset,
     )
-    columns: str = _setting(
-        "", "of a file: the inputs, like width,height", canonical=canonical_columns, later=True
+    columns: str = declare(
+        "",
+        "of a file: the inputs, like width,height",
+        "data",
+        canonical=canonical_columns,
+        later=True,
     )
-    scaling: str = _setting(
+    scaling: str = declare(
         "columns",
         "of a file: columns, each by itself, or common: all by one number",
+        "data",
         names=SCALINGS,
         later=True,
     )
-    shift: float = _setting(0.0, "of data and start, in every dimension", later=True)
-    dtype: str = _setting("float64", "arithmetic", names=("float64", "float32"))
-    record_every: int = _setting(
-        0, "steps between records of the curve; 0: none", least=0, in_key=False
+    shift: float = declare(
+        0.0, "of data and start, in every dimension", "data start objective", later=True
+    )
+    dtype: str = declare("float64", "arithmetic", " ".join(AFFECTED), names=("float64", "float32"))
+    record_every: int = declare(
+        0, "steps between records of the curve; 0: none", "recording", least=0
     )
     definitions: tuple[Definition, ...] = ()
     """What the active losses are that are not built in; no setting, it follows from the study."""
@@ -153,21 +170,14 @@ def _checked_inputs(run: Run) -> int:
 
 
 SETTINGS: dict[str, Setting] = {
-    f.name: Setting(
-        f.name,
-        f.default,
-        f.metadata["help"],
-        f.metadata.get("least"),
-        f.metadata.get("above"),
-        tuple(f.metadata["names"]) if "names" in f.metadata else None,
-        f.metadata.get("in_key", True),
-        f.metadata.get("later", False),
-        f.metadata.get("canonical"),
-    )
-    for f in fields(Run)
-    if f.metadata
+    f.name: Setting(f.name, f.default, **f.metadata) for f in fields(Run) if f.metadata
 }
 """Every field of `Run` that can be set, by name."""
 
 EXTENDABLE = ("losses", "n_samples", "seed")
 """Fields whose values may be added to a results directory whatever the study."""
+
+
+def affecting(*parts: str) -> tuple[str, ...]:
+    """Return the names of the settings that affect any of ``parts`` (`AFFECTED`)."""
+    return tuple(name for name, setting in SETTINGS.items() if {*parts} & {*setting.affects})

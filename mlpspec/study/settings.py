@@ -13,9 +13,15 @@ from mlpspec.data.datasets import without_path
 from mlpspec.errors import InputError, unknown
 from mlpspec.study.subsets import canonical_losses
 
+AFFECTED = ("data", "start", "objective", "training", "recording")
+"""What a setting may affect: the inputs and targets; the parameters before the first step; the
+function that is minimised; how it is minimised, and in which arithmetic; what is recorded."""
 
-def _setting(default: Any, help: str, **checks: Any) -> Any:
-    return field(default=default, metadata={"help": help, **checks})
+
+def declare(default: Any, help: str, affects: str, **limits: Any) -> Any:
+    """Return a field of `Run`; ``affects`` is words of `AFFECTED`, the rest as in `Setting`."""
+    metadata = {"help": help, "affects": tuple(affects.split()), **limits}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -25,15 +31,23 @@ class Setting:
     name: str
     default: Any
     help: str
+    affects: tuple[str, ...]
+    """Which of `AFFECTED`. From this follow the runs that share a batch or a problem, what is in a
+    key, and the settings in which compared runs are equal."""
+
     least: float | None = None
     above: float | None = None
     names: tuple[str, ...] | None = None
-    in_key: bool = True
     later: bool = False
     """Added after keys were fixed: at its default it stays out of keys, so that they hold."""
 
     canonical: Callable[[Any], Any] | None = None
     """Returns a value in its one form, or raises `InputError`; in place of `cast`'s own checks."""
+
+    @property
+    def changes_result(self) -> bool:
+        """Whether trained networks depend on it: not if it affects the recording only."""
+        return self.affects != ("recording",)
 
     def meaning(self, value: Any) -> Any:
         """Return what keys and tables hold of ``value``: of a file its content, not its path."""
@@ -41,7 +55,7 @@ class Setting:
 
     def counts(self, value: Any) -> bool:
         """Return whether ``value`` belongs in a key."""
-        return self.in_key and not (self.later and value == self.default)
+        return self.changes_result and not (self.later and value == self.default)
 
     def cast(self, value: Any) -> Any:
         """Return ``value`` as the field's type.

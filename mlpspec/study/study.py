@@ -75,7 +75,7 @@ class Study:
             )
         axes = {}
         for name, values in self.axes.items():
-            if not SETTINGS[name].in_key:
+            if not SETTINGS[name].changes_result:
                 raise InputError(
                     f"{name} changes no result and cannot be an axis; make it a setting"
                 )

@@ -93,6 +93,16 @@ def test_summary_against_loops(results):
     assert len(written) == 1 + len(summary["measurement"])
 
 
+def test_recording_does_not_divide_the_groups_of_the_summary(tmp_path):
+    study = STUDY.replace(losses=((),), n_samples=(3,), steps=2)
+    mlpspec.run_study(study, tmp_path, n_jobs=1)
+    results = mlpspec.run_study(study.replace(seed=range(5), record_every=1), tmp_path, n_jobs=1)
+    assert sorted(results.table["record_every"]) == [0, 0, 0, 1, 1]
+    summary = results.summary()
+    assert "record_every" not in summary
+    assert set(summary["runs"]) == {5}
+
+
 def test_summary_of_values_that_are_lacking():
     measured = np.array([[1, 2, 4], [np.nan, 3, 5], [np.inf, np.nan, 7], [np.nan] * 3])
     found = list(_statistics(measured))

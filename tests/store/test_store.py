@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from helpers import ROOT
 
 from mlpspec import studies
 from mlpspec.errors import InputError
@@ -231,3 +232,14 @@ def test_nothing_in_a_store_is_pickled(tmp_path):
     db.close()
     assert blobs
     assert all(blob.startswith(b"\x93NUMPY") for blob in blobs)
+
+
+STORES = sorted(path.parent for path in (ROOT / "results").rglob(FILE_NAME))
+
+
+@pytest.mark.parametrize("directory", STORES, ids=lambda path: path.name)
+def test_keys_of_stored_runs_are_those_of_their_descriptions(directory):
+    with Store.open(directory) as store:
+        keys = [record.run.key for record in store.records()]
+        assert keys
+        assert keys == list(store.status())

@@ -1,0 +1,116 @@
+"""What each setting affects is declared with it; groups of runs follow from that."""
+
+import numpy as np
+import pytest
+
+from mlpspec.network.model import NEURONS, forward
+from mlpspec.running.planning import TRAINED
+from mlpspec.running.worker import PROBLEM
+from mlpspec.study.problem import data_of, losses_of, objective_of, start_of
+from mlpspec.study.run import SETTINGS, Run, affecting
+from mlpspec.study.settings import AFFECTED
+
+ANOTHER = {
+    "losses": "coverage",
+    "n_samples": 6,
+    "seed": 1,
+    "steps": 5,
+    "learning_rate": 0.1,
+    "weight": 0.3,
+    "fit_weight": 2.0,
+    "weight_unit": "force",
+    "temperature": 0.2,
+    "temperature_unit": "spacing",
+    "n_hidden": 4,
+    "n_inputs": 2,
+    "neuron": "radial",
+    "initializer": "standard_normal",
+    "optimizer": "gradient_descent",
+    "target": "identity",
+    "start": "placebo",
+    "dataset": "uniform(0, 1)",
+    "shift": 1.5,
+    "dtype": "float32",
+    "record_every": 1,
+}
+OF_FILES = {"columns": "b,a", "scaling": "common"}
+
+DECLARED = {
+    "losses": "objective",
+    "n_samples": "data start objective",
+    "seed": "data start",
+    "steps": "training",
+    "learning_rate": "training",
+    "weight": "objective",
+    "fit_weight": "objective",
+    "weight_unit": "objective",
+    "temperature": "objective",
+    "temperature_unit": "objective",
+    "n_hidden": "start",
+    "n_inputs": "data start objective",
+    "neuron": "start training",
+    "initializer": "start",
+    "optimizer": "training",
+    "target": "data",
+    "start": "start",
+    "dataset": "data start objective",
+    "columns": "data",
+    "scaling": "data",
+    "shift": "data start objective",
+    "dtype": "data start objective training recording",
+    "record_every": "recording",
+}
+
+
+def test_every_setting_declares_what_it_affects():
+    assert {name: " ".join(setting.affects) for name, setting in SETTINGS.items()} == DECLARED
+    assert all(set(words.split()) <= {*AFFECTED} and words for words in DECLARED.values())
+
+
+def test_groups_follow_from_the_declarations():
+    together = {"steps", "learning_rate", "neuron", "optimizer", "dtype", "record_every"}
+    assert {*TRAINED} == together
+    problem = {"n_samples", "seed", "n_hidden", "n_inputs", "neuron", "initializer", "target"}
+    problem |= {"start", "dataset", "columns", "scaling", "shift", "dtype"}
+    assert {*PROBLEM} == {*affecting("data", "start")} == problem
+    assert [name for name in SETTINGS if not SETTINGS[name].changes_result] == ["record_every"]
+
+
+@pytest.fixture
+def bases(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n1,2\n2,9\n3,4\n5,7\n8,0\n9,5\n")
+    of_file = {"dataset": f"file:{path}", "columns": "a,b"}
+    common = {"n_samples": 5, "losses": "coverage+overlap", "temperature": 0.1}
+    return common, common | {"temperature_unit": "spacing"}, common | of_file
+
+
+def observed(run, other):
+    """What two runs differ in, of data, start and objective."""
+    parts = set()
+    if any(a.tobytes() != b.tobytes() for a, b in zip(data_of(run), data_of(other), strict=True)):
+        parts.add("data")
+    if start_of(run).tobytes() != start_of(other).tobytes():
+        parts.add("start")
+    # Both objectives at the same place.
+    params = NEURONS["ridge"].unflatten(np.linspace(-1.0, 1.0, 16)[None], 1)
+    x, y = np.linspace(-1.0, 1.0, 5)[None, :, None], np.ones((1, 5))
+    first, second = (
+        objective_of(r, losses_of(r), forward(params, x, y)).value_and_grad(params, x, y)[0]
+        for r in (run, other)
+    )
+    return parts | ({"objective"} if first != second else set())
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_declarations_are_true(bases, name):
+    """A change of a setting changes what it declares, and nothing else."""
+    value = (ANOTHER | OF_FILES)[name]
+    parts = set()
+    for base in bases:
+        if ("columns" in base) == (name in OF_FILES):
+            parts |= observed(Run(**base), Run(**base | {name: value}))
+    assert parts <= {*SETTINGS[name].affects}
+    assert {*SETTINGS[name].affects} & {"data", "start"} == parts - {"objective"}
+    if SETTINGS[name].affects == ("objective",):
+        assert parts == {"objective"}
