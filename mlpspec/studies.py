@@ -102,14 +102,14 @@ def attractors() -> Study:
     The hull barrier is left out: where no prototype starts outside the hull it has no force that
     could be matched.
     """
-    own = {**ATTRACTORS, **REPULSIONS}
+    losses = {**ATTRACTORS, **REPULSIONS}
     return Study(
         "attractors",
         {"losses": ((),), "n_samples": (10, 20, 50), "seed": range(10)},
         {"weight_unit": "force", "weight": 0.3},
         question="Which attractor rescues the prototypes from which repulsion?",
     ).with_losses(
-        {name: loss for name, loss in own.items() if name not in BUILT_IN},
+        {name: loss for name, loss in losses.items() if name not in BUILT_IN},
         [
             "+".join(name for name in pair if name) or "baseline"
             for pair in itertools.product(("", *ATTRACTORS), ("", *REPULSIONS))
@@ -160,7 +160,7 @@ STUDIES: dict[str, Callable[[], Study]] = {
 """Every named study, as a function that describes it."""
 
 COMPANIONS: dict[str, tuple[str, ...]] = {"paper": ("tau-sweep", "placebo", "trajectories")}
-"""Small studies that the report of another one rests on; they lie in folders inside its own."""
+"""Small studies that the report of another one rests on; they lie in folders inside that one's."""
 
 
 def companion(
@@ -169,9 +169,9 @@ def companion(
     """Return the companion ``name`` of a study that was changed by ``changes``.
 
     Settings carry over where the companion does not vary or fix them itself, seeds and sizes where
-    it has them as axes; of the sizes those that are its own, or all if none is. Trajectories show
-    the study's own ``losses`` too. None if the companion says nothing about the changed study
-    (trajectories are drawn on a line).
+    it has them as axes; of the sizes those that the companion has too, or all if it has none.
+    Trajectories show the study's custom ``losses`` too. None if the companion says nothing about
+    the changed study (trajectories are drawn on a line).
     """
     study = STUDIES[name]()
     carried = {
@@ -180,8 +180,8 @@ def companion(
         if field not in study.settings and (field not in study.axes or field in EXTENDABLE)
     }
     if "n_samples" in carried and "n_samples" in study.axes:
-        own = tuple(size for size in carried["n_samples"] if size in study.axes["n_samples"])
-        carried["n_samples"] = own or carried["n_samples"]
+        sizes = tuple(size for size in carried["n_samples"] if size in study.axes["n_samples"])
+        carried["n_samples"] = sizes or carried["n_samples"]
     if name == "trajectories":
         carried["seed"] = tuple(changes.get("seed", (0,)))[:1]
         if losses:

@@ -1,7 +1,7 @@
 """Where the training data comes from: inputs, targets, and the named random streams.
 
 A data set is described by a text: a name, a name with arguments, ``clustered(clusters=3)``, or a
-CSV file, ``file:PATH``. Inputs lie in a box, the domain, [-1, 1]^D unless it is said otherwise.
+CSV file, ``file:PATH``. Inputs lie in a box, the domain, [-1, 1]^D unless another is given.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ class Uniform:
         ticks = self.low + (np.arange(side) + 0.5) * self.width / side
         # In whole numbers of any size: there are side^D cells.
         chosen = [k * side**n_inputs // n_points for k in range(n_points)]
-        places = [[cell // side**d % side for d in reversed(range(n_inputs))] for cell in chosen]
-        return np.asarray(ticks[np.array(places)]), self.width / side
+        index = [[cell // side**d % side for d in reversed(range(n_inputs))] for cell in chosen]
+        return np.asarray(ticks[np.array(index)]), self.width / side
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ class Clustered:
         """Draw inputs (N, D)."""
         reach = 1.0 - self.radius
         centres = rng.uniform(-reach, reach, (self.clusters, n_inputs))
-        own = centres[rng.integers(self.clusters, size=n_samples)]
-        x = own + rng.uniform(-self.radius, self.radius, (n_samples, n_inputs))
+        cluster = rng.integers(self.clusters, size=n_samples)
+        x = centres[cluster] + rng.uniform(-self.radius, self.radius, (n_samples, n_inputs))
         return np.asarray(x.clip(-1.0, 1.0))  # rounding may leave the domain
 
 
@@ -262,9 +262,9 @@ def canonical_dataset(text: Any) -> str:
 @cache
 def _canonical(text: str) -> str:
     dataset = read_dataset(text)
-    own = {f.name: getattr(dataset, f.name) for f in fields(dataset)}
-    given = {f.name: own[f.name] for f in fields(dataset) if own[f.name] != f.default}
-    return str(Call(parse_call(text).name, (), given))
+    values = {f.name: getattr(dataset, f.name) for f in fields(dataset)}
+    changed = {f.name: values[f.name] for f in fields(dataset) if values[f.name] != f.default}
+    return str(Call(parse_call(text).name, (), changed))
 
 
 def file_parts(text: str) -> tuple[str, str]:
@@ -293,30 +293,34 @@ def read_dataset(text: str) -> Dataset:
     call = parse_call(text)
     if call.name not in DATASETS:
         raise unknown("dataset", call.name, [*DATASETS, "file:PATH.csv"])
-    kind = DATASETS[call.name]
-    known = {f.name: f.default for f in fields(kind)}
-    if len(call.args) > len(known):
-        raise InputError(f"{text!r} has {len(call.args)} arguments; {call.name} has {len(known)}")
-    given = dict(zip(known, call.args, strict=False))
+    cls = DATASETS[call.name]
+    defaults = {f.name: f.default for f in fields(cls)}
+    if len(call.args) > len(defaults):
+        raise InputError(
+            f"{text!r} has {len(call.args)} arguments; {call.name} has {len(defaults)}"
+        )
+    given = dict(zip(defaults, call.args, strict=False))
     for name, value in call.kwargs.items():
-        if name not in known:
-            raise unknown(f"argument of {call.name}", name, known)
+        if name not in defaults:
+            raise unknown(f"argument of {call.name}", name, defaults)
         if name in given:
             raise InputError(f"{text!r} gives {name} twice; keep one")
         given[name] = value
-    numbers = {name: _number(text, name, value, known) for name, value in given.items()}
-    return cast(Callable[..., Dataset], kind)(**numbers)
+    arguments = {
+        name: _checked_argument(text, name, value, type(defaults[name]))
+        for name, value in given.items()
+    }
+    return cast(Callable[..., Dataset], cls)(**arguments)
 
 
-def _number(text: str, name: str, value: Any, defaults: dict[str, Any]) -> int | float:
-    wanted = type(defaults[name])
+def _checked_argument(text: str, name: str, value: Any, wanted: type) -> int | float:
     allowed = (int,) if wanted is int else (int, float)
-    word = "whole number" if wanted is int else "finite number"
     try:
         if type(value) in allowed and math.isfinite(value):
             return cast(float, wanted(value) + 0)  # -0.0 is 0.0
     except OverflowError:
         pass
+    word = "whole number" if wanted is int else "finite number"
     raise InputError(f"{text!r} has {name}={value!r}; it must be a {word}")
 
 

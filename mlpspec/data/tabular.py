@@ -169,7 +169,7 @@ def _rows(path: str, text: str, names: tuple[str, ...]) -> list[list[float]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     rows: list[list[float]] = []
     header: list[str] = []
-    places: list[int] = []
+    columns: list[int] = []
     try:
         for cells in reader:
             where = f"{path}, line {reader.line_num}"
@@ -177,13 +177,13 @@ def _rows(path: str, text: str, names: tuple[str, ...]) -> list[list[float]]:
                 continue
             if not header:
                 header = [cell.strip() for cell in cells]
-                places = [_place(path, header, name) for name in names]
+                columns = [_column(path, header, name) for name in names]
                 continue
             if len(cells) != len(header):
                 raise InputError(
                     f"{where} has {len(cells)} cells; the first line names {len(header)} columns"
                 )
-            rows.append([_number(where, header[place], cells[place]) for place in places])
+            rows.append([_number(where, header[c], cells[c]) for c in columns])
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num} is not CSV: {error}") from None
     if not header:
@@ -191,7 +191,8 @@ def _rows(path: str, text: str, names: tuple[str, ...]) -> list[list[float]]:
     return rows
 
 
-def _place(path: str, header: list[str], name: str) -> int:
+def _column(path: str, header: list[str], name: str) -> int:
+    """Return where the column ``name`` stands."""
     if name not in header:
         for separator, word in ((";", "semicolons"), ("\t", "tabs")):
             if len(header) == 1 and separator in header[0]:

@@ -56,7 +56,7 @@ def write(directory: Path, name: str, checks: LossReport, forces: Table) -> Path
     force, effect = card.force_summary(forces), card.effects(analysis)
     rest = card.alone_summary(alone, checks.loss)
     made = define("own", checks.loss)
-    call = f"{made.kind}({', '.join(f'{key}={value!r}' for key, value in made.fields)})"
+    call = f"{made.class_name}({', '.join(f'{key}={value!r}' for key, value in made.fields)})"
     write_csv(
         directory / "card.csv",
         card.table(name, f"{call}, source {made.source}", checks, force, rest, effect),

@@ -86,10 +86,10 @@ def connect(
         raise InputError(f"{str(directory)!r} is not a results directory: no {FILE_NAME} in it")
     # What a killed session left half written is in the journal; only a connection that may
     # write can roll it back.
-    torn = path.with_name(f"{FILE_NAME}-journal").exists()
-    if torn and (write or not in_use(path.parent)):
+    interrupted = path.with_name(f"{FILE_NAME}-journal").exists()
+    if interrupted and (write or not in_use(path.parent)):
         _try_rolling_back(path)
-    mode = "rw" if write or torn else "ro"
+    mode = "rw" if write or interrupted else "ro"
     try:
         db = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", timeout=_WAIT, uri=True)
         db.text_factory = _text
@@ -199,10 +199,10 @@ def _try_rolling_back(path: Path) -> None:
     InputError
         What comes out is damaged.
     """
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as folder:
         try:
-            copy = shutil.copy(path, place)
-            shutil.copy(path.with_name(f"{FILE_NAME}-journal"), place)
+            copy = shutil.copy(path, folder)
+            shutil.copy(path.with_name(f"{FILE_NAME}-journal"), folder)
             with contextlib.closing(sqlite3.connect(copy)) as db:
                 damage = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
         except FileNotFoundError:

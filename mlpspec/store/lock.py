@@ -29,7 +29,7 @@ def try_lock(file: IO[Any], *, shared: bool = False) -> bool:
 
 
 def in_use(directory: Path) -> bool:
-    """Return whether a command writes into the directory, whose journal is then its own affair."""
+    """Return whether a command writes into the directory, whose journal is then in use too."""
     try:
         with (directory / LOCK_NAME).open() as file:
             return not try_lock(file, shared=True)

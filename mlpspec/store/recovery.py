@@ -85,14 +85,14 @@ def recover(directory: str | os.PathLike[str], out: str | os.PathLike[str]) -> R
         cut = len(content) < int.from_bytes(content[28:32], "big") * _page_size(content)
     unknown = cut or not found["sessions"]
     try:
-        told = path.with_name("provenance.json")
-        notes = json.loads(told.read_text()) if told.is_file() else {}
-        for session in notes.get("sessions", []):
+        beside = path.with_name("provenance.json")
+        provenance = json.loads(beside.read_text()) if beside.is_file() else {}
+        for session in provenance.get("sessions", []):
             found["sessions"].setdefault(session["session"], _session_row(session))
         studies = [Study.from_json(session[3]) for session in found["sessions"].values()]
         identities = [json.loads(text) for (text,) in found.pop("identity").values()]
         identities += [study.identity for study in studies]
-        identities += [notes] if notes else []
+        identities += [provenance] if provenance else []
         if not identities:
             raise InputError(f"nothing intact in {path} tells which study it belongs to")
         identity = {name: identities[0][name] for name in ("study", "axes", "settings")}
@@ -100,26 +100,26 @@ def recover(directory: str | os.PathLike[str], out: str | os.PathLike[str]) -> R
         raise
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise InputError(f"{path} holds what mlpspec did not write ({error})") from None
-    whole = {key: row for key, row in found["runs"].items() if _is_complete(row, found)}
-    curves = {key: row for key, row in found["curves"].items() if key in whole}
-    for number in {row[3] for row in whole.values()} - found["sessions"].keys():
-        found["sessions"][number] = _lost_session(number, identity, whole)
+    complete = {key: row for key, row in found["runs"].items() if _is_complete(row, found)}
+    curves = {key: row for key, row in found["curves"].items() if key in complete}
+    for number in {row[3] for row in complete.values()} - found["sessions"].keys():
+        found["sessions"][number] = _lost_session(number, identity, complete)
     try:
         new.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".recover-", dir=new.parent) as place:
-            draft = Path(place) / "draft"
+        with tempfile.TemporaryDirectory(prefix=".recover-", dir=new.parent) as folder:
+            draft = Path(folder) / "draft"
             with Store.create_for(draft, identity) as store:
-                for table, rows in {**found, "runs": whole, "curves": curves}.items():
+                for table, rows in {**found, "runs": complete, "curves": curves}.items():
                     store.restore(table, rows.values())
             os.rename(draft, new)  # whole, or not there
     except OSError as error:
         raise InputError(f"cannot write to {out}: {error.strerror}") from None
     asked = {run.key for study in studies for run in study.runs}
     listed = _listed(path)
-    counted = sum(session["runs"] for session in notes.get("sessions", []))
-    lost = max(len((named & asked | listed) - whole.keys()), counted - len(whole))
+    counted = sum(session["runs"] for session in provenance.get("sessions", []))
+    lost = max(len((named & asked | listed) - complete.keys()), counted - len(complete))
     unknown = unknown and not listed and not counted
-    return Recovered(len(whole), lost, unknown, len(whole.keys() - checked))
+    return Recovered(len(complete), lost, unknown, len(complete.keys() - checked))
 
 
 def _session_row(session: dict[str, Any]) -> Row:
@@ -130,16 +130,17 @@ def _session_row(session: dict[str, Any]) -> Row:
     return [session["session"], session["started"], session["ended"], study, rest_text]
 
 
-def _lost_session(number: int, identity: dict[str, Any], whole: dict[Any, Row]) -> Row:
+def _lost_session(number: int, identity: dict[str, Any], runs: dict[Any, Row]) -> Row:
     """Return a row for a session of which nothing but its runs is left: what ran them is lost."""
-    runs = [Run(**json.loads(row[1])) for row in whole.values()]
+    described = [Run(**json.loads(row[1])) for row in runs.values()]
     axes = {
-        name: list(dict.fromkeys(getattr(run, name) for run in runs)) for name in identity["axes"]
+        name: list(dict.fromkeys(getattr(run, name) for run in described))
+        for name in identity["axes"]
     }
-    own = {d.name: d for run in runs for d in run.definitions}
-    study = Study(identity["study"], axes, identity["settings"], extensions=own)
-    told = ("mlpspec", "numpy", "python", "jobs", "processor")
-    return [number, "lost", None, study.to_json(), json.dumps(dict.fromkeys(told, "lost"))]
+    extensions = {d.name: d for run in described for d in run.definitions}
+    study = Study(identity["study"], axes, identity["settings"], extensions=extensions)
+    lost = ("mlpspec", "numpy", "python", "jobs", "processor")
+    return [number, "lost", None, study.to_json(), json.dumps(dict.fromkeys(lost, "lost"))]
 
 
 def _listed(path: Path) -> set[str]:
@@ -158,9 +159,9 @@ def _content(path: Path) -> Iterator[mmap.mmap]:
     with contextlib.ExitStack() as stack:
         journal = path.with_name(f"{FILE_NAME}-journal")
         if journal.exists():
-            place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            shutil.copy(journal, place)
-            before, path = path, Path(shutil.copy(path, place))
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            shutil.copy(journal, folder)
+            before, path = path, Path(shutil.copy(path, folder))
             try:
                 db = stack.enter_context(contextlib.closing(sqlite3.connect(path)))
                 if db.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok":
@@ -200,7 +201,7 @@ def _is_complete(run: Row, found: dict[str, dict[Any, Row]]) -> bool:
 
 def _plausible(table: str, row: Row) -> bool:
     """Return whether a row without checksum may be one of ``table``."""
-    if not all(isinstance(value, kind) for value, kind in zip(row, TYPES[table], strict=True)):
+    if not all(isinstance(value, t) for value, t in zip(row, TYPES[table], strict=True)):
         return False
     texts = {"identity": row[:1], "sessions": row[3:5], "runs": [*row[1:2], *row[6:7]]}
     try:
@@ -217,10 +218,10 @@ def _rows(content: mmap.mmap) -> Iterator[tuple[int, Row]]:
         if content[head : head + 1] != b"\r":  # 13, a leaf page of a table
             continue
         count = int.from_bytes(content[head + 3 : head + 5], "big")
-        for place in range(head + 8, min(head + 8 + 2 * count, start + size), 2):
-            offset = int.from_bytes(content[place : place + 2], "big")
+        for pointer in range(head + 8, min(head + 8 + 2 * count, start + size), 2):
+            offset = int.from_bytes(content[pointer : pointer + 2], "big")
             with contextlib.suppress(IndexError, ValueError, struct.error, OverflowError):
-                yield _cell(content, start + offset, size)
+                yield _row(content, start + offset, size)
 
 
 def _page_size(content: mmap.mmap) -> int:
@@ -230,10 +231,10 @@ def _page_size(content: mmap.mmap) -> int:
     return size if size in {2**power for power in range(9, 17)} else 4096
 
 
-def _cell(content: mmap.mmap, place: int, size: int) -> tuple[int, Row]:
-    """Return row number and values of the row that begins at ``place``."""
-    length, place = _varint(content, place)
-    rowid, place = _varint(content, place)
+def _row(content: mmap.mmap, offset: int, size: int) -> tuple[int, Row]:
+    """Return row number and values of the row that begins at ``offset``."""
+    length, offset = _varint(content, offset)
+    rowid, offset = _varint(content, offset)
     if length > len(content):
         raise ValueError("longer than the file")
     least = (size - 12) * 32 // 255 - 23
@@ -241,8 +242,8 @@ def _cell(content: mmap.mmap, place: int, size: int) -> tuple[int, Row]:
     if length > size - 35:
         local = least + (length - least) % (size - 4)
         local = local if local <= size - 35 else least
-    payload = bytearray(content[place : place + local])
-    following = place + local
+    payload = bytearray(content[offset : offset + local])
+    following = offset + local
     while len(payload) < length:  # the rest is on pages of its own, each naming the next
         page = int.from_bytes(content[following : following + 4], "big")
         if page == 0 or page * size > len(content):
@@ -253,33 +254,33 @@ def _cell(content: mmap.mmap, place: int, size: int) -> tuple[int, Row]:
 
 
 def _values(payload: bytes) -> Row:
-    end, place = _varint(payload, 0)
-    kinds = []
-    while place < end:
-        kind, place = _varint(payload, place)
-        kinds.append(kind)
+    end, offset = _varint(payload, 0)
+    codes = []  # SQLite's serial types
+    while offset < end:
+        code, offset = _varint(payload, offset)
+        codes.append(code)
     row: Row = []
-    for kind in kinds:
-        length = (kind - 12) // 2 if kind >= 12 else (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)[kind]
-        raw = payload[place : place + length]
+    for code in codes:
+        length = (code - 12) // 2 if code >= 12 else (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)[code]
+        raw = payload[offset : offset + length]
         if len(raw) < length:
             raise ValueError("cut short")
-        place += length
-        if kind >= 12:
-            row.append(raw.decode() if kind % 2 else raw)
-        elif kind == 7:
+        offset += length
+        if code >= 12:
+            row.append(raw.decode() if code % 2 else raw)
+        elif code == 7:
             row.append(struct.unpack(">d", raw)[0])
         else:
-            row.append({0: None, 8: 0, 9: 1}.get(kind, int.from_bytes(raw, "big", signed=True)))
+            row.append({0: None, 8: 0, 9: 1}.get(code, int.from_bytes(raw, "big", signed=True)))
     return row
 
 
-def _varint(content: bytes | mmap.mmap, place: int) -> tuple[int, int]:
-    """Return the number of one to nine bytes at ``place``, and where it ends."""
+def _varint(content: bytes | mmap.mmap, offset: int) -> tuple[int, int]:
+    """Return the number of one to nine bytes at ``offset``, and where it ends."""
     number = 0
     for length in range(1, 9):
-        byte = content[place + length - 1]
+        byte = content[offset + length - 1]
         number = number << 7 | byte & 127
         if byte < 128:
-            return number, place + length
-    return number << 8 | content[place + 8], place + 9
+            return number, offset + length
+    return number << 8 | content[offset + 8], offset + 9

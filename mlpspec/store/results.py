@@ -71,7 +71,7 @@ class Results:
     @cached_property
     def _records(self) -> list[Record]:
         with Store.open(self.directory) as store:
-            return sorted(store.records(), key=lambda record: _order(record.run))
+            return sorted(store.records(), key=lambda record: _canonical_order(record.run))
 
     @cached_property
     def runs(self) -> dict[str, Run]:
@@ -288,18 +288,18 @@ class Results:
 
 def _statistics(measured: Array) -> Iterator[dict[str, Any]]:
     """Iterate over the statistics of the rows of (M, n), which are over their finite values."""
-    known = np.isfinite(measured)
+    finite = np.isfinite(measured)
     found = np.full((len(measured), 5), np.nan)
     # Rows that lack the same values, as a rule none, go together.
-    for finite in np.unique(known, axis=0):
-        rows = np.flatnonzero((known == finite).all(axis=1))
-        values = np.ascontiguousarray(measured[rows][:, finite])
+    for pattern in np.unique(finite, axis=0):
+        rows = np.flatnonzero((finite == pattern).all(axis=1))
+        values = np.ascontiguousarray(measured[rows][:, pattern])
         if values.size:
             q25, median, q75 = np.quantile(values, (0.25, 0.5, 0.75), axis=1)
             several = values.shape[1] > 1
             std = values.std(axis=1, ddof=1) if several else np.full(len(rows), np.nan)
             found[rows] = np.stack([values.mean(axis=1), median, std, q25, q75], axis=1)
-    for values, count, numbers in zip(measured, known.sum(axis=1), found, strict=True):
+    for values, count, numbers in zip(measured, finite.sum(axis=1), found, strict=True):
         yield {
             "count": count,
             **dict(zip(("mean", "median", "std", "q25", "q75"), numbers, strict=True)),
@@ -340,12 +340,12 @@ def write_csv(path: Path, table: Mapping[str, Sequence[Any] | NDArray[Any]]) -> 
     columns: Iterable[list[Any]] = (np.asarray(values).tolist() for values in table.values())
     with replacing(path) as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(map(_cell, table))
+        writer.writerow(map(_escaped, table))
         for row in zip(*columns, strict=True):
-            writer.writerow(map(_cell, row))
+            writer.writerow(map(_escaped, row))
 
 
-def _cell(value: Any) -> Any:
+def _escaped(value: Any) -> Any:
     if isinstance(value, str):
         value = value.replace("\r", "\n")  # the writer would not quote it
         return f"'{value}" if value.startswith(_RISKY) else value
@@ -361,15 +361,17 @@ def read_csv(path: Path) -> Table:
         names, *rows = csv.reader(file)
     table: Table = {}
     for name, column in zip(names, zip(*rows, strict=True), strict=True):
-        for kind in (int, float, _text):
+        for convert in (int, float, _unescaped):
             with suppress(ValueError):
-                table[_text(name)] = np.array([kind("nan" if x == "" else x) for x in column])
+                table[_unescaped(name)] = np.array(
+                    [convert("nan" if x == "" else x) for x in column]
+                )
                 break
     return table
 
 
-def _text(cell: str) -> str:
-    return cell.removeprefix("'")
+def _unescaped(field: str) -> str:
+    return field.removeprefix("'")
 
 
 @contextmanager
@@ -384,8 +386,8 @@ def replacing(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
         draft.unlink(missing_ok=True)
 
 
-def _order(run: Run) -> tuple[Any, ...]:
-    """Return the canonical place of a run: by size, subset, settings, seed."""
+def _canonical_order(run: Run) -> tuple[Any, ...]:
+    """Return what puts runs in canonical order: size, subset, settings, seed."""
     settings = run.to_dict()
     settings.pop("definitions", None)
     first = settings.pop("n_samples"), subset_order(settings.pop("losses"))

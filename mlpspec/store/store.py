@@ -110,30 +110,30 @@ class Store:
 
     def check_study(self, study: Study) -> None:
         """Raise `InputError`, naming what differs, unless the directory belongs to ``study``."""
-        own, asked = self.identity(), study.identity
+        stored, asked = self.identity(), study.identity
         directory = self.path.parent
-        known = self.extensions()
+        trained = self.extensions()
         for name, definition in study.extensions.items():
-            if known.get(name, definition) != definition:
-                what = f"{known[name]}, not {definition}"
-                if known[name].source != definition.source:
+            if trained.get(name, definition) != definition:
+                what = f"{trained[name]}, not {definition}"
+                if trained[name].source != definition.source:
                     what += " (the content of its file has changed)"
                 raise InputError(
                     f"{directory} has runs with another loss {name}: {what}; give another "
                     "directory with --out"
                 )
-        if own == asked:
+        if stored == asked:
             return
-        if own["study"] != asked["study"]:
-            difference = f"holds the study {own['study']!r}, not {asked['study']!r}"
-        elif own["axes"] != asked["axes"]:
-            difference = f"varies {', '.join(own['axes'])}, not {', '.join(asked['axes'])}"
+        if stored["study"] != asked["study"]:
+            difference = f"holds the study {stored['study']!r}, not {asked['study']!r}"
+        elif stored["axes"] != asked["axes"]:
+            difference = f"varies {', '.join(stored['axes'])}, not {', '.join(asked['axes'])}"
         else:
-            ours, theirs = own["settings"], asked["settings"]
+            made, wanted = stored["settings"], asked["settings"]
             difference = "was made with " + ", ".join(
-                f"{name}={ours.get(name)} (asked: {theirs.get(name)})"
-                for name in sorted({*ours, *theirs})
-                if ours.get(name) != theirs.get(name)
+                f"{name}={made.get(name)} (asked: {wanted.get(name)})"
+                for name in sorted({*made, *wanted})
+                if made.get(name) != wanted.get(name)
             )
         raise InputError(f"{directory} {difference}; give another directory with --out")
 
@@ -145,7 +145,7 @@ class Store:
             return {name: identity[name] for name in ("study", "axes", "settings")}
 
     def extensions(self) -> dict[str, Definition]:
-        """Return the losses of one's own that its sessions trained with, by name."""
+        """Return the custom losses that its sessions trained with, by name."""
         found: dict[str, Definition] = {}
         for _, _, _, study, _ in self._rows("sessions"):
             with self._reading():
@@ -232,10 +232,12 @@ class Store:
         """Iterate over all runs, without their arrays and curves."""
         for _, run, status, _, _, _, measurements, error in self._rows("runs"):
             with self._reading():
-                numbers = {name: _number(value) for name, value in json.loads(measurements).items()}
+                values = {
+                    name: _measurement(value) for name, value in json.loads(measurements).items()
+                }
                 if not isinstance(error, str | None):
                     raise TypeError("an error that is no text")
-                record = Record(Run(**json.loads(run)), status, measurements=numbers, error=error)
+                record = Record(Run(**json.loads(run)), status, measurements=values, error=error)
             yield record
 
     def record(self, key: str) -> Record:
@@ -284,10 +286,10 @@ class Store:
     def datasets(self, key: str | None = None) -> dict[str, tuple[Array, Array]]:
         """Return inputs (N, D) and targets (N,) by the key of the data: all, or one."""
         found = {}
-        for own, x, y in self._rows("datasets", key):
+        for dataset, x, y in self._rows("datasets", key):
             with self._reading():
                 inputs = _from_bytes(x, -1, -1)
-                found[own] = inputs, _from_bytes(y, len(inputs))
+                found[dataset] = inputs, _from_bytes(y, len(inputs))
         return found
 
     def sessions(self) -> list[dict[str, Any]]:
@@ -363,7 +365,7 @@ def _from_bytes(content: bytes, *shape: int) -> Array:
     return array
 
 
-def _number(value: Any) -> float:
+def _measurement(value: Any) -> float:
     if value is None:
         return math.nan
     if not isinstance(value, int | float) or (isinstance(value, int) and abs(value) >= 2**63):

@@ -1,1 +1,1 @@
-"""Describing runs and studies: settings, keys, losses of one's own, and the problem of a run."""
+"""Describing runs and studies: settings, keys, custom losses, and the problem of a run."""

@@ -1,7 +1,7 @@
-"""Losses of one's own in a study: loading, naming and describing them.
+"""Custom losses in a study: loading, naming and describing them.
 
 A run is described by data alone, so that a results directory can be read where the code of its
-losses is not. A loss of one's own is therefore known there by its `Definition`: the name of its
+losses is not. A custom loss is therefore known there by its `Definition`: the name of its
 class, the values of its fields, and a digest of the file that defines it.
 """
 
@@ -24,21 +24,21 @@ from mlpspec.errors import InputError
 from mlpspec.losses import BUILT_IN, StructuralLoss
 
 RESERVED = (*BUILT_IN, "baseline", "fit", "objective")
-"""Names that a loss of one's own cannot have."""
+"""Names that a custom loss cannot have."""
 
 Scalar = bool | int | float | str | None
 
 
 @dataclass(frozen=True)
 class Definition:
-    """What stands for a loss of one's own in keys and tables.
+    """What stands for a custom loss in keys and tables.
 
     Attributes
     ----------
     name : str
         In labels and columns.
-    kind : str
-        Name of the class.
+    class_name : str
+        Of the loss.
     fields : tuple of (str, scalar)
         The values of its fields, as declared.
     source : str
@@ -49,14 +49,14 @@ class Definition:
     """
 
     name: str
-    kind: str
+    class_name: str
     fields: tuple[tuple[str, Scalar], ...]
     source: str
     loss: StructuralLoss | None = field(default=None, compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the definition as JSON can hold it, without the name."""
-        return {"class": self.kind, "fields": dict(self.fields), "source": self.source}
+        return {"class": self.class_name, "fields": dict(self.fields), "source": self.source}
 
     @classmethod
     def from_dict(cls, name: str, content: Mapping[str, Any]) -> Definition:
@@ -66,11 +66,11 @@ class Definition:
 
     def __str__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.fields)
-        return f"{self.kind}({arguments}), source {self.source}"
+        return f"{self.class_name}({arguments}), source {self.source}"
 
 
 def check_name(name: str) -> str:
-    """Return ``name`` if a loss of one's own can have it.
+    """Return ``name`` if a custom loss can have it.
 
     Raises
     ------
@@ -200,7 +200,7 @@ def _one_line(error: BaseException) -> str:
 
 def _source(cls: type) -> str:
     """Return the digest of what defines a class and its bases outside this package."""
-    contents = [_content(base) for base in _own_bases(cls)]
+    contents = [_content(base) for base in _outside_bases(cls)]
     if not contents:
         return "mlpspec"
     return hashlib.sha256(b"\0".join(contents)).hexdigest()[:16]
@@ -210,12 +210,12 @@ def code_of(cls: type) -> set[ModuleType]:
     """Return the modules that define a class and its bases outside this package."""
     return {
         sys.modules[base.__module__]
-        for base in _own_bases(cls)
+        for base in _outside_bases(cls)
         if base.__module__ in sys.modules and base.__module__ != "__main__"
     }
 
 
-def _own_bases(cls: type) -> list[type]:
+def _outside_bases(cls: type) -> list[type]:
     """Return the class and those of its bases that neither Python nor this package defines."""
     outside = []
     for base in cls.__mro__:
@@ -230,9 +230,9 @@ def _own_bases(cls: type) -> list[type]:
 def _content(cls: type) -> bytes:
     """Return the content of the file, or of the notebook's cell, that defines a class."""
     module = sys.modules.get(cls.__module__)
-    own: bytes | None = getattr(module, "_mlpspec_content", None)
-    if own is not None:
-        return own
+    loaded: bytes | None = getattr(module, "_mlpspec_content", None)
+    if loaded is not None:
+        return loaded
     method = vars(cls).get("value_and_grad")
     code = getattr(method, "__code__", None)
     name = code.co_filename if code is not None else str(getattr(module, "__file__", ""))

@@ -114,10 +114,10 @@ def temperature_of(run: Run) -> float:
 def losses_of(
     run: Run, extensions: Mapping[str, StructuralLoss] | None = None
 ) -> dict[str, StructuralLoss]:
-    """Return all losses by name, built in and of one's own, at the temperatures of a run.
+    """Return all losses by name, built in and custom, at the temperatures of a run.
 
-    The setting ``temperature`` is for the built-in ones; a field of that name of another loss is
-    its own affair, but for the unit, in which it is too.
+    The setting ``temperature`` is for the built-in ones; a field of that name of a custom loss
+    keeps its value, in the same unit.
     """
     losses = built_in(temperature_of(run))
     for name, loss in (extensions or {}).items():

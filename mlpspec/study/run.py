@@ -129,9 +129,9 @@ class Run:
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field, as JSON can hold it."""
-        own = {definition.name: definition.to_dict() for definition in self.definitions}
+        definitions = {each.name: each.to_dict() for each in self.definitions}
         settings = {name: getattr(self, name) for name in SETTINGS} | {"losses": list(self.losses)}
-        return settings | ({"definitions": own} if own else {})
+        return settings | ({"definitions": definitions} if definitions else {})
 
     @cached_property
     def key(self) -> str:

@@ -42,7 +42,7 @@ class Setting:
     """Added after keys were fixed: at its default it stays out of keys, so that they hold."""
 
     canonical: Callable[[Any], Any] | None = None
-    """Returns a value in its one form, or raises `InputError`; in place of `cast`'s own checks."""
+    """Returns a value in its one form, or raises `InputError`; in place of the checks of `cast`."""
 
     @property
     def changes_result(self) -> bool:
@@ -84,8 +84,8 @@ class Setting:
             if isinstance(value, bool) or not (exact and math.isfinite(number)):
                 raise ValueError
         except (TypeError, ValueError, OverflowError):
-            kind = "finite number" if wanted is float else "whole number"
-            raise InputError(f"{self.name} is {value!r}; it must be a {kind}") from None
+            word = "finite number" if wanted is float else "whole number"
+            raise InputError(f"{self.name} is {value!r}; it must be a {word}") from None
         if self.least is not None and number < self.least:
             raise InputError(f"{self.name} is {value}; it must be at least {self.least:g}")
         if self.above is not None and number <= self.above:

@@ -35,7 +35,7 @@ class Study:
     question : str, optional
         What the study asks, in a line.
     extensions : mapping of str to StructuralLoss, optional
-        Losses of one's own by the name under which the axis ``losses`` has them; kept as
+        Custom losses by the name under which the axis ``losses`` has them; kept as
         `Definition`.
 
     Raises
@@ -143,7 +143,7 @@ class Study:
             if name not in varying and setting.counts(self.settings.get(name, setting.default))
         }
         if "columns" in self.settings and "n_inputs" in fixed:
-            fixed["n_inputs"] = self.runs[0].n_inputs  # said or left to the columns
+            fixed["n_inputs"] = self.runs[0].n_inputs  # given, or left to the columns
         return {"study": self.name, "axes": varying, "settings": fixed}
 
     def replace(self, **changes: Any) -> Study:
@@ -165,7 +165,7 @@ class Study:
     def with_losses(
         self, losses: Mapping[str, StructuralLoss], subsets: str | Iterable[str] = "all"
     ) -> Study:
-        """Return the study with losses of one's own beside those that it has.
+        """Return the study with custom losses beside those that it has.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Subsets of losses: their names, their order, and which of them a study takes."""
+"""Subsets of losses: their names, their order, and those that a study varies."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def canonical_losses(losses: str | Iterable[str]) -> tuple[str, ...]:
             check_name(name)
     if len(set(names)) < len(names):
         raise InputError(f"losses name {'+'.join(names)}; each may occur once")
-    return tuple(sorted(names, key=_place))
+    return tuple(sorted(names, key=_rank))
 
 
-def _place(name: str) -> tuple[int, str]:
+def _rank(name: str) -> tuple[int, str]:
     return (BUILT_IN.index(name), "") if name in BUILT_IN else (len(BUILT_IN), name)
 
 
 def subset_order(losses: Iterable[str]) -> tuple[Any, ...]:
     """Return what puts subsets of losses in order: the smaller ones first, then by their names."""
-    places = [_place(name) for name in losses]
-    return len(places), places
+    ranks = [_rank(name) for name in losses]
+    return len(ranks), ranks
 
 
 def subsets(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:

@@ -65,7 +65,7 @@ def small_study(loss, subsets="all", **changes):
 def test_a_definition_is_class_fields_and_content(file):
     loss = load_loss(f"{file}:Small(scale=2)")
     definition = define("small", loss)
-    assert (definition.kind, definition.fields) == ("Small", (("scale", 2),))
+    assert (definition.class_name, definition.fields) == ("Small", (("scale", 2),))
     assert definition.loss is loss
     assert definition == define("small", load_loss(f"{file}:Small(2)"))
     assert definition == Definition.from_dict("small", definition.to_dict())
@@ -207,7 +207,7 @@ def test_workers_train_it_and_give_the_same_bits(file, tmp_path):
     assert len(mlpspec.run_study(more, tmp_path / "one", n_jobs=1).runs) == len(one.runs) + 4
     # Without the code everything can be read.
     file.unlink()
-    assert mlpspec.load(tmp_path / "one").study.extensions["smaller"].kind == "Small"
+    assert mlpspec.load(tmp_path / "one").study.extensions["smaller"].class_name == "Small"
 
 
 def test_the_unit_of_temperatures_is_for_all_losses():
