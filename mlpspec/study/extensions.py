@@ -13,6 +13,7 @@ import linecache
 import math
 import re
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -236,9 +237,13 @@ def _content(cls: type) -> bytes:
     method = vars(cls).get("value_and_grad")
     code = getattr(method, "__code__", None)
     name = code.co_filename if code is not None else str(getattr(module, "__file__", ""))
-    linecache.checkcache(name)
-    lines = linecache.getlines(name)
-    if not lines:
+    for pause in (0.0, 0.1):  # a file that is being saved is empty, or not there, for a moment
+        time.sleep(pause)
+        linecache.checkcache(name)
+        lines = linecache.getlines(name, vars(module) if module else None)
+        if lines:
+            break
+    else:
         raise InputError(
             f"the source of the loss {cls.__qualname__} cannot be found, so that changes to it "
             "would go unseen; define it in a file"

@@ -1,10 +1,12 @@
-"""Losses of one's own: described, loaded, part of keys, trained in workers, drawn."""
+"""Custom losses: described, loaded, part of keys, trained in workers, drawn."""
 
 import csv
+import importlib
 import json
 import os
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +17,7 @@ import mlpspec
 from mlpspec.errors import InputError
 from mlpspec.losses import Coverage, HardCoverage, StructuralLoss
 from mlpspec.report import figures
+from mlpspec.study import extensions
 from mlpspec.study.extensions import Definition, define, load_loss, named_loss
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
@@ -76,6 +79,35 @@ def test_a_definition_is_class_fields_and_content(file):
     assert define("small", Small()).source == define("other", Small(3.0)).source
     assert define("hard", HardCoverage()).source == "mlpspec"
     assert load_loss("mlpspec.losses:Coverage(temperature=0.5)") == Coverage(0.5)
+
+
+@pytest.fixture
+def imported(tmp_path, monkeypatch):
+    """The loss of a module that is imported from a folder, or from an archive in it."""
+
+    def imported(path):
+        monkeypatch.syspath_prepend(tmp_path / path)
+        monkeypatch.delitem(sys.modules, "small_module", raising=False)
+        return importlib.import_module("small_module").Small()
+
+    return imported
+
+
+def test_a_file_that_is_being_saved_is_read_once_more(tmp_path, imported, monkeypatch):
+    path = tmp_path / "small_module.py"
+    path.write_text(SOURCE)
+    loss = imported(".")
+    described = define("small", loss)
+    path.write_text("")
+    monkeypatch.setattr(extensions.time, "sleep", lambda pause: pause and path.write_text(SOURCE))
+    assert define("small", loss) == described
+
+
+def test_a_module_in_an_archive_is_described(tmp_path, imported):
+    (tmp_path / "small_module.py").write_text(SOURCE)
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
+        archive.write(tmp_path / "small_module.py", "small_module.py")
+    assert define("small", imported("archive.zip")) == define("small", imported("."))
 
 
 @pytest.mark.parametrize(
