@@ -23,7 +23,13 @@ from mlpspec.study.subsets import subsets
 
 
 def paper() -> Study:
-    """Return the 480-run grid: eight loss subsets, six sizes, ten seeds."""
+    """Return the 480-run grid: eight loss subsets, six sizes, ten seeds.
+
+    Examples
+    --------
+    >>> len(paper().runs)
+    480
+    """
     return Study(
         "paper",
         {"losses": subsets(BUILT_IN), "n_samples": (3, 5, 10, 20, 50, 100), "seed": range(10)},
@@ -32,7 +38,13 @@ def paper() -> Study:
 
 
 def tau_sweep() -> Study:
-    """Return coverage alone and separation alone at 13 temperatures, 1e-5 to 10, two a decade."""
+    """Return coverage alone and separation alone at 13 temperatures, 1e-5 to 10, two a decade.
+
+    Examples
+    --------
+    >>> tau_sweep().axes["temperature"][:3]
+    (1e-05, 3.16e-05, 0.0001)
+    """
     return Study(
         "tau-sweep",
         {
@@ -46,7 +58,13 @@ def tau_sweep() -> Study:
 
 
 def confirm() -> Study:
-    """Return the grid again on a hundred fresh seeds, at 3,000 and at 10,000 steps."""
+    """Return the grid again on a hundred fresh seeds, at 3,000 and at 10,000 steps.
+
+    Examples
+    --------
+    >>> confirm().axes["steps"]
+    (3000, 10000)
+    """
     return Study(
         "confirm",
         {**paper().axes, "seed": range(100, 200), "steps": (3000, 10000)},
@@ -55,7 +73,13 @@ def confirm() -> Study:
 
 
 def placebo() -> Study:
-    """Return the baseline of the grid from another start: a treatment without substance."""
+    """Return the baseline of the grid from another start: a treatment without substance.
+
+    Examples
+    --------
+    >>> placebo().settings
+    {'start': 'placebo'}
+    """
     return Study(
         "placebo",
         {"losses": ((),), **{name: paper().axes[name] for name in ("n_samples", "seed")}},
@@ -65,7 +89,13 @@ def placebo() -> Study:
 
 
 def hull_2d() -> Study:
-    """Return the eight subsets on inputs in the plane."""
+    """Return the eight subsets on inputs in the plane.
+
+    Examples
+    --------
+    >>> hull_2d().settings, hull_2d().axes["n_samples"]
+    ({'n_inputs': 2}, (12, 30))
+    """
     return Study(
         "hull-2d",
         {"losses": subsets(BUILT_IN), "n_samples": (12, 30), "seed": range(10)},
@@ -75,7 +105,13 @@ def hull_2d() -> Study:
 
 
 def trajectories() -> Study:
-    """Return four networks of one seed, recorded while they train."""
+    """Return four networks of one seed, recorded while they train.
+
+    Examples
+    --------
+    >>> [run.label for run in trajectories().runs]
+    ['baseline', 'coverage', 'separation', 'overlap']
+    """
     return Study(
         "trajectories",
         {"losses": ((), ("coverage",), ("separation",), ("overlap",)), "seed": (0,)},
@@ -101,6 +137,11 @@ def attractors() -> Study:
 
     The hull barrier is left out: where no prototype starts outside the hull it has no force that
     could be matched.
+
+    Examples
+    --------
+    >>> len(attractors().axes["losses"]), attractors().settings["weight_unit"]
+    (16, 'force')
     """
     losses = {**ATTRACTORS, **REPULSIONS}
     return Study(
@@ -118,7 +159,13 @@ def attractors() -> Study:
 
 
 def neuron_kinds() -> Study:
-    """Return the eight subsets with ridge and with radial neurons, matched at the start."""
+    """Return the eight subsets with ridge and with radial neurons, matched at the start.
+
+    Examples
+    --------
+    >>> neuron_kinds().axes["neuron"]
+    ('ridge', 'radial')
+    """
     return Study(
         "neuron-kinds",
         {
@@ -132,7 +179,13 @@ def neuron_kinds() -> Study:
 
 
 def shift_test() -> Study:
-    """Return single losses with both kinds of neuron, data and start moved by 0, 1 and 3."""
+    """Return single losses with both kinds of neuron, data and start moved by 0, 1 and 3.
+
+    Examples
+    --------
+    >>> shift_test().axes["shift"]
+    (0.0, 1.0, 3.0)
+    """
     return Study(
         "shift-test",
         {
@@ -172,6 +225,13 @@ def companion(
     it has them as axes; of the sizes those that the companion has too, or all if it has none.
     Trajectories show the study's custom ``losses`` too. None if the companion says nothing about
     the changed study (trajectories are drawn on a line).
+
+    Examples
+    --------
+    >>> companion("placebo", {"seed": (0, 1), "steps": 50}).settings
+    {'start': 'placebo', 'steps': 50}
+    >>> companion("trajectories", {"n_inputs": 2}) is None
+    True
     """
     study = STUDIES[name]()
     carried = {

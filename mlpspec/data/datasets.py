@@ -25,6 +25,13 @@ def stream(name: str, seed: int, n_samples: int, n_inputs: int) -> np.random.Gen
     """Return the random stream ``name`` of a seed: of (seed, N, D) and the name alone.
 
     Runs that differ in their losses or settings therefore share data and start: they are paired.
+
+    Examples
+    --------
+    >>> stream("data", seed=0, n_samples=3, n_inputs=1).random() == stream("data", 0, 3, 1).random()
+    True
+    >>> stream("data", 0, 3, 1).random() == stream("start", 0, 3, 1).random()
+    False
     """
     entropy = [seed, n_samples, n_inputs, *name.encode()]
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
@@ -38,6 +45,17 @@ class Uniform:
     ------
     ValueError
         ``low`` is not below ``high``.
+
+    Examples
+    --------
+    >>> domain = Uniform()
+    >>> domain.draw(stream("data", 0, 3, 2), n_samples=3, n_inputs=2).shape
+    (3, 2)
+    >>> domain.moved(2.0)
+    Uniform(low=1.0, high=3.0)
+    >>> midpoints, side = domain.cells(4, n_inputs=1)
+    >>> midpoints[:, 0].tolist(), side
+    ([-0.75, -0.25, 0.25, 0.75], 0.5)
     """
 
     low: float = -1.0
@@ -95,6 +113,12 @@ class Clustered:
     ------
     ValueError
         ``clusters`` is below 1, or ``radius`` is not in (0, 1].
+
+    Examples
+    --------
+    >>> x = Clustered(clusters=2, radius=0.1).draw(stream("data", 0, 50, 1), 50, 1)
+    >>> x.shape, bool(np.abs(x).max() <= 1.0)
+    ((50, 1), True)
     """
 
     clusters: int = 5
@@ -130,6 +154,11 @@ class Grid:
     ------
     ValueError
         ``jitter`` is not in [0, 1].
+
+    Examples
+    --------
+    >>> Grid().draw(stream("data", 0, 4, 1), n_samples=4, n_inputs=1)[:, 0].tolist()
+    [-0.75, -0.25, 0.25, 0.75]
     """
 
     jitter: float = 0.0
@@ -149,7 +178,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class FileData:
-    """Rows of a CSV file: its columns of the setting columns, scaled to [-1, 1]^D.
+    r"""Rows of a CSV file: its columns of the setting columns, scaled to [-1, 1]^D.
 
     The columns are centred and divided as `mlpspec.data.tabular.scaled` says.
 
@@ -164,6 +193,16 @@ class FileData:
     scaling : str
     target : str, optional
         One more column, always scaled by itself.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
+    ...     _ = file.write("a,b\n0,4\n2,8\n4,6\n")
+    ...     file.flush()
+    ...     data = FileData(file.name, content_hash(file.name), ("a", "b"))
+    ...     data.read().tolist()
+    [[-1.0, -1.0], [0.0, 1.0], [1.0, 0.0]]
     """
 
     path: str
@@ -208,22 +247,46 @@ def sine(x: Array, rng: object = None) -> Array:
     """y = sin(pi x_1) prod_{d >= 2} cos(pi x_d).
 
     x is (..., N, D), here and in the other targets, y is (..., N).
+
+    Examples
+    --------
+    >>> sine(np.array([[0.5, 0.0], [0.5, 1.0]])).tolist()
+    [1.0, -1.0]
     """
     return np.asarray(np.sin(np.pi * x[..., 0]) * np.cos(np.pi * x[..., 1:]).prod(axis=-1))
 
 
 def identity(x: Array, rng: object = None) -> Array:
-    """y = x_1."""
+    """y = x_1.
+
+    Examples
+    --------
+    >>> identity(np.array([[0.5, 0.0], [-0.2, 1.0]])).tolist()
+    [0.5, -0.2]
+    """
     return x[..., 0].copy()
 
 
 def random(x: Array, rng: np.random.Generator) -> Array:
-    """y uniform on [-1, 1], whatever x is: nothing but memory can fit it."""
+    """y uniform on [-1, 1], whatever x is: nothing but memory can fit it.
+
+    Examples
+    --------
+    >>> x = np.zeros((4, 1))
+    >>> random(x, stream("target", 0, 4, 1)).shape
+    (4,)
+    """
     return rng.uniform(-1.0, 1.0, x.shape[:-1])
 
 
 def mean_spacing(width: float, n_samples: int, n_inputs: int) -> float:
-    """g = width / N^(1/D): the side of the cube that each of N inputs has to itself."""
+    """g = width / N^(1/D): the side of the cube that each of N inputs has to itself.
+
+    Examples
+    --------
+    >>> mean_spacing(2.0, n_samples=4, n_inputs=1), mean_spacing(2.0, n_samples=4, n_inputs=2)
+    (0.5, 1.0)
+    """
     return float(width / n_samples ** (1.0 / n_inputs))
 
 
@@ -250,6 +313,11 @@ def canonical_dataset(text: Any) -> str:
     ------
     ValueError
         An unknown name, arguments that do not fit it, or a file that cannot be read.
+
+    Examples
+    --------
+    >>> canonical_dataset("clustered(5, radius=0.1)")
+    'clustered(radius=0.1)'
     """
     if not isinstance(text, str):
         raise InputError(f"dataset is {text!r}; it must be a text like grid(jitter=0.5)")
@@ -268,7 +336,13 @@ def _canonical(text: str) -> str:
 
 
 def file_parts(text: str) -> tuple[str, str]:
-    """Return the path and the content's hash, or "", of ``file:PATH`` or ``file:PATH@HASH``."""
+    """Return the path and the content's hash, or "", of ``file:PATH`` or ``file:PATH@HASH``.
+
+    Examples
+    --------
+    >>> file_parts("file:wheat.csv"), file_parts("file:wheat.csv@0123456789abcdef")
+    (('wheat.csv', ''), ('wheat.csv', '0123456789abcdef'))
+    """
     found = re.fullmatch(r"(.*?)(?:@([0-9a-f]{16}))?", text.removeprefix(FILE), re.DOTALL)
     assert found is not None
     if not found[1]:
@@ -277,7 +351,13 @@ def file_parts(text: str) -> tuple[str, str]:
 
 
 def without_path(text: str) -> str:
-    """Return what a description of a data set stands for: of a file, the content alone."""
+    """Return what a description of a data set stands for: of a file, the content alone.
+
+    Examples
+    --------
+    >>> without_path("grid"), without_path("file:wheat.csv@0123456789abcdef")
+    ('grid', 'file:@0123456789abcdef')
+    """
     return f"{FILE}@{file_parts(text)[1]}" if text.startswith(FILE) else text
 
 
@@ -289,6 +369,11 @@ def read_dataset(text: str) -> Dataset:
     ------
     ValueError
         An unknown name, or arguments that do not fit it.
+
+    Examples
+    --------
+    >>> read_dataset("grid(0.5)")
+    Grid(jitter=0.5)
     """
     call = parse_call(text)
     if call.name not in DATASETS:
@@ -331,6 +416,11 @@ def canonical_target(text: Any) -> str:
     ------
     ValueError
         An unknown name.
+
+    Examples
+    --------
+    >>> canonical_target("sine"), canonical_target("column: area")
+    ('sine', 'column:area')
     """
     if isinstance(text, str) and text.startswith(COLUMN):
         name = text.removeprefix(COLUMN).strip()

@@ -11,7 +11,13 @@ from mlpspec.errors import InputError
 
 
 class Call(NamedTuple):
-    """A name and its arguments, which are literals."""
+    """A name and its arguments, which are literals.
+
+    Examples
+    --------
+    >>> str(Call("grid", (), {"jitter": 0.5}))
+    'grid(jitter=0.5)'
+    """
 
     name: str
     args: tuple[Any, ...] = ()
@@ -34,6 +40,11 @@ def parse_call(text: str) -> Call:
     ValueError
         The text has no name or unbalanced parentheses, or an argument is not a literal or occurs
         twice.
+
+    Examples
+    --------
+    >>> parse_call("grid(0.5, name='a')")
+    Call(name='grid', args=(0.5,), kwargs={'name': 'a'})
     """
     text = text.strip()
     if not text.endswith(")"):

@@ -29,13 +29,20 @@ def content_hash(path: str) -> str:
     ------
     ValueError
         It cannot be read, or is larger than `MOST_BYTES`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     content_hash(file.name)
+    'e3b0c44298fc1c14'
     """
     return _hash(_content(path))
 
 
 @lru_cache(maxsize=8)
 def read_columns(path: str, content: str, names: tuple[str, ...]) -> Array:
-    """Return the columns ``names`` of a CSV file, (M, len(names)), read-only.
+    r"""Return the columns ``names`` of a CSV file, (M, len(names)), read-only.
 
     The first line names the columns; cells are separated by commas and may be quoted; blank lines
     do not count. The text is UTF-8, with or without a byte-order mark.
@@ -52,6 +59,15 @@ def read_columns(path: str, content: str, names: tuple[str, ...]) -> Array:
     ValueError
         The file cannot be read, has another content, has fewer than two rows, lacks a column or
         has it twice, or a cell is not a finite number; the message says where.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
+    ...     _ = file.write("width,length,name\n1,2,a\n3,4,b\n")
+    ...     file.flush()
+    ...     read_columns(file.name, content_hash(file.name), ("length", "width")).tolist()
+    [[2.0, 1.0], [4.0, 3.0]]
     """
     raw = _content(path)
     if _hash(raw) != content:
@@ -83,6 +99,14 @@ def scaled(path: str, table: Array, names: Sequence[str], scaling: str) -> Array
     ------
     ValueError
         A column has one value only.
+
+    Examples
+    --------
+    >>> table = np.array([[0.0, 10.0], [2.0, 50.0], [4.0, 30.0]])
+    >>> scaled("leaves.csv", table, ("width", "length"), "columns").round(9).tolist()
+    [[-1.0, -1.0], [0.0, 1.0], [1.0, 0.0]]
+    >>> scaled("leaves.csv", table, ("width", "length"), "common").round(9).tolist()
+    [[-0.1, -1.0], [0.0, 1.0], [0.1, 0.0]]
     """
     for name, column in zip(names, table.T, strict=True):
         if column.min() == column.max():
@@ -107,6 +131,11 @@ def column_names(text: str) -> tuple[str, ...]:
     ------
     ValueError
         An empty name, or one that occurs twice.
+
+    Examples
+    --------
+    >>> column_names('width, "length, cm"')
+    ('width', 'length, cm')
     """
     try:
         names = [
@@ -131,6 +160,11 @@ def canonical_columns(names: str | Iterable[str]) -> str:
     ------
     ValueError
         As `column_names`, or what is given is neither.
+
+    Examples
+    --------
+    >>> canonical_columns(("width", "length, cm"))
+    'width,"length, cm"'
     """
     if not isinstance(names, Iterable):
         raise InputError(f"columns is {names!r}; it must look like width,length")

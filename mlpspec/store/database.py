@@ -59,7 +59,13 @@ CONTENT = {
 
 
 def checksum(content: Iterable[Any]) -> str:
-    """Return 16 hexadecimal digits that stand for the values of a row."""
+    """Return 16 hexadecimal digits that stand for the values of a row.
+
+    Examples
+    --------
+    >>> checksum(["key", 1, b"content"])
+    '2457d1acb58194ef'
+    """
     values = list(content)
     blobs = [value for value in values if isinstance(value, bytes)]
     texts = json.dumps([len(v) if isinstance(v, bytes) else v for v in values])
@@ -78,6 +84,16 @@ def connect(
     ------
     InputError
         There is none, or it is damaged, not ours or of another schema version.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     create(folder, {"study": "mine", "axes": [], "settings": {}})
+    ...     database, path, version = connect(folder)
+    ...     database.close()
+    >>> path.name, version
+    ('study.sqlite', 2)
     """
     path = Path(directory) / FILE_NAME
     if not path.is_file():
@@ -137,6 +153,14 @@ def create(directory: str | os.PathLike[str], identity: dict[str, Any]) -> None:
     ------
     InputError
         The directory cannot be made or written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     create(folder, {"study": "mine", "axes": [], "settings": {}})
+    ...     os.listdir(folder)
+    ['study.sqlite']
     """
     path = Path(directory).absolute() / FILE_NAME
     draft = path.with_name(f".{FILE_NAME}.{os.getpid()}")
@@ -161,7 +185,13 @@ def create(directory: str | os.PathLike[str], identity: dict[str, Any]) -> None:
 
 
 def mend(path: Path) -> str:
-    """Return what to do about a damaged store."""
+    """Return what to do about a damaged store.
+
+    Examples
+    --------
+    >>> mend(Path("runs/study.sqlite"))
+    'it is left as it is: save what is intact with mlpspec recover runs --out NEW'
+    """
     directory = shlex.quote(str(path.parent))
     return f"it is left as it is: save what is intact with mlpspec recover {directory} --out NEW"
 

@@ -18,6 +18,13 @@ def try_lock(file: IO[Any], *, shared: bool = False) -> bool:
     """Lock an open file without waiting; return whether nobody else holds it.
 
     The lock goes with the file, or with the process however it ends.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file, open(file.name) as same:
+    ...     try_lock(file), try_lock(same)
+    (True, False)
     """
     if fcntl is None:
         return True
@@ -29,7 +36,15 @@ def try_lock(file: IO[Any], *, shared: bool = False) -> bool:
 
 
 def in_use(directory: Path) -> bool:
-    """Return whether a command writes into the directory, whose journal is then in use too."""
+    """Return whether a command writes into the directory, whose journal is then in use too.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     in_use(Path(folder))
+    False
+    """
     try:
         with (directory / LOCK_NAME).open() as file:
             return not try_lock(file, shared=True)

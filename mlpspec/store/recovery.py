@@ -56,6 +56,11 @@ class Recovered:
         more may be lost.
     unchecked : int
         Saved runs without a checksum (schema version 1); they were saved as they are.
+
+    Examples
+    --------
+    >>> Recovered(runs=478, lost=2, unknown=False, unchecked=0).lost
+    2
     """
 
     runs: int
@@ -72,6 +77,14 @@ def recover(directory: str | os.PathLike[str], out: str | os.PathLike[str]) -> R
     InputError
         There is no store, the new directory is there already, or nothing in the old one tells
         which study it belongs to.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Store.create(f"{folder}/old", Study("mine", {"seed": (0, 1)})).close()
+    ...     recover(f"{folder}/old", f"{folder}/new")
+    Recovered(runs=0, lost=0, unknown=True, unchecked=0)
     """
     path = Path(directory) / FILE_NAME
     if not path.is_file() or not path.stat().st_size:

@@ -47,6 +47,19 @@ class Results:
     ------
     ValueError
         It is not a results directory, or its store is damaged or of another version.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from mlpspec import run_study, studies
+    >>> study = studies.paper().replace(n_samples=(3,), seed=(0,), steps=10)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     results = run_study(study, folder, n_jobs=1)
+    ...     params = results.params(results.table["key"][0])
+    >>> results.table["losses"][:3].tolist(), set(results.status.values())
+    (['baseline', 'coverage', 'separation'], {'ok'})
+    >>> params.prototypes.shape
+    (1, 3, 1)
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
@@ -308,7 +321,18 @@ def _statistics(measured: Array) -> Iterator[dict[str, Any]]:
 
 
 class Stack(NamedTuple):
-    """Runs of one shape and kind of neuron: keys (R,), params, x (R, N, D) and y (R, N)."""
+    """Runs of one shape and kind of neuron: keys (R,), params, x (R, N, D) and y (R, N).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from mlpspec import run_study, studies
+    >>> study = studies.paper().replace(n_samples=(3,), seed=(0,), steps=10)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (stack,) = run_study(study, folder, n_jobs=1).stacks()
+    >>> stack.keys.shape, stack.params.shape, stack.x.shape
+    ((8,), (8, 3, 1), (8, 3, 1))
+    """
 
     keys: NDArray[np.str_]
     params: Params
@@ -323,12 +347,27 @@ def load(directory: str | os.PathLike[str]) -> Results:
     ------
     ValueError
         It is not a results directory, or its store is damaged or of another version.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Store.create(folder, Study("mine", {"seed": (0, 1)})).close()
+    ...     results = load(folder)
+    >>> results.identity["study"], results.sessions
+    ('mine', [])
     """
     return Results(directory)
 
 
 def measurement_names(table: Mapping[str, NDArray[Any]]) -> list[str]:
-    """Return the columns of a table of runs that are measurements."""
+    """Return the columns of a table of runs that are measurements.
+
+    Examples
+    --------
+    >>> measurement_names({"key": [], "seed": [], "status": [], "hull_distance": []})
+    ['hull_distance']
+    """
     return [name for name in table if name not in (*SETTINGS, "key", "status")]
 
 
@@ -336,6 +375,15 @@ def write_csv(path: Path, table: Mapping[str, Sequence[Any] | NDArray[Any]]) -> 
     """Write columns of equal length; floats read back exactly, NaN is an empty field.
 
     Text that a spreadsheet would take for a formula gets an apostrophe in front.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "table.csv"
+    ...     write_csv(path, {"n": [3, 5], "error": [0.1, np.nan]})
+    ...     path.read_text().split()
+    ['n,error', '3,0.1', '5,']
     """
     columns: Iterable[list[Any]] = (np.asarray(values).tolist() for values in table.values())
     with replacing(path) as file:
@@ -356,7 +404,17 @@ _RISKY = ("=", "+", "-", "@", "\t", "'")
 
 
 def read_csv(path: Path) -> Table:
-    """Return what `write_csv` wrote: columns of whole numbers, of floats (exact) or of text."""
+    """Return what `write_csv` wrote: columns of whole numbers, of floats (exact) or of text.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "table.csv"
+    ...     write_csv(path, {"n": [3, 5], "error": [0.1, 0.2]})
+    ...     {name: column.tolist() for name, column in read_csv(path).items()}
+    {'n': [3, 5], 'error': [0.1, 0.2]}
+    """
     with path.open(newline="", encoding="utf-8") as file:
         names, *rows = csv.reader(file)
     table: Table = {}
@@ -376,7 +434,20 @@ def _unescaped(field: str) -> str:
 
 @contextmanager
 def replacing(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
-    """Open a new file that takes the place of ``path`` once it is complete, never before."""
+    """Open a new file that takes the place of ``path`` once it is complete, never before.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "note.txt"
+    ...     with replacing(path) as file:
+    ...         _ = file.write("all of it")
+    ...         path.exists()
+    ...     path.read_text()
+    False
+    'all of it'
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with draft.open("wb") if binary else draft.open("w", encoding="utf-8", newline="") as file:

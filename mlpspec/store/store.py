@@ -50,6 +50,12 @@ class Record:
     curve : dict of str to array, optional
     error : str, optional
         Traceback of a failed run, which has no arrays.
+
+    Examples
+    --------
+    >>> record = Record(Run(), "failed", error="Traceback: ...")
+    >>> record.run.label, record.params is None
+    ('baseline', True)
     """
 
     run: Run
@@ -63,7 +69,21 @@ class Record:
 
 
 class Store:
-    """An open ``study.sqlite``; use `Store.open` or `Store.create`."""
+    """An open ``study.sqlite``; use `Store.open` or `Store.create`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> study = Study("mine", {"seed": (0, 1)}, {"n_samples": 3, "steps": 0})
+    >>> x, y, params = np.zeros((3, 1)), np.zeros(3), np.zeros(10)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with Store.create(folder, study) as store:
+    ...         session = store.begin_session(study, "2026-01-01", {"numpy": "2"})
+    ...         store.add([Record(study.runs[0], "ok", x, y, params, {"fit": 0.5})], session)
+    ...     with Store.open(folder) as store:
+    ...         [(record.run.seed, record.measurements) for record in store.records()]
+    [(0, {'fit': 0.5})]
+    """
 
     def __init__(self, connection: sqlite3.Connection, path: Path, version: int) -> None:
         self._db = connection

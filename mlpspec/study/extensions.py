@@ -47,6 +47,15 @@ class Definition:
         another loss. ``mlpspec`` for the losses of this package.
     loss : StructuralLoss, optional
         The loss itself, where its code is at hand; says nothing about identity.
+
+    Examples
+    --------
+    >>> from mlpspec.losses import Coverage
+    >>> definition = define("soft", Coverage(temperature=0.5))
+    >>> print(definition)
+    Coverage(temperature=0.5), source mlpspec
+    >>> Definition.from_dict("soft", definition.to_dict()) == definition
+    True
     """
 
     name: str
@@ -77,6 +86,15 @@ def check_name(name: str) -> str:
     ------
     InputError
         It is not lower-case letters, digits and ``_``, or it is taken.
+
+    Examples
+    --------
+    >>> check_name("anchored")
+    'anchored'
+    >>> check_name("coverage")
+    Traceback (most recent call last):
+        ...
+    mlpspec.errors.InputError: a loss is called 'coverage', which is taken; give it another name
     """
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
         raise InputError(
@@ -95,6 +113,12 @@ def define(name: str, loss: StructuralLoss) -> Definition:
     InputError
         A name that it cannot have, an object that is not a frozen dataclass derived from
         `StructuralLoss`, a field that is not a scalar, or a class whose source cannot be found.
+
+    Examples
+    --------
+    >>> from mlpspec.losses import Coverage
+    >>> define("soft", Coverage(temperature=0.5)).fields
+    (('temperature', 0.5),)
     """
     cls = type(loss)
     parameters = getattr(cls, "__dataclass_params__", None)
@@ -127,6 +151,11 @@ def load_loss(text: str) -> StructuralLoss:
     ------
     InputError
         The text, the file, the class or its arguments are not right.
+
+    Examples
+    --------
+    >>> load_loss("mlpspec.losses:Coverage(temperature=0.5)")
+    Coverage(temperature=0.5)
     """
     try:
         call = parse_call(text)
@@ -155,7 +184,13 @@ def load_loss(text: str) -> StructuralLoss:
 
 
 def named_loss(text: str) -> tuple[str, StructuralLoss]:
-    """Return name and loss of ``NAME=FILE_OR_MODULE:CLASS(args)``; see `load_loss`."""
+    """Return name and loss of ``NAME=FILE_OR_MODULE:CLASS(args)``; see `load_loss`.
+
+    Examples
+    --------
+    >>> named_loss("soft=mlpspec.losses:Coverage(temperature=0.5)")
+    ('soft', Coverage(temperature=0.5))
+    """
     name, equals, rest = text.partition("=")
     if not equals or ":" in name or "(" in name:
         raise InputError(f"--loss is {text!r}; it must look like NAME=FILE_OR_MODULE:CLASS(args)")
@@ -208,7 +243,14 @@ def _source(cls: type) -> str:
 
 
 def code_of(cls: type) -> set[ModuleType]:
-    """Return the modules that define a class and its bases outside this package."""
+    """Return the modules that define a class and its bases outside this package.
+
+    Examples
+    --------
+    >>> from mlpspec.losses import Coverage
+    >>> code_of(Coverage)
+    set()
+    """
     return {
         sys.modules[base.__module__]
         for base in _outside_bases(cls)

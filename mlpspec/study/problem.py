@@ -33,7 +33,13 @@ Tables = Mapping[FileData, Array]
 
 
 def dataset_of(run: Run) -> Dataset | FileData:
-    """Return where the inputs of a run come from, before they are moved by ``shift``."""
+    """Return where the inputs of a run come from, before they are moved by ``shift``.
+
+    Examples
+    --------
+    >>> dataset_of(Run(dataset="grid(0.5)"))
+    Grid(jitter=0.5)
+    """
     if not run.dataset.startswith(FILE):
         return read_dataset(run.dataset)
     target = run.target.removeprefix(COLUMN) if run.target.startswith(COLUMN) else None
@@ -42,7 +48,13 @@ def dataset_of(run: Run) -> Dataset | FileData:
 
 
 def domain_of(run: Run) -> Uniform:
-    """Return the box that the inputs of a run come from; of a file, [-1, 1]^D."""
+    """Return the box that the inputs of a run come from; of a file, [-1, 1]^D.
+
+    Examples
+    --------
+    >>> domain_of(Run(shift=3.0))
+    Uniform(low=2.0, high=4.0)
+    """
     return dataset_of(run).domain.moved(run.shift)
 
 
@@ -53,6 +65,11 @@ def read_tables(runs: Iterable[Run]) -> dict[FileData, Array]:
     ------
     ValueError
         A file that cannot be used, or has fewer rows than a run needs.
+
+    Examples
+    --------
+    >>> read_tables([Run(), Run(dataset="grid")])  # neither is of a file
+    {}
     """
     tables: dict[FileData, Array] = {}
     for run in runs:
@@ -74,6 +91,12 @@ def data_of(run: Run, tables: Tables | None = None) -> tuple[Array, Array]:
     ------
     ValueError
         A file that cannot be used.
+
+    Examples
+    --------
+    >>> x, y = data_of(Run(n_samples=4, n_inputs=2))
+    >>> x.shape, y.shape
+    ((4, 2), (4,))
     """
     where = (run.seed, run.n_samples, run.n_inputs)
     dataset, rng = dataset_of(run), stream("data", *where)
@@ -93,7 +116,13 @@ def data_of(run: Run, tables: Tables | None = None) -> tuple[Array, Array]:
 
 
 def start_of(run: Run) -> Array:
-    """Return the flat start (P,) of a run, from its stream; no data is needed for it."""
+    """Return the flat start (P,) of a run, from its stream; no data is needed for it.
+
+    Examples
+    --------
+    >>> start_of(Run(n_samples=4, n_inputs=2)).shape  # w, b, v and c of four neurons
+    (17,)
+    """
     rng = stream(run.start, run.seed, run.n_samples, run.n_inputs)
     start = INITIALIZERS[run.initializer]
     domain = dataset_of(run).domain
@@ -104,7 +133,13 @@ def start_of(run: Run) -> Array:
 
 
 def temperature_of(run: Run) -> float:
-    """Return tau in squared units of the inputs."""
+    """Return tau in squared units of the inputs.
+
+    Examples
+    --------
+    >>> temperature_of(Run(n_samples=4, temperature=2.0, temperature_unit="spacing"))
+    0.5
+    """
     if run.temperature_unit == "absolute":
         return run.temperature
     spacing = mean_spacing(domain_of(run).width, run.n_samples, run.n_inputs)
@@ -118,6 +153,11 @@ def losses_of(
 
     The setting ``temperature`` is for the built-in ones; a field of that name of a custom loss
     keeps its value, in the same unit.
+
+    Examples
+    --------
+    >>> losses_of(Run(temperature=0.5))["separation"]
+    Separation(temperature=0.5)
     """
     losses = built_in(temperature_of(run))
     for name, loss in (extensions or {}).items():
@@ -135,6 +175,16 @@ def objective_of(run: Run, losses: Mapping[str, StructuralLoss], start: Forward)
     ------
     ValueError
         With ``weight_unit="force"``, a loss without any gradient at the start.
+
+    Examples
+    --------
+    >>> from mlpspec.network.model import RidgeParams, forward
+    >>> run = Run(losses="coverage", n_samples=4)
+    >>> x, y = (array[None] for array in data_of(run))
+    >>> params = RidgeParams.unflatten(start_of(run)[None], run.n_inputs)
+    >>> objective = objective_of(run, losses_of(run), forward(params, x, y))
+    >>> objective.value_and_grad(params, x, y)[0].shape
+    (1,)
     """
     terms = {name: (run.weight, losses[name]) for name in run.losses}
     objective = Objective(terms, run.fit_weight)

@@ -34,6 +34,18 @@ class Run:
     ------
     ValueError
         A value of the wrong type, outside its limits, or a name that does not exist.
+
+    Examples
+    --------
+    >>> run = Run(losses="overlap+coverage", n_samples=20, seed=3)
+    >>> run.losses, run.label, run.hidden_units
+    (('coverage', 'overlap'), 'coverage+overlap', 20)
+    >>> Run().key
+    'dc7bb7477c92cb54'
+    >>> Run(n_samples=1)
+    Traceback (most recent call last):
+        ...
+    mlpspec.errors.InputError: n_samples is 1; it must be at least 2
     """
 
     losses: tuple[str, ...] = declare((), "structural losses that are active", "objective")
@@ -179,5 +191,11 @@ EXTENDABLE = ("losses", "n_samples", "seed")
 
 
 def affecting(*parts: str) -> tuple[str, ...]:
-    """Return the names of the settings that affect any of ``parts`` (`AFFECTED`)."""
+    """Return the names of the settings that affect any of ``parts`` (`AFFECTED`).
+
+    Examples
+    --------
+    >>> affecting("training", "recording")
+    ('steps', 'learning_rate', 'neuron', 'optimizer', 'dtype', 'record_every')
+    """
     return tuple(name for name, setting in SETTINGS.items() if {*parts} & {*setting.affects})

@@ -19,14 +19,27 @@ function that is minimised; how it is minimised, and in which arithmetic; what i
 
 
 def declare(default: Any, help: str, affects: str, **limits: Any) -> Any:
-    """Return a field of `Run`; ``affects`` is words of `AFFECTED`, the rest as in `Setting`."""
+    """Return a field of `Run`; ``affects`` is words of `AFFECTED`, the rest as in `Setting`.
+
+    Examples
+    --------
+    >>> declare(3000, "updates", "training", least=0).metadata["affects"]
+    ('training',)
+    """
     metadata = {"help": help, "affects": tuple(affects.split()), **limits}
     return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A field of `Run`: its default, meaning, type and limits."""
+    """A field of `Run`: its default, meaning, type and limits.
+
+    Examples
+    --------
+    >>> setting = Setting("steps", 3000, "updates", ("training",), least=0)
+    >>> setting.cast("500"), setting.changes_result
+    (500, True)
+    """
 
     name: str
     default: Any

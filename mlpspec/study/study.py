@@ -43,6 +43,19 @@ class Study:
     ValueError
         A name that cannot be a directory's, an unknown field, an axis that is empty or repeats a
         value, a field that is both axis and setting, or a value that `Run` refuses.
+
+    Examples
+    --------
+    >>> study = Study("mine", {"n_samples": (5, 10), "seed": range(3)}, {"steps": 100})
+    >>> len(study.runs), study.runs[0].steps
+    (6, 100)
+    >>> len(study.replace(seed=range(10), steps=50).runs)
+    20
+    >>> from mlpspec.losses import HardCoverage
+    >>> study.with_losses({"hard": HardCoverage()}, "singles").axes["losses"]
+    ((), ('hard',))
+    >>> Study.from_json(study.to_json()) == study
+    True
     """
 
     name: str

@@ -18,6 +18,13 @@ def canonical_losses(losses: str | Iterable[str]) -> tuple[str, ...]:
     """Return names of losses in canonical order, from names or from a label like ``a+b``.
 
     The order is that of `BUILT_IN`, then alphabetical.
+
+    Examples
+    --------
+    >>> canonical_losses("mine+overlap+coverage")
+    ('coverage', 'overlap', 'mine')
+    >>> canonical_losses("baseline")
+    ()
     """
     if isinstance(losses, str):
         losses = [] if losses in ("", "baseline") else losses.split("+")
@@ -37,13 +44,25 @@ def _rank(name: str) -> tuple[int, str]:
 
 
 def subset_order(losses: Iterable[str]) -> tuple[Any, ...]:
-    """Return what puts subsets of losses in order: the smaller ones first, then by their names."""
+    """Return what puts subsets of losses in order: the smaller ones first, then by their names.
+
+    Examples
+    --------
+    >>> sorted([("overlap",), ("coverage", "overlap"), (), ("coverage",)], key=subset_order)
+    [(), ('coverage',), ('overlap',), ('coverage', 'overlap')]
+    """
     ranks = [_rank(name) for name in losses]
     return len(ranks), ranks
 
 
 def subsets(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
-    """Return all subsets of ``names``, the smaller ones first."""
+    """Return all subsets of ``names``, the smaller ones first.
+
+    Examples
+    --------
+    >>> subsets(("coverage", "overlap"))
+    ((), ('coverage',), ('overlap',), ('coverage', 'overlap'))
+    """
     names = tuple(names)
     return tuple(
         subset for size in range(len(names) + 1) for subset in itertools.combinations(names, size)
@@ -60,6 +79,13 @@ def chosen_subsets(names: Iterable[str], which: str | Iterable[str]) -> tuple[An
     ------
     InputError
         All subsets of more than six losses, or what is no label.
+
+    Examples
+    --------
+    >>> chosen_subsets(("mine", "overlap"), "singles")
+    ((), ('overlap',), ('mine',))
+    >>> chosen_subsets(("mine", "overlap"), "overlap+mine,baseline")
+    ((), ('overlap', 'mine'))
     """
     names = canonical_losses(names)
     largest = {"all": len(names), "singles": 1, "pairs": 2}
