@@ -6,17 +6,9 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mlpspec import losses
 from mlpspec.data.datasets import FILE
-from mlpspec.losses import (
-    BUILT_IN,
-    Coverage,
-    HardCoverage,
-    LogRepulsion,
-    Overlap,
-    ReverseCoverage,
-    Separation,
-    StructuralLoss,
-)
+from mlpspec.losses import BUILT_IN, StructuralLoss
 from mlpspec.study.run import EXTENDABLE
 from mlpspec.study.study import Study
 from mlpspec.study.subsets import subsets
@@ -121,14 +113,14 @@ def trajectories() -> Study:
 
 
 ATTRACTORS: dict[str, StructuralLoss] = {
-    "coverage": Coverage(),
-    "hard_coverage": HardCoverage(),
-    "reverse_coverage": ReverseCoverage(),
+    "coverage": losses.Coverage(),
+    "hard_coverage": losses.HardCoverage(),
+    "reverse_coverage": losses.ReverseCoverage(),
 }
 REPULSIONS: dict[str, StructuralLoss] = {
-    "separation": Separation(),
-    "overlap": Overlap(),
-    "log_repulsion": LogRepulsion(),
+    "separation": losses.Separation(),
+    "overlap": losses.Overlap(),
+    "log_repulsion": losses.LogRepulsion(),
 }
 
 
@@ -143,14 +135,14 @@ def attractors() -> Study:
     >>> len(attractors().axes["losses"]), attractors().settings["weight_unit"]
     (16, 'force')
     """
-    losses = {**ATTRACTORS, **REPULSIONS}
+    single = {**ATTRACTORS, **REPULSIONS}
     return Study(
         "attractors",
         {"losses": ((),), "n_samples": (10, 20, 50), "seed": range(10)},
         {"weight_unit": "force", "weight": 0.3},
         question="Which attractor rescues the prototypes from which repulsion?",
     ).with_losses(
-        {name: loss for name, loss in losses.items() if name not in BUILT_IN},
+        {name: loss for name, loss in single.items() if name not in BUILT_IN},
         [
             "+".join(name for name in pair if name) or "baseline"
             for pair in itertools.product(("", *ATTRACTORS), ("", *REPULSIONS))
@@ -199,16 +191,11 @@ def shift_test() -> Study:
     )
 
 
+_NAMED: list[Callable[[], Study]] = [paper, tau_sweep, confirm, hull_2d, placebo, trajectories]
+_NAMED += [attractors, neuron_kinds, shift_test]
+
 STUDIES: dict[str, Callable[[], Study]] = {
-    "paper": paper,
-    "tau-sweep": tau_sweep,
-    "confirm": confirm,
-    "hull-2d": hull_2d,
-    "placebo": placebo,
-    "trajectories": trajectories,
-    "attractors": attractors,
-    "neuron-kinds": neuron_kinds,
-    "shift-test": shift_test,
+    study.__name__.replace("_", "-"): study for study in _NAMED
 }
 """Every named study, as a function that describes it."""
 

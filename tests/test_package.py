@@ -43,7 +43,7 @@ SOLE_IMPORTERS = {
     "llvmlite": {"network.compiled"},
     "matplotlib": {"report.figures"},
     "numba": {"network.compiled"},
-    "sqlite3": {"store.database", "store.store", "store.recovery", "cli.command"},
+    "sqlite3": {"store.database", "store.store", "cli.command"},
     "tqdm": {"running.runner"},
 }
 

@@ -379,23 +379,19 @@ def read_dataset(text: str) -> Dataset:
     if call.name not in DATASETS:
         raise unknown("dataset", call.name, [*DATASETS, "file:PATH.csv"])
     cls = DATASETS[call.name]
-    defaults = {f.name: f.default for f in fields(cls)}
-    if len(call.args) > len(defaults):
-        raise InputError(
-            f"{text!r} has {len(call.args)} arguments; {call.name} has {len(defaults)}"
-        )
-    given = dict(zip(defaults, call.args, strict=False))
+    default = {f.name: f.default for f in fields(cls)}
+    if len(call.args) > len(default):
+        raise InputError(f"{text!r} has {len(call.args)} arguments; {call.name} has {len(default)}")
+    given = dict(zip(default, call.args, strict=False))
     for name, value in call.kwargs.items():
-        if name not in defaults:
-            raise unknown(f"argument of {call.name}", name, defaults)
+        if name not in default:
+            raise unknown(f"argument of {call.name}", name, default)
         if name in given:
             raise InputError(f"{text!r} gives {name} twice; keep one")
         given[name] = value
-    arguments = {
-        name: _checked_argument(text, name, value, type(defaults[name]))
-        for name, value in given.items()
-    }
-    return cast(Callable[..., Dataset], cls)(**arguments)
+    for name, value in given.items():
+        given[name] = _checked_argument(text, name, value, type(default[name]))
+    return cast(Callable[..., Dataset], cls)(**given)
 
 
 def _checked_argument(text: str, name: str, value: Any, wanted: type) -> int | float:

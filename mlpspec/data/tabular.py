@@ -138,11 +138,8 @@ def column_names(text: str) -> tuple[str, ...]:
     ('width', 'length, cm')
     """
     try:
-        names = [
-            name.strip()
-            for row in csv.reader([text], strict=True, skipinitialspace=True)
-            for name in row
-        ]
+        rows = csv.reader([text], strict=True, skipinitialspace=True)
+        names = [name.strip() for row in rows for name in row]
     except csv.Error:
         names = [""]
     if "" in names or "\n" in text:

@@ -221,6 +221,30 @@ def _put(draft: Path, path: Path) -> None:
         os.replace(draft, path)
 
 
+def rolled_back(path: Path, folder: str) -> tuple[Path, str]:
+    """Return a copy of a store in ``folder``, rolled back by the journal beside the store.
+
+    Second is what is damaged in the copy, or ``ok``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
+    ...     create(folder, {"study": "mine", "axes": [], "settings": {}})
+    ...     _ = Path(folder, "study.sqlite-journal").write_bytes(b"")
+    ...     copy, damage = rolled_back(Path(folder, "study.sqlite"), other)
+    >>> copy.name, damage
+    ('study.sqlite', 'ok')
+    """
+    copy = Path(shutil.copy(path, folder))
+    shutil.copy(path.with_name(f"{FILE_NAME}-journal"), folder)
+    try:
+        with contextlib.closing(sqlite3.connect(copy)) as db:
+            return copy, db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    except sqlite3.Error as error:
+        return copy, str(error)
+
+
 def _try_rolling_back(path: Path) -> None:
     """Roll back on a copy what the journal holds: one of another state would destroy the store.
 
@@ -231,16 +255,11 @@ def _try_rolling_back(path: Path) -> None:
     """
     with tempfile.TemporaryDirectory() as folder:
         try:
-            copy = shutil.copy(path, folder)
-            shutil.copy(path.with_name(f"{FILE_NAME}-journal"), folder)
-            with contextlib.closing(sqlite3.connect(copy)) as db:
-                damage = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            _, damage = rolled_back(path, folder)
         except FileNotFoundError:
             return  # its writer has just finished
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}") from None
-        except sqlite3.Error as error:
-            damage = str(error)
     if damage != "ok":
         raise InputError(
             f"{path} would be damaged by rolling back the journal beside it ({damage}), which may "

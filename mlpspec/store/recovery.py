@@ -13,8 +13,6 @@ import json
 import mmap
 import os
 import re
-import shutil
-import sqlite3
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -23,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mlpspec.errors import InputError
-from mlpspec.store.database import CONTENT, FILE_NAME, checksum
+from mlpspec.store.database import CONTENT, FILE_NAME, checksum, create, rolled_back
 from mlpspec.store.store import Store
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
@@ -121,7 +119,8 @@ def recover(directory: str | os.PathLike[str], out: str | os.PathLike[str]) -> R
         new.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".recover-", dir=new.parent) as folder:
             draft = Path(folder) / "draft"
-            with Store.create_for(draft, identity) as store:
+            create(draft, identity)
+            with Store.open(draft, write=True) as store:
                 for table, rows in {**found, "runs": complete, "curves": curves}.items():
                     store.restore(table, rows.values())
             os.rename(draft, new)  # whole, or not there
@@ -170,17 +169,11 @@ def _listed(path: Path) -> set[str]:
 def _content(path: Path) -> Iterator[mmap.mmap]:
     """Give the bytes of a store, rolled back to its last transaction where SQLite still can."""
     with contextlib.ExitStack() as stack:
-        journal = path.with_name(f"{FILE_NAME}-journal")
-        if journal.exists():
+        if path.with_name(f"{FILE_NAME}-journal").exists():
             folder = stack.enter_context(tempfile.TemporaryDirectory())
-            shutil.copy(journal, folder)
-            before, path = path, Path(shutil.copy(path, folder))
-            try:
-                db = stack.enter_context(contextlib.closing(sqlite3.connect(path)))
-                if db.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok":
-                    path = before  # the journal may be of another copy
-            except sqlite3.Error:
-                path = before
+            copy, damage = rolled_back(path, folder)
+            if damage == "ok":  # else the journal may be of another copy
+                path = copy
         file = stack.enter_context(path.open("rb"))
         yield stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 

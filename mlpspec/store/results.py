@@ -126,6 +126,10 @@ class Results:
         """Tracebacks of the failed runs, by key."""
         return {r.run.key: r.error for r in self._records if r.error is not None}
 
+    def _record(self, key: str) -> Record:
+        with Store.open(self.directory) as store:
+            return store.record(key)
+
     def params(self, key: str) -> Params:
         """Return the final parameters of a run, R = 1.
 
@@ -134,8 +138,7 @@ class Results:
         ValueError
             There is no such run, or it failed.
         """
-        with Store.open(self.directory) as store:
-            record = store.record(key)
+        record = self._record(key)
         assert record.params is not None
         return NEURONS[record.run.neuron].unflatten(record.params[None], record.run.n_inputs)
 
@@ -147,8 +150,7 @@ class Results:
         ValueError
             There is no such run, or it failed.
         """
-        with Store.open(self.directory) as store:
-            record = store.record(key)
+        record = self._record(key)
         assert record.x is not None
         assert record.y is not None
         return record.x[None], record.y[None]
@@ -170,8 +172,7 @@ class Results:
         ValueError
             There is no such run, it failed, or it was trained with ``record_every=0``.
         """
-        with Store.open(self.directory) as store:
-            record = store.record(key)
+        record = self._record(key)
         if record.curve is None:
             raise InputError(f"run {key} has no curve; train with record_every above 0")
         arrays = dict(record.curve)
@@ -268,7 +269,8 @@ class Results:
         for keys, params, x, y in self.stacks():
             prefix = f"n{x.shape[1]}_k{params.shape[1]}_d{x.shape[2]}"
             prefix += "_radial" if isinstance(params, RadialParams) else ""
-            for name, value in {"key": keys, **vars(params), "x": x, "y": y}.items():
+            weights = {name: getattr(params, name) for name in params.AXES}
+            for name, value in {"key": keys, **weights, "x": x, "y": y}.items():
                 arrays[f"{prefix}/{name}"] = value
         return arrays
 
@@ -421,9 +423,7 @@ def read_csv(path: Path) -> Table:
     for name, column in zip(names, zip(*rows, strict=True), strict=True):
         for convert in (int, float, _unescaped):
             with suppress(ValueError):
-                table[_unescaped(name)] = np.array(
-                    [convert("nan" if x == "" else x) for x in column]
-                )
+                table[_unescaped(name)] = np.array([convert(x or "nan") for x in column])
                 break
     return table
 

@@ -16,7 +16,7 @@ import math
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +30,9 @@ from mlpspec.store.database import CONTENT, checksum, connect, create, mend
 from mlpspec.study.extensions import Definition
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
+
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OSError, EOFError, BadZipFile)
+"""What content that mlpspec did not write raises."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,12 +113,7 @@ class Store:
         InputError
             The directory cannot be made or written.
         """
-        return cls.create_for(directory, study.identity)
-
-    @classmethod
-    def create_for(cls, directory: str | os.PathLike[str], identity: dict[str, Any]) -> Store:
-        """Create a store like `create`, from a `Study.identity`."""
-        create(directory, identity)
+        create(directory, study.identity)
         return cls.open(directory, write=True)
 
     def close(self) -> None:
@@ -187,11 +185,7 @@ class Store:
         ((_, started, _, study, provenance),) = self._rows("sessions", session)
         row = [session, started, ended, study, provenance]
         with self._db:
-            self._insert(
-                "sessions",
-                row,
-                "ON CONFLICT DO UPDATE SET ended = excluded.ended, checksum = excluded.checksum",
-            )
+            self._insert("sessions", row, _replace("sessions"))
 
     def add(self, records: Iterable[Record], session: int) -> None:
         """Keep the results of a batch, all or none. A result that is there stays as it is."""
@@ -209,26 +203,9 @@ class Store:
             name: None if math.isnan(value) else value
             for name, value in record.measurements.items()
         }
-        row = [
-            key,
-            json.dumps(record.run.to_dict()),
-            record.status,
-            session,
-            dataset,
-            params,
-            json.dumps(measurements),
-            record.error,
-        ]
-        self._insert(
-            "runs",
-            row,
-            """ON CONFLICT DO UPDATE SET
-                run = excluded.run, status = excluded.status, session = excluded.session,
-                dataset = excluded.dataset, params = excluded.params,
-                measurements = excluded.measurements, error = excluded.error,
-                checksum = excluded.checksum
-            WHERE status = 'failed'""",
-        )
+        run, measured = json.dumps(record.run.to_dict()), json.dumps(measurements)
+        row = [key, run, record.status, session, dataset, params, measured, record.error]
+        self._insert("runs", row, f"{_replace('runs')} WHERE status = 'failed'")
         if record.curve is not None:
             buffer = io.BytesIO()
             np.savez_compressed(buffer, **cast(dict[str, Any], record.curve))
@@ -250,14 +227,9 @@ class Store:
 
     def records(self) -> Iterator[Record]:
         """Iterate over all runs, without their arrays and curves."""
-        for _, run, status, _, _, _, measurements, error in self._rows("runs"):
+        for row in self._rows("runs"):
             with self._reading():
-                values = {
-                    name: _measurement(value) for name, value in json.loads(measurements).items()
-                }
-                if not isinstance(error, str | None):
-                    raise TypeError("an error that is no text")
-                record = Record(Run(**json.loads(run)), status, measurements=values, error=error)
+                record = _described(row)
             yield record
 
     def record(self, key: str) -> Record:
@@ -271,7 +243,7 @@ class Store:
         row = next(self._rows("runs", key), None)
         if row is None:
             raise InputError(f"{self.path.parent} has no run {key!r}; keys are in runs.csv")
-        _, run, status, _, dataset, params, measurements, error = row
+        _, _, status, _, dataset, params, _, _ = row
         if params is None:
             raise InputError(f"run {key} {status} and has no weights; run the study again")
         curve = None
@@ -280,16 +252,8 @@ class Store:
             for _, arrays in self._rows("curves", key):
                 with np.load(io.BytesIO(arrays), allow_pickle=False) as archive:
                     curve = dict(archive)
-            return Record(
-                Run(**json.loads(run)),
-                status,
-                x,
-                y,
-                _from_bytes(params, -1),
-                json.loads(measurements),
-                curve,
-                error,
-            )
+            flat = _from_bytes(params, -1)
+            return replace(_described(row), x=x, y=y, params=flat, curve=curve)
 
     def curves(self) -> set[str]:
         """Return the keys of the runs that have a curve."""
@@ -349,19 +313,26 @@ class Store:
             yield
         except InputError:
             raise
-        except (
-            ValueError,
-            TypeError,
-            KeyError,
-            AttributeError,
-            OSError,
-            EOFError,
-            BadZipFile,
-        ) as error:
+        except UNREADABLE as error:
             raise self._damaged(f"it holds what mlpspec did not write ({error})") from None
 
     def _damaged(self, what: str) -> InputError:
         return InputError(f"{self.path} is damaged: {what}; {mend(self.path)}")
+
+
+def _described(row: Sequence[Any]) -> Record:
+    """Return the run of a row, without its arrays and curve."""
+    _, run, status, _, _, _, measurements, error = row
+    values = {name: _measurement(value) for name, value in json.loads(measurements).items()}
+    if not isinstance(error, str | None):
+        raise TypeError("an error that is no text")
+    return Record(Run(**json.loads(run)), status, measurements=values, error=error)
+
+
+def _replace(table: str) -> str:
+    """Return the clause by which a row takes the place of the one with its key."""
+    columns = (*CONTENT[table][1:], "checksum")
+    return f"ON CONFLICT DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in columns)}"
 
 
 def _to_bytes(array: Array | None) -> bytes:

@@ -17,6 +17,7 @@ from mlpspec.network.initializers import INITIALIZERS
 from mlpspec.network.model import NEURONS
 from mlpspec.study.extensions import Definition
 from mlpspec.study.settings import AFFECTED, Setting, declare
+from mlpspec.study.subsets import canonical_losses
 from mlpspec.training.optimizers import OPTIMIZERS
 
 KEY_VERSION = 1
@@ -48,7 +49,9 @@ class Run:
     mlpspec.errors.InputError: n_samples is 1; it must be at least 2
     """
 
-    losses: tuple[str, ...] = declare((), "structural losses that are active", "objective")
+    losses: tuple[str, ...] = declare(
+        (), "structural losses that are active", "objective", canonical=canonical_losses
+    )
     n_samples: int = declare(10, "N, size of the data set", "data start objective", least=2)
     seed: int = declare(0, "of data and start", "data start", least=0)
     steps: int = declare(3000, "updates", "training", least=0)

@@ -11,7 +11,6 @@ import numpy as np
 
 from mlpspec.data.datasets import without_path
 from mlpspec.errors import InputError, unknown
-from mlpspec.study.subsets import canonical_losses
 
 AFFECTED = ("data", "start", "objective", "training", "recording")
 """What a setting may affect: the inputs and targets; the parameters before the first step; the
@@ -78,8 +77,6 @@ class Setting:
         InputError
             It is of another type, outside the limits, or an unknown name.
         """
-        if self.name == "losses":
-            return canonical_losses(value)
         if self.canonical is not None:
             return self.canonical(value)
         if self.names is None and isinstance(value, np.ndarray) and value.ndim:

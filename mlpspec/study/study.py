@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence, Sized
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -67,11 +68,7 @@ class Study:
     def __post_init__(self) -> None:
         if not isinstance(self.axes, Mapping) or not isinstance(self.settings, Mapping):
             raise InputError("axes and settings map names of fields to values; give dicts")
-        if (
-            not isinstance(self.name, str)
-            or not self.name
-            or not all(c.isascii() and (c.isalnum() or c in "-_") for c in self.name)
-        ):
+        if not isinstance(self.name, str) or not re.fullmatch(r"[a-zA-Z0-9_-]+", self.name):
             raise InputError(
                 f"the study's name is {self.name!r}; use letters, digits, '-' and '_' only"
             )
@@ -118,13 +115,10 @@ class Study:
     def runs(self) -> tuple[Run, ...]:
         """The product of the axes, the last one varying fastest."""
         bare = tuple(replace(definition, loss=None) for definition in self.extensions.values())
+        same = {**self.settings, "definitions": bare}
+        products = itertools.product(*self.axes.values())
         return tuple(
-            Run(
-                **dict(zip(self.axes, values, strict=True)),
-                **self.settings,
-                definitions=bare,
-            )
-            for values in itertools.product(*self.axes.values())
+            Run(**dict(zip(self.axes, values, strict=True)), **same) for values in products
         )
 
     @property
@@ -197,22 +191,15 @@ class Study:
         """
         names = dict.fromkeys((*itertools.chain.from_iterable(self._subsets), *losses))
         extensions = {**self.extensions, **losses}
-        axes = {"losses": chosen_subsets(names, subsets), **self.axes}
-        axes["losses"] = chosen_subsets(names, subsets)
+        axes = {"losses": (), **self.axes, **{"losses": chosen_subsets(names, subsets)}}
         settings = {name: value for name, value in self.settings.items() if name != "losses"}
         return Study(self.name, axes, settings, self.question, extensions)
 
     def to_json(self) -> str:
         """Return the study as JSON; `from_json` reads it back."""
-        return json.dumps(
-            {
-                "name": self.name,
-                "axes": self.axes,
-                "settings": self.settings,
-                "question": self.question,
-                "extensions": {name: d.to_dict() for name, d in self.extensions.items()},
-            }
-        )
+        content = {f.name: getattr(self, f.name) for f in fields(self)}
+        extensions = {name: d.to_dict() for name, d in self.extensions.items()}
+        return json.dumps(content | {"extensions": extensions})
 
     @classmethod
     def from_json(cls, text: str) -> Study:
