@@ -13,9 +13,9 @@ import linecache
 import math
 import re
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -270,6 +270,7 @@ def _outside_bases(cls: type) -> list[type]:
     return outside
 
 
+@cache  # cloudpickle changes a class that it loads in its own process: no file is named then
 def _content(cls: type) -> bytes:
     """Return the content of the file, or of the notebook's cell, that defines a class."""
     module = sys.modules.get(cls.__module__)
@@ -279,13 +280,9 @@ def _content(cls: type) -> bytes:
     method = vars(cls).get("value_and_grad")
     code = getattr(method, "__code__", None)
     name = code.co_filename if code is not None else str(getattr(module, "__file__", ""))
-    for pause in (0.0, 0.1):  # a file that is being saved is empty, or not there, for a moment
-        time.sleep(pause)
-        linecache.checkcache(name)
-        lines = linecache.getlines(name, vars(module) if module else None)
-        if lines:
-            break
-    else:
+    linecache.checkcache(name)
+    lines = linecache.getlines(name, vars(module) if module else None)
+    if not lines:
         raise InputError(
             f"the source of the loss {cls.__qualname__} cannot be found, so that changes to it "
             "would go unseen; define it in a file"

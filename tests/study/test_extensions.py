@@ -17,7 +17,6 @@ import mlpspec
 from mlpspec.errors import InputError
 from mlpspec.losses import Coverage, HardCoverage, StructuralLoss
 from mlpspec.report import figures
-from mlpspec.study import extensions
 from mlpspec.study.extensions import Definition, define, load_loss, named_loss
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
@@ -93,13 +92,11 @@ def imported(tmp_path, monkeypatch):
     return imported
 
 
-def test_a_file_that_is_being_saved_is_read_once_more(tmp_path, imported, monkeypatch):
-    path = tmp_path / "small_module.py"
-    path.write_text(SOURCE)
+def test_a_loss_that_was_trained_with_here_is_described_as_before(tmp_path, imported):
+    (tmp_path / "small_module.py").write_text(SOURCE)
     loss = imported(".")
     described = define("small", loss)
-    path.write_text("")
-    monkeypatch.setattr(extensions.time, "sleep", lambda pause: pause and path.write_text(SOURCE))
+    mlpspec.run_study(small_study(loss, "small"), tmp_path / "out", n_jobs=1)
     assert define("small", loss) == described
 
 
