@@ -1,4 +1,8 @@
-"""Describing one training run: pure data, with a key that is the same on every machine."""
+"""Describing one training run: pure data, with a key that is the same on every machine.
+
+The key is a digest of the description as canonical JSON. It leaves out what changes no result and
+settings of later versions at their defaults, so that the keys of stored runs hold.
+"""
 
 from __future__ import annotations
 

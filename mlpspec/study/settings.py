@@ -1,4 +1,9 @@
-"""What a setting of a run is: its default, meaning, type and limits."""
+"""What a setting of a run is: its default, meaning, type, limits and what it affects.
+
+A setting is declared once, as a field of `Run` (`declare`). Whatever treats settings differently
+asks what they affect and keeps no list of names: which runs share a batch, which share data and
+start, what is in a key, and in what compared runs are equal.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +49,7 @@ class Setting:
     default: Any
     help: str
     affects: tuple[str, ...]
-    """Which of `AFFECTED`. From this follow the runs that share a batch or a problem, what is in a
-    key, and the settings in which compared runs are equal."""
+    """Which of `AFFECTED`."""
 
     least: float | None = None
     above: float | None = None

@@ -1,4 +1,8 @@
-"""Describing studies: a name and a product of axes."""
+"""Describing studies: a name and a product of axes.
+
+A results directory belongs to a study by its identity: the name, which settings vary, and the
+fixed ones. Other values of `EXTENDABLE` settings, or of an axis, may be added to it.
+"""
 
 from __future__ import annotations
 
