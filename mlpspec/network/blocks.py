@@ -1,4 +1,5 @@
 from functools import cache
+
 from mlpspec.training.engine import why_not_compiled
 
 BLOCK = 2**16

@@ -213,7 +213,7 @@ class RidgeParams(Params):
 
     def preactivation(self, x: Array) -> Array:
         """Return z_nk = w_k . x_n + b_k (R, N, K)."""
-        z = np.matmul(x, self.hidden_weight.swapaxes(1, 2))
+        z: Array = np.matmul(x, self.hidden_weight.swapaxes(1, 2))
         z += self.hidden_bias[:, None, :]
         return z
 

@@ -6,18 +6,18 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-from mlpspec.losses import BUILT_IN
 from mlpspec.study.run import Run, affecting
 
 Batch = tuple[Run, ...]
 """Runs that train together: arrays of one shape, and the same training."""
 
 BATCH_ELEMENTS = 3 * 2**17
-"""Most responses (R N K) of a batch. They are met in blocks that fit the cache; fewer in a batch,
-and what a step costs once shows; more, and results come in too rarely."""
+"""Most responses (R N K) of a batch: of more, results would come in too rarely."""
 
 BATCH_RUNS = 2**11
-"""Most runs in a batch, for the same reason."""
+"""Most runs of a batch, for the same reason."""
+
+MINIMISED = affecting("objective")
 
 TRAINED = affecting("training", "recording")
 """Settings in which the runs of a batch are equal, as they are in N, K and D."""
@@ -47,7 +47,7 @@ def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) ->
     largest = total if n_jobs == 1 else total // (2 * n_jobs)
     batches = []
     for group in groups.values():
-        group.sort(key=lambda run: (_place(run), run.temperature, run.seed))
+        group.sort(key=_alike)
         elements = group[0].n_samples * group[0].hidden_units
         size = batch_size or max(1, min(BATCH_RUNS, BATCH_ELEMENTS // elements))
         if batch_size is None:
@@ -72,19 +72,9 @@ def memory(run: Run) -> int:
     return numbers * (4 if run.dtype == "float32" else 8)
 
 
-def _place(run: Run) -> tuple[Any, ...]:
-    """Return the place of a run's losses in an order in which neighbours differ by one loss.
-
-    Most losses, and the two that read prototypes together, then have their runs side by side: they
-    read slices of a batch's arrays, not copies. It is the order of the reflected Gray code.
-    """
-    others = tuple(name for name in run.losses if name not in BUILT_IN)
-    code = sum(1 << bit for bit, name in enumerate(BUILT_IN) if name in run.losses)
-    rank = 0
-    while code:
-        rank ^= code
-        code >>= 1
-    return others, rank
+def _alike(run: Run) -> tuple[Any, ...]:
+    """Return what puts runs of the same losses side by side: only those are trained in one array."""
+    return (*(str(getattr(run, name)) for name in MINIMISED), run.seed)
 
 
 def _together(run: Run) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ import os
 import time
 import traceback
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -15,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from mlpspec.arrays import Array
 from mlpspec.losses import StructuralLoss
 from mlpspec.metrics.measure import measure
-from mlpspec.network.forward import respond
+from mlpspec.network.forward import Forward, respond
 from mlpspec.network.neurons import NEURONS
 from mlpspec.running.planning import Batch, memory
 from mlpspec.store.store import Record
@@ -74,9 +75,14 @@ def _train_together(
     kind = NEURONS[first.neuron]
     start = kind.unflatten(flat, first.n_inputs)
     losses = [losses_of(run, extensions) for run in batch]
+
+    def start_at(row: int) -> Forward:
+        one = slice(row, row + 1)
+        return respond(kind.unflatten(flat[one], first.n_inputs), x[one], y[one])
+
     objectives = [
-        objective_of(run, known, respond(kind.unflatten(flat[row], first.n_inputs), x[row], y[row]))
-        for run, known, row in zip(batch, losses, _rows(batch), strict=True)
+        objective_of(run, known, partial(start_at, row))
+        for row, (run, known) in enumerate(zip(batch, losses, strict=True))
     ]
     trained = train(
         objectives,
@@ -141,10 +147,6 @@ def _check_memory(run: Run) -> None:
             f"n_inputs={run.n_inputs}, steps={run.steps}, record_every={run.record_every} needs "
             f"{memory(run) / 2**30:.3g} GiB; this machine has {here / 2**30:.3g} GiB"
         )
-
-
-def _rows(batch: Batch) -> list[slice]:
-    return [slice(r, r + 1) for r in range(len(batch))]
 
 
 def _curve(curve: Any) -> dict[str, Array]:

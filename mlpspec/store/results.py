@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mlpspec.arrays import Array
 from mlpspec.errors import InputError
 from mlpspec.metrics.statistics import hill_index
-from mlpspec.network.model import NEURONS, Params, RadialParams
+from mlpspec.network.neurons import NEURONS, Params, RadialParams
 from mlpspec.store.store import Record, Store
 from mlpspec.study.run import SETTINGS, Run
 from mlpspec.study.study import Study

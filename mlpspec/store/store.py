@@ -48,7 +48,7 @@ class Record:
     x : (N, D)
     y : (N,)
     params : (P,)
-        Final parameters, flat; see `mlpspec.network.model.Params.flatten`.
+        Final parameters, flat; see `mlpspec.network.neurons.Params.flatten`.
     measurements : dict of str to float
     curve : dict of str to array, optional
     error : str, optional

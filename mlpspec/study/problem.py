@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -24,8 +24,8 @@ from mlpspec.data.datasets import (
 from mlpspec.data.tabular import column_names
 from mlpspec.losses import StructuralLoss, built_in
 from mlpspec.losses.objective import Objective
+from mlpspec.network.forward import Forward
 from mlpspec.network.initializers import INITIALIZERS
-from mlpspec.network.model import Forward
 from mlpspec.study.run import Run
 
 Tables = Mapping[FileData, Array]
@@ -168,8 +168,12 @@ def losses_of(
     return losses
 
 
-def objective_of(run: Run, losses: Mapping[str, StructuralLoss], start: Forward) -> Objective:
-    """Return the objective of a run; ``start`` (R = 1) is where forces are matched.
+def objective_of(
+    run: Run, losses: Mapping[str, StructuralLoss], start: Callable[[], Forward]
+) -> Objective:
+    """Return the objective of a run.
+
+    ``start`` returns the forward pass at the start (R = 1); it is called if forces are matched.
 
     Raises
     ------
@@ -178,14 +182,14 @@ def objective_of(run: Run, losses: Mapping[str, StructuralLoss], start: Forward)
 
     Examples
     --------
-    >>> from mlpspec.network.model import RidgeParams, forward
+    >>> from mlpspec import RidgeParams, forward
     >>> run = Run(losses="coverage", n_samples=4)
     >>> x, y = (array[None] for array in data_of(run))
     >>> params = RidgeParams.unflatten(start_of(run)[None], run.n_inputs)
-    >>> objective = objective_of(run, losses_of(run), forward(params, x, y))
+    >>> objective = objective_of(run, losses_of(run), lambda: forward(params, x, y))
     >>> objective.value_and_grad(params, x, y)[0].shape
     (1,)
     """
     terms = {name: (run.weight, losses[name]) for name in run.losses}
     objective = Objective(terms, run.fit_weight)
-    return objective.match_forces(start) if run.weight_unit == "force" else objective
+    return objective.match_forces(start()) if run.weight_unit == "force" else objective

@@ -18,7 +18,7 @@ from mlpspec.data.tabular import SCALINGS, canonical_columns, column_names
 from mlpspec.errors import InputError, unknown
 from mlpspec.losses import BUILT_IN
 from mlpspec.network.initializers import INITIALIZERS
-from mlpspec.network.model import NEURONS
+from mlpspec.network.neurons import NEURONS
 from mlpspec.study.extensions import Definition
 from mlpspec.study.settings import AFFECTED, Setting, declare
 from mlpspec.study.subsets import canonical_losses

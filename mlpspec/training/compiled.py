@@ -8,14 +8,13 @@ other losses read.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from types import FunctionType
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mlpspec.arrays import Array
 from mlpspec.losses import Coverage, Overlap, Separation, StructuralLoss
@@ -38,8 +37,17 @@ NOTHING = np.empty((0, 0)), *[np.empty((0, 0, 0))] * 3
 STILL = Optimizer("adam", (0.0, 0.0, 0.0, 0.0))
 
 
+Kernel = Callable[..., None]
+
+SIGNATURE = (
+    "void(f8[:, ::1], i8[:, :, ::1], UniTuple(i8, 5), i8, UniTuple(f8, 4), i8, i8, i8[::1],"
+    "i8[:, ::1], f8[:, ::1], f8[:, :, ::1], f8[:, :, ::1], f8[:, :, ::1])"
+)
+"""Of `mlpspec.training.kernel.run_kernel`."""
+
+
 @cache
-def load() -> Callable[..., None]:
+def load() -> Kernel:
     """Return the kernel: loaded from numba's cache, or compiled, which takes some seconds once.
 
     Raises
@@ -58,28 +66,13 @@ def load() -> Callable[..., None]:
     name = f"run_kernel_{digest(kernel.run_kernel, parts)}"
     function = FunctionType(kernel.run_kernel.__code__, vars(kernel), name)
     function.__qualname__ = name
-    number, whole = numba.float64, numba.int64
-    signature = numba.void(
-        number[:, ::1],
-        whole[:, :, ::1],
-        numba.types.UniTuple(whole, 5),
-        whole,
-        numba.types.UniTuple(number, 4),
-        whole,
-        whole,
-        whole[::1],
-        whole[:, ::1],
-        number[:, ::1],
-        number[:, :, ::1],
-        number[:, :, ::1],
-        number[:, :, ::1],
-    )
-    try:
-        return cast(
-            Callable[..., None], numba.njit(signature, cache=True, **kernel.EXACT)(function)
-        )
-    except Exception:  # no directory for the cache, a full disk, a damaged file
-        return cast(Callable[..., None], numba.njit(signature, **kernel.EXACT)(function))
+    for cache in (True, False):  # False: no place for a cache, a full disk, a damaged file
+        try:
+            return cast(Kernel, numba.njit(SIGNATURE, cache=cache, **kernel.MATH)(function))
+        except Exception:
+            if not cache:
+                raise
+    raise AssertionError
 
 
 def digest(function: Any, parts: Sequence[str]) -> str:
@@ -138,15 +131,13 @@ class KernelRuns:
         self.order = np.argsort(x[:, :, 0], axis=1, kind="stable")
         if d > 1:
             self.order = np.broadcast_to(np.arange(n), (n_runs, n)).copy()
-        inputs = np.take_along_axis(x, self.order[:, :, None], axis=1).swapaxes(1, 2)
-        places = self.memory[:, at.x : at.y].reshape(n_runs, d, at.n_padded)
-        places[:, :, :n] = inputs
-        places[:, :, n:] = inputs[:, :, -1:]
-        self.memory[:, at.y : at.f] = 0.0
-        self.memory[:, at.y : at.y + n] = np.take_along_axis(y, self.order, axis=1)
-        self.marks = np.zeros((n_runs, k, 5), dtype=np.int64)
-        self.marks[:, :, 1] = self.marks[:, :, 3] = n
-        self.marks[:, :, 4] = np.arange(k)
+        rows = self.memory[:, at.x : at.f].reshape(n_runs, d + 1, at.ns)  # x and y
+        rows[:, :d, :n] = np.take_along_axis(x, self.order[:, :, None], axis=1).swapaxes(1, 2)
+        rows[:, :d, n:] = rows[:, :d, n - 1 : n]
+        rows[:, d, :n], rows[:, d, n:] = np.take_along_axis(y, self.order, axis=1), 0.0
+        self.marks = np.zeros((n_runs, k, 7), dtype=np.int64)
+        self.marks[:, :] = (0, n, 0, n, 0, k, 0)
+        self.marks[:, :, kernel.ORDER] = np.arange(k)
         self.ended = np.zeros(n_runs, dtype=np.int64)
         self.names = [known_terms(objective) for objective in objectives]
         for row, objective, names in zip(self.memory, objectives, self.names, strict=True):
@@ -259,12 +250,12 @@ class RidingForward(Forward):
         return responses
 
     @property
-    def preactivation(self) -> Array:  # type: ignore[override]
+    def preactivation(self) -> Array:
         """(R, N, K): z."""
         return self._responses[0]
 
     @property
-    def hidden(self) -> Array:  # type: ignore[override]
+    def hidden(self) -> Array:
         """(R, N, K): h."""
         return self._responses[1]
 

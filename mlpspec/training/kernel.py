@@ -18,12 +18,17 @@ take another path where arrays are near; here distances follow from N, K and D a
 
 Sums may be reordered and products joined to sums by the compiler; that nothing is NaN or infinite
 may not be assumed, since that is how divergence is seen.
+
+Names are the textbook's: z, h, f, v, c of the network, p of prototypes, and for a gradient
+``grad_w`` and the like. ``a`` is the memory of a run, ``at`` its layout, ``x`` or ``out`` the
+beginning of a row in it, ``i`` a neuron, ``j`` a sample or a place in a row, ``m`` a dimension.
+numba infers types, so that there are no annotations.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -33,24 +38,19 @@ from numba.extending import intrinsic, register_jitable
 from mlpspec.network.neurons import PROTOTYPE_EPS
 from mlpspec.training.optimizers import RULES
 
-EXACT = {
-    "nogil": True,
-    "error_model": "numpy",
-    "boundscheck": False,
-    "fastmath": {"contract", "nsz", "arcp"},
-}
-SUMS = EXACT | {"fastmath": {"contract", "nsz", "arcp", "reassoc"}}
-"""For functions that sum over an array: in any order, but always in the same."""
+MATH = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+compiled = numba.njit(**MATH, fastmath={"contract", "nsz", "arcp"})
+compiled_sum = numba.njit(**MATH, fastmath={"contract", "nsz", "arcp", "reassoc"})
+"""For functions that sum over a row: in any order, but always in the same."""
 
-EXACT_MATH, SUM_MATH = numba.njit(**EXACT), numba.njit(**SUMS)
-adam, gradient_descent = (EXACT_MATH(RULES[name]) for name in ("adam", "gradient_descent"))
+adam, gradient_descent = (compiled(RULES[name]) for name in ("adam", "gradient_descent"))
+
+u = np.uint64  # of an index, which might else be negative and count from the end: no vectors then
 
 CUT = 340.0
 """Largest exponent, as in `mlpspec.arrays.exp_of_negated`."""
 
 REACH, NEGLIGIBLE, WINDOWED = 6.8, 50.0, 32
-
-# ------------------------------------------------------------------------------- exponentials
 
 # exp(-a) = 2^k (1 + r + r^2 q(r)), k the whole number nearest to -a / ln 2, r = -a - k ln 2. A sum
 # near 1.5 2^52 is whole and its lowest bits are those of k + 1023, which is the exponent of 2^k.
@@ -59,27 +59,17 @@ REACH, NEGLIGIBLE, WINDOWED = 6.8, 50.0, 32
 SHIFT = 1.5 * 2.0**52 + 1023.0
 PER_LN2 = 1.0 / math.log(2.0)
 LN2, LN2_REST = 0.6931471805592082, 7.371002565167799e-13
-Q0, Q1, Q2, Q3, Q4 = (
-    0.5000000000000001,
-    0.16666666666666669,
-    0.04166666666662413,
-    0.008333333333330062,
-    0.0013888888917213717,
-)
-Q5, Q6, Q7, Q8, Q9 = (
-    0.00019841269863053618,
-    2.4801521295954376e-05,
-    2.7557268459997064e-06,
-    2.7620088445409746e-07,
-    2.510038549551032e-08,
-)
+Q0, Q1, Q2 = 0.5000000000000001, 0.16666666666666669, 0.04166666666662413
+Q3, Q4, Q5 = 0.008333333333330062, 0.0013888888917213717, 0.00019841269863053618
+Q6, Q7, Q8 = 2.4801521295954376e-05, 2.7557268459997064e-06, 2.7620088445409746e-07
+Q9 = 2.510038549551032e-08
 
 
 @intrinsic
-def power_of_two(_: Any, shifted: Any) -> Any:
+def power_of_two(_, shifted):
     """Compile 2^k from k + `SHIFT`, whose bits are moved to where an exponent is."""
 
-    def generate(_: Any, build: Any, __: Any, arguments: Any) -> Any:
+    def generate(_, build, __, arguments):
         whole = ir.IntType(64)
         moved = build.shl(build.bitcast(arguments[0], whole), ir.Constant(whole, 52))
         return build.bitcast(moved, ir.DoubleType())
@@ -87,8 +77,8 @@ def power_of_two(_: Any, shifted: Any) -> Any:
     return shifted(shifted), generate
 
 
-@EXACT_MATH
-def exponential(a: float) -> float:
+@compiled
+def exponential(a):
     """Return exp(-min(a, 340)) for a >= 0, to 1.1 units in the last place; NaN stays NaN."""
     a = CUT if a > CUT else a
     shifted = SHIFT - a * PER_LN2
@@ -98,14 +88,6 @@ def exponential(a: float) -> float:
     q = (((q * r + Q3) * r + Q2) * r + Q1) * r + Q0
     scale = power_of_two(shifted)
     return scale + scale * (r + r * r * q)
-
-
-@EXACT_MATH
-def exponentials(a: Any, row: int, size: int) -> None:
-    """Overwrite a row with exp(-min(a, 340))."""
-    row = np.uint64(row)  # a signed index might count from the end, which costs the vectors
-    for i in range(np.uint64(size)):
-        a[row + i] = exponential(a[row + i])
 
 
 # ------------------------------------------------------------------------------- one run's memory
@@ -124,8 +106,8 @@ class Layout(NamedTuple):
     radial: int
     windowed: int
     size: int  # P
-    n_padded: int
-    k_padded: int
+    ns: int  # N, padded
+    ks: int  # K, padded
     theta: int
     grad: int
     m: int  # moments of the optimiser
@@ -136,11 +118,10 @@ class Layout(NamedTuple):
     f: int
     r: int  # residuals, scaled
     t: int  # sums over k
-    u: int  # one over them, or a row to work in
-    p: int  # prototypes
-    q: int  # dL/dp
+    e: int  # a row to work in
+    p: int  # prototypes (D, K)
+    q: int  # dL/dp (D, K)
     sorted: int
-    push: int
     h: int  # exponentials, row by row
     end: int
 
@@ -153,198 +134,160 @@ VALUES = ("objective", "fit", "coverage", "separation", "overlap")
 
 
 @register_jitable
-def padded(size: int) -> int:
+def padded(size):
     """Return ``size``, rounded up to a multiple of 8."""
     return (size + 7) // 8 * 8
 
 
 @register_jitable
-def layout(n: int, k: int, d: int, radial: int, windowed: int) -> Layout:
+def layout(n, k, d, radial, windowed):
     """Return the layout of a run of N samples, K neurons and D inputs."""
     size, ns, ks = k * (d + 2) + 1, padded(n), padded(k)
-    theta, step = 16, padded(size)
+    step, theta = padded(size), 16
     x = theta + 5 * step
     y = x + d * ns
     p = y + 5 * ns
-    push = p + (2 * d + 1) * ks
-    h = push + ks
-    return Layout(
-        n,
-        k,
-        d,
-        radial,
-        windowed,
-        size,
-        ns,
-        ks,
-        theta,
-        theta + step,
-        theta + 2 * step,
-        theta + 3 * step,
-        theta + 4 * step,
-        x,
-        y,
-        y + ns,
-        y + 2 * ns,
-        y + 3 * ns,
-        y + 4 * ns,
-        p,
-        p + d * ks,
-        push - ks,
-        push,
-        h,
-        h + k * max(ns, ks),
-    )
+    h = p + (2 * d + 1) * ks
+    sizes = (n, k, d, radial, windowed, size, ns, ks)
+    of_params = (theta, theta + step, theta + 2 * step, theta + 3 * step, theta + 4 * step)
+    of_samples = (x, y, y + ns, y + 2 * ns, y + 3 * ns, y + 4 * ns)
+    return Layout(*sizes, *of_params, *of_samples, p, p + d * ks, h - ks, h, h + k * max(ns, ks))
 
 
-# ------------------------------------------------------------------------------- windows
-
-# marks (K, 5): which samples neuron k responds to, first and last; which are near its prototype;
-# and which neuron is in place k when prototypes are sorted.
-RESPONDS, NEAR, ORDER = 0, 2, 4
+# marks (K, 7): first and last of the samples that neuron k responds to, of those that are near its
+# prototype, and of the sorted prototypes near the k-th of them; and which one that is.
+RESPONDS, NEAR, BESIDE, ORDER = 0, 2, 4, 6
 
 
-@EXACT_MATH
-def move_window(
-    a: Any, marks: Any, at: Layout, i: int, which: int, left: float, right: float
-) -> None:
-    """Mark the samples with left <= x < right; the ones that were marked are seldom far."""
-    x, low, high = at.x, marks[i, which], marks[i, which + 1]
+@compiled
+def move_window(a, x, n, marks, i, which, left, right):
+    """Mark the numbers of an ascending row with left <= x < right: seldom far from the last."""
+    low, high = marks[i, which], marks[i, which + 1]
     while low > 0 and a[x + low - 1] >= left:
         low -= 1
-    while low < at.n and a[x + low] < left:
+    while low < n and a[x + low] < left:
         low += 1
-    while high < at.n and a[x + high] < right:
+    while high < n and a[x + high] < right:
         high += 1
     while high > 0 and a[x + high - 1] >= right:
         high -= 1
     marks[i, which], marks[i, which + 1] = low, high
 
 
-@EXACT_MATH
-def window(marks: Any, i: int, which: int) -> tuple[int, int]:
+@compiled
+def window(marks, i, which):
     """Return the first of the marked samples, and their number, in whole eights."""
     first = marks[i, which] // 8 * 8
     return first, max(0, padded(marks[i, which + 1]) - first)
 
 
-# ------------------------------------------------------------------------------- loops
+# ------------------------------------------------------------------------------- loops over rows
 
 
-@EXACT_MATH
-def squared_line(a: Any, x: int, w: float, b: float, out: int, size: int) -> None:
-    """Write (w x + b)^2."""
-    x, out = np.uint64(x), np.uint64(out)
-    for i in range(np.uint64(size)):
-        z = w * a[x + i] + b
-        a[out + i] = z * z
+@compiled
+def exponentials(a, x, size):
+    """Overwrite x with exp(-min(x, 340))."""
+    for j in range(size):
+        a[u(x + j)] = exponential(a[u(x + j)])
 
 
-@EXACT_MATH
-def squared_gap(a: Any, x: int, p: float, unit: float, out: int, size: int) -> None:
-    """Write ((x - p) unit)^2."""
-    x, out = np.uint64(x), np.uint64(out)
-    for i in range(np.uint64(size)):
-        gap = (a[x + i] - p) * unit
-        a[out + i] = gap * gap
+@compiled
+def fill(a, out, value, size):
+    """Write ``value``."""
+    for j in range(size):
+        a[u(out + j)] = value
 
 
-@EXACT_MATH
-def add_squared_gap(a: Any, x: int, p: float, unit: float, out: int, size: int) -> None:
-    """Add ((x - p) unit)^2."""
-    x, out = np.uint64(x), np.uint64(out)
-    for i in range(np.uint64(size)):
-        gap = (a[x + i] - p) * unit
-        a[out + i] += gap * gap
-
-
-@EXACT_MATH
-def add_times(a: Any, x: int, factor: float, out: int, size: int) -> None:
+@compiled
+def add_times(a, x, factor, out, size):
     """Add ``factor`` x."""
-    x, out = np.uint64(x), np.uint64(out)
-    for i in range(np.uint64(size)):
-        a[out + i] += factor * a[x + i]
+    for j in range(size):
+        a[u(out + j)] += factor * a[u(x + j)]
 
 
-@EXACT_MATH
-def multiply(a: Any, x: int, out: int, size: int) -> None:
+@compiled
+def multiply(a, x, out, size):
     """Multiply by x."""
-    x, out = np.uint64(x), np.uint64(out)
-    for i in range(np.uint64(size)):
-        a[out + i] *= a[x + i]
+    for j in range(size):
+        a[u(out + j)] *= a[u(x + j)]
 
 
-@SUM_MATH
-def dot(a: Any, x: int, y: int, size: int) -> float:
-    """Return sum_i x_i y_i."""
-    x, y = np.uint64(x), np.uint64(y)
+@compiled
+def squared_line(a, x, w, b, out, size):
+    """Write (w x + b)^2."""
+    for j in range(size):
+        z = w * a[u(x + j)] + b
+        a[u(out + j)] = z * z
+
+
+@compiled
+def squared_distance(a, x, x_step, p, p_step, d, unit, out, size):
+    """Write |x_j - p|^2 unit^2; coordinates of a point lie a step apart."""
+    first = a[p]
+    for j in range(size):
+        gap = (a[u(x + j)] - first) * unit
+        a[u(out + j)] = gap * gap
+    for m in range(1, d):
+        x, p = x + x_step, p + p_step
+        other = a[p]
+        for j in range(size):
+            gap = (a[u(x + j)] - other) * unit
+            a[u(out + j)] += gap * gap
+
+
+@compiled_sum
+def dot(a, x, y, size):
+    """Return sum_j x_j y_j."""
     total = 0.0
-    for i in range(np.uint64(size)):
-        total += a[x + i] * a[y + i]
+    for j in range(size):
+        total += a[u(x + j)] * a[u(y + j)]
     return total
 
 
-@SUM_MATH
-def sum_of(a: Any, x: int, size: int) -> float:
-    """Return sum_i x_i."""
-    x, total = np.uint64(x), 0.0
-    for i in range(np.uint64(size)):
-        total += a[x + i]
-    return total
-
-
-@SUM_MATH
-def dot_gaps(a: Any, c: int, u: int, x: int, p: float, size: int) -> float:
-    """Return sum_i c_i u_i (p - x_i)."""
-    c, u, x = np.uint64(c), np.uint64(u), np.uint64(x)
+@compiled_sum
+def sum_of(a, x, size):
+    """Return sum_j x_j."""
     total = 0.0
-    for i in range(np.uint64(size)):
-        total += a[c + i] * a[u + i] * (p - a[x + i])
+    for j in range(size):
+        total += a[u(x + j)]
     return total
 
 
-@SUM_MATH
-def pushes(a: Any, c: int, q: int, p: float, size: int) -> tuple[float, float]:
-    """Return sum_l c_l and sum_l c_l (p - q_l)."""
-    c, q = np.uint64(c), np.uint64(q)
-    total = push = 0.0
-    for i in range(np.uint64(size)):
-        total += a[c + i]
-        push += a[c + i] * (p - a[q + i])
-    return total, push
+@compiled_sum
+def dot_gaps(a, c, e, x, p, size):
+    """Return sum_j c_j e_j (p - x_j)."""
+    total = 0.0
+    for j in range(size):
+        total += a[u(c + j)] * a[u(e + j)] * (p - a[u(x + j)])
+    return total
 
 
-@SUM_MATH
-def mutual_pushes(a: Any, c: int, q: int, p: float, out: int, size: int) -> tuple[float, float]:
-    """Return what `pushes` does, and take each c_l (p - q_l) off ``out``."""
-    c, q, out = np.uint64(c), np.uint64(q), np.uint64(out)
-    total = push = 0.0
-    for i in range(np.uint64(size)):
-        force = a[c + i] * (p - a[q + i])
-        total += a[c + i]
-        push += force
-        a[out + i] -= force
-    return total, push
+@compiled_sum
+def pushes(a, c, x, p, size):
+    """Return sum_j c_j (p - x_j)."""
+    total = 0.0
+    for j in range(size):
+        total += a[u(c + j)] * (p - a[u(x + j)])
+    return total
 
 
-@SUM_MATH
-def invert(a: Any, t: int, least: float, out: int, size: int) -> int:
+@compiled_sum
+def invert(a, t, least, out, size):
     """Write 1 / t and return how many t are below ``least``."""
-    t, out, count = np.uint64(t), np.uint64(out), 0
-    for i in range(np.uint64(size)):
-        a[out + i] = 1.0 / a[t + i]
-        count += a[t + i] < least
+    count = 0
+    for j in range(size):
+        a[u(out + j)] = 1.0 / a[u(t + j)]
+        count += a[u(t + j)] < least
     return count
 
 
-@SUM_MATH
-def residuals(a: Any, f: int, y: int, scale: float, out: int, size: int) -> tuple[float, float]:
+@compiled_sum
+def residuals(a, f, y, scale, out, size):
     """Write scale (f - y) and return its sum, and that of (f - y)^2."""
-    f, y, out = np.uint64(f), np.uint64(y), np.uint64(out)
     first = second = 0.0
-    for i in range(np.uint64(size)):
-        gap = a[f + i] - a[y + i]
-        a[out + i] = scale * gap
+    for j in range(size):
+        gap = a[u(f + j)] - a[u(y + j)]
+        a[u(out + j)] = scale * gap
         first += scale * gap
         second += gap * gap
     return first, second
@@ -354,126 +297,91 @@ def residuals(a: Any, f: int, y: int, scale: float, out: int, size: int) -> tupl
 # dL/dh_nk = r_n v_k + o (t_n - h_nk), and dL/dz_nk = -2 e_n z_nk with e_n = h_nk dL/dh_nk.
 
 
-@SUM_MATH
-def driven_line(
-    a: Any, x: int, w: float, b: float, h: int, r: int, v: float, size: int
-) -> tuple[float, float, float]:
-    """Return sum_n e_n z_n x_n, sum_n e_n z_n and sum_n r_n h_n of a neuron on a line; o = 0."""
-    x, h, r = np.uint64(x), np.uint64(h), np.uint64(r)
+@compiled_sum
+def driven_line(a, x, w, b, h, r, v, t, o, size):
+    """Return sum_n e_n z_n x_n, sum_n e_n z_n and sum_n r_n h_n of a neuron on a line."""
     of_x = of_1 = of_h = 0.0
-    for i in range(np.uint64(size)):
-        rh = a[r + i] * a[h + i]
-        rhz = rh * (w * a[x + i] + b)
-        of_x += rhz * a[x + i]
-        of_1 += rhz
-        of_h += rh
-    return v * of_x, v * of_1, of_h
-
-
-@SUM_MATH
-def driven_line_overlap(
-    a: Any, x: int, w: float, b: float, h: int, r: int, v: float, t: int, o: float, size: int
-) -> tuple[float, float, float]:
-    """Return what `driven_line` does, with overlap."""
-    x, h, r, t = np.uint64(x), np.uint64(h), np.uint64(r), np.uint64(t)
-    of_x = of_1 = of_h = 0.0
-    for i in range(np.uint64(size)):
-        rh = a[r + i] * a[h + i]
-        e = v * rh + o * (a[t + i] - a[h + i]) * a[h + i]
-        ez = e * (w * a[x + i] + b)
-        of_x += ez * a[x + i]
+    for j in range(size):
+        rh = a[u(r + j)] * a[u(h + j)]
+        e = v * rh + o * (a[u(t + j)] - a[u(h + j)]) * a[u(h + j)]
+        ez = e * (w * a[u(x + j)] + b)
+        of_x += ez * a[u(x + j)]
         of_1 += ez
         of_h += rh
     return of_x, of_1, of_h
 
 
-@SUM_MATH
-def driven(
-    a: Any, h: int, r: int, v: float, t: int, o: float, out: int, size: int
-) -> tuple[float, float]:
-    """Write e_n of a neuron and return its sum, and sum_n r_n h_n."""
-    h, r, t, out = np.uint64(h), np.uint64(r), np.uint64(t), np.uint64(out)
-    of_1 = of_h = 0.0
-    for i in range(np.uint64(size)):
-        e = a[h + i] * (v * a[r + i] + o * (a[t + i] - a[h + i]))
-        a[out + i] = e
-        of_1 += e
-        of_h += a[r + i] * a[h + i]
-    return of_1, of_h
+@compiled_sum
+def driven(a, h, r, v, t, o, out, size):
+    """Write e_n of a neuron and return sum_n r_n h_n."""
+    of_h = 0.0
+    for j in range(size):
+        a[u(out + j)] = a[u(h + j)] * (v * a[u(r + j)] + o * (a[u(t + j)] - a[u(h + j)]))
+        of_h += a[u(r + j)] * a[u(h + j)]
+    return of_h
 
 
-@EXACT_MATH
-def fill(a: Any, row: int, value: float, size: int) -> None:
-    """Write ``value``."""
-    row = np.uint64(row)
-    for i in range(np.uint64(size)):
-        a[row + i] = value
-
-
-@EXACT_MATH
-def squared_distance(
-    a: Any, x: int, x_step: int, p: int, p_step: int, d: int, unit: float, out: int, size: int
-) -> None:
-    """Write |x_i - p|^2 unit^2; coordinates of points lie a step apart."""
-    squared_gap(a, x, a[p], unit, out, size)
-    for m in range(1, d):
-        add_squared_gap(a, x + m * x_step, a[p + m * p_step], unit, out, size)
+@compiled_sum
+def is_finite(a, x, size):
+    """Return whether all numbers of a row are finite."""
+    total = 0.0
+    for j in range(size):
+        total += 0.0 * a[u(x + j)]
+    return total == 0.0
 
 
 # ------------------------------------------------------------------------------- coverage
 
 
-@EXACT_MATH
-def add_coverage(a: Any, marks: Any, at: Layout, want: bool) -> None:
+@compiled
+def add_coverage(a, marks, at, want):
     """Add to dL/dp what follows from coverage; set its value if that is wanted.
 
     c_nk = exp(-|x_n - p_k|^2 / tau), t_n = sum_k c_nk, L = -tau mean_n log(t_n / K) and
     dL/dp_k = (2 / N) sum_n c_nk (p_k - x_n) / t_n. Where t_n is small, the exponent of the nearest
     prototype is first taken out of all.
     """
-    tau, ns, ks = a[4], at.n_padded, at.k_padded
+    tau, logs = a[4], 0.0
     unit, scale = 1.0 / math.sqrt(tau), 2.0 * a[1] / at.n
     reach, least = math.sqrt(NEGLIGIBLE * tau), 1e-5 if at.windowed else 1e-100
     c = at.h
     for i in range(at.k):
+        p = at.p + i
         if at.windowed:
-            p = a[at.p + i]
-            move_window(a, marks, at, i, NEAR, p - reach, p + reach)
+            move_window(a, at.x, at.n, marks, i, NEAR, a[p] - reach, a[p] + reach)
         first, size = window(marks, i, NEAR)
-        squared_distance(a, at.x + first, ns, at.p + i, ks, at.d, unit, c, size)
+        squared_distance(a, at.x + first, at.ns, p, at.ks, at.d, unit, c, size)
         c += size
     exponentials(a, at.h, c - at.h)
-    fill(a, at.t, 0.0, ns)
+    fill(a, at.t, 0.0, at.ns)
     c = at.h
     for i in range(at.k):
         first, size = window(marks, i, NEAR)
         add_times(a, c, 1.0, at.t + first, size)
         c += size
-    n_far = invert(a, at.t, least, at.u, ns)
-    logs = 0.0
-    if n_far > 0 or want:
-        for j in range(at.n):
-            if a[at.t + j] < least:
-                a[at.u + j] = 0.0
-                logs += add_far(a, at, j, unit, scale)
-            else:
-                logs += math.log(a[at.t + j])
-    fill(a, at.u + at.n, 0.0, ns - at.n)
+    n_far = invert(a, at.t, least, at.e, at.ns)
+    fill(a, at.e + at.n, 0.0, at.ns - at.n)
+    for j in range(at.n if n_far > 0 or want else 0):
+        if a[at.t + j] < least:
+            a[at.e + j] = 0.0
+            logs += add_far(a, at, j, unit, scale)
+        else:
+            logs += math.log(a[at.t + j])
     c = at.h
     for i in range(at.k):
         first, size = window(marks, i, NEAR)
         for m in range(at.d):
-            x, p = at.x + m * ns + first, a[at.p + m * ks + i]
-            a[at.q + m * ks + i] += scale * dot_gaps(a, c, at.u + first, x, p, size)
+            x, p = at.x + m * at.ns + first, a[at.p + m * at.ks + i]
+            a[at.q + m * at.ks + i] += scale * dot_gaps(a, c, at.e + first, x, p, size)
         c += size
     a[10] = tau * (math.log(at.k) - logs / at.n)
 
 
-@EXACT_MATH
-def add_far(a: Any, at: Layout, j: int, unit: float, scale: float) -> float:
+@compiled
+def add_far(a, at, j, unit, scale):
     """Add to dL/dp what sample j says, which is far from all prototypes; return log t_j."""
-    ns, ks, row = at.n_padded, at.k_padded, at.push
-    squared_distance(a, at.p, ks, at.x + j, ns, at.d, unit, row, at.k)
+    row = at.sorted
+    squared_distance(a, at.p, at.ks, at.x + j, at.ns, at.d, unit, row, at.k)
     nearest = a[row]
     for i in range(1, at.k):
         nearest = min(nearest, a[row + i])
@@ -482,116 +390,84 @@ def add_far(a: Any, at: Layout, j: int, unit: float, scale: float) -> float:
     exponentials(a, row, at.k)
     total = sum_of(a, row, at.k)
     for m in range(at.d):
-        x = a[at.x + m * ns + j]
         for i in range(at.k):
-            share = a[row + i] / total
-            a[at.q + m * ks + i] += scale * share * (a[at.p + m * ks + i] - x)
+            gap = a[at.p + m * at.ks + i] - a[at.x + m * at.ns + j]
+            a[at.q + m * at.ks + i] += scale * a[row + i] / total * gap
     return math.log(total) - nearest
 
 
 # ------------------------------------------------------------------------------- separation
 
 
-@EXACT_MATH
-def add_separation(a: Any, at: Layout) -> None:
+@compiled
+def add_separation(a, marks, at):
     """Add to dL/dp what follows from separation; set its value.
 
     c_kl = exp(-|p_k - p_l|^2 / tau), L = mean_{k<l} c_kl and
     dL/dp_k = -(4 / (tau K (K - 1))) sum_{l != k} c_kl (p_k - p_l).
     """
-    tau, ks, row = a[5], at.k_padded, at.push
-    unit, n_pairs = 1.0 / math.sqrt(tau), at.k * (at.k - 1)
-    total = 0.0
+    tau, n_pairs, p = a[5], at.k * (at.k - 1), at.p
+    unit, reach, scale = 1.0 / math.sqrt(tau), math.sqrt(NEGLIGIBLE * tau), -4.0 * a[2]
+    if at.windowed:
+        sort_prototypes(a, marks, at)
+        p = at.sorted
+    c = at.h
     for i in range(at.k):
-        squared_distance(a, at.p, ks, at.p + i, ks, at.d, unit, row, at.k)
-        exponentials(a, row, at.k)
-        for m in range(at.d):
-            p = at.p + m * ks
-            near, push = pushes(a, row, p, a[p + i], at.k)
-            a[at.q + m * ks + i] -= 4.0 * a[2] / (tau * n_pairs) * push
-        total += near - 1.0
-    a[11] = total / n_pairs
-
-
-@EXACT_MATH
-def add_separation_line(a: Any, marks: Any, at: Layout) -> None:
-    """Do what `add_separation` does, on a line, where each pair is met once, by its lower one.
-
-    Prototypes are sorted. A block of eight meets itself whole, so that all rows begin at eights.
-    """
-    tau, q = a[5], at.sorted
-    unit, reach, n_pairs = 1.0 / math.sqrt(tau), math.sqrt(NEGLIGIBLE * tau), at.k * (at.k - 1)
-    if not at.windowed:
-        reach = math.inf
-    sort_prototypes(a, marks, at)
-    fill(a, q + at.k, a[q + at.k - 1] + 1e3 * math.sqrt(tau), at.k_padded - at.k)
-    fill(a, at.push, 0.0, at.k_padded)
-    c, end = at.h, 8
-    for i in range(at.k):
-        begin, end = lower_block(a, at, i, end, reach)
-        squared_gap(a, q + begin, a[q + i], unit, c, end - begin)
-        c += end - begin
+        if at.windowed:
+            move_window(a, p, at.k, marks, i, BESIDE, a[p + i] - reach, a[p + i] + reach)
+        first, size = marks[i, BESIDE], marks[i, BESIDE + 1] - marks[i, BESIDE]
+        squared_distance(a, p + first, at.ks, p + i, at.ks, at.d, unit, c, size)
+        c += size
     exponentials(a, at.h, c - at.h)
-    c, end, total = at.h, 8, 0.0
+    a[11] = (sum_of(a, at.h, c - at.h) - at.k) / n_pairs
+    c = at.h
     for i in range(at.k):
-        begin, end = lower_block(a, at, i, end, reach)
-        p, rest = a[q + i], begin + 8
-        near, push = pushes(a, c, q + begin, p, 8)
-        far, push_far = mutual_pushes(a, c + 8, q + rest, p, at.push + rest, end - rest)
-        total += near - 1.0 + 2.0 * far
-        a[at.push + i] += push + push_far
-        c += end - begin
-    for i in range(at.k):
-        a[at.q + marks[i, ORDER]] -= 4.0 * a[2] / (tau * n_pairs) * a[at.push + i]
-    a[11] = total / n_pairs
+        first, size = marks[i, BESIDE], marks[i, BESIDE + 1] - marks[i, BESIDE]
+        for m in range(0, at.d * at.ks, at.ks):
+            push = pushes(a, c, p + m + first, a[p + m + i], size)
+            a[at.q + m + marks[i, ORDER]] += scale / (tau * n_pairs) * push
+        c += size
 
 
-@EXACT_MATH
-def sort_prototypes(a: Any, marks: Any, at: Layout) -> None:
+@compiled
+def sort_prototypes(a, marks, at):
     """Write the prototypes in ascending order, and the order, which is seldom far from the last."""
     for i in range(at.k):
-        index = marks[i, ORDER]
-        value, j = a[at.p + index], i
+        index, j = marks[i, ORDER], i
+        value = a[at.p + index]
         while j > 0 and a[at.sorted + j - 1] > value:
             a[at.sorted + j], marks[j, ORDER] = a[at.sorted + j - 1], marks[j - 1, ORDER]
             j -= 1
         a[at.sorted + j], marks[j, ORDER] = value, index
 
 
-@EXACT_MATH
-def lower_block(a: Any, at: Layout, i: int, end: int, reach: float) -> tuple[int, int]:
-    """Return which sorted prototypes the i-th one meets: from its block to the last within reach.
-
-    ``end`` is where those of the one before it end.
-    """
-    begin = i // 8 * 8
-    end = max(end, begin + 8)
-    while end < at.k_padded and a[at.sorted + end] - a[at.sorted + i] < reach:
-        end += 8
-    return begin, end
-
-
 # ------------------------------------------------------------------------------- neurons
 
 
-@EXACT_MATH
-def line(a: Any, at: Layout, i: int) -> tuple[float, float]:
+@compiled
+def line(a, at, i):
     """Return w and b of z = w x + b; on a line a radial neuron s, c is the ridge s, -s c."""
     w, b = a[at.theta + i], a[at.theta + at.k + i]
     return (w, -w * b) if at.radial else (w, b)
 
 
-@EXACT_MATH
-def preactivation(a: Any, at: Layout, i: int, out: int) -> None:
-    """Write z_n = w . x_n + b of a ridge."""
-    w = at.theta + i * at.d
-    fill(a, out, a[at.theta + at.k * at.d + i], at.n_padded)
+@compiled
+def preactivation(a, at, i, out):
+    """Write z_n of neuron i, as `RidgeParams` and `RadialParams` say."""
+    if at.radial and at.d > 1:
+        unit = a[at.theta + i]
+        squared_distance(a, at.x, at.ns, at.p + i, at.ks, at.d, unit, out, at.ns)
+        for j in range(at.ns):
+            a[u(out + j)] = math.sqrt(a[u(out + j)])
+        return
+    w, b = line(a, at, i) if at.d == 1 else (0.0, a[at.theta + at.k * at.d + i])
+    fill(a, out, b, at.ns)
     for m in range(at.d):
-        add_times(a, at.x + m * at.n_padded, a[w + m], out, at.n_padded)
+        add_times(a, at.x + m * at.ns, w if at.d == 1 else a[at.theta + i * at.d + m], out, at.ns)
 
 
-@EXACT_MATH
-def place(a: Any, at: Layout) -> None:
+@compiled
+def place(a, at):
     """Write the prototypes: -b w / (|w|^2 + eps), or the centers."""
     for i in range(at.k):
         w, factor = at.theta + i * at.d, 1.0
@@ -600,174 +476,141 @@ def place(a: Any, at: Layout) -> None:
         else:
             factor = -a[at.theta + at.k * at.d + i] / (dot(a, w, w, at.d) + PROTOTYPE_EPS)
         for m in range(at.d):
-            a[at.p + m * at.k_padded + i] = factor * a[w + m]
+            a[at.p + m * at.ks + i] = factor * a[w + m]
 
 
-@EXACT_MATH
-def pull_back(a: Any, at: Layout) -> None:
-    """Add to the gradient what follows from q = dL/dp, as `RidgeParams` and `RadialParams` do."""
+@compiled
+def pull_back_prototypes(a, at):
+    """Add to the gradient what follows from q = dL/dp, as `RidgeParams` and `RadialParams` say."""
     for i in range(at.k):
-        w, of_w, q = at.theta + i * at.d, at.grad + i * at.d, at.q + i
+        w, grad_w, q = at.theta + i * at.d, at.grad + i * at.d, at.q + i
         if at.radial:
             for m in range(at.d):
-                a[of_w + at.k + m] += a[q + m * at.k_padded]
+                a[grad_w + at.k + m] += a[q + m * at.ks]
             continue
         b, size, along = a[at.theta + at.k * at.d + i], PROTOTYPE_EPS, 0.0
         for m in range(at.d):
             size += a[w + m] * a[w + m]
-            along += a[q + m * at.k_padded] * a[w + m]
+            along += a[q + m * at.ks] * a[w + m]
         along /= size
         a[at.grad + at.k * at.d + i] -= along
         for m in range(at.d):
-            a[of_w + m] -= b / size * (a[q + m * at.k_padded] - 2.0 * along * a[w + m])
+            a[grad_w + m] -= b / size * (a[q + m * at.ks] - 2.0 * along * a[w + m])
 
 
-@EXACT_MATH
-def respond(a: Any, marks: Any, at: Layout) -> None:
+@compiled
+def respond(a, marks, at):
     """Write the responses h of all neurons to the samples in their windows."""
-    ns, h = at.n_padded, at.h
+    h = at.h
     for i in range(at.k):
+        if at.d > 1:
+            preactivation(a, at, i, h)
+            multiply(a, h, h, at.ns)
+            h += at.ns
+            continue
         w, b = line(a, at, i)
         if at.windowed:
-            left, right = (-REACH - b) / w, (REACH - b) / w
-            move_window(a, marks, at, i, RESPONDS, min(left, right), max(left, right))
+            one, other = (-REACH - b) / w, (REACH - b) / w
+            move_window(a, at.x, at.n, marks, i, RESPONDS, min(one, other), max(one, other))
         first, size = window(marks, i, RESPONDS)
-        if at.d == 1:
-            squared_line(a, at.x + first, w, b, h, size)
-        elif at.radial:
-            squared_distance(a, at.x, ns, at.p + i, at.k_padded, at.d, w, h, size)
-        else:
-            preactivation(a, at, i, h)
-            multiply(a, h, h, size)
+        squared_line(a, at.x + first, w, b, h, size)
         h += size
     exponentials(a, at.h, h - at.h)
     h = at.h
     for i in range(at.k):
         first, size = window(marks, i, RESPONDS)
-        fill(a, h + at.n - first, 0.0, max(0, first + size - at.n))  # what is padded
         h += size
+        fill(a, h - (first + size - at.n), 0.0, first + size - at.n)  # what is padded
 
 
-@EXACT_MATH
-def pull_back_line(a: Any, at: Layout, i: int, h: int, first: int, size: int, o: float) -> None:
-    """Write the gradient of neuron i on a line."""
-    w, b = line(a, at, i)
-    v, x, r = a[at.theta + 2 * at.k + i], at.x + first, at.r + first
-    if o == 0.0:
-        of_x, of_1, of_h = driven_line(a, x, w, b, h, r, v, size)
-    else:
-        of_x, of_1, of_h = driven_line_overlap(a, x, w, b, h, r, v, at.t + first, o, size)
-    of_w, of_b = -2.0 * of_x, -2.0 * of_1
+@compiled
+def pull_back(a, at, i, h, first, size, o):
+    """Write the gradient of neuron i; above a line its responses are then no longer there."""
+    v = at.k * (at.d + 1) + i
+    if at.d == 1:
+        (w, b), x, r, t = line(a, at, i), at.x + first, at.r + first, at.t + first
+        of_x, of_1, a[at.grad + v] = driven_line(a, x, w, b, h, r, a[at.theta + v], t, o, size)
+        grad_w, grad_b = -2.0 * of_x, -2.0 * of_1
+        if at.radial:
+            grad_w, grad_b = grad_w - a[at.theta + at.k + i] * grad_b, -w * grad_b
+        a[at.grad + i], a[at.grad + at.k + i] = grad_w, grad_b
+        return
+    a[at.grad + v] = driven(a, h, at.r, a[at.theta + v], at.t, o, at.e, at.ns)
     if at.radial:
-        of_w, of_b = of_w - a[at.theta + at.k + i] * of_b, -w * of_b
-    a[at.grad + i], a[at.grad + at.k + i], a[at.grad + 2 * at.k + i] = of_w, of_b, of_h
-
-
-@EXACT_MATH
-def pull_back_space(a: Any, at: Layout, i: int, h: int, o: float) -> None:
-    """Write the gradient of neuron i above one dimension; its responses are no longer needed."""
-    ns, e, v = at.n_padded, at.u, at.k * (at.d + 1) + i
-    of_1, a[at.grad + v] = driven(a, h, at.r, a[at.theta + v], at.t, o, e, ns)
-    if at.radial:
-        s, of_c = a[at.theta + i], at.grad + at.k + i * at.d
-        squared_distance(a, at.x, ns, at.p + i, at.k_padded, at.d, 1.0, h, ns)
-        a[at.grad + i] = -2.0 * s * dot(a, e, h, ns)
+        s, of_1 = a[at.theta + i], sum_of(a, at.e, at.ns)
+        squared_distance(a, at.x, at.ns, at.p + i, at.ks, at.d, 1.0, h, at.ns)
+        a[at.grad + i] = -2.0 * s * dot(a, at.e, h, at.ns)
         for m in range(at.d):
-            pull = dot(a, e, at.x + m * ns, ns) - a[at.p + m * at.k_padded + i] * of_1
-            a[of_c + m] = 2.0 * s * s * pull
+            pull = dot(a, at.e, at.x + m * at.ns, at.ns) - a[at.p + m * at.ks + i] * of_1
+            a[at.grad + at.k + i * at.d + m] = 2.0 * s * s * pull
         return
     preactivation(a, at, i, h)
-    multiply(a, e, h, ns)
+    multiply(a, at.e, h, at.ns)
     for m in range(at.d):
-        a[at.grad + i * at.d + m] = -2.0 * dot(a, h, at.x + m * ns, ns)
-    a[at.grad + at.k * at.d + i] = -2.0 * sum_of(a, h, ns)
-
-
-# ------------------------------------------------------------------------------- the objective
-
-
-@EXACT_MATH
-def evaluate(a: Any, marks: Any, at: Layout, want: bool) -> bool:
-    """Set gradient and values at theta; return whether they are finite."""
-    n, k = at.n, at.k
-    place(a, at)
-    fill(a, at.q, 0.0, at.d * at.k_padded)
-    fill(a, 8, 0.0, 8)
-    if a[1] > 0.0:
-        add_coverage(a, marks, at, want)
-    if a[2] > 0.0 and k > 1:
-        if at.d == 1:
-            add_separation_line(a, marks, at)
-        else:
-            add_separation(a, at)
-    respond(a, marks, at)
-    overlap = a[3] > 0.0 and k > 1
-    v, c, squares = at.theta + k * (at.d + 1), k * (at.d + 2), 0.0
-    fill(a, at.f, a[at.theta + c], n)
-    fill(a, at.f + n, 0.0, at.n_padded - n)
-    fill(a, at.t, 0.0, at.n_padded)
-    h = at.h
-    for i in range(k):
-        first, size = window(marks, i, RESPONDS)
-        add_times(a, h, a[v + i], at.f + first, size)
-        if overlap:
-            add_times(a, h, 1.0, at.t + first, size)
-            squares += dot(a, h, h, size)
-        h += size
-    a[at.grad + c], squared = residuals(a, at.f, at.y, 2.0 * a[0] / n, at.r, at.n_padded)
-    a[9], o = squared / n, 0.0
-    if overlap:
-        o = 2.0 / (n * k * (k - 1))
-        a[12] = 0.5 * o * (dot(a, at.t, at.t, at.n_padded) - squares)
-        o *= a[3]
-    h = at.h
-    for i in range(k):
-        first, size = window(marks, i, RESPONDS)
-        if at.d == 1:
-            pull_back_line(a, at, i, h, first, size, o)
-        else:
-            pull_back_space(a, at, i, h, o)
-        h += size
-    if a[1] > 0.0 or a[2] > 0.0:
-        pull_back(a, at)
-    for i in range(4):
-        if a[i] > 0.0:
-            a[8] += a[i] * a[9 + i]
-    return math.isfinite(a[8]) and is_finite(a, at.theta, at.grad, at.size)
-
-
-@SUM_MATH
-def is_finite(a: Any, theta: int, grad: int, size: int) -> bool:
-    """Return whether all of both are finite."""
-    theta, grad = np.uint64(theta), np.uint64(grad)
-    total = 0.0
-    for i in range(np.uint64(size)):
-        total += 0.0 * a[theta + i] + 0.0 * a[grad + i]
-    return total == 0.0
+        a[at.grad + i * at.d + m] = -2.0 * dot(a, h, at.x + m * at.ns, at.ns)
+    a[at.grad + at.k * at.d + i] = -2.0 * sum_of(a, h, at.ns)
 
 
 # ------------------------------------------------------------------------------- training
 
 
-@EXACT_MATH
-def update(a: Any, at: Layout, rule: int, t: float, numbers: Any) -> None:
+@compiled
+def evaluate(a, marks, at, want):
+    """Set gradient and values at theta; return whether they are finite."""
+    n, k, c = at.n, at.k, at.k * (at.d + 2)
+    place(a, at)
+    fill(a, at.q, 0.0, at.d * at.ks)
+    fill(a, 8, 0.0, 8)
+    if a[1] > 0.0:
+        add_coverage(a, marks, at, want)
+    if a[2] > 0.0 and k > 1:
+        add_separation(a, marks, at)
+    respond(a, marks, at)
+    fill(a, at.f, a[at.theta + c], n)
+    fill(a, at.f + n, 0.0, at.ns - n)
+    fill(a, at.t, 0.0, at.ns)
+    overlap, o, h = a[3] > 0.0 and k > 1, 0.0, at.h
+    for i in range(k):
+        first, size = window(marks, i, RESPONDS)
+        add_times(a, h, a[at.theta + k * (at.d + 1) + i], at.f + first, size)
+        if overlap:
+            add_times(a, h, 1.0, at.t + first, size)
+            a[12] -= dot(a, h, h, size)
+        h += size
+    a[at.grad + c], squared = residuals(a, at.f, at.y, 2.0 * a[0] / n, at.r, at.ns)
+    a[9] = squared / n
+    if overlap:
+        o = 2.0 * a[3] / (n * k * (k - 1))
+        a[12] = (a[12] + dot(a, at.t, at.t, at.ns)) / (n * k * (k - 1))
+    h = at.h
+    for i in range(k):
+        first, size = window(marks, i, RESPONDS)
+        pull_back(a, at, i, h, first, size, o)
+        h += size
+    if a[1] > 0.0 or a[2] > 0.0:
+        pull_back_prototypes(a, at)
+    for term in range(4):
+        if a[term] > 0.0:
+            a[8] += a[term] * a[9 + term]
+    both = is_finite(a, at.theta, at.size) and is_finite(a, at.grad, at.size)
+    return both and math.isfinite(a[8])
+
+
+@compiled
+def update(a, at, rule, t, numbers):
     """Take step t by the rule of that number."""
-    theta, grad, m, s = np.uint64(at.theta), np.uint64(at.grad), np.uint64(at.m), np.uint64(at.s)
-    before = np.uint64(at.before)
-    for i in range(np.uint64(at.size)):
-        a[before + i] = a[theta + i]
-    if rule == 0:
-        for i in range(np.uint64(at.size)):
-            step, a[m + i], a[s + i] = adam(a[grad + i], a[m + i], a[s + i], t, numbers)
-            a[theta + i] += step
-    else:
-        for i in range(np.uint64(at.size)):
-            step, a[m + i], a[s + i] = gradient_descent(a[grad + i], a[m + i], a[s + i], t, numbers)
-            a[theta + i] += step
+    for j in range(at.size):
+        theta, grad, m, s = u(at.theta + j), u(at.grad + j), u(at.m + j), u(at.s + j)
+        a[u(at.before + j)] = a[theta]
+        if rule == 0:
+            step, a[m], a[s] = adam(a[grad], a[m], a[s], t, numbers)
+        else:
+            step, a[m], a[s] = gradient_descent(a[grad], a[m], a[s], t, numbers)
+        a[theta] += step
 
 
-@EXACT_MATH
-def advance(a: Any, marks: Any, at: Layout, rule: int, numbers: Any, t: int, stop: int) -> int:
+@compiled
+def advance(a, marks, at, rule, numbers, t, stop):
     """Train a run from step t to step ``stop``; return -1, or the last step that was finite.
 
     At t = -1 nothing is known yet. Where objective or gradient are not finite, the parameters
@@ -783,70 +626,29 @@ def advance(a: Any, marks: Any, at: Layout, rule: int, numbers: Any, t: int, sto
         if lost or (t == 0 and not finite):
             return t
         if not finite:
-            for i in range(at.size):
-                a[at.theta + i] = a[at.before + i]
+            fill(a, at.theta, 0.0, at.size)
+            add_times(a, at.before, 1.0, at.theta, at.size)
             t, lost = t - 1, True
         fresh = lost
     return -1
 
 
-@EXACT_MATH
-def copy_places(a: Any, at: Layout, order: Any, f: Any, p: Any) -> None:
-    """Write f (N,) and p (K, D) of a run, its samples in their first ``order``."""
-    for j in range(at.n):
-        f[order[j]] = a[at.f + j]
-    for i in range(at.k):
-        for m in range(at.d):
-            p[i, m] = a[at.p + m * at.k_padded + i]
+def run_kernel(a, marks, sizes, rule, numbers, t, stop, ended, order, f, p, z, h):
+    """Advance R runs, a (R, ...) and marks (R, K, 7), from step t to ``stop``.
 
-
-@EXACT_MATH
-def copy_responses(a: Any, at: Layout, order: Any, z: Any, h: Any) -> None:
-    """Write z and h (N, K) of a run, its samples in their first ``order``."""
-    for j in range(at.n):
-        n = order[j]
-        for i in range(at.k):
-            if at.d == 1:
-                w, b = line(a, at, i)
-                z[n, i] = w * a[at.x + j] + b
-                continue
-            total = 0.0 if at.radial else a[at.theta + at.k * at.d + i]
-            for m in range(at.d):
-                x = a[at.x + m * at.n_padded + j]
-                if at.radial:
-                    gap = x - a[at.p + m * at.k_padded + i]
-                    total += gap * gap
-                else:
-                    total += a[at.theta + i * at.d + m] * x
-            z[n, i] = abs(a[at.theta + i]) * math.sqrt(total) if at.radial else total
-        for i in range(at.k):
-            h[n, i] = exponential(z[n, i] * z[n, i])
-
-
-def run_kernel(
-    a: Any,
-    marks: Any,
-    sizes: tuple[int, int, int, int, int],
-    rule: int,
-    numbers: Any,
-    t: int,
-    stop: int,
-    ended: Any,
-    order: Any,
-    f: Any,
-    p: Any,
-    z: Any,
-    h: Any,
-) -> None:
-    """Advance R runs, a (R, ...) and marks (R, K, 5), from step t to ``stop``.
-
-    ``ended`` (R,) is what `advance` returns. Then f and p, and z and h, are written to arrays of R
-    runs, unless these have none.
+    ``ended`` (R,) is what `advance` returns. Then f (R, N) and p (R, K, D), and z and h (R, N, K),
+    are written with samples in their first ``order`` (R, N), unless these are of no runs.
     """
     at = layout(*sizes)
     for r in range(len(a)):
         ended[r] = advance(a[r], marks[r], at, rule, numbers, t, stop)
-        if len(f) > 0:
-            copy_places(a[r], at, order[r], f[r], p[r])
-        if len(z) > 0:
-            copy_responses(a[r], at, order[r], z[r], h[r])
+        for j in range(at.n if len(f) > 0 else 0):
+            f[r, order[r, j]] = a[r, at.f + j]
+        for i in range(at.k):
+            for m in range(at.d if len(p) > 0 else 0):
+                p[r, i, m] = a[r, at.p + m * at.ks + i]
+            if len(z) > 0:
+                preactivation(a[r], at, i, at.e)
+                for j in range(at.n):
+                    z[r, order[r, j], i] = a[r, at.e + j]
+                    h[r, order[r, j], i] = exponential(a[r, at.e + j] ** 2)

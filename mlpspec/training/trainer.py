@@ -288,7 +288,7 @@ def descend(
             theta = np.where(lost[:, None], before, theta)
             total, grad, values = evaluate(theta)
         if t in recorded:
-            for run in np.flatnonzero(alive):
+            for run in np.flatnonzero(alive).tolist():
                 named = {"objective": float(total[run]), **values(run)}
                 moments[run].append(_Moment(t, theta[run].copy(), named))
         if t == last or not alive.any():

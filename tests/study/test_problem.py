@@ -5,7 +5,8 @@ from helpers import ROOT, same_bits
 from mlpspec.data.datasets import sine
 from mlpspec.data.tabular import content_hash, read_columns
 from mlpspec.errors import InputError
-from mlpspec.network.model import NEURONS, forward
+from mlpspec.network.forward import forward
+from mlpspec.network.neurons import NEURONS
 from mlpspec.running.worker import train_batch
 from mlpspec.study.problem import data_of, domain_of, read_tables, start_of
 from mlpspec.study.run import Run

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mlpspec.network.model import NEURONS, forward
+from mlpspec.network.forward import forward
+from mlpspec.network.neurons import NEURONS
 from mlpspec.running.planning import TRAINED
 from mlpspec.running.worker import PROBLEM
 from mlpspec.study.problem import data_of, losses_of, objective_of, start_of
@@ -96,7 +97,7 @@ def observed(run, other):
     params = NEURONS["ridge"].unflatten(np.linspace(-1.0, 1.0, 16)[None], 1)
     x, y = np.linspace(-1.0, 1.0, 5)[None, :, None], np.ones((1, 5))
     first, second = (
-        objective_of(r, losses_of(r), forward(params, x, y)).value_and_grad(params, x, y)[0]
+        objective_of(r, losses_of(r), lambda: forward(params, x, y)).value_and_grad(params, x, y)[0]
         for r in (run, other)
     )
     return parts | ({"objective"} if first != second else set())

@@ -3,7 +3,6 @@ import pytest
 from helpers import SUBSETS, objective, problem, same_bits, take
 
 from mlpspec.losses.objective import Objective
-from mlpspec.network.forward import forward
 from mlpspec.network.neurons import NEURONS, RidgeParams
 from mlpspec.training.engine import ENGINES
 from mlpspec.training.optimizers import OPTIMIZERS, RULES, adam, gradient_descent
