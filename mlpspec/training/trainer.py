@@ -25,7 +25,7 @@ from mlpspec.training.compiled import KernelRuns, RidingRuns, Values, riding
 from mlpspec.training.engine import resolve
 from mlpspec.training.optimizers import RULES, Optimizer, adam
 
-RESPONSES = 2**15
+RESPONSES = 2**17
 """Responses (R N K) of runs that `descend` trains together: arrays that a core's cache holds."""
 
 

@@ -155,6 +155,7 @@ TINY = (
 def python(place, cache):
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", TINY],
+        cwd=place,
         env={**os.environ, "PYTHONPATH": str(place), "NUMBA_CACHE_DIR": str(cache)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
