@@ -144,7 +144,7 @@ def test_start_up_imports_nothing_heavy(mlpspec):
     import sys
 
     code = (
-        "import sys; from mlpspec.cli.command import _parser; _parser()\n"
+        "import sys; from mlpspec.cli.command import parser; parser()\n"
         "print([m for m in ('numpy', 'scipy', 'joblib', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run(

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 import mlpspec
 from mlpspec.cli import command as cli
+from mlpspec.cli import run, terminal
+from mlpspec.cli.parser import parser
 from mlpspec.errors import InputError
 from mlpspec.store.database import CONTENT, FILE_NAME, checksum
 from mlpspec.store.results import read_csv, write_csv
@@ -39,7 +41,7 @@ def checked(make):
     try:
         return make()
     except InputError as error:
-        told = cli._line(str(error))
+        told = terminal.line(str(error))
     assert 0 < len(told) < 700
     assert told.isprintable()
     return None
@@ -55,17 +57,17 @@ def same(study):
 @given(st.lists(st.tuples(NAMES, TEXT | NUMBERS.map(str)), max_size=4))
 def test_any_set_is_a_study_or_one_line(pairs):
     items = [f"{name}={value}" for name, value in pairs]
-    parsed = cli._parser().parse_args(["run"])
+    parsed = parser().parse_args(["run"])
     parsed.settings = items
-    checked(lambda: same(cli._chosen_study(parsed)[0]))
+    checked(lambda: same(run.chosen_study(parsed)[0]))
 
 
 @settings(derandomize=True, max_examples=100, deadline=None)
 @given(TEXT | st.from_regex(r"\A-?\d{0,5}[:,]-?\d{0,3}\Z"), st.sampled_from(["seeds", "sizes"]))
 def test_any_seeds_and_sizes_are_a_study_or_one_line(text, option):
-    parsed = cli._parser().parse_args(["run"])
+    parsed = parser().parse_args(["run"])
     setattr(parsed, option, text)
-    checked(lambda: cli._chosen_study(parsed))
+    checked(lambda: run.chosen_study(parsed))
 
 
 @settings(derandomize=True, max_examples=200, deadline=None)

@@ -1,0 +1,133 @@
+"""The options of all commands."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from mlpspec import __version__
+from mlpspec.errors import InputError
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = _Parser(
+        prog="mlpspec",
+        description="Train minimal Gaussian MLPs with structural losses in controlled studies, "
+        "and measure whether their data can be read back from the weights.",
+        epilog="exit status: 0 fine; 1 some runs failed, or verify found a stated claim that does "
+        "not hold; 2 bad usage or input; 130 interrupted",
+    )
+    parser.add_argument("--version", action="version", version=f"mlpspec {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    run = commands.add_parser(
+        "run",
+        usage="mlpspec run [STUDY] [OPTION ...]",
+        help="train the runs of a study that are missing",
+        description="Train the runs of a study that its results directory lacks.",
+        epilog="Run it again to continue what was interrupted, or to add seeds and sizes.",
+    )
+    run.add_argument(
+        "study",
+        nargs="?",
+        default="paper",
+        metavar="STUDY",
+        help="a name from `mlpspec studies`, or a Python file that defines STUDY (default: paper)",
+    )
+    run.add_argument("--out", metavar="DIR", help="results directory (default: runs/STUDY)")
+    run.add_argument("--jobs", type=_whole, default=-1, metavar="N", help="workers (default: all)")
+    run.add_argument("--dask", metavar="ADDRESS", help="train on a Dask cluster, tcp://host:8786")
+    run.add_argument("--seeds", metavar="A:B", help="seeds A to B-1, or a list like 0,3,7")
+    run.add_argument("--sizes", metavar="N,N", help="sizes of the data set, like 3,5,10")
+    run.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="settings",
+        help="settings of all runs, like steps=500; `mlpspec studies` lists them",
+    )
+    run.add_argument(
+        "--loss",
+        action="append",
+        default=[],
+        metavar="NAME=FILE_OR_MODULE:CLASS(args)",
+        dest="losses",
+        help="a loss of your own beside the others (may be repeated); runs the code of that file; "
+        "no other option runs any",
+    )
+    run.add_argument(
+        "--subsets",
+        metavar="WHICH",
+        help="all (default with --loss), singles, pairs, or labels: baseline,mine,coverage+mine",
+    )
+    run.add_argument("--fail-fast", action="store_true", help="stop at the first failed run")
+    run.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
+    run.add_argument("--quiet", action="store_true", help="print errors only")
+
+    run.add_argument(
+        "--only", action="store_true", help="no companion studies (the sweep ...) and no report"
+    )
+
+    status = commands.add_parser("status", help="say what a results directory holds")
+    status.add_argument("directory", metavar="DIR")
+
+    report = commands.add_parser("report", help="make tables, figures and report.html anew")
+    report.add_argument("directory", metavar="DIR")
+    report.add_argument("--pdf", action="store_true", help="figures also as PDF")
+
+    verify = commands.add_parser("verify", help="print the verdicts on the nine claims")
+    verify.add_argument("directory", metavar="DIR")
+
+    recover = commands.add_parser("recover", help="save what is intact in a damaged directory")
+    recover.add_argument("directory", metavar="DIR")
+    recover.add_argument("--out", required=True, metavar="NEW", help="new results directory")
+
+    export = commands.add_parser("export", help="write results in another format")
+    export.add_argument("directory", metavar="DIR")
+    export.add_argument(
+        "--format",
+        required=True,
+        choices=("csv", "parquet", "npz"),
+        help="csv: tables of runs and summary; parquet: table of runs; npz: weights and data",
+    )
+
+    check = commands.add_parser("check-loss", help="say whether a loss of your own is right")
+    check.add_argument(
+        "--neuron", choices=("ridge", "radial"), default="ridge", help="the kind it is tried on"
+    )
+    card = commands.add_parser(
+        "loss-card",
+        help="make one page and one table that compare a loss with others",
+        description="Check a loss, measure its force, train it alone and beside the fit, and write "
+        "card.html, card.csv and figures/.",
+        epilog="The same runs and columns for every loss. A second call trains nothing.",
+    )
+    for command in (check, card):
+        command.add_argument(
+            "loss",
+            metavar="FILE_OR_MODULE:CLASS(args)",
+            help="the loss, like mine.py:Mine(a=2) or mlpspec.losses:Coverage; runs that code",
+        )
+    card.add_argument("--out", metavar="DIR", help="directory (default: runs/loss-card-NAME)")
+    card.add_argument("--name", help="of the loss on the card (default: its class's)")
+    card.add_argument("--jobs", type=_whole, default=-1, metavar="N", help="workers (default: all)")
+    card.add_argument("--quiet", action="store_true", help="print errors only")
+    card.set_defaults(fail_fast=False, settings=[], dask=None)
+
+    commands.add_parser("studies", help="list the named studies and the settings")
+    return parser
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None

@@ -1,0 +1,233 @@
+"""The command ``run``: which study, and its training."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import runpy
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from mlpspec.cli.results import write_report
+from mlpspec.cli.terminal import FAILED, INTERRUPTED, duration, last_line, line, say
+from mlpspec.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from mlpspec.study.run import Run
+    from mlpspec.study.study import Study
+
+
+def run(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
+    """Train the runs of a study that its results directory lacks, and its companions."""
+    # While modules load there is nothing to lose, and an exception would only garble them.
+    before = signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    try:
+        study, changes = chosen_study(arguments)
+        from mlpspec.running import runner
+        from mlpspec.studies import COMPANIONS, companion
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    directory = Path(arguments.out) if arguments.out is not None else Path("runs") / study.name
+    n_jobs = runner.count_jobs(arguments.jobs)
+    plans = [(study, directory)]
+    if not arguments.only and arguments.study in COMPANIONS:
+        for name in COMPANIONS[study.name]:
+            inner = companion(name, changes, study.extensions)
+            plans += [(inner, directory / name)] if inner is not None else []
+    missing = [runner.missing_runs(*plan) for plan in plans]
+    if arguments.dry_run:
+        return _dry_run(arguments, plans, missing, n_jobs)
+
+    terminate = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        failed = 0
+        for plan in plans:
+            failed += train(arguments, argv, *plan, n_jobs)
+            if failed and arguments.fail_fast:
+                return FAILED
+        if not arguments.only and (any(missing) or not (directory / "report.html").exists()):
+            write_report(directory, quiet=arguments.quiet)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        left, asked = len(runner.missing_runs(study, directory)), len(study.runs)
+        print(
+            f"mlpspec: interrupted; {asked - left} of {asked} runs are kept in "
+            f"{directory}; continue with: {shlex.join(['mlpspec', *argv])}",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, terminate)
+    return FAILED if failed else 0
+
+
+def _dry_run(
+    arguments: argparse.Namespace,
+    plans: list[tuple[Study, Path]],
+    missing: list[list[Run]],
+    n_jobs: int,
+) -> int:
+    from mlpspec.running import runner
+    from mlpspec.running.planning import plan
+
+    total = 0.0
+    for (study, directory), runs in zip(plans, missing, strict=True):
+        batches = plan(runs, n_jobs)
+        total += runner.estimate(study, batches, n_jobs) if batches else 0.0
+        say(
+            arguments,
+            f"{study.name}: {len(study.runs)} runs, {len(study.runs) - len(runs)} of "
+            f"them already in {directory}; to train: {len(runs)} runs in {len(batches)} batches",
+        )
+    say(arguments, f"about {duration(total)} on {n_jobs} workers")
+    return 0
+
+
+def train(
+    arguments: argparse.Namespace,
+    argv: Sequence[str],
+    study: Study,
+    directory: Path,
+    n_jobs: int,
+) -> int:
+    """Train what a directory lacks and tell about it; return how many runs failed."""
+    from mlpspec.running import runner
+
+    began = time.monotonic()
+    before = len(runner.missing_runs(study, directory))
+    results = runner.run_study(
+        study,
+        directory,
+        n_jobs,
+        fail_fast=arguments.fail_fast,
+        progress=not arguments.quiet,
+        command=["mlpspec", *argv],
+        dask=arguments.dask,
+    )
+    asked = {run.key for run in study.runs}
+    counts = Counter(status for key, status in results.status.items() if key in asked)
+    told = ", ".join(f"{counts[status]} {status}" for status in ("ok", "diverged", "failed"))
+    tried = before - (len(asked) - counts.total())
+    trained = "nothing to train"
+    if tried:
+        trained = f"trained {tried} runs in {duration(time.monotonic() - began)}"
+    left = f", {len(asked) - counts.total()} not tried" if counts.total() < len(asked) else ""
+    say(arguments, f"{study.name}: {trained}; of {len(asked)} in {directory} {told}{left}")
+    if arguments.settings and "record_every" in study.settings and not tried:
+        bare = sum(not results.has_curve(key) for key in asked)
+        if bare:
+            print(
+                f"mlpspec: {bare} runs were trained without record_every and have no curve; "
+                "train them with --out in another directory to record them",
+                file=sys.stderr,
+            )
+    if counts["failed"]:
+        key, error = next((k, e) for k, e in results.errors.items() if k in asked)
+        print(
+            f"mlpspec: {counts['failed']} runs failed, the first ({key}) with: "
+            f"{last_line(error)}; see mlpspec status {shlex.quote(str(directory))}; "
+            "the next run tries them again",
+            file=sys.stderr,
+        )
+    return counts["failed"]
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def chosen_study(arguments: argparse.Namespace) -> tuple[Study, dict[str, Any]]:
+    """Return the study that was asked for, and how it differs from the one of that name."""
+    from mlpspec.studies import STUDIES
+    from mlpspec.study.run import EXTENDABLE, SETTINGS
+    from mlpspec.study.study import Study
+
+    name = arguments.study
+    if name.endswith(".py"):
+        if not Path(name).is_file():
+            raise InputError(f"there is no file {name}")
+        try:
+            study = runpy.run_path(name).get("STUDY")
+        except InputError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise InputError(f"{name} fails with {type(error).__name__}: {error}") from None
+        if not isinstance(study, Study):
+            raise InputError(f"{name} defines no STUDY; it must hold STUDY = mlpspec.Study(...)")
+    elif name in STUDIES:
+        study = STUDIES[name]()
+    else:
+        raise unknown("study", name, STUDIES)
+    changes: dict[str, Any] = {}
+    if arguments.seeds is not None:
+        changes["seed"] = _seeds(arguments.seeds)
+    if arguments.sizes is not None:
+        changes["n_samples"] = _numbers("sizes", arguments.sizes)
+    for item in arguments.settings:
+        field, given, value = item.partition("=")
+        if not given:
+            raise InputError(f"--set has {item!r}; settings look like NAME=VALUE")
+        if field in EXTENDABLE:
+            option = {"seed": "--seeds", "n_samples": "--sizes"}.get(field, "a study file")
+            raise InputError(f"{field} is no setting of all runs; use {option}")
+        if field not in SETTINGS:
+            raise unknown("setting", field, set(SETTINGS) - set(EXTENDABLE))
+        if field in changes:
+            raise InputError(f"--set gives {field} twice; keep one")
+        changes[field] = value
+    study = study.replace(**changes)
+    if arguments.losses or arguments.subsets is not None:
+        from mlpspec.study.extensions import named_loss
+
+        own = [named_loss(text) for text in arguments.losses]
+        if len(dict(own)) < len(own):
+            raise InputError(f"--loss gives {own[-1][0]} twice; give each loss its own name")
+        _warn_of_faults([text.partition("=")[2] for text in arguments.losses], study)
+        which = "all" if arguments.subsets is None else arguments.subsets
+        study = study.with_losses(dict(own), which)
+    return study, changes
+
+
+def _warn_of_faults(losses: Sequence[str], study: Study) -> None:
+    """Check losses as check-loss does; what fails is trained all the same, but not unnoticed."""
+    neuron = str(study.settings.get("neuron", "ridge"))
+    for text in losses:
+        # In a process of its own: what a loss does to the one that it runs in is not foreseeable.
+        command = [sys.executable, "-m", "mlpspec", "check-loss", text, "--neuron", neuron]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+        if done.returncode or not done.stdout:
+            first = next(iter(done.stderr.splitlines()), f"{text} ends the process that runs it")
+            told = line(first.removeprefix("mlpspec: error: "))
+            print(f"mlpspec: warning: {told}; see mlpspec check-loss", file=sys.stderr)
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    from mlpspec.study.study import MOST_RUNS
+
+    first, is_range, last = text.partition(":")
+    if not is_range:
+        return _numbers("seeds", text, "0:10 or 0,3,7")
+    try:
+        start, stop = int(first or 0), int(last)
+    except ValueError:
+        raise InputError(f"--seeds is {text!r}; it must look like 0:10 or 0,3,7") from None
+    if stop <= start:
+        raise InputError(f"--seeds is {text!r}, which is empty; the second number must be larger")
+    if stop - start > MOST_RUNS:
+        raise InputError(f"--seeds is {text!r}; the limit is {MOST_RUNS} runs")
+    return tuple(range(start, stop))
+
+
+def _numbers(option: str, text: str, like: str = "3,5,10") -> tuple[int, ...]:
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise InputError(f"--{option} is {text!r}; it must look like {like}") from None

@@ -1,0 +1,41 @@
+"""The command ``studies``: named studies, settings, data sets and targets."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import fields
+
+
+def studies(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
+    """Print the named studies, the settings, the data sets and the targets."""
+    from mlpspec.data.datasets import COLUMN, DATASETS, FILE, TARGETS, FileData
+    from mlpspec.data.spec import Call
+    from mlpspec.studies import STUDIES
+    from mlpspec.study.run import EXTENDABLE, SETTINGS
+
+    print("studies")
+    for name, describe in STUDIES.items():
+        study = describe()
+        print(f"  {name:16} {len(study.runs):5} runs  {study.question}")
+    print("settings (--set NAME=VALUE)")
+    for name, setting in SETTINGS.items():
+        if name not in EXTENDABLE:
+            choices = f" ({', '.join(setting.names)})" if setting.names else ""
+            if ", or " in setting.help or setting.name == "start":
+                choices = ""
+            print(f"  {name:16} {setting.default!s:18} {setting.help}{choices}")
+    print("data sets (--set dataset=NAME, with other arguments if need be)")
+    for name, kind in DATASETS.items():
+        call = str(Call(name, (), {argument.name: argument.default for argument in fields(kind)}))
+        print(f"  {call:35} {_first_line(kind)}")
+    print(f"  {FILE + 'PATH.csv':35} {_first_line(FileData)}")
+    print("targets (--set target=NAME)")
+    for name, function in TARGETS.items():
+        print(f"  {name:35} {_first_line(function)}")
+    print(f"  {COLUMN + 'NAME':35} a column of the file, scaled as one input is")
+    return 0
+
+
+def _first_line(documented: object) -> str:
+    return (documented.__doc__ or "").splitlines()[0]
