@@ -37,14 +37,14 @@ ROOMS = {
 }
 ROOMS["cli"] = {*ROOMS, "report"}
 SOLE_IMPORTERS = {
-    "cloudpickle": {"running.runner"},  # carries losses of users to workers
+    "cloudpickle": {"running.payload"},  # carries losses of users to workers
     "distributed": {"running.cluster"},
-    "joblib": {"running.runner"},
+    "joblib": {"running.workers"},
     "llvmlite": {"network.compiled"},
     "matplotlib": {"report.figures"},
     "numba": {"network.compiled"},
     "sqlite3": {"store.database", "store.store", "cli.command"},
-    "tqdm": {"running.runner"},
+    "tqdm": {"running.progress"},
 }
 
 
@@ -226,7 +226,7 @@ def test_reference_results_are_whole(name, count, capsys):
 
 def test_reference_results_are_made_anew_by_this_code():
     """A few reference runs, trained again, agree to rounding (bits differ between processors)."""
-    from mlpspec.running.runner import train_batch
+    from mlpspec.running.worker import train_batch
 
     results = mlpspec.load(ROOT / "results" / "paper")
     runs = [run for run in results.runs.values() if run.n_samples == 3 and run.seed < 2]

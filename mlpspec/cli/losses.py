@@ -23,14 +23,14 @@ def loss_card(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     """Check a loss, train what its card lacks, and write the card."""
     from mlpspec.losses import check_loss
     from mlpspec.report import card, card_report
-    from mlpspec.running import runner
+    from mlpspec.running import runner, workers
     from mlpspec.study.extensions import load_loss
 
     loss = load_loss(arguments.loss)
     name = card.name_of(loss, arguments.name)
     checks = check_loss(loss)
     directory = Path(arguments.out or f"runs/loss-card-{name}")
-    n_jobs = runner.count_jobs(arguments.jobs)
+    n_jobs = workers.count_jobs(arguments.jobs)
     forces = card.forces(loss)
     studies = {
         directory: card.study(loss, card.weight_unit(forces)),

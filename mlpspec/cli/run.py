@@ -30,13 +30,13 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     before = signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
     try:
         study, changes = chosen_study(arguments)
-        from mlpspec.running import runner
+        from mlpspec.running import runner, workers
         from mlpspec.studies import COMPANIONS, companion
     finally:
         signal.signal(signal.SIGINT, before)
 
     directory = Path(arguments.out) if arguments.out is not None else Path("runs") / study.name
-    n_jobs = runner.count_jobs(arguments.jobs)
+    n_jobs = workers.count_jobs(arguments.jobs)
     plans = [(study, directory)]
     if not arguments.only and arguments.study in COMPANIONS:
         for name in COMPANIONS[study.name]:
@@ -75,13 +75,13 @@ def _dry_run(
     missing: list[list[Run]],
     n_jobs: int,
 ) -> int:
-    from mlpspec.running import runner
+    from mlpspec.running.estimate import estimate
     from mlpspec.running.planning import plan
 
     total = 0.0
     for (study, directory), runs in zip(plans, missing, strict=True):
         batches = plan(runs, n_jobs)
-        total += runner.estimate(study, batches, n_jobs) if batches else 0.0
+        total += estimate(study, batches, n_jobs) if batches else 0.0
         say(
             arguments,
             f"{study.name}: {len(study.runs)} runs, {len(study.runs) - len(runs)} of "

@@ -144,7 +144,7 @@ def test_untrained_start_is_what_training_began_with(analysis):
     key = next(k for k, run in analysis.results.runs.items() if not run.losses)
     run = analysis.results.runs[key]
     study = mlpspec.Study("s", {"seed": (run.seed,)}, {"n_samples": run.n_samples, "steps": 0})
-    from mlpspec.running.runner import train_batch
+    from mlpspec.running.worker import train_batch
 
     (record,) = train_batch(study.runs)
     found = analysis.start_null[run.n_samples,]["fit_mse"][0]
@@ -199,12 +199,12 @@ def test_report_of_a_confirmation_and_of_its_parent(made, tmp_path):
 
 
 def test_report_of_a_study_without_finished_runs(tmp_path, monkeypatch):
-    from mlpspec.running import worker as batch_module
+    from mlpspec.running import worker
 
     def faulty(*_):
         raise ArithmeticError("<script>alert(1)</script>")
 
-    monkeypatch.setattr(batch_module, "_train_together", faulty)
+    monkeypatch.setattr(worker, "_train_together", faulty)
     study = mlpspec.studies.paper().replace(seed=(0,), n_samples=(3,), steps=1)
     mlpspec.run_study(study, tmp_path, n_jobs=1)
     page = Report(tmp_path).write().read_text()

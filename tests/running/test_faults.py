@@ -17,14 +17,14 @@ from helpers import COMMAND, LONG, finish, heed_ctrl_c, runs_csv, start_mlpspec,
 from joblib.externals import loky
 
 import mlpspec
-from mlpspec.errors import WorkerLostError
-from mlpspec.running import runner
+from mlpspec.errors import KILLED, WorkerLostError
+from mlpspec.running import runner, workers
 from mlpspec.store import database
 from mlpspec.store.store import Store
 
 SMALL = mlpspec.studies.paper().replace(seed=(0, 1), n_samples=(3, 10), steps=40)
 VICTIM = next(r for r in SMALL.runs if r.label == "overlap" and r.seed == 1 and r.n_samples == 10)
-real_work = runner._work
+real_work = workers._work
 
 
 def killed_by_a_run(payload, owner, number, batch):
@@ -47,9 +47,9 @@ def reference(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_only_the_run_that_kills_its_worker_fails(reference, tmp_path, monkeypatch, batch_size):
-    monkeypatch.setattr(runner, "_work", killed_by_a_run)
+    monkeypatch.setattr(workers, "_work", killed_by_a_run)
     results = mlpspec.run_study(SMALL, tmp_path, n_jobs=2, batch_size=batch_size)
-    assert results.errors == {VICTIM.key: runner.KILLED}
+    assert results.errors == {VICTIM.key: KILLED}
     monkeypatch.undo()
     mended = mlpspec.run_study(SMALL, tmp_path, n_jobs=1)
     assert [session["runs"] for session in mended.sessions] == [31, 1]
@@ -59,9 +59,9 @@ def test_only_the_run_that_kills_its_worker_fails(reference, tmp_path, monkeypat
 @pytest.mark.slow
 def test_progress_is_shown_of_finished_batches_only(tmp_path, monkeypatch):
     shown = []
-    monkeypatch.setattr(runner, "_work", killed_by_a_run)
+    monkeypatch.setattr(workers, "_work", killed_by_a_run)
     recorded = contextlib.nullcontext(shown.append)
-    monkeypatch.setattr(runner, "_progress", lambda name, batches: recorded)
+    monkeypatch.setattr(runner, "progress_of", lambda name, batches: recorded)
     mlpspec.run_study(SMALL, tmp_path, n_jobs=2, batch_size=16, progress=True)
     assert all(shown)
     assert sum(map(len, shown)) == 32
@@ -80,8 +80,8 @@ def test_a_worker_may_die_while_batches_are_handed_out(reference, tmp_path, monk
                 os.kill(next(iter(workers)), signal.SIGKILL)
                 time.sleep(0.5)
 
-    real_tasks = runner._tasks
-    monkeypatch.setattr(runner, "_tasks", killing)
+    real_tasks = workers._tasks
+    monkeypatch.setattr(workers, "_tasks", killing)
     mlpspec.run_study(SMALL, tmp_path, n_jobs=2, batch_size=2)
     assert len(handed_out) == 1
     assert runs_csv(tmp_path) == reference
@@ -89,7 +89,7 @@ def test_a_worker_may_die_while_batches_are_handed_out(reference, tmp_path, monk
 
 @pytest.mark.slow
 def test_workers_that_cannot_live_end_the_study(tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "_work", killed_always)
+    monkeypatch.setattr(workers, "_work", killed_always)
     with pytest.raises(WorkerLostError, match="every worker is killed, even one that has nothing"):
         mlpspec.run_study(SMALL.replace(seed=(0,), n_samples=(3,)), tmp_path, n_jobs=2)
     assert mlpspec.load(tmp_path).status == {}

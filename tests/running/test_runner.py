@@ -17,8 +17,8 @@ from mlpspec.analysis.analysis import Analysis
 from mlpspec.data.tabular import read_columns
 from mlpspec.errors import InputError
 from mlpspec.report import tables
-from mlpspec.running import planning, runner
-from mlpspec.running import worker as batch_module
+from mlpspec.running import planning, runner, worker
+from mlpspec.running.estimate import estimate
 from mlpspec.study.problem import data_of, start_of, temperature_of
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
@@ -79,11 +79,11 @@ def test_runs_of_one_batch_fail_alone():
     settings = {"weight_unit": "force", "temperature": 1e-7, "steps": 5, "n_samples": 3}
     batch = [Run(seed=1, **settings), Run(losses="separation", **settings)]
     batch.append(Run(losses="coverage", **settings))
-    good, bad, also_good = runner.train_batch(tuple(batch))
+    good, bad, also_good = worker.train_batch(tuple(batch))
     assert [record.status for record in (good, bad, also_good)] == ["ok", "failed", "ok"]
     assert "separation is inert at the start" in bad.error
     assert bad.params is None
-    (alone,) = runner.train_batch((batch[0],))
+    (alone,) = worker.train_batch((batch[0],))
     assert same_bits(alone.params, good.params)
 
 
@@ -96,8 +96,8 @@ def test_runs_of_one_batch_are_measured_as_they_are_alone():
         Run(losses="coverage", shift=1.0, steps=3),
         Run(losses="overlap", seed=1, weight=0.3, steps=3),
     )
-    for run, together in zip(batch, runner.train_batch(batch), strict=True):
-        (alone,) = runner.train_batch((run,))
+    for run, together in zip(batch, worker.train_batch(batch), strict=True):
+        (alone,) = worker.train_batch((run,))
         assert {**together.measurements, "seconds": 0} == {**alone.measurements, "seconds": 0}
         for name in ("x", "y", "params"):
             assert same_bits(getattr(together, name), getattr(alone, name)), name
@@ -105,14 +105,14 @@ def test_runs_of_one_batch_are_measured_as_they_are_alone():
 
 def test_failed_runs_are_tried_again(tmp_path, monkeypatch):
     study = SMALL.replace(seed=(0,), n_samples=(3,))
-    real = batch_module._train_together
+    real = worker._train_together
 
     def faulty(batch, *others):
         if any(run.label == "overlap" for run in batch):
             raise ArithmeticError("the worker fell over")
         return real(batch, *others)
 
-    monkeypatch.setattr(batch_module, "_train_together", faulty)
+    monkeypatch.setattr(worker, "_train_together", faulty)
     results = mlpspec.run_study(study, tmp_path, n_jobs=1)
     (key,) = results.errors
     assert "ArithmeticError: the worker fell over" in results.errors[key]
@@ -132,7 +132,7 @@ def test_fail_fast_stops(tmp_path, monkeypatch):
     def faulty(*_):
         raise ArithmeticError
 
-    monkeypatch.setattr(batch_module, "_train_together", faulty)
+    monkeypatch.setattr(worker, "_train_together", faulty)
     results = mlpspec.run_study(SMALL, tmp_path, n_jobs=1, batch_size=1, fail_fast=True)
     assert len(results.errors) == 1
 
@@ -143,9 +143,9 @@ def test_bits_do_not_depend_on_the_threads_of_the_caller():
 
     batch = (Run(losses="overlap", n_samples=150, steps=2),)
     with threadpool_limits(1):
-        (one,) = runner.train_batch(batch)
+        (one,) = worker.train_batch(batch)
     with threadpool_limits(2):
-        (two,) = runner.train_batch(batch)
+        (two,) = worker.train_batch(batch)
     assert same_bits(one.params, two.params)
     assert {**one.measurements, "seconds": 0} == {**two.measurements, "seconds": 0}
 
@@ -230,7 +230,7 @@ def test_data_and_start_depend_on_seed_and_shape_alone():
 def test_estimate_is_of_the_right_size(tmp_path):
     study = mlpspec.studies.paper().replace(seed=range(4), n_samples=(20,), steps=1500)
     batches = planning.plan(study.runs, 1)
-    guess = runner.estimate(study, batches, 1)
+    guess = estimate(study, batches, 1)
     began = time.perf_counter()
     mlpspec.run_study(study, tmp_path, n_jobs=1)
     assert guess / 5 < time.perf_counter() - began < guess * 5

@@ -1,0 +1,172 @@
+"""Training in worker processes on this machine. The only module that knows joblib."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import os
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import BrokenExecutor
+from functools import cache, partial
+from itertools import islice
+from multiprocessing import current_process, resource_tracker
+from typing import Any, cast
+
+import joblib
+from joblib.externals.loky.backend import resource_tracker as loky_tracker
+
+from mlpspec.errors import KILLED, InputError, WorkerLostError
+from mlpspec.running.payload import train_packed
+from mlpspec.running.planning import Batch
+from mlpspec.store.store import Record
+
+Work = Callable[[int, Batch], tuple[int, list[Record]]]
+"""What a worker does with a batch; the number says which batch the records are of."""
+
+
+def count_jobs(n_jobs: int) -> int:
+    """Return the number of workers; -1 means one per processor."""
+    if not isinstance(n_jobs, int):
+        raise InputError(f"jobs is {n_jobs!r}; it must be a whole number")
+    if n_jobs == -1:
+        return int(joblib.cpu_count())
+    if n_jobs < 1:
+        raise InputError(f"jobs is {n_jobs}; it must be at least 1, or -1 for all processors")
+    return n_jobs
+
+
+def train(payload: bytes, n_jobs: int, batches: list[Batch]) -> Generator[list[Record]]:
+    """Train batches in workers of joblib: an `Engine`.
+
+    A batch whose worker was killed is tried again once all others are done, then alone, then by
+    halves, so that only a run that was killed twice with nothing beside it fails.
+    """
+    work = partial(_work, payload, os.getpid())
+    lost: list[Batch] = []
+    yield from _attempt(work, n_jobs, batches, lost)
+    lost_again: list[Batch] = []
+    yield from _attempt(work, n_jobs, lost, lost_again)
+    for batch in lost_again:
+        yield from _isolate(work, batch)
+
+
+def _attempt(
+    work: Work, n_jobs: int, batches: list[Batch], lost: list[Batch]
+) -> Generator[list[Record]]:
+    """Train batches as an `Engine`; those that a killed worker was training join ``lost``."""
+    pending = dict(enumerate(batches))
+    while pending:
+        sent: list[int] = []
+        # Alone, a batch would be trained in this very process, which nothing must kill.
+        tasks, count = _tasks(work, pending, sent), min(n_jobs, max(2, len(pending)))
+        try:
+            with _given_up(_parallel(tasks, count)) as finished:
+                yield []
+                for number, records in finished:
+                    del pending[number]
+                    yield records
+        except BrokenExecutor:
+            lost += [pending.pop(number) for number in sent if number in pending]
+
+
+def _isolate(work: Work, batch: Batch) -> Generator[list[Record]]:
+    """Train a batch that is under suspicion, apart from all others, by halves if need be."""
+    lost: list[Batch] = []
+    yield from _attempt(work, 2, [batch], lost)
+    if lost and len(batch) > 1:
+        middle = len(batch) // 2
+        yield from _isolate(work, batch[:middle])
+        yield from _isolate(work, batch[middle:])
+    elif lost:
+        lost_again: list[Batch] = []
+        yield from _attempt(work, 2, [batch], lost_again)
+        if lost_again:
+            _check_that_workers_live(work)
+            yield [Record(batch[0], "failed", error=KILLED)]
+
+
+def _check_that_workers_live(work: Work) -> None:
+    lost: list[Batch] = []
+    list(_attempt(work, 2, [()], lost))
+    if lost:
+        raise WorkerLostError("every worker is killed, even one that has nothing to do")
+
+
+@contextlib.contextmanager
+def _given_up(tasks: Generator[Any]) -> Iterator[Generator[Any]]:
+    """Give up in the end what is left of tasks, without joblib's count of it."""
+    try:
+        yield tasks
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tasks.close()
+
+
+def _tasks(work: Work, pending: dict[int, Batch], sent: list[int]) -> Iterator[Any]:
+    for number, batch in list(pending.items()):
+        sent.append(number)
+        yield joblib.delayed(work)(number, batch)
+
+
+def _parallel(tasks: Iterator[Any], n_jobs: int) -> Generator[tuple[int, list[Record]]]:
+    """Start tasks on the backend that the caller configured; return results as they come."""
+    parallel = partial(joblib.Parallel, n_jobs, batch_size=1)
+    try:
+        unordered = parallel(return_as="generator_unordered")
+    except ValueError:  # this backend returns all results at once; a few at a time, then
+        return _by_some(parallel(), tasks, 4 * n_jobs)
+    with _unreachable_by_ctrl_c() if n_jobs > 1 else contextlib.nullcontext():
+        return cast(Generator[tuple[int, list[Record]]], unordered(tasks))
+
+
+def _by_some(
+    together: joblib.Parallel, tasks: Iterator[Any], count: int
+) -> Generator[tuple[int, list[Record]]]:
+    while some := list(islice(tasks, count)):
+        yield from together(some)
+
+
+def _work(payload: bytes, owner: int, number: int, batch: Batch) -> tuple[int, list[Record]]:
+    _serve(owner)
+    return number, train_packed(payload, batch)
+
+
+@cache
+def _serve(owner: int) -> None:
+    """Make a worker process of joblib's own backend end with its parent."""
+    if not current_process().name.startswith("LokyProcess"):
+        return  # the owner itself, or a worker of an engine that looks after its own
+
+    def watch() -> None:
+        while os.getppid() == owner:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    atexit.register(gc.freeze)  # it ends without a search of all it has loaded for cycles
+
+
+@contextlib.contextmanager
+def _unreachable_by_ctrl_c() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach; for this one it waits until the end.
+
+    A terminal sends it to all, and a worker that is still loading modules would die of it with a
+    traceback. A blocked signal stays blocked in the processes that are started meanwhile.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    # Each of these unblocks the signal once it has started, and the first worker starts both.
+    resource_tracker.ensure_running()
+    loky_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
