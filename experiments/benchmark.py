@@ -47,6 +47,7 @@ from mlpspec.running import provenance
 from mlpspec.study.problem import data_of, start_of, temperature_of
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
+from mlpspec.training.engine import choose
 
 STUDY = mlpspec.studies.paper()
 
@@ -708,7 +709,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Halves that are measured at different times lie side by side in one file.
     path = out / "benchmark.json"
     report = Report(json.loads(path.read_text()) if arguments.only and path.exists() else {})
-    report.content["machine"] = provenance.collect([])
+    report.content["machine"] = provenance.collect([], choose())
     if arguments.only != "growth":
         contenders = contenders_of(study, quick)
         report.table(WORK, same_work(contenders, 50))

@@ -40,9 +40,9 @@ SOLE_IMPORTERS = {
     "cloudpickle": {"running.payload"},  # carries losses of users to workers
     "distributed": {"running.cluster"},
     "joblib": {"running.workers"},
-    "llvmlite": {"network.compiled"},
+    "llvmlite": {"training.compiled"},
     "matplotlib": {"report.figures"},
-    "numba": {"network.compiled"},
+    "numba": {"training.kernel", "training.compiled", "training.engine"},
     "sqlite3": {"store.database", "store.store", "cli.command"},
     "tqdm": {"running.progress"},
 }

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlpspec.cli.run import train
+from mlpspec.cli.run import tasks_of, train
 from mlpspec.cli.terminal import FAILED, say
 
 
@@ -23,7 +23,7 @@ def loss_card(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     """Check a loss, train what its card lacks, and write the card."""
     from mlpspec.losses import check_loss
     from mlpspec.report import card, card_report
-    from mlpspec.running import runner, workers
+    from mlpspec.running import workers
     from mlpspec.study.extensions import load_loss
 
     loss = load_loss(arguments.loss)
@@ -36,9 +36,8 @@ def loss_card(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
         directory: card.study(loss, card.weight_unit(forces)),
         directory / "alone": card.alone_study(loss),
     }
-    for place, study in studies.items():
-        runner.missing_runs(study, place)  # both can be used, before anything is trained
-    failed = sum(train(arguments, argv, study, at, n_jobs) for at, study in studies.items())
+    tasks = tasks_of(studies, arguments.engine)  # both can be used, before anything is trained
+    failed = sum(train(arguments, argv, task, n_jobs) for task in tasks)
     if failed:
         return FAILED  # a card shows all of its runs; the next call tries these again
     say(arguments, f"card: {card_report.write(directory, name, checks, forces)}")

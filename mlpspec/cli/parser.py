@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from mlpspec import __version__
 from mlpspec.errors import InputError
+from mlpspec.training.engine import ASKED
 
 
 class _Parser(argparse.ArgumentParser):
@@ -43,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--out", metavar="DIR", help="results directory (default: runs/STUDY)")
     run.add_argument("--jobs", type=_whole, default=-1, metavar="N", help="workers (default: all)")
     run.add_argument("--dask", metavar="ADDRESS", help="train on a Dask cluster, tcp://host:8786")
+    _add_engine(run)
     run.add_argument("--seeds", metavar="A:B", help="seeds A to B-1, or a list like 0,3,7")
     run.add_argument("--sizes", metavar="N,N", help="sizes of the data set, like 3,5,10")
     run.add_argument(
@@ -60,8 +62,8 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME=FILE_OR_MODULE:CLASS(args)",
         dest="losses",
-        help="a loss of your own beside the others (may be repeated); runs the code of that file; "
-        "no other option runs any",
+        help="a loss of your own (may be repeated); runs the code of that file, which no other "
+        "option does",
     )
     run.add_argument(
         "--subsets",
@@ -119,11 +121,22 @@ def parser() -> argparse.ArgumentParser:
     card.add_argument("--out", metavar="DIR", help="directory (default: runs/loss-card-NAME)")
     card.add_argument("--name", help="of the loss on the card (default: its class's)")
     card.add_argument("--jobs", type=_whole, default=-1, metavar="N", help="workers (default: all)")
+    _add_engine(card)
     card.add_argument("--quiet", action="store_true", help="print errors only")
     card.set_defaults(fail_fast=False, settings=[], dask=None)
 
     commands.add_parser("studies", help="list the named studies and the settings")
     return parser
+
+
+def _add_engine(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--engine",
+        choices=ASKED,
+        default="auto",
+        metavar="NAME",
+        help="numpy, compiled, or auto: as in the last session",
+    )
 
 
 def _whole(text: str) -> int:

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from mlpspec.cli.results import write_report
 from mlpspec.cli.terminal import FAILED, INTERRUPTED, duration, last_line, line, say
@@ -24,6 +24,15 @@ if TYPE_CHECKING:
     from mlpspec.study.study import Study
 
 
+class Task(NamedTuple):
+    """A study that a command trains in a directory: the main one or a companion."""
+
+    study: Study
+    directory: Path
+    missing: list[Run]
+    engine: str
+
+
 def run(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     """Train the runs of a study that its results directory lacks, and its companions."""
     # While modules load there is nothing to lose, and an exception would only garble them.
@@ -32,28 +41,29 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
         study, changes = chosen_study(arguments)
         from mlpspec.running import runner, workers
         from mlpspec.studies import COMPANIONS, companion
+
+        directory = Path(arguments.out) if arguments.out is not None else Path("runs") / study.name
+        n_jobs = workers.count_jobs(arguments.jobs)
+        studies = {directory: study}
+        for name in () if arguments.only else COMPANIONS.get(arguments.study, ()):
+            inner = companion(name, changes, study.extensions)
+            if inner is not None:
+                studies[directory / name] = inner
+        tasks = tasks_of(studies, arguments.engine)
     finally:
         signal.signal(signal.SIGINT, before)
-
-    directory = Path(arguments.out) if arguments.out is not None else Path("runs") / study.name
-    n_jobs = workers.count_jobs(arguments.jobs)
-    plans = [(study, directory)]
-    if not arguments.only and arguments.study in COMPANIONS:
-        for name in COMPANIONS[study.name]:
-            inner = companion(name, changes, study.extensions)
-            plans += [(inner, directory / name)] if inner is not None else []
-    missing = [runner.missing_runs(*plan) for plan in plans]
     if arguments.dry_run:
-        return _dry_run(arguments, plans, missing, n_jobs)
+        return _dry_run(arguments, tasks, n_jobs)
 
     terminate = signal.signal(signal.SIGTERM, _interrupt)
     try:
         failed = 0
-        for plan in plans:
-            failed += train(arguments, argv, *plan, n_jobs)
+        for task in tasks:
+            failed += train(arguments, argv, task, n_jobs)
             if failed and arguments.fail_fast:
                 return FAILED
-        if not arguments.only and (any(missing) or not (directory / "report.html").exists()):
+        trained = any(task.missing for task in tasks)
+        if not arguments.only and (trained or not (directory / "report.html").exists()):
             write_report(directory, quiet=arguments.quiet)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -69,40 +79,57 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     return FAILED if failed else 0
 
 
-def _dry_run(
-    arguments: argparse.Namespace,
-    plans: list[tuple[Study, Path]],
-    missing: list[list[Run]],
-    n_jobs: int,
-) -> int:
+def tasks_of(studies: dict[Path, Study], asked: str) -> list[Task]:
+    """Return what a command trains where, and with which engine: ``asked``, or ``"auto"``.
+
+    The first directory decides for all that have had no session, so that runs that are compared
+    with one another have one engine. Where another one is used, it is said.
+    """
+    from mlpspec.running import runner
+    from mlpspec.training.engine import choose
+
+    main = next(iter(studies))
+    shared = runner.last_engine(main)
+    tasks = []
+    for directory, study in studies.items():
+        missing, engine, note = runner.missing_runs(study, directory), asked, None
+        if missing:
+            last = runner.last_engine(directory)
+            engine = choose(asked, last or shared)
+            shared = shared or engine
+            if last and last != engine:
+                note = f"had the {last} engine; its missing runs use the {engine} one, as asked"
+            elif asked == "auto" and engine != shared:
+                note = f"keeps the {engine} engine of its last session; {main} has the {shared} one"
+        if note:
+            print(f"mlpspec: {directory} {note}", file=sys.stderr)
+        tasks.append(Task(study, directory, missing, engine))
+    return tasks
+
+
+def _dry_run(arguments: argparse.Namespace, tasks: list[Task], n_jobs: int) -> int:
     from mlpspec.running.estimate import estimate
     from mlpspec.running.planning import plan
 
     total = 0.0
-    for (study, directory), runs in zip(plans, missing, strict=True):
-        batches = plan(runs, n_jobs)
-        total += estimate(study, batches, n_jobs) if batches else 0.0
+    for study, directory, missing, engine in tasks:
+        batches = plan(missing, n_jobs)
+        total += estimate(study, batches, n_jobs, engine) if batches else 0.0
         say(
             arguments,
-            f"{study.name}: {len(study.runs)} runs, {len(study.runs) - len(runs)} of "
-            f"them already in {directory}; to train: {len(runs)} runs in {len(batches)} batches",
+            f"{study.name}: {len(study.runs)} runs, {len(study.runs) - len(missing)} of them "
+            f"already in {directory}; to train: {len(missing)} runs in {len(batches)} batches",
         )
     say(arguments, f"about {duration(total)} on {n_jobs} workers")
     return 0
 
 
-def train(
-    arguments: argparse.Namespace,
-    argv: Sequence[str],
-    study: Study,
-    directory: Path,
-    n_jobs: int,
-) -> int:
-    """Train what a directory lacks and tell about it; return how many runs failed."""
+def train(arguments: argparse.Namespace, argv: Sequence[str], task: Task, n_jobs: int) -> int:
+    """Train what a directory lacks and print what came of it; return how many runs failed."""
     from mlpspec.running import runner
 
     began = time.monotonic()
-    before = len(runner.missing_runs(study, directory))
+    study, directory, missing, engine = task
     results = runner.run_study(
         study,
         directory,
@@ -111,11 +138,12 @@ def train(
         progress=not arguments.quiet,
         command=["mlpspec", *argv],
         dask=arguments.dask,
+        engine=engine,
     )
     asked = {run.key for run in study.runs}
     counts = Counter(status for key, status in results.status.items() if key in asked)
     told = ", ".join(f"{counts[status]} {status}" for status in ("ok", "diverged", "failed"))
-    tried = before - (len(asked) - counts.total())
+    tried = len(missing) - (len(asked) - counts.total())
     trained = "nothing to train"
     if tried:
         trained = f"trained {tried} runs in {duration(time.monotonic() - began)}"

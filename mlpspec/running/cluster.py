@@ -18,6 +18,7 @@ from mlpspec.errors import KILLED, InputError, WorkerLostError
 from mlpspec.running import provenance
 from mlpspec.running.planning import Batch
 from mlpspec.store.store import Record
+from mlpspec.training.engine import why_not_compiled
 
 PATIENCE = 600.0
 """Seconds for which a cluster may have no worker, or its scheduler not answer."""
@@ -78,9 +79,9 @@ def describe(client: Any) -> dict[str, Any]:
 
 
 def train(
-    client: Any, function: Callable[[Batch], list[Record]], batches: list[Batch]
+    client: Any, function: Callable[[Batch], list[Record]], engine: str, batches: list[Batch]
 ) -> Generator[list[Record]]:
-    """Train batches on the cluster: an `Engine` of `mlpspec.running.runner`.
+    """Train batches on the cluster: a `TrainBatches` of `mlpspec.running.runner`.
 
     Dask tries a batch again whose worker was killed; when it gives up, halves of the batch are
     tried, so that only a run that itself kills its workers fails.
@@ -96,9 +97,10 @@ def train(
 
     done: SimpleQueue[Any] = SimpleQueue()
     waiting: dict[Any, Batch] = {}
+    versions = provenance.versions(engine)
 
     def submit(batch: Batch) -> None:
-        future = client.submit(_work, function, batch, provenance.versions(), pure=False)
+        future = client.submit(_work, function, batch, engine, versions, pure=False)
         waiting[future] = batch
         future.add_done_callback(done.put)
 
@@ -148,18 +150,24 @@ def _next(client: Any, done: SimpleQueue[Any]) -> Any:
 
 
 def _work(
-    function: Callable[[Batch], list[Record]], batch: Batch, versions: dict[str, str | None]
+    function: Callable[[Batch], list[Record]],
+    batch: Batch,
+    engine: str,
+    versions: dict[str, str | None],
 ) -> list[Record]:
-    own = provenance.versions()
+    installed = provenance.versions(engine)
     for name, wanted in versions.items():
-        if own[name] != wanted:
-            mend = "install the same version there"
-            if name == "numba" and not wanted:
-                mend = "set MLPSPEC_COMPILED=0 there, or install mlpspec[fast] here"
+        if installed[name] != wanted:
             raise InputError(
-                f"a worker of the cluster has {name} {own[name]}, here it is {wanted}, which may "
-                f"give other bits; {mend}"
+                f"a worker of the cluster has {name} {installed[name]}, here it is {wanted}, which "
+                "may give other bits; install the same version there"
             )
+    reason = why_not_compiled() if engine == "compiled" else None
+    if reason:
+        raise InputError(
+            f"a worker of the cluster cannot use the compiled engine: {reason}; mend it there, or "
+            "give --engine numpy"
+        )
     _one_thread()
     return function(batch)
 

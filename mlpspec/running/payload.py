@@ -1,4 +1,4 @@
-"""What travels to the workers beside the runs: losses of one's own, and files that are read."""
+"""What travels to the workers beside the runs: users' losses, files that are read, the engine."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mlpspec.study.problem import Tables
 from mlpspec.study.study import Study
 
 
-def pack(study: Study, tables: Tables) -> bytes:
-    """Return a study's own losses and the files it draws from as bytes for any engine to carry.
+def pack(study: Study, tables: Tables, engine: str) -> bytes:
+    """Return the users' losses of a study, the files it draws from and the engine as bytes.
 
     Classes travel by value: a file that `--loss` ran is no module that a worker could import.
     """
@@ -25,15 +25,15 @@ def pack(study: Study, tables: Tables) -> bytes:
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:
-        return cast(bytes, cloudpickle.dumps((losses, tables)))
+        return cast(bytes, cloudpickle.dumps((losses, tables, engine)))
     finally:
         for module in modules:
             cloudpickle.unregister_pickle_by_value(module)
 
 
 @lru_cache(maxsize=1)  # a worker outlives its study, and files may be large
-def _unpack(payload: bytes) -> tuple[Extensions, Tables]:
-    return cast(tuple[Extensions, Tables], cloudpickle.loads(payload))
+def _unpack(payload: bytes) -> tuple[Extensions, Tables, str]:
+    return cast(tuple[Extensions, Tables, str], cloudpickle.loads(payload))
 
 
 def train_packed(payload: bytes, batch: Batch) -> list[Record]:

@@ -16,7 +16,7 @@ from typing import Any
 from threadpoolctl import threadpool_info
 
 from mlpspec import __version__
-from mlpspec.network import blocks
+from mlpspec.training import engine as engines
 
 
 def now() -> str:
@@ -24,24 +24,25 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def versions() -> dict[str, str | None]:
-    """Return the versions on which the bits of a result depend; numba's is None if not in use."""
+def versions(engine: str) -> dict[str, str | None]:
+    """Return the versions on which the bits of a result depend that ``engine`` computes."""
     return {
         "mlpspec": __version__,
         **{name: version(name) for name in ("numpy", "scipy")},
-        "numba": blocks.compiled_by(),
+        **engines.versions(engine),
     }
 
 
-def collect(command: Sequence[str]) -> dict[str, Any]:
-    """Return versions, revision, machine and command line.
+def collect(command: Sequence[str], engine: str) -> dict[str, Any]:
+    """Return engine, versions, revision, machine and command line.
 
     Neither user nor host is named, but for what the command line itself says.
     """
     return {
         "command": shlex.join(command) or None,
         "python": platform.python_version(),
-        **versions(),
+        "engine": engine,
+        **versions(engine),
         "joblib": version("joblib"),
         "blas": [
             {key: info[key] for key in ("internal_api", "version", "architecture") if key in info}

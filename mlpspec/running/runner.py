@@ -23,8 +23,9 @@ from mlpspec.store.store import Record, Store
 from mlpspec.study.problem import read_tables
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
+from mlpspec.training import engine as engines
 
-Engine = Callable[[list[Batch]], Generator[list[Record]]]
+TrainBatches = Callable[[list[Batch]], Generator[list[Record]]]
 """Trains batches somewhere; gives no records as soon as they are on their way, for the first time
 or again, and the records of each as soon as it is finished."""
 
@@ -39,6 +40,7 @@ def run_study(
     progress: bool = False,
     command: Sequence[str] = (),
     dask: str | None = None,
+    engine: str = "auto",
 ) -> Results:
     """Train the runs of a study that its results directory lacks; return the results.
 
@@ -69,12 +71,16 @@ def run_study(
         Address of the scheduler of a Dask cluster (``tcp://host:8786``), which then trains in
         place of ``n_jobs`` workers here. Scheduler and workers need mlpspec and the versions of
         this process; one thread a worker is best.
+    engine : str
+        ``"numpy"``, ``"compiled"``, or ``"auto"``: that of the directory's last session; in a new
+        directory the compiled one where numba works. Each session's provenance names its engine.
 
     Raises
     ------
     ValueError
         A number out of its limits, or a directory that cannot be used: not writable, in use,
-        damaged, of another study or with other settings; or a cluster that cannot.
+        damaged, of another study or with other settings; a cluster that cannot; or an engine that
+        does not exist or does not work here.
     WorkerLostError
         Every worker is killed, or the cluster lost all workers or its scheduler.
     """
@@ -84,16 +90,19 @@ def run_study(
     directory = Path("runs") / study.name if out is None else Path(out)
     missing = missing_runs(study, directory)
     if missing:
+        engine = engines.choose(engine, last_engine(directory))
         with (
-            _engine(study, missing, n_jobs, dask) as (engine, about),
+            _workers(study, missing, n_jobs, dask, engine) as (train, about),
             _held(directory),
             _opened(study, directory) as store,
         ):
             batches = plan(missing, about["jobs"], batch_size)
             began = provenance.now()
-            with contextlib.closing(engine(batches)) as finished:
+            if engine == "compiled" and dask is None:
+                engines.prepare(missing)
+            with contextlib.closing(train(batches)) as finished:
                 next(finished)  # workers load their modules during what follows
-                about = {**provenance.collect(command), **about}
+                about = {**provenance.collect(command, engine), **about}
                 session = store.begin_session(study, began, about)
                 try:
                     _train_all(study, store, session, batches, finished, fail_fast, progress)
@@ -135,6 +144,15 @@ def _missing_runs(study: Study, directory: Path) -> list[Run]:
     return [run for run in study.runs if status.get(run.key, "failed") == "failed"]
 
 
+def last_engine(directory: Path) -> str | None:
+    """Return the engine of the last session of a directory; None if it has had none."""
+    if not (directory / FILE_NAME).exists():
+        return None
+    with Store.open(directory) as store:
+        sessions = store.sessions()
+    return engines.used_in(sessions[-1]) if sessions else None
+
+
 @contextlib.contextmanager
 def _opened(study: Study, directory: Path) -> Iterator[Store]:
     if (directory / FILE_NAME).exists():
@@ -164,22 +182,19 @@ def _held(directory: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _engine(
-    study: Study, missing: list[Run], n_jobs: int, dask: str | None
-) -> Iterator[tuple[Engine, dict[str, Any]]]:
+def _workers(
+    study: Study, missing: list[Run], n_jobs: int, dask: str | None, engine: str
+) -> Iterator[tuple[TrainBatches, dict[str, Any]]]:
     """Give what trains batches, and what the provenance is to note of it."""
-    payload = pack(study, read_tables(missing))
+    payload = pack(study, read_tables(missing), engine)
     if dask is None:
         # Threads of one process share this limit: none must lift it while another trains.
         with threadpool_limits(limits=1, user_api="blas"):
-            yield (
-                partial(workers.train, payload, n_jobs),
-                {"jobs": n_jobs},
-            )
+            yield partial(workers.train, payload, n_jobs), {"jobs": n_jobs}
     else:
         with cluster.connect(dask) as client:
             yield (
-                partial(cluster.train, client, partial(train_packed, payload)),
+                partial(cluster.train, client, partial(train_packed, payload), engine),
                 cluster.describe(client),
             )
 

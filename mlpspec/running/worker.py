@@ -42,9 +42,8 @@ def train_batch(
 ) -> list[Record]:
     """Train and measure the runs of a batch; files that are not among ``tables`` are read.
 
-    If that raises, each run is tried alone, so that only the guilty ones fail.
-
-    ``engine`` is "numpy", "compiled", or "auto" for what works here.
+    Whoever started the study chose the ``engine`` (`mlpspec.training.engine.choose`). If a batch
+    raises, each run is tried alone, so that only the guilty ones fail.
     """
     try:
         with threadpool_limits(limits=1, user_api="blas"):  # on more threads bits would differ

@@ -41,7 +41,7 @@ def count_jobs(n_jobs: int) -> int:
 
 
 def train(payload: bytes, n_jobs: int, batches: list[Batch]) -> Generator[list[Record]]:
-    """Train batches in workers of joblib: an `Engine`.
+    """Train batches in workers of joblib: a `TrainBatches` of `mlpspec.running.runner`.
 
     A batch whose worker was killed is tried again once all others are done, then alone, then by
     halves, so that only a run that was killed twice with nothing beside it fails.
@@ -58,7 +58,7 @@ def train(payload: bytes, n_jobs: int, batches: list[Batch]) -> Generator[list[R
 def _attempt(
     work: Work, n_jobs: int, batches: list[Batch], lost: list[Batch]
 ) -> Generator[list[Record]]:
-    """Train batches as an `Engine`; those that a killed worker was training join ``lost``."""
+    """Train batches as `train` does; those that a killed worker was training join ``lost``."""
     pending = dict(enumerate(batches))
     while pending:
         sent: list[int] = []

@@ -22,7 +22,7 @@ from mlpspec.losses.objective import Objective, Terms, Weight, weighted_sum
 from mlpspec.network.forward import forward, respond
 from mlpspec.network.neurons import Params
 from mlpspec.training.compiled import KernelRuns, RidingRuns, Values, riding
-from mlpspec.training.engine import resolve
+from mlpspec.training.engine import choose
 from mlpspec.training.optimizers import RULES, Optimizer, adam
 
 RESPONSES = 2**17
@@ -136,7 +136,7 @@ def train(
         objectives = [objectives] * n_runs
     if len(objectives) != n_runs:
         raise InputError(f"objectives has {len(objectives)} entries; expected one a run, {n_runs}")
-    compiled = resolve(engine) == "compiled" and net.y.dtype == np.float64
+    compiled = choose(engine) == "compiled" and net.y.dtype == np.float64
     moments = sorted({*range(0, steps + 1, record_every or steps + 1), steps})
     plan = _Plan(
         type(params), optimizer or adam(), moments, record_every > 0, params.flatten(), net.x, net.y

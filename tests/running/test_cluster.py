@@ -14,7 +14,6 @@ from helpers import COMMAND, LONG, ROOT, finish, runs_csv, start_mlpspec, stored
 
 import mlpspec
 from mlpspec.errors import KILLED, InputError, WorkerLostError
-from mlpspec.network import blocks
 from mlpspec.running import cluster, provenance
 
 pytest.importorskip("distributed")
@@ -112,7 +111,7 @@ def test_only_the_run_that_kills_its_workers_fails(cluster_here):
         client = stack.enter_context(cluster.connect(cluster_here.address))
         # No nanny starts a worker again here: the test does.
         records = []
-        finished = cluster.train(client, deadly, batches)
+        finished = cluster.train(client, deadly, "numpy", batches)
         over = threading.Event()
 
         def look_after():
@@ -185,16 +184,21 @@ def test_no_cluster_there(tmp_path):
     assert not (tmp_path / "r").exists()
 
 
-def test_workers_with_other_versions_are_refused(monkeypatch):
-    wanted = {**provenance.versions(), "numpy": "0.1"}
+def test_workers_with_other_versions_are_refused():
+    wanted = {**provenance.versions("numpy"), "numpy": "0.1"}
     with pytest.raises(InputError, match=r"a worker of the cluster has numpy .*, here it is 0\.1"):
-        cluster._work(len, (), wanted)
+        cluster._work(len, (), "numpy", wanted)
 
 
-def test_workers_with_other_primitives_are_refused(numpy_alone):
-    with pytest.raises(InputError, match=r"has numba None, here it is 0\.60.0, .*; install the"):
-        cluster._work(len, (), {**provenance.versions(), "numba": "0.60.0"})
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(blocks, "compiled_by", lambda: "0.60.0")
-        with pytest.raises(InputError, match=r"here it is None, .*; set MLPSPEC_COMPILED=0 there"):
-            cluster._work(len, (), {**provenance.versions(), "numba": None})
+@pytest.mark.parametrize("package", ["numba", "llvmlite"])
+def test_workers_that_would_compile_otherwise_are_refused(package):
+    wanted = {**provenance.versions("compiled"), package: "0.1"}
+    with pytest.raises(InputError, match=rf"has {package} .*, here it is 0\.1, .*; install the"):
+        cluster._work(len, (), "compiled", wanted)
+    assert cluster._work(len, (), "numpy", provenance.versions("numpy")) == 0
+
+
+def test_workers_that_cannot_compile_are_refused(monkeypatch):
+    monkeypatch.setenv("MLPSPEC_COMPILED", "0")
+    with pytest.raises(InputError, match="cannot use the compiled engine: MLPSPEC_COMPILED is 0; "):
+        cluster._work(len, (), "compiled", provenance.versions("compiled"))
