@@ -18,6 +18,7 @@ from mlpspec.errors import KILLED, InputError, WorkerLostError
 from mlpspec.running import provenance
 from mlpspec.running.planning import Batch
 from mlpspec.store.store import Record
+from mlpspec.study.study import Run
 from mlpspec.training.engine import why_not_compiled
 
 PATIENCE = 600.0
@@ -83,8 +84,8 @@ def train(
 ) -> Generator[list[Record]]:
     """Train batches on the cluster: a `TrainBatches` of `mlpspec.running.runner`.
 
-    Dask tries a batch again whose worker was killed; when it gives up, halves of the batch are
-    tried, so that only a run that itself kills its workers fails.
+    Dask tries a batch again whose worker was killed. When it gives up, the runs of the batch are
+    tried one by one when all others are done; a run that Dask gives up then fails.
 
     Raises
     ------
@@ -97,6 +98,7 @@ def train(
 
     done: SimpleQueue[Any] = SimpleQueue()
     waiting: dict[Any, Batch] = {}
+    suspects: list[Run] = []
     versions = provenance.versions(engine)
 
     def submit(batch: Batch) -> None:
@@ -108,17 +110,20 @@ def train(
         for batch in batches:
             submit(batch)
         yield []
-        while waiting:
+        alone = False
+        while waiting or suspects:
+            if not waiting:
+                alone = True
+                submit((suspects.pop(0),))
             future = _next(client, done)
             batch = waiting.pop(future)
             try:
                 yield future.result(timeout=PATIENCE)
             except KilledWorker:
-                if len(batch) == 1:
+                if alone:
                     yield [Record(batch[0], "failed", error=KILLED)]
                 else:
-                    submit(batch[: len(batch) // 2])
-                    submit(batch[len(batch) // 2 :])
+                    suspects += batch
             except (ModuleNotFoundError, RuntimeError) as error:
                 first = str(error).strip().partition("\n")[0]
                 raise InputError(f"{_BARE} ({first})") from None

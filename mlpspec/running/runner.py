@@ -46,8 +46,8 @@ def run_study(
 
     The same study gives the same bits for any number of workers and any batch size, interrupted
     or not. Each batch is stored as soon as it is finished, so that an interrupted study goes on
-    where it stopped when it is run again. Batches whose worker was killed are trained again; only
-    a run that was killed twice with nothing beside it fails.
+    where it stopped when it is run again. A batch whose worker was killed is trained again, then
+    run by run; only a run whose worker is killed while it trains alone fails.
 
     Parameters
     ----------

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import gc
 import os
 import signal
 import threading
@@ -13,7 +11,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import BrokenExecutor
 from functools import cache, partial
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing import current_process, resource_tracker
 from typing import Any, cast
 
@@ -43,16 +41,25 @@ def count_jobs(n_jobs: int) -> int:
 def train(payload: bytes, n_jobs: int, batches: list[Batch]) -> Generator[list[Record]]:
     """Train batches in workers of joblib: a `TrainBatches` of `mlpspec.running.runner`.
 
-    A batch whose worker was killed is tried again once all others are done, then alone, then by
-    halves, so that only a run that was killed twice with nothing beside it fails.
+    A batch whose worker was killed is tried again when all others are done. If its worker is
+    killed again, its runs are tried one by one, and a run whose worker is then killed fails.
+
+    Raises
+    ------
+    WorkerLostError
+        A worker is killed though it has nothing to do.
     """
     work = partial(_work, payload, os.getpid())
     lost: list[Batch] = []
     yield from _attempt(work, n_jobs, batches, lost)
     lost_again: list[Batch] = []
     yield from _attempt(work, n_jobs, lost, lost_again)
-    for batch in lost_again:
-        yield from _isolate(work, batch)
+    for run in chain.from_iterable(lost_again):
+        killed: list[Batch] = []
+        yield from _attempt(work, 2, [(run,)], killed)
+        if killed:
+            _check_that_workers_live(work)
+            yield [Record(run, "failed", error=KILLED)]
 
 
 def _attempt(
@@ -72,22 +79,6 @@ def _attempt(
                     yield records
         except BrokenExecutor:
             lost += [pending.pop(number) for number in sent if number in pending]
-
-
-def _isolate(work: Work, batch: Batch) -> Generator[list[Record]]:
-    """Train a batch that is under suspicion, apart from all others, by halves if need be."""
-    lost: list[Batch] = []
-    yield from _attempt(work, 2, [batch], lost)
-    if lost and len(batch) > 1:
-        middle = len(batch) // 2
-        yield from _isolate(work, batch[:middle])
-        yield from _isolate(work, batch[middle:])
-    elif lost:
-        lost_again: list[Batch] = []
-        yield from _attempt(work, 2, [batch], lost_again)
-        if lost_again:
-            _check_that_workers_live(work)
-            yield [Record(batch[0], "failed", error=KILLED)]
 
 
 def _check_that_workers_live(work: Work) -> None:
@@ -133,15 +124,18 @@ def _by_some(
 
 
 def _work(payload: bytes, owner: int, number: int, batch: Batch) -> tuple[int, list[Record]]:
-    _serve(owner)
+    _end_with(owner)
     return number, train_packed(payload, batch)
 
 
 @cache
-def _serve(owner: int) -> None:
-    """Make a worker process of joblib's own backend end with its parent."""
-    if not current_process().name.startswith("LokyProcess"):
-        return  # the owner itself, or a worker of an engine that looks after its own
+def _end_with(owner: int) -> None:
+    """Make a worker process of joblib's own backend end with the process that started it.
+
+    That process may itself be such a worker, of a caller who runs several studies side by side.
+    """
+    if os.getpid() == owner or not current_process().name.startswith("LokyProcess"):
+        return  # the owner itself, or a worker of a backend that looks after its own
 
     def watch() -> None:
         while os.getppid() == owner:
@@ -149,7 +143,6 @@ def _serve(owner: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    atexit.register(gc.freeze)  # it ends without a search of all it has loaded for cycles
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from helpers import COMMAND, LONG, ROOT, finish, runs_csv, start_mlpspec, stored
@@ -22,7 +23,7 @@ SMALL = mlpspec.studies.paper().replace(seed=(0, 1), n_samples=(3, 10), steps=40
 
 
 ENVIRONMENT = {
-    "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+    "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{Path(__file__).parent}",  # `deadly`, by name
     "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
 }
 

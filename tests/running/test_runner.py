@@ -318,35 +318,51 @@ def test_interrupted_keeps_what_was_finished(tmp_path):
     assert runs_csv(tmp_path / "r") == runs_csv(undisturbed)
 
 
-def test_workers_end_with_their_parent(tmp_path):
+def processes_of(session):
+    """The processes of a session, by id: their command lines and processor ticks."""
+    found = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            fields = (place / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session and fields[0] != "Z":
+                ticks = int(fields[11]) + int(fields[12])
+                found[int(place.name)] = (place / "cmdline").read_text(), ticks
+    return found
+
+
+def test_workers_end_within_two_seconds_of_a_killed_command(tmp_path):
     long = ["run", "--only", "--sizes", "50", "--set", "steps=100000", "--jobs", "2", "--out", "r"]
     process = start_mlpspec(*long, cwd=tmp_path)
 
-    def alive():
-        """The processes of the session, by id: their command lines and processor ticks."""
-        found = {}
-        for place in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                fields = (place / "stat").read_text().rpartition(")")[2].split()
-                if int(fields[3]) == process.pid and fields[0] != "Z":
-                    ticks = int(fields[11]) + int(fields[12])
-                    found[int(place.name)] = (place / "cmdline").read_text(), ticks
-        return found
-
     def at_work():
-        return {pid for pid, (line, ticks) in alive().items() if "Loky" in line and ticks > 200}
+        found = processes_of(process.pid).items()
+        return {pid for pid, (line, ticks) in found if "Loky" in line and ticks > 200}
 
     deadline = time.monotonic() + 60
     while len(at_work()) < 2 and time.monotonic() < deadline:
         time.sleep(0.1)
     workers = at_work()
     assert len(workers) == 2
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
-    deadline = time.monotonic() + 5
-    while workers & set(alive()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not workers & set(alive())
+    deadline = time.monotonic() + 2
+    while workers & processes_of(process.pid).keys() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    left = workers & processes_of(process.pid).keys()
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_studies_side_by_side_in_workers_of_the_caller(reference, tmp_path, n_jobs):
+    """The workers of joblib own the studies that they run; nothing may end them."""
+    import joblib
+
+    places = [tmp_path / "a", tmp_path / "b", tmp_path / "c"]
+    calls = [joblib.delayed(mlpspec.run_study)(SMALL, place, n_jobs) for place in places]
+    for results in joblib.Parallel(n_jobs=2)(calls):
+        assert runs_csv(results.directory) == reference
 
 
 def test_files_travel_to_the_workers(tmp_path, monkeypatch):
