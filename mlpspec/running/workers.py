@@ -50,23 +50,21 @@ def train(payload: bytes, n_jobs: int, batches: list[Batch]) -> Generator[list[R
         A worker is killed though it has nothing to do.
     """
     work = partial(_work, payload, os.getpid())
-    lost: list[Batch] = []
-    yield from _attempt(work, n_jobs, batches, lost)
-    lost_again: list[Batch] = []
-    yield from _attempt(work, n_jobs, lost, lost_again)
-    for run in chain.from_iterable(lost_again):
-        killed: list[Batch] = []
-        yield from _attempt(work, 2, [(run,)], killed)
-        if killed:
-            _check_that_workers_live(work)
+    lost = yield from _attempt(work, n_jobs, batches)
+    lost = yield from _attempt(work, n_jobs, lost)
+    for run in chain.from_iterable(lost):
+        if (yield from _attempt(work, 2, [(run,)])):
+            if (yield from _attempt(work, 2, [()])):
+                raise WorkerLostError("every worker is killed, even one that has nothing to do")
             yield [Record(run, "failed", error=KILLED)]
 
 
 def _attempt(
-    work: Work, n_jobs: int, batches: list[Batch], lost: list[Batch]
-) -> Generator[list[Record]]:
-    """Train batches as `train` does; those that a killed worker was training join ``lost``."""
+    work: Work, n_jobs: int, batches: list[Batch]
+) -> Generator[list[Record], None, list[Batch]]:
+    """Train batches as `train` does; return those that a killed worker was training."""
     pending = dict(enumerate(batches))
+    lost: list[Batch] = []
     while pending:
         sent: list[int] = []
         # Alone, a batch would be trained in this very process, which nothing must kill.
@@ -79,13 +77,7 @@ def _attempt(
                     yield records
         except BrokenExecutor:
             lost += [pending.pop(number) for number in sent if number in pending]
-
-
-def _check_that_workers_live(work: Work) -> None:
-    lost: list[Batch] = []
-    list(_attempt(work, 2, [()], lost))
-    if lost:
-        raise WorkerLostError("every worker is killed, even one that has nothing to do")
+    return lost
 
 
 @contextlib.contextmanager
