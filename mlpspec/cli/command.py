@@ -15,7 +15,19 @@ from mlpspec.errors import InputError, LossError, WorkerLostError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit status."""
+    """Run the command line; return its exit status.
+
+    It is 0 if all went well, 1 if runs failed or a stated claim does not hold, 2 for bad input and
+    130 after Ctrl-C.
+
+    Examples
+    --------
+    >>> import contextlib
+    >>> with contextlib.redirect_stderr(sys.stdout):
+    ...     main(["run", "papr"])
+    mlpspec: error: unknown study 'papr'; did you mean 'paper'?
+    2
+    """
     argv = sys.argv[1:] if argv is None else list(argv)
     if sys.stderr is None:  # closed; libraries flush it without asking
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115

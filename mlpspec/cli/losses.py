@@ -1,4 +1,4 @@
-"""The commands for losses of one's own: ``check-loss`` and ``loss-card``."""
+"""The commands for users' losses: ``check-loss`` and ``loss-card``."""
 
 from __future__ import annotations
 

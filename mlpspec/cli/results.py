@@ -28,8 +28,8 @@ def status(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     settings = ", ".join(f"{name}={value}" for name, value in study.settings.items()) or "defaults"
     print(shown(f"study     {study.name}: {study.question}"))
     print(shown(f"settings  {settings}"))
-    told = ", ".join(f"{counts[name]} {name}" for name in ("ok", "diverged", "failed"))
-    print(f"runs      {len(status)} in {results.directory}: {told}")
+    counted = ", ".join(f"{counts[name]} {name}" for name in ("ok", "diverged", "failed"))
+    print(f"runs      {len(status)} in {results.directory}: {counted}")
     print(
         f"asked     {len(asked)} by the last session: {asked.count('missing')} missing, "
         f"{asked.count('failed')} failed"
@@ -86,11 +86,12 @@ def _verdict_lines(verdicts: Sequence[Verdict]) -> str:
     bases = list(dict.fromkeys(verdict.basis for verdict in verdicts))
     lines = [f"{'claim':66}" + "".join(f"{basis:17}" for basis in bases) + "repeats"]
     for claim in dict.fromkeys(verdict.claim for verdict in verdicts):
-        own = {verdict.basis: verdict for verdict in verdicts if verdict.claim == claim}
-        first = own[bases[0]]
+        by_basis = {verdict.basis: verdict for verdict in verdicts if verdict.claim == claim}
+        first = by_basis[bases[0]]
         repeats = f"{first.repeat:.2f}" if first.repeat == first.repeat else ""
         text = f"{claim} {first.text}"
-        lines.append(f"{text[:64]:66}" + "".join(f"{own[b].verdict:17}" for b in bases) + repeats)
+        columns = "".join(f"{by_basis[basis].verdict:17}" for basis in bases)
+        lines.append(f"{text[:64]:66}{columns}{repeats}")
     wanting = [v.reading for v in verdicts if v.verdict == "untested"]
     return "\n".join([*lines, *dict.fromkeys(f"untested: {reading}" for reading in wanting)])
 

@@ -83,7 +83,13 @@ def tasks_of(studies: dict[Path, Study], asked: str) -> list[Task]:
     """Return what a command trains where, and with which engine: ``asked``, or ``"auto"``.
 
     The first directory decides for all that have had no session, so that runs that are compared
-    with one another have one engine. Where another one is used, it is said.
+    with one another have one engine. Where another one is used, a line on stderr says
+    so.
+
+    Raises
+    ------
+    InputError
+        A directory cannot be used for its study, or an engine that is needed does not work here.
     """
     from mlpspec.running import runner
     from mlpspec.training.engine import choose
@@ -142,18 +148,18 @@ def train(arguments: argparse.Namespace, argv: Sequence[str], task: Task, n_jobs
     )
     asked = {run.key for run in study.runs}
     counts = Counter(status for key, status in results.status.items() if key in asked)
-    told = ", ".join(f"{counts[status]} {status}" for status in ("ok", "diverged", "failed"))
+    counted = ", ".join(f"{counts[status]} {status}" for status in ("ok", "diverged", "failed"))
     tried = len(missing) - (len(asked) - counts.total())
     trained = "nothing to train"
     if tried:
         trained = f"trained {tried} runs in {duration(time.monotonic() - began)}"
     left = f", {len(asked) - counts.total()} not tried" if counts.total() < len(asked) else ""
-    say(arguments, f"{study.name}: {trained}; of {len(asked)} in {directory} {told}{left}")
+    say(arguments, f"{study.name}: {trained}; of {len(asked)} in {directory} {counted}{left}")
     if arguments.settings and "record_every" in study.settings and not tried:
-        bare = sum(not results.has_curve(key) for key in asked)
-        if bare:
+        without = sum(not results.has_curve(key) for key in asked)
+        if without:
             print(
-                f"mlpspec: {bare} runs were trained without record_every and have no curve; "
+                f"mlpspec: {without} runs were trained without record_every and have no curve; "
                 "train them with --out in another directory to record them",
                 file=sys.stderr,
             )
@@ -198,7 +204,7 @@ def chosen_study(arguments: argparse.Namespace) -> tuple[Study, dict[str, Any]]:
     if arguments.seeds is not None:
         changes["seed"] = _seeds(arguments.seeds)
     if arguments.sizes is not None:
-        changes["n_samples"] = _numbers("sizes", arguments.sizes)
+        changes["n_samples"] = _whole_numbers("sizes", arguments.sizes)
     for item in arguments.settings:
         field, given, value = item.partition("=")
         if not given:
@@ -215,12 +221,12 @@ def chosen_study(arguments: argparse.Namespace) -> tuple[Study, dict[str, Any]]:
     if arguments.losses or arguments.subsets is not None:
         from mlpspec.study.extensions import named_loss
 
-        own = [named_loss(text) for text in arguments.losses]
-        if len(dict(own)) < len(own):
-            raise InputError(f"--loss gives {own[-1][0]} twice; give each loss its own name")
+        losses = [named_loss(text) for text in arguments.losses]
+        if len(dict(losses)) < len(losses):
+            raise InputError(f"--loss gives {losses[-1][0]} twice; give each loss its own name")
         _warn_of_faults([text.partition("=")[2] for text in arguments.losses], study)
         which = "all" if arguments.subsets is None else arguments.subsets
-        study = study.with_losses(dict(own), which)
+        study = study.with_losses(dict(losses), which)
     return study, changes
 
 
@@ -228,13 +234,13 @@ def _warn_of_faults(losses: Sequence[str], study: Study) -> None:
     """Check losses as check-loss does; what fails is trained all the same, but not unnoticed."""
     neuron = str(study.settings.get("neuron", "ridge"))
     for text in losses:
-        # In a process of its own: what a loss does to the one that it runs in is not foreseeable.
+        # In another process: what a loss does to the one that it runs in is not foreseeable.
         command = [sys.executable, "-m", "mlpspec", "check-loss", text, "--neuron", neuron]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace")
         if done.returncode or not done.stdout:
             first = next(iter(done.stderr.splitlines()), f"{text} ends the process that runs it")
-            told = line(first.removeprefix("mlpspec: error: "))
-            print(f"mlpspec: warning: {told}; see mlpspec check-loss", file=sys.stderr)
+            fault = line(first.removeprefix("mlpspec: error: "))
+            print(f"mlpspec: warning: {fault}; see mlpspec check-loss", file=sys.stderr)
 
 
 def _seeds(text: str) -> tuple[int, ...]:
@@ -242,7 +248,7 @@ def _seeds(text: str) -> tuple[int, ...]:
 
     first, is_range, last = text.partition(":")
     if not is_range:
-        return _numbers("seeds", text, "0:10 or 0,3,7")
+        return _whole_numbers("seeds", text, "0:10 or 0,3,7")
     try:
         start, stop = int(first or 0), int(last)
     except ValueError:
@@ -254,7 +260,7 @@ def _seeds(text: str) -> tuple[int, ...]:
     return tuple(range(start, stop))
 
 
-def _numbers(option: str, text: str, like: str = "3,5,10") -> tuple[int, ...]:
+def _whole_numbers(option: str, text: str, like: str = "3,5,10") -> tuple[int, ...]:
     try:
         return tuple(int(number) for number in text.split(","))
     except ValueError:

@@ -26,9 +26,11 @@ def studies(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
                 choices = ""
             print(f"  {name:16} {setting.default!s:18} {setting.help}{choices}")
     print("data sets (--set dataset=NAME, with other arguments if need be)")
-    for name, kind in DATASETS.items():
-        call = str(Call(name, (), {argument.name: argument.default for argument in fields(kind)}))
-        print(f"  {call:35} {_first_line(kind)}")
+    for name, dataset in DATASETS.items():
+        call = str(
+            Call(name, (), {argument.name: argument.default for argument in fields(dataset)})
+        )
+        print(f"  {call:35} {_first_line(dataset)}")
     print(f"  {FILE + 'PATH.csv':35} {_first_line(FileData)}")
     print("targets (--set target=NAME)")
     for name, function in TARGETS.items():

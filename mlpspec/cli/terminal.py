@@ -12,18 +12,36 @@ LONGEST = 600
 
 
 def line(message: str) -> str:
-    """Return a message as one line of bearable length."""
-    line = shown(" ".join(message.split()))
-    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+    r"""Return a message as one line of bearable length.
+
+    Examples
+    --------
+    >>> line("two\nlines")
+    'two lines'
+    """
+    text = shown(" ".join(message.split()))
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
 
 
 def shown(text: str) -> str:
-    """Return text with nothing in it that could steer a terminal."""
+    r"""Return text with nothing in it that could steer a terminal.
+
+    Examples
+    --------
+    >>> print(shown("a\x1b[2Jb"))
+    a\x1b[2Jb
+    """
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def last_line(error: str) -> str:
-    """Return the last line of a traceback, which says what went wrong."""
+    r"""Return the last line of a traceback, which says what went wrong.
+
+    Examples
+    --------
+    >>> last_line("Traceback (most recent call last):\n  ...\nValueError: no")
+    'ValueError: no'
+    """
     return line(next(reversed(error.strip().splitlines()), "no reason is known"))
 
 
@@ -35,7 +53,13 @@ def say(arguments: argparse.Namespace, text: str) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as text, in the unit that suits them."""
+    """Return seconds as text, in the unit that suits them.
+
+    Examples
+    --------
+    >>> [duration(seconds) for seconds in (1.23, 45.6, 789.0, 12345.0)]
+    ['1.2 s', '46 s', '13 min', '3.4 h']
+    """
     if seconds < 100:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

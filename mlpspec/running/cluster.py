@@ -1,6 +1,6 @@
 """Training on an existing Dask cluster. The only module that knows dask.distributed.
 
-joblib's own Dask backend waits for ever when a worker dies; here such batches are trained again.
+joblib's Dask backend waits for ever when a worker dies; here such batches are trained again.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from mlpspec.store.store import Record
 from mlpspec.study.study import Run
 from mlpspec.training.engine import why_not_compiled
 
-PATIENCE = 600.0
+TIMEOUT = 600.0
 """Seconds for which a cluster may have no worker, or its scheduler not answer."""
 
-_BARE = "the cluster lacks mlpspec; install it where its scheduler and its workers run"
+_LACKS_MLPSPEC = "the cluster lacks mlpspec; install it where its scheduler and its workers run"
 
 
 def connect(address: str) -> Any:
@@ -54,24 +54,24 @@ def connect(address: str) -> Any:
 
 
 def describe(client: Any) -> dict[str, Any]:
-    """Return what the provenance notes of a cluster: its threads and kinds of processor.
+    """Return what the provenance notes of a cluster: its threads and processors.
 
     Raises
     ------
     InputError
         The workers lack mlpspec.
     WorkerLostError
-        No worker came within `PATIENCE`.
+        No worker came within `TIMEOUT`.
     """
     try:
-        client.wait_for_workers(1, timeout=PATIENCE)
+        client.wait_for_workers(1, timeout=TIMEOUT)
     except TimeoutError:
-        raise WorkerLostError(f"the cluster had no worker for {PATIENCE:.0f} s") from None
+        raise WorkerLostError(f"the cluster had no worker for {TIMEOUT:.0f} s") from None
     try:
         processors = client.run(provenance.processor)
     except Exception as error:  # the scheduler passes a worker's errors on as text
         if "No module named 'mlpspec'" in str(error):
-            raise InputError(_BARE) from None
+            raise InputError(_LACKS_MLPSPEC) from None
         raise
     return {
         "jobs": sum(client.nthreads().values()),
@@ -92,7 +92,7 @@ def train(
     InputError
         The workers lack mlpspec or have other versions.
     WorkerLostError
-        The cluster had no workers, or no scheduler, for longer than `PATIENCE`.
+        The cluster had no workers, or no scheduler, for longer than `TIMEOUT`.
     """
     from distributed import KilledWorker
 
@@ -118,7 +118,7 @@ def train(
             future = _next(client, done)
             batch = waiting.pop(future)
             try:
-                yield future.result(timeout=PATIENCE)
+                yield future.result(timeout=TIMEOUT)
             except KilledWorker:
                 if alone:
                     yield [Record(batch[0], "failed", error=KILLED)]
@@ -126,7 +126,7 @@ def train(
                     suspects += batch
             except (ModuleNotFoundError, RuntimeError) as error:
                 first = str(error).strip().partition("\n")[0]
-                raise InputError(f"{_BARE} ({first})") from None
+                raise InputError(f"{_LACKS_MLPSPEC} ({first})") from None
             except TimeoutError:
                 raise WorkerLostError("the cluster lost a result and has no worker left") from None
     finally:
@@ -140,14 +140,14 @@ def _next(client: Any, done: SimpleQueue[Any]) -> Any:
         try:
             future = done.get(timeout=1.0)
         except Empty:
-            answers = client.status == "running"
-            if answers and client.nthreads():
+            connected = client.status == "running"
+            if connected and client.nthreads():
                 alone_since = None
                 continue
             alone_since = alone_since or time.monotonic()
-            if time.monotonic() - alone_since > PATIENCE:
-                lack = "no worker" if answers else "no scheduler"
-                raise WorkerLostError(f"the cluster had {lack} for {PATIENCE:.0f} s") from None
+            if time.monotonic() - alone_since > TIMEOUT:
+                lack = "no worker" if connected else "no scheduler"
+                raise WorkerLostError(f"the cluster had {lack} for {TIMEOUT:.0f} s") from None
         else:
             if future.status in ("cancelled", "lost"):
                 raise WorkerLostError("the cluster's scheduler was lost")

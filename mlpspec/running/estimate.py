@@ -1,4 +1,4 @@
-"""How long the training of a study will take, from a few steps of each kind of batch."""
+"""How long the training of a study will take, from a few steps of each shape of batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SLOW = 0.2
 
 
 def estimate(study: Study, batches: list[Batch], n_jobs: int, engine: str) -> float:
-    """Return about how many seconds the batches will take here, from a few steps of each kind."""
+    """Return about how many seconds the batches will take here, from a few steps of each shape."""
     rates: dict[tuple[int, int, int, int], tuple[float, float]] = {}
     seconds = []
     probe = partial(_probe, study.own_losses, engine)
@@ -36,7 +36,7 @@ def estimate(study: Study, batches: list[Batch], n_jobs: int, engine: str) -> fl
 def _rates(probe: Callable[[int], float]) -> tuple[float, float]:
     """Return about how many seconds a step of a batch takes, and what comes once."""
     first = probe(1)
-    if first > SLOW:  # a step is then most of it, and more of them would try the patience
+    if first > SLOW:  # a step is then most of it, and more of them would take too long
         return first / 2, 0.0
     # The difference of two probes is training alone, the rest is spent once a run. The least of
     # three is the one that other programs disturbed least.

@@ -20,12 +20,24 @@ from mlpspec.training import engine as engines
 
 
 def now() -> str:
-    """Return the time, to the second, in ISO 8601 and UTC."""
+    """Return the time, to the second, in ISO 8601 and UTC.
+
+    Examples
+    --------
+    >>> len(now()), now()[-6:]
+    (25, '+00:00')
+    """
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def versions(engine: str) -> dict[str, str | None]:
-    """Return the versions on which the bits of a result depend that ``engine`` computes."""
+    """Return the versions on which the bits of a result depend that ``engine`` computes.
+
+    Examples
+    --------
+    >>> {name: found is None for name, found in versions("numpy").items()}
+    {'mlpspec': False, 'numpy': False, 'scipy': False, 'numba': True, 'llvmlite': True}
+    """
     return {
         "mlpspec": __version__,
         **{name: version(name) for name in ("numpy", "scipy")},
@@ -58,7 +70,7 @@ def collect(command: Sequence[str], engine: str) -> dict[str, Any]:
 
 
 def _revision() -> dict[str, Any]:
-    """Return the git revision of the package's own checkout and whether it has been edited."""
+    """Return the git revision of the package's checkout and whether it has been edited."""
     here = Path(__file__).resolve().parents[1]
 
     def git(*arguments: str) -> str:

@@ -57,8 +57,8 @@ def run_study(
     n_jobs : int
         Worker processes; -1 is one per processor, 1 trains in this very process. joblib's backend
         is the caller's choice (``with joblib.parallel_config(backend=...)``: Ray's and Spark's
-        come with packages of theirs). What is said of killed workers holds for joblib's own
-        backend, loky, and for ``dask``; others lose or keep a batch as they see fit.
+        come with packages of theirs). What stands above of killed workers holds for joblib's
+        default backend, loky, and for ``dask``; others lose or keep a batch as they see fit.
     batch_size : int, optional
         The most runs that train together; by default what suits the cache.
     fail_fast : bool
@@ -83,6 +83,15 @@ def run_study(
         does not exist or does not work here.
     WorkerLostError
         Every worker is killed, or the cluster lost all workers or its scheduler.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> study = Study("two", {"seed": (0, 1)}, {"n_samples": 3, "steps": 5})
+    >>> with TemporaryDirectory() as out:
+    ...     results = run_study(study, out, n_jobs=1, engine="numpy")
+    ...     results.table["status"].tolist(), results.sessions[0]["engine"]
+    (['ok', 'ok'], 'numpy')
     """
     n_jobs = workers.count_jobs(n_jobs)
     if batch_size is not None and batch_size < 1:
@@ -93,8 +102,8 @@ def run_study(
         engine = engines.choose(engine, last_engine(directory))
         with (
             _workers(study, missing, n_jobs, dask, engine) as (train, about),
-            _held(directory),
-            _opened(study, directory) as store,
+            _locked(directory),
+            _open_store(study, directory) as store,
         ):
             batches = plan(missing, about["jobs"], batch_size)
             began = provenance.now()
@@ -107,7 +116,7 @@ def run_study(
                 try:
                     _train_all(study, store, session, batches, finished, fail_fast, progress)
                 except BaseException:
-                    # What went wrong is to be told, not that tables cannot be written after it.
+                    # What went wrong is to be raised, not that tables cannot be written after it.
                     with contextlib.suppress(OSError, ValueError):
                         Results(directory).write_tables()
                     raise
@@ -127,6 +136,11 @@ def missing_runs(study: Study, directory: Path) -> list[Run]:
     ------
     ValueError
         The directory cannot be used for the study, or a file that runs draw from cannot.
+
+    Examples
+    --------
+    >>> len(missing_runs(Study("two", {"seed": (0, 1)}, {}), Path("there", "is", "nothing")))
+    2
     """
     missing = _missing_runs(study, directory)
     read_tables(missing)
@@ -145,7 +159,13 @@ def _missing_runs(study: Study, directory: Path) -> list[Run]:
 
 
 def last_engine(directory: Path) -> str | None:
-    """Return the engine of the last session of a directory; None if it has had none."""
+    """Return the engine of the last session of a directory; None if it has had none.
+
+    Examples
+    --------
+    >>> print(last_engine(Path("there", "is", "nothing")))
+    None
+    """
     if not (directory / FILE_NAME).exists():
         return None
     with Store.open(directory) as store:
@@ -154,7 +174,7 @@ def last_engine(directory: Path) -> str | None:
 
 
 @contextlib.contextmanager
-def _opened(study: Study, directory: Path) -> Iterator[Store]:
+def _open_store(study: Study, directory: Path) -> Iterator[Store]:
     if (directory / FILE_NAME).exists():
         store = Store.open(directory, write=True)
     else:
@@ -165,7 +185,7 @@ def _opened(study: Study, directory: Path) -> Iterator[Store]:
 
 
 @contextlib.contextmanager
-def _held(directory: Path) -> Iterator[None]:
+def _locked(directory: Path) -> Iterator[None]:
     """Hold the directory for this process; the lock goes with the process however it ends."""
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,18 @@ Work = Callable[[int, Batch], tuple[int, list[Record]]]
 
 
 def count_jobs(n_jobs: int) -> int:
-    """Return the number of workers; -1 means one per processor."""
+    """Return the number of workers; -1 means one per processor.
+
+    Raises
+    ------
+    InputError
+        It is no whole number, or below 1 and not -1.
+
+    Examples
+    --------
+    >>> count_jobs(2), count_jobs(-1) >= 1
+    (2, True)
+    """
     if not isinstance(n_jobs, int):
         raise InputError(f"jobs is {n_jobs!r}; it must be a whole number")
     if n_jobs == -1:
@@ -122,12 +133,12 @@ def _work(payload: bytes, owner: int, number: int, batch: Batch) -> tuple[int, l
 
 @cache
 def _end_with(owner: int) -> None:
-    """Make a worker process of joblib's own backend end with the process that started it.
+    """Make a worker process of joblib's default backend end with the process that started it.
 
     That process may itself be such a worker, of a caller who runs several studies side by side.
     """
     if os.getpid() == owner or not current_process().name.startswith("LokyProcess"):
-        return  # the owner itself, or a worker of a backend that looks after its own
+        return  # the owner itself, or a worker of a backend that ends its workers
 
     def watch() -> None:
         while os.getppid() == owner:

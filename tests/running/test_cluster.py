@@ -135,7 +135,7 @@ def test_only_the_run_that_kills_its_workers_fails(cluster_here):
 
 @pytest.mark.slow
 def test_a_cluster_that_is_gone_ends_the_study(cluster_here, tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "PATIENCE", 3.0)
+    monkeypatch.setattr(cluster, "TIMEOUT", 3.0)
     worker = cluster_here.add_worker()
     long = SMALL.replace(steps=10**6)
     threading.Timer(6.0, worker.kill).start()

@@ -253,7 +253,7 @@ def test_bad_arguments_touch_nothing(tmp_path, arguments, message):
 
 def test_a_directory_in_use_is_refused(tmp_path):
     with (
-        runner._held(tmp_path),
+        runner._locked(tmp_path),
         pytest.raises(ValueError, match="is in use by another mlpspec run"),
     ):
         mlpspec.run_study(SMALL, tmp_path)
