@@ -39,8 +39,8 @@ ROOMS["cli"] = {*ROOMS, "report"}
 SOLE_IMPORTERS = {
     "cloudpickle": {"running.payload"},  # carries losses of users to workers
     "distributed": {"running.cluster"},
-    "joblib": {"running.workers"},
-    "llvmlite": {"training.compiled"},
+    "joblib": {"running.workers", "running.signals"},
+    "llvmlite": {"training.compiled", "training.kernel"},
     "matplotlib": {"report.figures"},
     "numba": {"training.kernel", "training.compiled", "training.engine"},
     "sqlite3": {"store.database", "store.store", "cli.command"},

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from mlpspec.running.planning import Batch
+from mlpspec.running.signals import deferred
 from mlpspec.running.worker import Extensions, train_batch
 from mlpspec.study.study import Study
 from mlpspec.training import engine as engines
@@ -22,7 +23,8 @@ def estimate(study: Study, batches: list[Batch], n_jobs: int, engine: str) -> fl
     seconds = []
     probe = partial(_probe, study.own_losses, engine)
     if engine == "compiled":  # to compile takes longer than many steps, once
-        engines.prepare([run for batch in batches for run in batch])
+        with deferred():
+            engines.prepare([run for batch in batches for run in batch])
     for batch in batches:
         run = batch[0]
         shape = (run.n_samples, run.hidden_units, run.n_inputs, len(batch))

@@ -12,7 +12,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from mlpspec.errors import InputError, WorkerLostError
-from mlpspec.running import cluster, provenance, workers
+from mlpspec.running import cluster, provenance, signals, workers
 from mlpspec.running.payload import pack, train_packed
 from mlpspec.running.planning import Batch, plan
 from mlpspec.running.progress import progress_of
@@ -108,7 +108,8 @@ def run_study(
             batches = plan(missing, about["jobs"], batch_size)
             began = provenance.now()
             if engine == "compiled" and dask is None:
-                engines.prepare(missing)
+                with signals.deferred():
+                    engines.prepare(missing)
             with contextlib.closing(train(batches)) as finished:
                 next(finished)  # workers load their modules during what follows
                 about = {**provenance.collect(command, engine), **about}

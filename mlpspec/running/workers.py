@@ -1,10 +1,9 @@
-"""Training in worker processes on this machine. The only module that knows joblib."""
+"""Training in worker processes on this machine, which joblib starts."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import threading
 import time
 import warnings
@@ -12,15 +11,15 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import BrokenExecutor
 from functools import cache, partial
 from itertools import chain, islice
-from multiprocessing import current_process, resource_tracker
+from multiprocessing import current_process
 from typing import Any, cast
 
 import joblib
-from joblib.externals.loky.backend import resource_tracker as loky_tracker
 
 from mlpspec.errors import KILLED, InputError, WorkerLostError
 from mlpspec.running.payload import train_packed
 from mlpspec.running.planning import Batch
+from mlpspec.running.signals import unreachable_by_ctrl_c
 from mlpspec.store.store import Record
 
 Work = Callable[[int, Batch], tuple[int, list[Record]]]
@@ -115,7 +114,7 @@ def _parallel(tasks: Iterator[Any], n_jobs: int) -> Generator[tuple[int, list[Re
         unordered = parallel(return_as="generator_unordered")
     except ValueError:  # this backend returns all results at once; a few at a time, then
         return _by_some(parallel(), tasks, 4 * n_jobs)
-    with _unreachable_by_ctrl_c() if n_jobs > 1 else contextlib.nullcontext():
+    with unreachable_by_ctrl_c() if n_jobs > 1 else contextlib.nullcontext():
         return cast(Generator[tuple[int, list[Record]]], unordered(tasks))
 
 
@@ -146,23 +145,3 @@ def _end_with(owner: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-@contextlib.contextmanager
-def _unreachable_by_ctrl_c() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach; for this one it waits until the end.
-
-    A terminal sends it to all, and a worker that is still loading modules would die of it with a
-    traceback. A blocked signal stays blocked in the processes that are started meanwhile.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    # Each of these unblocks the signal once it has started, and the first worker starts both.
-    resource_tracker.ensure_running()
-    loky_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

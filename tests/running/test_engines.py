@@ -1,5 +1,7 @@
 """The engine that was chosen reaches whatever trains, and the provenance."""
 
+import signal
+
 import pytest
 
 import mlpspec
@@ -58,6 +60,29 @@ def test_a_directory_without_its_engine_is_refused(calls, tmp_path, monkeypatch)
     mlpspec.run_study(SMALL, tmp_path, n_jobs=1)  # there is nothing to train
     results = mlpspec.run_study(MORE, tmp_path, n_jobs=1, engine="numpy")
     assert [session["engine"] for session in results.sessions] == ["compiled", "numpy"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_while_it_compiles(calls, tmp_path, monkeypatch, number):
+    """In a callback of LLVM its exception would be lost."""
+
+    def prepare(runs):
+        signal.raise_signal(number)
+        calls.append("prepared")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, "prepare", prepare)
+    before = signal.signal(number, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            mlpspec.run_study(SMALL, tmp_path, n_jobs=1, engine="compiled")
+        assert signal.getsignal(number) is interrupt
+    finally:
+        signal.signal(number, before)
+    assert calls == ["prepared"]
+    assert mlpspec.load(tmp_path).sessions == []
 
 
 def run(capsys, *arguments):

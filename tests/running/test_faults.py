@@ -294,9 +294,11 @@ def test_directory_turns_read_only(undisturbed, tmp_path):
 def test_two_at_once(undisturbed, tmp_path):
     process = start_mlpspec(*COMMAND, cwd=tmp_path)
     wait_for_runs(process, tmp_path / "r")
+    process.send_signal(signal.SIGSTOP)  # it must not finish meanwhile, however busy the machine
     (tmp_path / "second").mkdir()
     second = start(tmp_path / "second", arguments=[*COMMAND[:-1], str(tmp_path / "r")])
     status, _, err = finish(second, tmp_path / "second")
+    process.send_signal(signal.SIGCONT)
     assert process.poll() is None
     assert (status, err.count("\n")) == (2, 1)
     assert "is in use by another mlpspec run" in err
