@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from mlpspec.cli import losses, results, run, studies
 from mlpspec.cli.parser import parser
-from mlpspec.cli.terminal import BAD_INPUT, FAILED, INTERRUPTED, line
+from mlpspec.cli.terminal import BAD_INPUT, FAILED, INTERRUPTED, line, warn
 from mlpspec.errors import InputError, LossError, WorkerLostError
 
 
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         }
         return commands[arguments.command](arguments, argv)
     except LossError as error:
-        print(f"mlpspec: error: {error}", file=sys.stderr)  # a line for each fault
+        warn(f"error: {error}")  # a line for each fault
         return BAD_INPUT
     except InputError as error:
         return _complain(str(error))
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "same command goes on"
         )
     except WorkerLostError as error:
-        print(f"mlpspec: {error}", file=sys.stderr)
+        warn(str(error))
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -74,5 +74,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(message: str) -> int:
-    print(f"mlpspec: error: {line(message)}", file=sys.stderr)
+    warn(f"error: {line(message)}")
     return BAD_INPUT

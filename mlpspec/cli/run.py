@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from mlpspec.cli.results import write_report
-from mlpspec.cli.terminal import FAILED, INTERRUPTED, duration, last_line, line, say
+from mlpspec.cli.terminal import FAILED, INTERRUPTED, duration, last_line, line, say, warn
 from mlpspec.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -68,10 +68,9 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         left, asked = len(runner.missing_runs(study, directory)), len(study.runs)
-        print(
-            f"mlpspec: interrupted; {asked - left} of {asked} runs are kept in "
-            f"{directory}; continue with: {shlex.join(['mlpspec', *argv])}",
-            file=sys.stderr,
+        warn(
+            f"interrupted; {asked - left} of {asked} runs are kept in {directory}; continue with: "
+            f"{shlex.join(['mlpspec', *argv])}"
         )
         return INTERRUPTED
     finally:
@@ -83,8 +82,7 @@ def tasks_of(studies: dict[Path, Study], asked: str) -> list[Task]:
     """Return what a command trains where, and with which engine: ``asked``, or ``"auto"``.
 
     The first directory decides for all that have had no session, so that runs that are compared
-    with one another have one engine. Where another one is used, a line on stderr says
-    so.
+    with one another have one engine. A line on stderr says where another one is used.
 
     Raises
     ------
@@ -108,7 +106,7 @@ def tasks_of(studies: dict[Path, Study], asked: str) -> list[Task]:
             elif asked == "auto" and engine != shared:
                 note = f"keeps the {engine} engine of its last session; {main} has the {shared} one"
         if note:
-            print(f"mlpspec: {directory} {note}", file=sys.stderr)
+            warn(f"{directory} {note}")
         tasks.append(Task(study, directory, missing, engine))
     return tasks
 
@@ -158,18 +156,15 @@ def train(arguments: argparse.Namespace, argv: Sequence[str], task: Task, n_jobs
     if arguments.settings and "record_every" in study.settings and not tried:
         without = sum(not results.has_curve(key) for key in asked)
         if without:
-            print(
-                f"mlpspec: {without} runs were trained without record_every and have no curve; "
-                "train them with --out in another directory to record them",
-                file=sys.stderr,
+            warn(
+                f"{without} runs were trained without record_every and have no curve; train them "
+                "with --out in another directory to record them"
             )
     if counts["failed"]:
         key, error = next((k, e) for k, e in results.errors.items() if k in asked)
-        print(
-            f"mlpspec: {counts['failed']} runs failed, the first ({key}) with: "
-            f"{last_line(error)}; see mlpspec status {shlex.quote(str(directory))}; "
-            "the next run tries them again",
-            file=sys.stderr,
+        warn(
+            f"{counts['failed']} runs failed, the first ({key}) with: {last_line(error)}; see "
+            f"mlpspec status {shlex.quote(str(directory))}; the next run tries them again"
         )
     return counts["failed"]
 
@@ -240,7 +235,7 @@ def _warn_of_faults(losses: Sequence[str], study: Study) -> None:
         if done.returncode or not done.stdout:
             first = next(iter(done.stderr.splitlines()), f"{text} ends the process that runs it")
             fault = line(first.removeprefix("mlpspec: error: "))
-            print(f"mlpspec: warning: {fault}; see mlpspec check-loss", file=sys.stderr)
+            warn(f"warning: {fault}; see mlpspec check-loss")
 
 
 def _seeds(text: str) -> tuple[int, ...]:

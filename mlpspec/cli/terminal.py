@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -50,6 +51,11 @@ def say(arguments: argparse.Namespace, text: str) -> None:
     if not arguments.quiet:
         with contextlib.suppress(BrokenPipeError):  # the runs matter, not who reads of them
             print(text, flush=True)
+
+
+def warn(message: str) -> None:
+    """Print a message on standard error, quiet or not."""
+    print(f"mlpspec: {message}", file=sys.stderr)
 
 
 def duration(seconds: float) -> str:

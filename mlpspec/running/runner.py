@@ -143,20 +143,16 @@ def missing_runs(study: Study, directory: Path) -> list[Run]:
     >>> len(missing_runs(Study("two", {"seed": (0, 1)}, {}), Path("there", "is", "nothing")))
     2
     """
-    missing = _missing_runs(study, directory)
+    status: dict[str, str] = {}
+    if (directory / FILE_NAME).exists():
+        with Store.open(directory) as store:
+            store.check_study(study)
+            status = store.status()
+    elif directory.exists() and not directory.is_dir():
+        raise InputError(f"{directory} is a file; give a directory with --out")
+    missing = [run for run in study.runs if status.get(run.key, "failed") == "failed"]
     read_tables(missing)
     return missing
-
-
-def _missing_runs(study: Study, directory: Path) -> list[Run]:
-    if not (directory / FILE_NAME).exists():
-        if directory.exists() and not directory.is_dir():
-            raise InputError(f"{directory} is a file; give a directory with --out")
-        return list(study.runs)
-    with Store.open(directory) as store:
-        store.check_study(study)
-        status = store.status()
-    return [run for run in study.runs if status.get(run.key, "failed") == "failed"]
 
 
 def last_engine(directory: Path) -> str | None:
