@@ -4,7 +4,6 @@ import pytest
 from helpers import LONG, finish, runs_csv, start_mlpspec
 
 from mlpspec import run_study
-from mlpspec.network import blocks
 
 
 @pytest.fixture(scope="module")
@@ -12,13 +11,6 @@ def undisturbed(tmp_path_factory):
     out = tmp_path_factory.mktemp("faults") / "undisturbed"
     run_study(LONG, out, n_jobs=2)
     return runs_csv(out)
-
-
-@pytest.fixture
-def numpy_alone(monkeypatch):
-    """Without compiled primitives: what is tested is NumPy's bits."""
-    monkeypatch.setattr(blocks, "compiled_by", lambda: None)
-    monkeypatch.setattr(blocks, "_compiled", lambda kind: None)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from mlpspec.errors import KILLED, InputError, WorkerLostError
 from mlpspec.running import provenance
 from mlpspec.running.planning import Batch
 from mlpspec.store.store import Record
-from mlpspec.study.study import Run
+from mlpspec.study.run import Run
 from mlpspec.training.engine import why_not_compiled
 
 TIMEOUT = 600.0
