@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from mlpspec.errors import InputError, unknown
+from mlpspec.errors import InputError
 
 ENGINES = ("numpy", "compiled")
 
@@ -48,7 +48,7 @@ def choose(asked: str = "auto", last: str | None = None) -> str:
     'numpy'
     """
     if asked not in ASKED:
-        raise unknown("engine", asked, ASKED)
+        raise InputError(f"engine is {asked!r}; it must be auto, numpy or compiled")
     engine = last if asked == "auto" else asked
     if engine == "numpy":
         return engine

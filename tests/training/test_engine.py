@@ -61,7 +61,7 @@ def test_numba_that_compiles_nothing(numba, monkeypatch):
 
 
 def test_an_engine_that_does_not_exist():
-    with pytest.raises(InputError, match="unknown engine 'numpi'; did you mean 'numpy'"):
+    with pytest.raises(InputError, match="engine is 'numpi'; it must be auto, numpy or compiled"):
         choose("numpi")
 
 
