@@ -49,6 +49,8 @@ def choose(asked: str = "auto", last: str | None = None) -> str:
     """
     if asked not in ASKED:
         raise InputError(f"engine is {asked!r}; it must be auto, numpy or compiled")
+    if asked == "auto" and os.environ.get("MLPSPEC_COMPILED") == "0":
+        asked = "numpy"
     engine = last if asked == "auto" else asked
     if engine == "numpy":
         return engine
