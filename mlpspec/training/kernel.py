@@ -28,6 +28,7 @@ numba infers types, so that there are no annotations.
 from __future__ import annotations
 
 import math
+import sys
 from typing import NamedTuple
 
 import numba
@@ -51,6 +52,7 @@ CUT = 340.0
 """Largest exponent, as in `mlpspec.arrays.exp_of_negated`."""
 
 REACH, NEGLIGIBLE, WINDOWED = 6.8, 50.0, 32
+LARGEST = sys.float_info.max
 
 # exp(-a) = 2^k (1 + r + r^2 q(r)), k the whole number nearest to -a / ln 2, r = -a - k ln 2. A sum
 # near 1.5 2^52 is whole and its lowest bits are those of k + 1023, which is the exponent of 2^k.
@@ -321,13 +323,13 @@ def driven(a, h, r, v, t, o, out, size):
     return of_h
 
 
-@compiled_sum
+@compiled
 def is_finite(a, x, size):
     """Return whether all numbers of a row are finite."""
-    total = 0.0
+    count = 0
     for j in range(size):
-        total += 0.0 * a[u(x + j)]
-    return total == 0.0
+        count += abs(a[u(x + j)]) <= LARGEST
+    return count == size
 
 
 # ------------------------------------------------------------------------------- coverage
