@@ -17,7 +17,8 @@ import numpy as np
 
 from mlpspec.arrays import Array
 from mlpspec.data.datasets import Uniform, stream
-from mlpspec.metrics.measure import measure_places, nearest_error, reconstruction
+from mlpspec.metrics.measure import measure_places
+from mlpspec.metrics.prototypes import nearest_error, reconstruction
 
 DRAWS = 200
 """Sets of random prototypes per data set."""

@@ -10,7 +10,8 @@ import numpy as np
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import Cell, Grid, as_table
 from mlpspec.arrays import Array
-from mlpspec.metrics.measure import expelled, match
+from mlpspec.metrics.hull import expelled
+from mlpspec.metrics.prototypes import match
 from mlpspec.metrics.statistics import median_interval
 from mlpspec.network.model import RidgeParams, respond
 from mlpspec.store.results import Stack, Table

@@ -15,7 +15,7 @@ from mlpspec.losses import (
     WeightDecay,
     built_in,
 )
-from mlpspec.metrics.measure import hull_distance
+from mlpspec.metrics.hull import hull_distance
 from mlpspec.network.forward import backward, forward, respond
 from mlpspec.network.neurons import RidgeParams
 

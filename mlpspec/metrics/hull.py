@@ -1,0 +1,99 @@
+"""Where prototypes lie beside the convex hull of the inputs, and which neurons left the data."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlpspec.arrays import Array
+from mlpspec.network.forward import Forward
+from mlpspec.network.neurons import RadialParams
+
+OUTSIDE_TOLERANCE = 1e-3
+"""Of the data's diameter: how far from the hull a prototype must be to count as outside."""
+
+QHULL_INPUTS = 5
+"""Dimensions up to which Qhull is asked for the corners of a hull."""
+
+
+def hull_escape(x: Array, p: Array) -> tuple[Array, Array]:
+    """Return the outside fraction and the overshoot.
+
+    A prototype is outside if its distance from the convex hull of the inputs (`hull_distance`)
+    exceeds 1e-3 of the data's diameter, the largest distance between two inputs. The overshoot is
+    the mean distance of those outside, 0 if there are none.
+    """
+    distance, outside = _escape(x, p)
+    overshoot = np.where(outside, distance, 0.0).sum(axis=1) / np.maximum(outside.sum(axis=1), 1)
+    return np.asarray(outside.mean(axis=1)), overshoot
+
+
+def _escape(x: Array, p: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Return the distances (R, K) of prototypes from the hull, and which are outside."""
+    if x.shape[2] == 1:
+        low, high = x.min(axis=1), x.max(axis=1)
+        distance = np.maximum(np.maximum(low - p[:, :, 0], p[:, :, 0] - high), 0.0)
+        diameter = high - low
+    else:
+        from scipy.spatial.distance import pdist
+
+        distance = np.array([hull_distance(*run) for run in zip(x, p, strict=True)])
+        diameter = np.array([[pdist(_corners(points)).max(initial=0.0)] for points in x])
+    return distance, distance > OUTSIDE_TOLERANCE * diameter
+
+
+def hull_distance(x: Array, p: Array) -> Array:
+    """Return the distances (K,) of p (K, D) from the convex hull of x (N, D), 0 inside.
+
+    With u_n = x_n - p, the nearest point of the hull is p + sum_n lambda_n u_n / sum_n lambda_n,
+    where lambda >= 0 minimises |sum_n lambda_n u_n|^2 + (sum_n lambda_n - 1)^2 (Lawson & Hanson
+    1974, chapter 23); this holds for degenerate inputs too (one point, collinear points,
+    duplicates).
+    """
+    from scipy.optimize import nnls
+
+    corners = _corners(x)
+    distance = np.empty(len(p))
+    for k, point in enumerate(p):
+        toward = corners - point
+        scale = np.abs(toward).max()
+        if scale == 0.0:
+            distance[k] = 0.0
+            continue
+        system = np.vstack([toward.T / scale, np.ones(len(corners))])
+        weights = nnls(system, np.append(np.zeros(x.shape[1]), 1.0))[0]
+        nearest = (weights / weights.sum()) @ toward
+        distance[k] = np.linalg.norm(nearest)
+    return distance
+
+
+def _corners(x: Array) -> Array:
+    """Return the points of x (N, D) that span its hull, or all where Qhull finds none.
+
+    It would need time exponential in D, and saves little there, where most points are corners.
+    """
+    if x.shape[1] > QHULL_INPUTS:
+        return x
+    from scipy.spatial import ConvexHull, QhullError
+
+    try:
+        return cast(Array, x[ConvexHull(x).vertices])
+    except (QhullError, ValueError):
+        return x
+
+
+def expelled(passed: Forward) -> NDArray[np.bool_]:
+    """Return which neurons (R, K) have left the data.
+
+    All of the neuron's z_n have one sign and min_n |z_n| > 1/2: its ridge does not cut the data and
+    answers no input with more than exp(-1/4). Above one dimension, where z of a radial neuron has
+    no sign, its center is outside the hull of the inputs instead (as in `hull_escape`), which on
+    a line is the same.
+    """
+    z = passed.preactivation
+    left = (z.min(axis=1) > 0.5) | (z.max(axis=1) < -0.5)
+    if isinstance(passed.params, RadialParams) and passed.x.shape[2] > 1:
+        left &= _escape(passed.x, passed.prototypes)[1]
+    return np.asarray(left)

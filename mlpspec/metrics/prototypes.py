@@ -1,0 +1,177 @@
+"""What inputs and prototypes alone tell: matching, nearest prototypes, usage and spread."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlpspec.arrays import Array
+
+BLOCK = 2**16
+"""Numbers of an array, of one run, that are worked on at a time: what a core's cache holds."""
+
+
+@cache
+def row_blocks(n_rows: int, n_columns: int) -> tuple[slice, ...]:
+    """Return slices of rows that hold about `BLOCK` numbers each; one where all fit."""
+    step = max(1, BLOCK // n_columns)
+    return tuple(slice(start, start + step) for start in range(0, n_rows, step))
+
+
+def match(x: Array, p: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the Hungarian matching of inputs to prototypes, run by run.
+
+    Parameters
+    ----------
+    x : (R, N, D)
+    p : (R, K, D)
+
+    Returns
+    -------
+    inputs, prototypes : (R, min(K, N))
+        Indices of the matched pairs of the least total distance. In one dimension, where many
+        matchings share it, the one that keeps the order.
+    """
+    n_runs, n_samples, n_inputs = x.shape
+    n_hidden = p.shape[1]
+    n_pairs = min(n_samples, n_hidden)
+    if n_inputs == 1 and n_samples == n_hidden:
+        # Sorting is the Hungarian algorithm on a line.
+        return np.argsort(x[:, :, 0], axis=1), np.argsort(p[:, :, 0], axis=1)
+    from scipy.optimize import linear_sum_assignment
+    from scipy.spatial.distance import cdist
+
+    inputs, prototypes = (np.empty((n_runs, n_pairs), dtype=np.intp) for _ in range(2))
+    for r in range(n_runs):
+        inputs[r], prototypes[r] = linear_sum_assignment(cdist(x[r], p[r]))
+        if n_inputs == 1:
+            inputs[r] = inputs[r][np.argsort(x[r, inputs[r], 0])]
+            prototypes[r] = prototypes[r][np.argsort(p[r, prototypes[r], 0])]
+    return inputs, prototypes
+
+
+def reconstruction(x: Array, p: Array) -> tuple[Array, Array]:
+    """Return the reconstruction error and the hit rate.
+
+    The error is the mean distance of the min(K, N) pairs of the Hungarian matching (`match`).
+    The hit rate is the share of the N inputs whose matched prototype is nearer than half the
+    distance to that input's nearest other input.
+    """
+    inputs, prototypes = match(x, p)
+    found = np.take_along_axis(p, prototypes[:, :, None], axis=1)
+    true = np.take_along_axis(x, inputs[:, :, None], axis=1)
+    distance = np.linalg.norm(found - true, axis=2)
+    hits = distance < np.take_along_axis(input_gaps(x), inputs, axis=1) / 2
+    return np.asarray(distance.mean(axis=1)), hits.sum(axis=1) / x.shape[1]
+
+
+def input_gaps(x: Array) -> Array:
+    """Return the distance (R, N) from each input to its nearest other input."""
+    if x.shape[2] > 1:
+        from scipy.spatial import cKDTree
+
+        return np.array([cKDTree(points).query(points, k=2)[0][:, 1] for points in x])
+    order = np.argsort(x[:, :, 0], axis=1)
+    steps = np.diff(np.take_along_axis(x[:, :, 0], order, axis=1), axis=1)
+    end = np.full((len(x), 1), np.inf)
+    sides = np.concatenate([end, steps], axis=1), np.concatenate([steps, end], axis=1)
+    gaps = np.empty(x.shape[:2])
+    np.put_along_axis(gaps, order, np.minimum(*sides), axis=1)
+    return gaps
+
+
+def nearest(x: Array, p: Array) -> tuple[Array, NDArray[np.intp]]:
+    """Return each input's distance (R, N) to its nearest prototype, and which one (R, N).
+
+    The first of equals is the nearest.
+    """
+    n_runs, n_samples, n_inputs = x.shape
+    distance = np.empty((n_runs, n_samples))
+    winner = np.empty((n_runs, n_samples), dtype=np.intp)
+    block = max(1, BLOCK // (n_samples * p.shape[1]))
+    for start in range(0, n_runs, block):
+        runs = slice(start, start + block)
+        for rows in row_blocks(n_samples, p.shape[1]):
+            if n_inputs == 1:
+                gaps = x[runs, rows] - p[runs].swapaxes(1, 2)
+                np.abs(gaps, out=gaps)
+            else:
+                from scipy.spatial.distance import cdist
+
+                pairs = zip(x[runs, rows], p[runs], strict=True)
+                gaps = np.array([cdist(*run) for run in pairs])
+            first = gaps.argmin(axis=2)
+            winner[runs, rows] = first
+            distance[runs, rows] = np.take_along_axis(gaps, first[:, :, None], axis=2)[:, :, 0]
+    return distance, winner
+
+
+def nearest_error(x: Array, p: Array) -> Array:
+    """Return the mean distance from an input to its nearest prototype."""
+    return np.asarray(nearest(x, p)[0].mean(axis=1))
+
+
+def usage_ratio(x: Array, p: Array, winners: NDArray[np.intp] | None = None) -> Array:
+    """Return the prototype-usage specialization ratio.
+
+    The number of distinct prototypes that are some input's nearest (``winners`` (R, N), if they
+    are known), over min(K, N).
+    """
+    winners = nearest(x, p)[1] if winners is None else winners
+    return np.asarray(_distinct(winners) / min(x.shape[1], p.shape[1]))
+
+
+def activation_usage_ratio(z: Array) -> Array:
+    """Return the same ratio with "responds most" in place of "is nearest".
+
+    The largest response is the smallest |z|, which does not underflow.
+    """
+    winners = [np.abs(z[:, rows]).argmin(axis=2) for rows in row_blocks(*z.shape[1:])]
+    return np.asarray(_distinct(np.concatenate(winners, axis=1)) / min(z.shape[1:]))
+
+
+def distinct_usage_ratio(
+    x: Array, p: Array, merged: float, winners: NDArray[np.intp] | None = None
+) -> Array:
+    """Return the usage ratio after prototypes closer than ``merged`` are made one.
+
+    Merging is transitive (single linkage); ``winners`` as in `usage_ratio`.
+    """
+    winners = nearest(x, p)[1] if winners is None else winners
+    group = np.empty(p.shape[:2], dtype=np.intp)
+    if p.shape[2] == 1:
+        order = np.argsort(p[:, :, 0], axis=1)
+        steps = np.diff(np.take_along_axis(p[:, :, 0], order, axis=1), axis=1) >= merged
+        ranks = np.concatenate([np.zeros((len(p), 1), dtype=int), steps.cumsum(axis=1)], axis=1)
+        np.put_along_axis(group, order, ranks, axis=1)
+    else:
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+        from scipy.spatial import cKDTree
+
+        for r, points in enumerate(p):
+            closest = np.nextafter(merged, 0.0)  # "closer than" leaves the distance itself out
+            pairs = cKDTree(points).query_pairs(closest, output_type="ndarray")
+            links = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(points),) * 2)
+            group[r] = connected_components(links, directed=False)[1]
+    groups = np.take_along_axis(group, winners, axis=1)
+    return np.asarray(_distinct(groups) / min(x.shape[1], p.shape[1]))
+
+
+def _distinct(labels: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the number of distinct labels in each row of (R, N)."""
+    ordered = np.sort(labels, axis=1)
+    return np.asarray(1 + (np.diff(ordered, axis=1) > 0).sum(axis=1))
+
+
+def spread_ratio(x: Array, p: Array) -> Array:
+    """Return the interquartile range of the prototypes over the inputs', mean over dimensions.
+
+    NaN where the inputs have none.
+    """
+    quartiles = [np.diff(np.quantile(points, (0.25, 0.75), axis=1), axis=0)[0] for points in (p, x)]
+    ratio: NDArray[Any] = quartiles[0] / np.where(quartiles[1] == 0.0, np.nan, quartiles[1])
+    return np.asarray(ratio.mean(axis=1))
