@@ -23,7 +23,7 @@ from mlpspec.errors import InputError
 from mlpspec.losses import BUILT_IN, built_in
 from mlpspec.metrics import nulls
 from mlpspec.metrics.measure import measure
-from mlpspec.network.model import NEURONS
+from mlpspec.network.neurons import NEURONS
 from mlpspec.store.database import FILE_NAME
 from mlpspec.store.results import Results, Stack, Table, read_csv, write_csv
 from mlpspec.study.problem import domain_of, start_of, temperature_of

@@ -1,4 +1,7 @@
-"""Where prototypes lie beside the convex hull of the inputs, and which neurons left the data."""
+"""Where prototypes lie beside the convex hull of the inputs, and which neurons left the data.
+
+SciPy is imported where it is used: on a line none of it is needed.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,29 @@ def hull_escape(x: Array, p: Array) -> tuple[Array, Array]:
     A prototype is outside if its distance from the convex hull of the inputs (`hull_distance`)
     exceeds 1e-3 of the data's diameter, the largest distance between two inputs. The overshoot is
     the mean distance of those outside, 0 if there are none.
+
+    Parameters
+    ----------
+    x : (R, N, D)
+        Inputs.
+    p : (R, K, D)
+        Prototypes.
+
+    Returns
+    -------
+    outside_fraction, overshoot : (R,)
+
+    Examples
+    --------
+    >>> hull_escape(np.array([[[0.0], [1.0]]]), np.array([[[0.5], [3.0]]]))
+    (array([0.5]), array([2.]))
     """
-    distance, outside = _escape(x, p)
+    distance, outside = _outside(x, p)
     overshoot = np.where(outside, distance, 0.0).sum(axis=1) / np.maximum(outside.sum(axis=1), 1)
     return np.asarray(outside.mean(axis=1)), overshoot
 
 
-def _escape(x: Array, p: Array) -> tuple[Array, NDArray[np.bool_]]:
+def _outside(x: Array, p: Array) -> tuple[Array, NDArray[np.bool_]]:
     """Return the distances (R, K) of prototypes from the hull, and which are outside."""
     if x.shape[2] == 1:
         low, high = x.min(axis=1), x.max(axis=1)
@@ -51,6 +70,12 @@ def hull_distance(x: Array, p: Array) -> Array:
     where lambda >= 0 minimises |sum_n lambda_n u_n|^2 + (sum_n lambda_n - 1)^2 (Lawson & Hanson
     1974, chapter 23); this holds for degenerate inputs too (one point, collinear points,
     duplicates).
+
+    Examples
+    --------
+    >>> triangle = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> hull_distance(triangle, np.array([[0.25, 0.25], [3.0, 0.0]])).round(12)
+    array([0., 2.])
     """
     from scipy.optimize import nnls
 
@@ -64,8 +89,7 @@ def hull_distance(x: Array, p: Array) -> Array:
             continue
         system = np.vstack([toward.T / scale, np.ones(len(corners))])
         weights = nnls(system, np.append(np.zeros(x.shape[1]), 1.0))[0]
-        nearest = (weights / weights.sum()) @ toward
-        distance[k] = np.linalg.norm(nearest)
+        distance[k] = np.linalg.norm((weights / weights.sum()) @ toward)
     return distance
 
 
@@ -84,16 +108,24 @@ def _corners(x: Array) -> Array:
         return x
 
 
-def expelled(passed: Forward) -> NDArray[np.bool_]:
+def expelled(net: Forward) -> NDArray[np.bool_]:
     """Return which neurons (R, K) have left the data.
 
     All of the neuron's z_n have one sign and min_n |z_n| > 1/2: its ridge does not cut the data and
     answers no input with more than exp(-1/4). Above one dimension, where z of a radial neuron has
     no sign, its center is outside the hull of the inputs instead (as in `hull_escape`), which on
     a line is the same.
+
+    Examples
+    --------
+    >>> from mlpspec import RidgeParams, forward
+    >>> weight, bias = np.ones((1, 2, 1)), np.array([[0.0, 3.0]])
+    >>> params = RidgeParams(weight, bias, np.ones((1, 2)), np.zeros(1))
+    >>> expelled(forward(params, np.array([[[0.0], [1.0]]]), np.zeros((1, 2))))
+    array([[False,  True]])
     """
-    z = passed.preactivation
+    z = net.preactivation
     left = (z.min(axis=1) > 0.5) | (z.max(axis=1) < -0.5)
-    if isinstance(passed.params, RadialParams) and passed.x.shape[2] > 1:
-        left &= _escape(passed.x, passed.prototypes)[1]
+    if isinstance(net.params, RadialParams) and net.x.shape[2] > 1:
+        left &= _outside(net.x, net.prototypes)[1]
     return np.asarray(left)

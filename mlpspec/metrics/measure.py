@@ -1,37 +1,198 @@
-"""Measurements of finished runs: did the neurons specialise, can the data be read back?
+"""The measurements of finished runs: did the neurons specialise, can the data be read back?
 
-Every function is pure; measurements take arrays with the run axis R first and are one number a
-run (R,). Lengths are in units of the inputs, everything else is dimensionless. ``x`` (R, N, D) are
-the inputs, ``p`` (R, K, D) prototypes, ``z`` (R, N, K) preactivations. The definitions are this
+A measurement is declared once, in `MEASUREMENTS`: its name, which is its column in every table;
+its label and unit in figures; where a figure's logarithmic axis ends, if it has one; and the
+function that computes it. Those `OF_PLACES` need inputs and prototypes alone, so that nulls have
+them too; those `OF_NETWORKS` need the whole forward pass. To add one, write its function and a
+line here.
+
+Lengths are in units of the inputs, everything else is dimensionless. The definitions are this
 project's reconstruction of those behind arXiv:2605.25939, and extensions of them.
-
-SciPy is imported where it is used: its modules take longer to load than all else that a worker
-needs, and as many inputs as neurons on a line need none of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlpspec.arrays import Array
 from mlpspec.data.datasets import mean_spacing
 from mlpspec.losses import StructuralLoss
+from mlpspec.metrics import prototypes
 from mlpspec.metrics.hull import expelled, hull_escape
-from mlpspec.metrics.prototypes import (
-    activation_usage_ratio,
-    distinct_usage_ratio,
-    nearest,
-    reconstruction,
-    spread_ratio,
-    usage_ratio,
-)
-from mlpspec.network.forward import forward
+from mlpspec.network.forward import Forward, forward
 from mlpspec.network.neurons import Params
 
 MERGED_SHARE = 1 / 20
 """Of the mean spacing: prototypes that are closer count as one."""
+
+SILENT = 0.01
+"""Largest response to any input below which a neuron is silent."""
+
+VANISHED = 1e-3
+"""Slope below which a neuron answers all inputs alike."""
+
+
+class Places:
+    """Inputs and prototypes of R runs, with what several measurements read from them.
+
+    Parameters
+    ----------
+    x : (R, N, D)
+        Inputs.
+    p : (R, K, D)
+        Prototypes.
+    width : float
+        Of the inputs' domain.
+
+    Examples
+    --------
+    >>> x = np.array([[[0.0], [1.0]]])
+    >>> Places(x, x + 0.25, width=1.0).reconstruction
+    (array([0.25]), array([1.]))
+    """
+
+    def __init__(self, x: Array, p: Array, width: float) -> None:
+        self.x, self.p, self.width = x, p, width
+
+    @cached_property
+    def reconstruction(self) -> tuple[Array, Array]:
+        """Reconstruction error and hit rate (R,)."""
+        return prototypes.reconstruction(self.x, self.p)
+
+    @cached_property
+    def nearest(self) -> tuple[Array, NDArray[np.intp]]:
+        """Distance (R, N) of each input to its nearest prototype, and which one (R, N)."""
+        return prototypes.nearest(self.x, self.p)
+
+    @cached_property
+    def hull_escape(self) -> tuple[Array, Array]:
+        """Outside fraction and overshoot (R,)."""
+        return hull_escape(self.x, self.p)
+
+    @property
+    def merged(self) -> float:
+        """Distance below which prototypes count as one."""
+        return MERGED_SHARE * mean_spacing(self.width, *self.x.shape[1:])
+
+
+@dataclass(frozen=True)
+class Measurement:
+    r"""A number a run, as it is computed and as figures show it.
+
+    Attributes
+    ----------
+    name : str
+        Its column in tables.
+    label : str
+        What an axis calls it.
+    function : callable
+        From `Places` or a forward pass to (R,).
+    unit : str
+        Empty for what is dimensionless.
+    floor : float, optional
+        The least value that an axis shows; with one, the axis is logarithmic and anything
+        smaller, or zero, is drawn at its end.
+
+    Examples
+    --------
+    >>> MEASUREMENTS["overshoot"].axis
+    'overshoot\n(units of x)'
+    """
+
+    name: str
+    label: str
+    function: Callable[[Any], Array]
+    unit: str = ""
+    floor: float | None = None
+
+    @property
+    def axis(self) -> str:
+        """Label and unit, as they stand beside an axis."""
+        return f"{self.label}\n({self.unit})" if self.unit else self.label
+
+
+def distinct_usage(at: Places) -> Array:
+    """Return the usage ratio (R,) after prototypes closer than 1/20 of the spacing are merged."""
+    return prototypes.distinct_usage_ratio(at.x, at.p, at.merged, at.nearest[1])
+
+
+def fit_mse(net: Forward) -> Array:
+    """Return the mean squared error (R,) of the fit."""
+    return np.asarray(np.square(net.output - net.y).mean(axis=1))
+
+
+def silent(net: Forward) -> NDArray[np.bool_]:
+    """Return which neurons (R, K) answer no input with `SILENT` or more.
+
+    Examples
+    --------
+    >>> from mlpspec import RidgeParams, forward
+    >>> weight, bias = np.ones((1, 2, 1)), np.array([[0.0, 9.0]])
+    >>> params = RidgeParams(weight, bias, np.ones((1, 2)), np.zeros(1))
+    >>> silent(forward(params, np.array([[[0.0], [1.0]]]), np.zeros((1, 2))))
+    array([[False,  True]])
+    """
+    return np.asarray(net.hidden.max(axis=1) < SILENT)
+
+
+LENGTH = "units of x"
+
+OF_PLACES = (
+    Measurement(
+        "reconstruction_error",
+        "reconstruction error",
+        lambda at: at.reconstruction[0],
+        LENGTH,
+        1e-3,
+    ),
+    Measurement(
+        "nearest_error", "nearest error", lambda at: at.nearest[0].mean(axis=1), LENGTH, 1e-3
+    ),
+    Measurement("hit_rate", "hit rate", lambda at: at.reconstruction[1]),
+    Measurement(
+        "usage_ratio",
+        "usage ratio",
+        lambda at: prototypes.usage_ratio(at.x, at.p, at.nearest[1]),
+    ),
+    Measurement("distinct_usage_ratio", "distinct usage ratio", distinct_usage),
+    Measurement("outside_fraction", "outside fraction", lambda at: at.hull_escape[0]),
+    Measurement("overshoot", "overshoot", lambda at: at.hull_escape[1], LENGTH, 1e-3),
+    Measurement("spread_ratio", "spread ratio", lambda at: prototypes.spread_ratio(at.x, at.p)),
+)
+"""Measurements of `Places`, in the order of their columns."""
+
+OF_NETWORKS = (
+    Measurement(
+        "activation_usage_ratio",
+        "activation usage ratio",
+        lambda net: prototypes.activation_usage_ratio(net.preactivation),
+    ),
+    Measurement("expelled_fraction", "expelled fraction", lambda net: expelled(net).mean(axis=1)),
+    Measurement("silent_fraction", "silent fraction", lambda net: silent(net).mean(axis=1)),
+    Measurement(
+        "vanished_fraction",
+        "vanished fraction",
+        lambda net: (net.params.slopes < VANISHED).mean(axis=1),
+    ),
+    Measurement("min_slope", "least slope", lambda net: net.params.slopes.min(axis=1)),
+    Measurement("fit_mse", "mean squared error\nof the fit", fit_mse),
+    Measurement(
+        "fit_fvu",
+        "unexplained variance\nof the fit",
+        lambda net: fit_mse(net) / net.y.var(axis=1),
+        floor=1e-12,
+    ),
+)
+"""Measurements of a forward pass, in the order of their columns."""
+
+MEASUREMENTS = {measurement.name: measurement for measurement in (*OF_PLACES, *OF_NETWORKS)}
+"""Every measurement by name."""
 
 
 @np.errstate(all="ignore")  # a diverged run may be anywhere among the finite numbers
@@ -58,43 +219,52 @@ def measure(
     Returns
     -------
     dict of str to (R,)
-        The columns of ``runs.csv`` that follow from weights and data.
+        The columns of ``runs.csv`` that follow from weights and data: `MEASUREMENTS`, and
+        ``NAME_loss`` for each of the losses.
 
     Raises
     ------
     ValueError
         Shapes that do not fit each other, or numbers that are not finite.
+
+    Examples
+    --------
+    Two neurons, of which only one has its prototype on an input, so that both inputs share it:
+
+    >>> from mlpspec import RidgeParams
+    >>> weight, bias = np.ones((1, 2, 1)), np.array([[0.0, 3.0]])
+    >>> params = RidgeParams(weight, bias, np.ones((1, 2)), np.zeros(1))
+    >>> x = np.array([[[0.0], [1.0]]])
+    >>> measured = measure(params, x, np.zeros((1, 2)), width=1.0, losses={})
+    >>> measured["usage_ratio"], measured["outside_fraction"], measured["expelled_fraction"]
+    (array([0.5]), array([0.5]), array([0.5]))
     """
     double = type(params)(*(np.asarray(value, dtype=float) for value in vars(params).values()))
-    passed = forward(double, x, y)
-    p, z, x, y = passed.prototypes, passed.preactivation, passed.x, passed.y
-    mse = np.square(passed.output - y).mean(axis=1)
+    net = forward(double, x, y)
     return {
-        **measure_places(x, p, width=width),
-        "activation_usage_ratio": activation_usage_ratio(z),
-        "expelled_fraction": expelled(passed).mean(axis=1),
-        "silent_fraction": (passed.hidden.max(axis=1) < 0.01).mean(axis=1),
-        "vanished_fraction": (double.slopes < 1e-3).mean(axis=1),
-        "min_slope": double.slopes.min(axis=1),
-        "fit_mse": mse,
-        "fit_fvu": mse / y.var(axis=1),
-        **{f"{name}_loss": loss.value_and_grad(passed)[0] for name, loss in losses.items()},
+        **measure_places(net.x, net.prototypes, width=width),
+        **{measurement.name: measurement.function(net) for measurement in OF_NETWORKS},
+        **{f"{name}_loss": loss.value_and_grad(net)[0] for name, loss in losses.items()},
     }
 
 
 def measure_places(x: Array, p: Array, *, width: float) -> dict[str, Array]:
-    """Return the measurements that need inputs (R, N, D) and prototypes (R, K, D) alone."""
-    merged = MERGED_SHARE * mean_spacing(width, x.shape[1], x.shape[2])
-    error, hits = reconstruction(x, p)
-    outside, overshoot = hull_escape(x, p)
-    distance, winners = nearest(x, p)
-    return {
-        "reconstruction_error": error,
-        "nearest_error": distance.mean(axis=1),
-        "hit_rate": hits,
-        "usage_ratio": usage_ratio(x, p, winners),
-        "distinct_usage_ratio": distinct_usage_ratio(x, p, merged, winners),
-        "outside_fraction": outside,
-        "overshoot": overshoot,
-        "spread_ratio": spread_ratio(x, p),
-    }
+    """Return the measurements (R,) that need inputs and prototypes alone.
+
+    Parameters
+    ----------
+    x : (R, N, D)
+        Inputs.
+    p : (R, K, D)
+        Prototypes.
+    width : float
+        Of the inputs' domain, for the mean spacing.
+
+    Examples
+    --------
+    >>> x = np.array([[[0.0], [1.0]]])
+    >>> measure_places(x, x + 0.25, width=1.0)["outside_fraction"]
+    array([0.5])
+    """
+    places = Places(x, p, width)
+    return {measurement.name: measurement.function(places) for measurement in OF_PLACES}

@@ -20,6 +20,9 @@ from mlpspec.data.datasets import Uniform, stream
 from mlpspec.metrics.measure import measure_places
 from mlpspec.metrics.prototypes import nearest_error, reconstruction
 
+NULLS = ("grid", "random", "start")
+"""Those that every data set has; the others need further runs."""
+
 DRAWS = 200
 """Sets of random prototypes per data set."""
 
@@ -31,12 +34,24 @@ MOST_SETS = 200
 
 
 def grid_prototypes(n_hidden: int, n_inputs: int, domain: Uniform) -> Array:
-    """Return prototypes (K, D) equally spaced on the domain, in the middle of equal cells."""
+    """Return prototypes (K, D) equally spaced on the domain, in the middle of equal parts of it.
+
+    Examples
+    --------
+    >>> grid_prototypes(4, 1, Uniform()).ravel()
+    array([-0.75, -0.25,  0.25,  0.75])
+    """
     return domain.cells(n_hidden, n_inputs)[0]
 
 
 def grid_null(x: Array, n_hidden: int, domain: Uniform) -> dict[str, Array]:
-    """Return the measurements (S,) of grid prototypes on S data sets x (S, N, D)."""
+    """Return the measurements (S,) of grid prototypes on S data sets x (S, N, D).
+
+    Examples
+    --------
+    >>> grid_null(np.array([[[-0.5], [0.5]]]), 2, Uniform())["hit_rate"]
+    array([1.])
+    """
     grid = grid_prototypes(n_hidden, x.shape[2], domain)
     everywhere = np.broadcast_to(grid, (len(x), *grid.shape))
     return measure_places(x, everywhere, width=domain.width)
@@ -49,21 +64,28 @@ def random_null(
 
     Every data set has draws of its own, from the stream ``"random prototypes"`` of its seed; from
     the 201st on (`MOST_SETS`), a data set has none and is NaN.
+
+    Examples
+    --------
+    >>> x = np.array([[[-0.5], [0.5]]])
+    >>> mean, low, high = random_null(x, np.array([0]), 2, Uniform())["usage_ratio"]
+    >>> bool(low[0] < mean[0] < high[0])
+    True
     """
     n_sets = len(x)
     x, seeds = x[:MOST_SETS], seeds[:MOST_SETS]
     _, n_samples, n_inputs = x.shape
-    found: dict[str, list[Array]] = {}
+    scores: dict[str, list[Array]] = {}
     for data, seed in zip(x, seeds, strict=True):
         rng = stream("random prototypes", int(seed), n_samples, n_inputs)
         p = domain.sample(rng, DRAWS * n_hidden, n_inputs).reshape(DRAWS, n_hidden, n_inputs)
         repeated = np.broadcast_to(data, (DRAWS, n_samples, n_inputs))
         for name, values in measure_places(repeated, p, width=domain.width).items():
-            found.setdefault(name, []).append(
+            scores.setdefault(name, []).append(
                 np.array([np.nanmean(values), *np.nanquantile(values, (0.025, 0.975))])
             )
     unknown = np.full((n_sets - len(x), 3), np.nan)
-    return {name: tuple(np.vstack([*rows, unknown]).T) for name, rows in found.items()}
+    return {name: tuple(np.vstack([*rows, unknown]).T) for name, rows in scores.items()}
 
 
 def other_null(x: Array, p: Array) -> dict[str, Array]:
@@ -72,6 +94,12 @@ def other_null(x: Array, p: Array) -> dict[str, Array]:
     Reconstruction error, hit rate and nearest error: the mean over the next `OTHERS` seeds
     (cyclic; all others if there are fewer) of prototypes p (S, K, D) on data x (S, N, D); NaN for
     a single seed.
+
+    Examples
+    --------
+    >>> x = np.array([[[0.0], [1.0]], [[0.5], [1.5]]])
+    >>> other_null(x, x)["nearest_error"]
+    array([0.5, 0.5])
     """
     shifts = range(1, min(len(x) - 1, OTHERS) + 1)
     scores = np.full((max(len(shifts), 1), 3, len(x)), np.nan)

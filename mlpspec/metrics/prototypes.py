@@ -1,4 +1,12 @@
-"""What inputs and prototypes alone tell: matching, nearest prototypes, usage and spread."""
+"""What inputs and prototypes alone tell: matching, nearest prototypes, usage and spread.
+
+Every function is pure. Measurements take arrays with the run axis R first and are one number a
+run (R,). ``x`` (R, N, D) are the inputs, ``p`` (R, K, D) prototypes, ``z`` (R, N, K)
+preactivations.
+
+SciPy is imported where it is used: its modules take longer to load than all else that a worker
+needs, and as many inputs as neurons on a line need none of them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +24,13 @@ BLOCK = 2**16
 
 @cache
 def row_blocks(n_rows: int, n_columns: int) -> tuple[slice, ...]:
-    """Return slices of rows that hold about `BLOCK` numbers each; one where all fit."""
+    """Return slices of rows that hold about `BLOCK` numbers each; one where all fit.
+
+    Examples
+    --------
+    >>> row_blocks(3, 2**15)
+    (slice(0, 2, None), slice(2, 4, None))
+    """
     step = max(1, BLOCK // n_columns)
     return tuple(slice(start, start + step) for start in range(0, n_rows, step))
 
@@ -34,6 +48,12 @@ def match(x: Array, p: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     inputs, prototypes : (R, min(K, N))
         Indices of the matched pairs of the least total distance. In one dimension, where many
         matchings share it, the one that keeps the order.
+
+    Examples
+    --------
+    >>> x, p = np.array([[[0.0], [1.0]]]), np.array([[[0.9], [7.0], [0.2]]])
+    >>> match(x, p)
+    (array([[0, 1]]), array([[2, 0]]))
     """
     n_runs, n_samples, n_inputs = x.shape
     n_hidden = p.shape[1]
@@ -59,17 +79,38 @@ def reconstruction(x: Array, p: Array) -> tuple[Array, Array]:
     The error is the mean distance of the min(K, N) pairs of the Hungarian matching (`match`).
     The hit rate is the share of the N inputs whose matched prototype is nearer than half the
     distance to that input's nearest other input.
+
+    Parameters
+    ----------
+    x : (R, N, D)
+    p : (R, K, D)
+
+    Returns
+    -------
+    error, hit_rate : (R,)
+
+    Examples
+    --------
+    >>> x, p = np.array([[[0.0], [1.0]]]), np.array([[[0.25], [1.75]]])
+    >>> reconstruction(x, p)
+    (array([0.5]), array([0.5]))
     """
     inputs, prototypes = match(x, p)
-    found = np.take_along_axis(p, prototypes[:, :, None], axis=1)
+    matched = np.take_along_axis(p, prototypes[:, :, None], axis=1)
     true = np.take_along_axis(x, inputs[:, :, None], axis=1)
-    distance = np.linalg.norm(found - true, axis=2)
+    distance = np.linalg.norm(matched - true, axis=2)
     hits = distance < np.take_along_axis(input_gaps(x), inputs, axis=1) / 2
     return np.asarray(distance.mean(axis=1)), hits.sum(axis=1) / x.shape[1]
 
 
 def input_gaps(x: Array) -> Array:
-    """Return the distance (R, N) from each input to its nearest other input."""
+    """Return the distance (R, N) from each input to its nearest other input.
+
+    Examples
+    --------
+    >>> input_gaps(np.array([[[0.0], [1.0], [3.0]]]))
+    array([[1., 1., 2.]])
+    """
     if x.shape[2] > 1:
         from scipy.spatial import cKDTree
 
@@ -87,6 +128,12 @@ def nearest(x: Array, p: Array) -> tuple[Array, NDArray[np.intp]]:
     """Return each input's distance (R, N) to its nearest prototype, and which one (R, N).
 
     The first of equals is the nearest.
+
+    Examples
+    --------
+    >>> x, p = np.array([[[0.0], [1.0]]]), np.array([[[0.5], [4.0]]])
+    >>> nearest(x, p)
+    (array([[0.5, 0.5]]), array([[0, 0]]))
     """
     n_runs, n_samples, n_inputs = x.shape
     distance = np.empty((n_runs, n_samples))
@@ -110,24 +157,51 @@ def nearest(x: Array, p: Array) -> tuple[Array, NDArray[np.intp]]:
 
 
 def nearest_error(x: Array, p: Array) -> Array:
-    """Return the mean distance from an input to its nearest prototype."""
+    """Return the mean distance (R,) from an input to its nearest prototype.
+
+    Examples
+    --------
+    >>> nearest_error(np.array([[[0.0], [1.0]]]), np.array([[[0.5], [4.0]]]))
+    array([0.5])
+    """
     return np.asarray(nearest(x, p)[0].mean(axis=1))
 
 
 def usage_ratio(x: Array, p: Array, winners: NDArray[np.intp] | None = None) -> Array:
-    """Return the prototype-usage specialization ratio.
+    """Return the prototype-usage specialization ratio (R,).
 
-    The number of distinct prototypes that are some input's nearest (``winners`` (R, N), if they
-    are known), over min(K, N).
+    The number of distinct prototypes that are some input's nearest, over min(K, N).
+
+    Parameters
+    ----------
+    x : (R, N, D)
+    p : (R, K, D)
+    winners : (R, N), optional
+        Each input's nearest prototype, if it is known.
+
+    Examples
+    --------
+    >>> usage_ratio(np.array([[[0.0], [1.0]]]), np.array([[[0.5], [4.0]]]))
+    array([0.5])
     """
     winners = nearest(x, p)[1] if winners is None else winners
     return np.asarray(_distinct(winners) / min(x.shape[1], p.shape[1]))
 
 
 def activation_usage_ratio(z: Array) -> Array:
-    """Return the same ratio with "responds most" in place of "is nearest".
+    """Return the usage ratio (R,) with "responds most" in place of "is nearest".
 
     The largest response is the smallest |z|, which does not underflow.
+
+    Parameters
+    ----------
+    z : (R, N, K)
+        Preactivations.
+
+    Examples
+    --------
+    >>> activation_usage_ratio(np.array([[[0.1, -2.0], [3.0, 0.5]]]))
+    array([1.])
     """
     winners = [np.abs(z[:, rows]).argmin(axis=2) for rows in row_blocks(*z.shape[1:])]
     return np.asarray(_distinct(np.concatenate(winners, axis=1)) / min(z.shape[1:]))
@@ -138,7 +212,22 @@ def distinct_usage_ratio(
 ) -> Array:
     """Return the usage ratio after prototypes closer than ``merged`` are made one.
 
-    Merging is transitive (single linkage); ``winners`` as in `usage_ratio`.
+    Merging is transitive (single linkage).
+
+    Parameters
+    ----------
+    x : (R, N, D)
+    p : (R, K, D)
+    merged : float
+        Distance below which prototypes count as one.
+    winners : (R, N), optional
+        Each input's nearest prototype, if it is known.
+
+    Examples
+    --------
+    >>> x, p = np.array([[[0.0], [1.0]]]), np.array([[[0.4], [0.6]]])
+    >>> distinct_usage_ratio(x, p, 0.1), distinct_usage_ratio(x, p, 0.3)
+    (array([1.]), array([0.5]))
     """
     winners = nearest(x, p)[1] if winners is None else winners
     group = np.empty(p.shape[:2], dtype=np.intp)
@@ -168,9 +257,15 @@ def _distinct(labels: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def spread_ratio(x: Array, p: Array) -> Array:
-    """Return the interquartile range of the prototypes over the inputs', mean over dimensions.
+    """Return the interquartile range of the prototypes over the inputs', mean over dimensions (R,).
 
     NaN where the inputs have none.
+
+    Examples
+    --------
+    >>> x = np.linspace(0.0, 1.0, 5)[None, :, None]
+    >>> spread_ratio(x, 3.0 * x)
+    array([3.])
     """
     quartiles = [np.diff(np.quantile(points, (0.25, 0.75), axis=1), axis=0)[0] for points in (p, x)]
     ratio: NDArray[Any] = quartiles[0] / np.where(quartiles[1] == 0.0, np.nan, quartiles[1])

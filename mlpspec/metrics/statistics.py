@@ -33,6 +33,12 @@ def median_interval(values: Array, confidence: float = 0.95) -> Interval:
     The k-th smallest and k-th largest value enclose the median of any continuous distribution
     with probability 1 - 2 P(Binomial(n, 1/2) < k); k is the largest with at least
     ``confidence``, or 1 where no interval reaches it (n < 6 for 95 %). NaN are left out.
+
+    Examples
+    --------
+    >>> median, low, high, confidence = median_interval(np.arange(10.0))
+    >>> median, low, high, round(confidence, 4)
+    (4.5, 1.0, 8.0, 0.9785)
     """
     from scipy.stats import binom  # here: it takes a quarter of a second, which training is spared
 
@@ -47,7 +53,13 @@ def median_interval(values: Array, confidence: float = 0.95) -> Interval:
 
 
 def interval_confidence(n: int) -> float:
-    """Return the probability with which `median_interval` of n values encloses the median."""
+    """Return the probability with which `median_interval` of n values encloses the median.
+
+    Examples
+    --------
+    >>> interval_confidence(6)
+    0.96875
+    """
     return median_interval(np.arange(float(n))).confidence
 
 
@@ -72,6 +84,11 @@ def sign_flip(differences: Array, alternative: str = "two-sided") -> Array:
     differences : (n, M)
     alternative : {"two-sided", "less", "greater"}
         ``"less"``: the differences lie below zero.
+
+    Examples
+    --------
+    >>> sign_flip(np.array([[1.0], [2.0], [4.0]]))
+    array([0.25])
     """
     from scipy.stats import rankdata
 
@@ -102,7 +119,13 @@ def _flips(n: int) -> Array:
 
 
 def least_p(n_nonzero: Array | int) -> Array:
-    """Return the smallest two-sided p-value that so many non-zero pairs can reach."""
+    """Return the smallest two-sided p-value that so many non-zero pairs can reach.
+
+    Examples
+    --------
+    >>> least_p(np.array([0, 3, 10]))
+    array([1.        , 0.25      , 0.00195312])
+    """
     n = np.asarray(n_nonzero)
     sampled = 1.0 / (SAMPLED_FLIPS + 1)
     return np.where(n <= EXACT_PAIRS, np.minimum(2.0 ** (1.0 - n), 1.0), sampled)
@@ -112,6 +135,11 @@ def holm(p: Array) -> Array:
     """Return the p-values of Holm's step-down method for a family (m,).
 
     The i-th smallest is multiplied by m - i + 1, made monotone and cut at 1 (Holm 1979).
+
+    Examples
+    --------
+    >>> holm(np.array([0.01, 0.5, 0.04]))
+    array([0.03, 0.5 , 0.08])
     """
     p = np.asarray(p, dtype=float)
     order = np.argsort(p)
@@ -122,7 +150,13 @@ def holm(p: Array) -> Array:
 
 
 def win_share(differences: Array) -> float:
-    """Return the share of pairs (n,) below zero, ties at half; NaN are left out."""
+    """Return the share of differences (n,) below zero, ties at half; NaN are left out.
+
+    Examples
+    --------
+    >>> win_share(np.array([-1.0, 2.0, 0.0, np.nan]))
+    0.5
+    """
     d = differences[~np.isnan(differences)]
     return float(((d < 0).mean() + 0.5 * (d == 0).mean()) if len(d) else np.nan)
 
@@ -133,6 +167,11 @@ def hill_index(values: Array) -> float:
     Below 2 the variance is infinite, and a mean says little. The estimate is
     1 / mean_i log(v_(i) / v_(k+1)) over the k largest absolute values, k = max(3, n / 10); NaN
     with fewer than ten values or where the tail is constant or zero.
+
+    Examples
+    --------
+    >>> round(hill_index(1.0 / np.arange(1.0, 51.0)), 2)
+    1.2
     """
     magnitude = np.sort(np.abs(values[np.isfinite(values)]))[::-1]
     k = max(3, len(magnitude) // 10)

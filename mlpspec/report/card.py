@@ -21,7 +21,8 @@ from mlpspec.errors import InputError
 from mlpspec.losses import LossReport, StructuralLoss
 from mlpspec.losses.objective import INERT, Objective
 from mlpspec.metrics.statistics import holm, sign_flip
-from mlpspec.network.model import NEURONS, Forward, respond
+from mlpspec.network.forward import Forward, respond
+from mlpspec.network.neurons import NEURONS
 from mlpspec.report.tables import NULLS, centre
 from mlpspec.store.results import Results, Table
 from mlpspec.study.problem import data_of, domain_of, start_of

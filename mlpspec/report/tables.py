@@ -13,7 +13,8 @@ from mlpspec.arrays import Array
 from mlpspec.metrics.hull import expelled
 from mlpspec.metrics.prototypes import match
 from mlpspec.metrics.statistics import median_interval
-from mlpspec.network.model import RidgeParams, respond
+from mlpspec.network.forward import respond
+from mlpspec.network.neurons import RidgeParams
 from mlpspec.store.results import Stack, Table
 from mlpspec.studies import ATTRACTORS, REPULSIONS
 from mlpspec.study.run import SETTINGS, Run

@@ -11,7 +11,8 @@ from scipy.optimize import linprog
 from mlpspec.losses import built_in
 from mlpspec.metrics import hull, prototypes
 from mlpspec.metrics.measure import measure
-from mlpspec.network.model import RadialParams, RidgeParams, forward
+from mlpspec.network.forward import forward
+from mlpspec.network.neurons import RadialParams, RidgeParams
 
 RNG = np.random.default_rng(0)
 
