@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mlpspec.arrays import Array
 from mlpspec.losses import BUILT_IN
@@ -153,6 +151,43 @@ def compare(grid: Grid) -> list[dict[str, Any]]:
     return rows
 
 
-def as_table(rows: list[dict[str, Any]]) -> Mapping[str, NDArray[Any]]:
-    """Return rows with equal keys as columns."""
+def as_table(rows: list[dict[str, Any]]) -> Table:
+    """Return rows with equal keys as columns.
+
+    Examples
+    --------
+    >>> as_table([{"a": 1, "b": "x"}, {"a": 2, "b": "y"}])
+    {'a': array([1, 2]), 'b': array(['x', 'y'], dtype='<U1')}
+    """
     return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else {})}
+
+
+def select(table: Table, rows: Array) -> Table:
+    """Return some rows of a table: where a mask (n,) is true, or at indices.
+
+    Examples
+    --------
+    >>> select({"a": np.array([1, 2, 3])}, np.array([True, False, True]))
+    {'a': array([1, 3])}
+    """
+    return {name: values[rows] for name, values in table.items()}
+
+
+def by_steps(table: Table) -> dict[int, Grid]:
+    """Return the grids of the runs that were trained for each number of steps, ascending."""
+    steps = np.unique(table["steps"]).tolist()
+    return {number: Grid(select(table, table["steps"] == number)) for number in steps}
+
+
+def median_columns(values: Array) -> dict[str, Any]:
+    """Return the median of ``values`` (S,) with its exact interval, and how many are known.
+
+    Examples
+    --------
+    >>> median_columns(np.array([1.0, 2.0, 3.0, np.nan]))
+    {'value': 2.0, 'low': 1.0, 'high': 3.0, 'confidence': 0.75, 'seeds': 3}
+    """
+    interval = median_interval(values)
+    known = int((~np.isnan(values)).sum())
+    columns = dict(zip(("value", "low", "high", "confidence"), interval, strict=True))
+    return {**columns, "seeds": known}

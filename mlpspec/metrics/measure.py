@@ -89,10 +89,10 @@ class Measurement:
     ----------
     name : str
         Its column in tables.
-    label : str
-        What an axis calls it.
     function : callable
         From `Places` or a forward pass to (R,).
+    label : str
+        What an axis calls it; by default its name in words.
     unit : str
         Empty for what is dimensionless.
     floor : float, optional
@@ -106,15 +106,16 @@ class Measurement:
     """
 
     name: str
-    label: str
     function: Callable[[Any], Array]
+    label: str = ""
     unit: str = ""
     floor: float | None = None
 
     @property
     def axis(self) -> str:
         """Label and unit, as they stand beside an axis."""
-        return f"{self.label}\n({self.unit})" if self.unit else self.label
+        label = self.label or self.name.replace("_", " ")
+        return f"{label}\n({self.unit})" if self.unit else label
 
 
 def distinct_usage(at: Places) -> Array:
@@ -125,6 +126,11 @@ def distinct_usage(at: Places) -> Array:
 def fit_mse(net: Forward) -> Array:
     """Return the mean squared error (R,) of the fit."""
     return np.asarray(np.square(net.output - net.y).mean(axis=1))
+
+
+def fit_fvu(net: Forward) -> Array:
+    """Return the share (R,) of the targets' variance that the fit leaves unexplained."""
+    return np.asarray(fit_mse(net) / net.y.var(axis=1))
 
 
 def silent(net: Forward) -> NDArray[np.bool_]:
@@ -141,53 +147,30 @@ def silent(net: Forward) -> NDArray[np.bool_]:
     return np.asarray(net.hidden.max(axis=1) < SILENT)
 
 
-LENGTH = "units of x"
+LENGTH: dict[str, Any] = {"unit": "units of x", "floor": 1e-3}
 
 OF_PLACES = (
-    Measurement(
-        "reconstruction_error",
-        "reconstruction error",
-        lambda at: at.reconstruction[0],
-        LENGTH,
-        1e-3,
-    ),
-    Measurement(
-        "nearest_error", "nearest error", lambda at: at.nearest[0].mean(axis=1), LENGTH, 1e-3
-    ),
-    Measurement("hit_rate", "hit rate", lambda at: at.reconstruction[1]),
-    Measurement(
-        "usage_ratio",
-        "usage ratio",
-        lambda at: prototypes.usage_ratio(at.x, at.p, at.nearest[1]),
-    ),
-    Measurement("distinct_usage_ratio", "distinct usage ratio", distinct_usage),
-    Measurement("outside_fraction", "outside fraction", lambda at: at.hull_escape[0]),
-    Measurement("overshoot", "overshoot", lambda at: at.hull_escape[1], LENGTH, 1e-3),
-    Measurement("spread_ratio", "spread ratio", lambda at: prototypes.spread_ratio(at.x, at.p)),
+    Measurement("reconstruction_error", lambda at: at.reconstruction[0], **LENGTH),
+    Measurement("nearest_error", lambda at: at.nearest[0].mean(axis=1), **LENGTH),
+    Measurement("hit_rate", lambda at: at.reconstruction[1]),
+    Measurement("usage_ratio", lambda at: prototypes.usage_ratio(at.x, at.p, at.nearest[1])),
+    Measurement("distinct_usage_ratio", distinct_usage),
+    Measurement("outside_fraction", lambda at: at.hull_escape[0]),
+    Measurement("overshoot", lambda at: at.hull_escape[1], **LENGTH),
+    Measurement("spread_ratio", lambda at: prototypes.spread_ratio(at.x, at.p)),
 )
 """Measurements of `Places`, in the order of their columns."""
 
 OF_NETWORKS = (
     Measurement(
-        "activation_usage_ratio",
-        "activation usage ratio",
-        lambda net: prototypes.activation_usage_ratio(net.preactivation),
+        "activation_usage_ratio", lambda net: prototypes.activation_usage_ratio(net.preactivation)
     ),
-    Measurement("expelled_fraction", "expelled fraction", lambda net: expelled(net).mean(axis=1)),
-    Measurement("silent_fraction", "silent fraction", lambda net: silent(net).mean(axis=1)),
-    Measurement(
-        "vanished_fraction",
-        "vanished fraction",
-        lambda net: (net.params.slopes < VANISHED).mean(axis=1),
-    ),
-    Measurement("min_slope", "least slope", lambda net: net.params.slopes.min(axis=1)),
-    Measurement("fit_mse", "mean squared error\nof the fit", fit_mse),
-    Measurement(
-        "fit_fvu",
-        "unexplained variance\nof the fit",
-        lambda net: fit_mse(net) / net.y.var(axis=1),
-        floor=1e-12,
-    ),
+    Measurement("expelled_fraction", lambda net: expelled(net).mean(axis=1)),
+    Measurement("silent_fraction", lambda net: silent(net).mean(axis=1)),
+    Measurement("vanished_fraction", lambda net: (net.params.slopes < VANISHED).mean(axis=1)),
+    Measurement("min_slope", lambda net: net.params.slopes.min(axis=1), "least slope"),
+    Measurement("fit_mse", fit_mse, "mean squared error\nof the fit"),
+    Measurement("fit_fvu", fit_fvu, "unexplained variance\nof the fit", floor=1e-12),
 )
 """Measurements of a forward pass, in the order of their columns."""
 

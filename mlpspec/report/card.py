@@ -8,22 +8,22 @@ Two studies are trained for it, which the results directory and its folder ``alo
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.comparisons import Grid, as_table
+from mlpspec.analysis.comparisons import Grid, as_table, median_columns
 from mlpspec.arrays import Array
 from mlpspec.data.datasets import mean_spacing
 from mlpspec.errors import InputError
 from mlpspec.losses import LossReport, StructuralLoss
 from mlpspec.losses.objective import INERT, Objective
+from mlpspec.metrics.nulls import NULLS
 from mlpspec.metrics.statistics import holm, sign_flip
-from mlpspec.network.forward import Forward, respond
+from mlpspec.network.forward import Forward, forward
 from mlpspec.network.neurons import NEURONS
-from mlpspec.report.tables import NULLS, centre
 from mlpspec.store.results import Results, Table
 from mlpspec.study.problem import data_of, domain_of, start_of
 from mlpspec.study.run import Run
@@ -83,6 +83,24 @@ FIELDS: dict[str, Any] = {
 """Columns of ``card.csv``, with what stands where a row has nothing to say."""
 
 
+class CardRuns(NamedTuple):
+    """What the figures of a card are drawn from.
+
+    Attributes
+    ----------
+    analysis : Analysis
+        Of the runs of `study`.
+    alone : Results
+        Those of `alone_study`.
+    forces : Table
+        What `forces` found.
+    """
+
+    analysis: Analysis
+    alone: Results
+    forces: Table
+
+
 def name_of(loss: StructuralLoss, name: str | None = None) -> str:
     """Return the name of a loss on its card: ``name``, or its class's in snake case.
 
@@ -116,26 +134,27 @@ def forces(loss: StructuralLoss) -> Table:
     with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
         for size in FORCE_SIZES:
             for seed in SEEDS:
-                passed = _start(Run(n_samples=size, seed=seed))
-                root = np.sqrt(passed.params.size)
-                fit, own = Objective().force(passed), alone.force(passed)
+                net = start(Run(n_samples=size, seed=seed))
+                root = np.sqrt(net.params.size)
+                fit, of_loss = Objective().force(net), alone.force(net)
                 rows.append(
                     {
                         "n_samples": size,
                         "seed": seed,
                         "fit_force": fit / root,
-                        "own_force": own / root,
-                        "ratio": own / fit,
-                        "inert": int(own < INERT * fit),
+                        "own_force": of_loss / root,
+                        "ratio": of_loss / fit,
+                        "inert": int(of_loss < INERT * fit),
                     }
                 )
     return dict(as_table(rows))
 
 
-def _start(run: Run) -> Forward:
+def start(run: Run) -> Forward:
+    """Return the forward pass of the untrained network of a run, R = 1."""
     x, y = data_of(run)
     params = NEURONS[run.neuron].unflatten(start_of(run)[None], run.n_inputs)
-    return respond(params, x[None], y[None])
+    return forward(params, x[None], y[None])
 
 
 def force_summary(table: Table) -> Table:
@@ -198,26 +217,6 @@ def alone_study(loss: StructuralLoss) -> Study:
 # -------------------------------------------------------------------------------- alone
 
 
-def alone_points(results: Results) -> Table:
-    """Return inputs, and prototypes at the start and at the end, of the runs without a fit.
-
-    ``kind`` is ``input``, ``start`` or ``end``; ``y`` is NaN on a line.
-    """
-    parts = []
-    for key, run in results.runs.items():
-        if results.status[key] == "failed":
-            continue
-        start = _start(run)
-        end = results.params(key).prototypes
-        kinds = {"input": start.x[0], "start": start.prototypes[0], "end": end[0]}
-        for kind, points in kinds.items():
-            for unit, point in enumerate(points):
-                x, y = point if run.n_inputs == 2 else (point[0], np.nan)
-                where = {"n_inputs": run.n_inputs, "n_samples": run.n_samples, "seed": run.seed}
-                parts.append({**where, "kind": kind, "unit": unit, "x": x, "y": y})
-    return dict(as_table(parts))
-
-
 def alone_summary(results: Results, loss: StructuralLoss) -> Table:
     """Return what became of the loss alone, by D: medians with exact intervals over seeds.
 
@@ -235,23 +234,23 @@ def alone_summary(results: Results, loss: StructuralLoss) -> Table:
             if run.n_inputs != n_inputs or results.status[key] != "ok":
                 continue
             with threadpool_limits(limits=1, user_api="blas"):
-                begun = alone.force(_start(run))
+                begun = alone.force(start(run))
             settled.append(at_end[key] / begun if begun > 0.0 else np.nan)
             before, after = results.curve(key).params.prototypes[-2:]
             unit = mean_spacing(domain_of(run).width, run.n_samples, run.n_inputs)
             moved.append(np.linalg.norm(after - before, axis=1).max() / unit)
-        found = {"gradient_ratio": np.array(settled), "late_movement": np.array(moved)}
+        quantities = {"gradient_ratio": np.array(settled), "late_movement": np.array(moved)}
         cell = (ALONE_SIZE, int(n_inputs))
-        found |= {name: grid.values(cell, TERM, name) for name in grid.names}
-        for name, values in found.items():
-            rows.append({"n_inputs": int(n_inputs), "quantity": name, **_centre(values)})
+        quantities |= {name: grid.values(cell, TERM, name) for name in grid.names}
+        for name, values in quantities.items():
+            rows.append({"n_inputs": int(n_inputs), "quantity": name, **_median(values)})
     return dict(as_table(rows))
 
 
-def _centre(values: Array) -> dict[str, Any]:
-    found = centre(values)
-    del found["confidence"]  # the number of seeds, which is on the card, says it
-    return found
+def _median(values: Array) -> dict[str, Any]:
+    columns = median_columns(values)
+    del columns["confidence"]  # the number of seeds, which is on the card, says it
+    return columns
 
 
 # -------------------------------------------------------------------------------- effects
@@ -294,9 +293,9 @@ def effects(analysis: Analysis) -> Table:
                 row = {"measurement": name, "n_samples": cell[0]}
                 row |= {"weight": weight, "weight_unit": unit}
                 for part, sample in parts.items():
-                    middle = _centre(sample)
-                    row |= {part or "value": middle["value"]}
-                    row |= {f"{part}_{end}".strip("_"): middle[end] for end in ("low", "high")}
+                    median = _median(sample)
+                    row |= {part or "value": median["value"]}
+                    row |= {f"{part}_{end}".strip("_"): median[end] for end in ("low", "high")}
                 row["seeds"] = int((~np.isnan(values - base)).sum())
                 row["p"] = sign_flip((values - base)[:, None])[0]
                 for null in NULLS:

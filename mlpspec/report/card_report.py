@@ -12,30 +12,10 @@ import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.losses import LossReport
-from mlpspec.losses.objective import INERT
-from mlpspec.report import card, tables
-from mlpspec.report.report import cell, citation_section, draw_all, figure_section, page
+from mlpspec.report import card
+from mlpspec.report.report import citation_section, draw_all, page, table_cell
 from mlpspec.store.results import Results, Table, replacing, write_csv
 from mlpspec.study.extensions import define
-
-MEASUREMENTS = (
-    "reconstruction_error",
-    "nearest_error",
-    "fit_fvu",
-    "usage_ratio",
-    "distinct_usage_ratio",
-    "silent_fraction",
-    "outside_fraction",
-    "expelled_fraction",
-    "overshoot",
-)
-"""What the figure of the effect shows; the table has all."""
-
-HEADINGS = {
-    "force": "Force at the start",
-    "alone": "The loss alone",
-    "effect": "The loss beside the fit",
-}
 
 
 def write(directory: Path, name: str, checks: LossReport, forces: Table) -> Path:
@@ -52,42 +32,36 @@ def write(directory: Path, name: str, checks: LossReport, forces: Table) -> Path
     forces : Table
         What `card.forces` found.
     """
-    analysis, alone = Analysis(directory), Results(directory / "alone")
-    force, effect = card.force_summary(forces), card.effects(analysis)
-    rest = card.alone_summary(alone, checks.loss)
-    made = define("own", checks.loss)
-    call = f"{made.class_name}({', '.join(f'{key}={value!r}' for key, value in made.fields)})"
+    from mlpspec.report import figures
+
+    runs = card.CardRuns(Analysis(directory), Results(directory / "alone"), forces)
+    force, effect = card.force_summary(forces), card.effects(runs.analysis)
+    alone = card.alone_summary(runs.alone, checks.loss)
+    definition = define("own", checks.loss)
+    arguments = ", ".join(f"{key}={value!r}" for key, value in definition.fields)
+    call = f"{definition.class_name}({arguments})"
     write_csv(
         directory / "card.csv",
-        card.table(name, f"{call}, source {made.source}", checks, force, rest, effect),
+        card.table(name, f"{call}, source {definition.source}", checks, force, alone, effect),
     )
-    pictures = draw_all(
-        {
-            "force": forces,
-            "alone": card.alone_points(alone),
-            "effect": tables.over_sizes(
-                analysis, MEASUREMENTS, card.by_weight(analysis.results.table)
-            ),
-        },
-        directory / "figures",
-    )
-    unit = str(effect["weight_unit"][0])
+    tables = {key: figure.rows(runs) for key, figure in figures.CARD_FIGURES.items()}
+    drawn = draw_all(tables, directory / "figures")
     numbers = {
         "force": _table(_force_columns(force)),
-        "alone": _table(_alone_columns(rest), tall=True),
+        "alone": _table(_alone_columns(alone), tall=True),
         "effect": _table(_effect_columns(effect), tall=True),
     }
     sections = [
         f"<h1>{escape(name)}</h1>",
         f"<p class='lead'>{escape(_first_sentence(checks.loss))}</p>",
-        f"<p><code>{escape(call)}</code>, source <code>{escape(made.source)}</code>. Every loss "
-        "has the same card: the same runs, measurements and columns (<code>card.csv</code>).</p>",
-        _glance_section(checks, force, rest, effect, [analysis.results, alone]),
+        f"<p><code>{escape(call)}</code>, source <code>{escape(definition.source)}</code>. "
+        "Every loss has the same card: the same runs, measurements and columns "
+        "(<code>card.csv</code>).</p>",
+        _glance_section(checks, force, alone, effect, [runs.analysis.results, runs.alone]),
         _check_section(checks),
     ]
-    for figure, svg in pictures.items():
-        drawn = figure_section(HEADINGS[figure], svg, _caption(figure, unit))
-        sections.append(drawn.replace("</section>", f"{numbers[figure]}</section>"))
+    for key, section in drawn.items():
+        sections.append(section.replace("</section>", f"{numbers[key]}</section>"))
     sections.append(citation_section())
     path = directory / "card.html"
     with replacing(path) as file:
@@ -100,55 +74,16 @@ def _first_sentence(loss: Any) -> str:
     return text.split("\n\n")[0].replace("\n", " ")
 
 
-def _caption(figure: str, unit: str) -> str:
-    n_seeds = len(card.SEEDS)
-    if figure == "force":
-        return (
-            f"Left: root mean square gradient of the loss at weight 1 over that of the fit, over "
-            f"all parameters, at the start of training, for the {n_seeds} seeds of each N. Right: "
-            "its inverse, the weight at which both are equal; inert seeds have none. A dot is a "
-            "seed, spread sideways so that all are seen; bars are medians. Hollow: the loss is "
-            f"inert, with less than {INERT:g} of the fit's force; smaller ratios are drawn there."
-        )
-    if figure == "alone":
-        return (
-            f"Prototypes before and after {card.ALONE_STEPS:,} steps on the loss alone, without a "
-            f"fit (weight 1, N = {card.ALONE_SIZE}): three seeds on a line, one in the plane. Grey "
-            "lines join a prototype's start and end; they are not its path. Shaded: the convex "
-            "hull of the inputs. Prototypes beyond the frame are counted, with the distance of the "
-            f"furthest from the origin. The table: medians over {n_seeds} seeds with their exact "
-            "intervals. How far it has settled: the gradient at the end over that at the start, "
-            "and the furthest way of a prototype in the last tenth of the steps, in mean spacings."
-        )
-    weights = ", ".join(f"{weight:g}" for weight in card.WEIGHTS)
-    matched = (
-        f"weights {weights}, each a share of the fit's force at the start, matched seed by seed"
-        if unit == "force"
-        else f"absolute weights {weights}, because the loss is inert at the start for some seed "
-        "and no weight would match its force to the fit's"
-    )
-    return (
-        f"What the loss does beside the fit after {card.STEPS:,} steps: {matched}. Dots: one run "
-        f"each ({n_seeds} seeds a point); markers and bars: the median and its exact "
-        "order-statistic interval of at least 95 % (97.9 % for ten seeds). Grey: what chance or "
-        "ignorance would give. Values below the axis are drawn at its end (0.001 for errors and "
-        "overshoot, 1e-12 for unexplained variance). The table: all measurements; differences "
-        "from the baseline are paired over seeds, with the p-value of the sign-flip test, plain "
-        f"and after Holm over the {len(card.SIZES) * len(card.WEIGHTS)} comparisons of a "
-        "measurement. Select a heading to sort."
-    )
-
-
 # -------------------------------------------------------------------------------- sections
 
 
 def _glance_section(
     checks: LossReport, force: Table, alone: Table, effect: Table, results: Sequence[Results]
 ) -> str:
-    found = {check.name: check for check in checks.checks}
+    by_name = {check.name: check for check in checks.checks}
     lines = [
-        f"Gradient: worst error {found['gradient'].value:.1g} of a run's largest entry; "
-        f"permuting the neurons changes the value by {found['permutation'].value:.1g}.",
+        f"Gradient: worst error {by_name['gradient'].value:.1g} of a run's largest entry; "
+        f"permuting the neurons changes the value by {by_name['permutation'].value:.1g}.",
         _force_line(force),
         *[_alone_line(alone, n_inputs) for n_inputs in np.unique(alone["n_inputs"])],
         _effect_line(effect),
@@ -254,14 +189,15 @@ def _table(columns: Mapping[str, Any], *, sort: bool = True, tall: bool = False)
         f"<button type='button'>{escape(name)}</button>" if sort else escape(name)
         for name in columns
     ]
-    kinds = [
+    classes = [
         " class='number'" * (np.asarray(values).dtype.kind in "fi") for values in columns.values()
     ]
     head = "".join(
-        f"<th scope='col'{kind}>{title}</th>" for kind, title in zip(kinds, titles, strict=True)
+        f"<th scope='col'{number}>{title}</th>"
+        for number, title in zip(classes, titles, strict=True)
     )
     rows = "".join(
-        f"<tr>{''.join(map(cell, row))}</tr>" for row in zip(*columns.values(), strict=True)
+        f"<tr>{''.join(map(table_cell, row))}</tr>" for row in zip(*columns.values(), strict=True)
     )
     return (
         f"<div class='scroll{' tall' * tall}'><table{' class=sortable' * sort}>"

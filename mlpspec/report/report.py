@@ -16,57 +16,9 @@ import numpy as np
 
 from mlpspec import __version__
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.metrics.statistics import interval_confidence
-from mlpspec.report import tables
 from mlpspec.store.results import Table, replacing, write_csv
 from mlpspec.study.run import SETTINGS
 from mlpspec.study.study import Study
-
-CAPTIONS = {
-    "verdicts": "The nine claims. Stated: on the means and medians of this directory's own runs. "
-    "Calibrated: on fresh seeds, with a margin of substance and after 3,000 and 10,000 steps; "
-    "untested until those runs are there.",
-    "outcomes": "Measurements over the number of inputs N, by structural loss. Dots: one run each "
-    "({seeds} seeds a point). Markers and bars: median and its exact {confidence} % "
-    "order-statistic interval. Grey: what chance or ignorance would give. Values "
-    "below the axis are drawn at its end (0.001 for errors, 1e-12 for unexplained variance).",
-    "positions": "Prototypes along the axis at the largest N, by structural loss; the height "
-    "within a row means nothing. Shaded: the convex hull of the inputs. Prototypes beyond the "
-    "frame are counted at its edge, with the distance of the furthest from the origin.",
-    "expulsion": "Expulsion taken apart, over N: prototypes outside the hull, neurons whose ridge "
-    "has left the data, neurons that answer no input, and how far outside prototypes lie. Dots: "
-    "one run each ({seeds} seeds a point); markers and bars: median and its exact {confidence} % "
-    "interval.",
-    "reconstruction": "True inputs against the prototypes matched to them, N = {size}, {seeds} "
-    "seeds pooled. On the diagonal the input can be read from the weights. Shaded: the hull.",
-    "responses": "What the networks of seed {seed} do at N = {size}: the responses of their "
-    "neurons, their output, the data, and the prototypes at the bottom.",
-    "hull": "Inputs in the plane with their convex hull (seed {seed}, N = {size}); for each neuron "
-    "its prototype and where it responds: a ridge's line of full response, or the circle at which "
-    "a radial neuron responds with 1/e. Orange: the neuron has left the data.",
-    "hull_projected": "Inputs in {inputs} dimensions with their convex hull (seed {seed}, "
-    "N = {size}) and the neurons' prototypes, in projection onto the first two principal axes of "
-    "the inputs; for radial neurons also the circle at which they respond with 1/e. What is inside "
-    "the hull here may lie outside it there. Orange: the neuron has left the data.",
-    "sweep": "Coverage alone and separation alone over the temperature tau, also in units of the "
-    "mean spacing squared. Lines: medians over {seeds} seeds; bands: their exact "
-    "{confidence} % intervals. Dotted: where prototypes merge in theory; dashed: where coverage "
-    "without a fit collapses onto the mean.",
-    "subsets": "Medians over {seeds} seeds for every subset of losses (dots on the left: active "
-    "losses) and every N. Other figures show the baseline and single losses only.",
-    "contrast": "Measurements by structural loss for each N, side by side for the settings that "
-    "vary. Markers and bars: median over {seeds} seeds and its exact {confidence} % "
-    "order-statistic interval. Values below the axis are drawn at its end.",
-    "attraction": "Which attractor rescues which repulsion: median paired difference from the "
-    "baseline over {seeds} seeds; 0 means that nothing is left of the harm. Bold: the exact "
-    "interval of at least 95 % excludes 0 (six seeds are needed). Shades end at the largest "
-    "difference, or at 1; positive (orange) is worse for errors "
-    "and for fractions outside or expelled, better for the usage ratio.",
-    "trajectories": "Prototypes while the network trains (seed {seed}, N = {size}), on a "
-    "logarithmic time axis. Shaded: the hull of the inputs. Hollow: neurons that answer no input "
-    "with more than 0.01.",
-}
-
 
 DASH = "\u2013"
 
@@ -94,20 +46,13 @@ class Report:
 
         self.analysis.results.write_tables()
         self.analysis.write_tables()
-        folder = self.directory / "figures"
-        shown = tables.of(self.analysis)
-        pictures = {
-            name: (svg, _caption(name, shown[name]))
-            for name, svg in draw_all(shown, folder, formats).items()
-        }
-        if "trajectories" in shown:
-            figures.animate(shown["trajectories"], str(folder / "trajectories.gif"))
+        sections = draw_all(figures.tables(self.analysis), self.directory / "figures", formats)
         path = self.directory / "report.html"
         with replacing(path) as file:
-            file.write(self._page(pictures))
+            file.write(self._page(sections))
         return path
 
-    def _page(self, pictures: dict[str, tuple[bytes, str]]) -> str:
+    def _page(self, figures: Mapping[str, str]) -> str:
         results = self.analysis.results
         study = results.study
         status = list(results.status.values())
@@ -121,11 +66,9 @@ class Report:
             "the study arXiv:2605.25939, whose code is unreleased; see the README of mlpspec.</p>",
             _described(study),
         ]
-        if "verdicts" in pictures:
+        if "verdicts" in figures:
             sections.append(_verdict_section(self.analysis.claims_table()))
-        for name, (svg, caption) in pictures.items():
-            if name != "verdicts":
-                sections.append(figure_section(name, svg, caption))
+        sections += [section for name, section in figures.items() if name != "verdicts"]
         sections.append(_comparison_section(self.analysis.comparisons_table()))
         sections.append(_trouble_section(results))
         sections.append(_provenance_section(results.sessions))
@@ -158,42 +101,36 @@ def page(title: str, sections: Sequence[str]) -> str:
 
 
 def draw_all(
-    named: Mapping[str, Table], folder: Path, formats: Sequence[str] = ("svg", "png")
-) -> dict[str, bytes]:
-    """Draw figures and write them with their numbers into ``folder``; return them as SVG."""
+    tables: Mapping[str, Table], folder: Path, formats: Sequence[str] = ("svg", "png")
+) -> dict[str, str]:
+    """Draw figures into ``folder``, with their numbers; return a page's section of each.
+
+    Parameters
+    ----------
+    tables : mapping of str to Table
+        The numbers by the figures' names.
+    folder : path
+        Made if it is not there.
+    formats : sequence of str
+        Of the files: ``svg``, ``png`` or ``pdf``.
+    """
     from mlpspec.report import figures
 
     folder.mkdir(exist_ok=True)
-    pictures = {}
-    for name, table in named.items():
+    sections = {}
+    for name, table in tables.items():
+        figure = figures.of(name)
         write_csv(folder / f"{name}.csv", table)
-        figure = figures.draw(name, table)
-        drawn = {kind: figures.render(name, figure, kind) for kind in {*formats, "svg"}}
-        for kind in formats:
-            with replacing(folder / f"{name}.{kind}", binary=True) as file:
-                file.write(drawn[kind])
-        pictures[name] = drawn["svg"]
-    return pictures
-
-
-def _caption(name: str, table: Table) -> str:
-    values: dict[str, Any] = {}
-    if "n_samples" in table:
-        values["size"] = table["n_samples"][0]
-    if "seeds" in table:
-        values["seeds"] = table["seeds"].max()
-    elif "seed" in table:
-        values["seeds"] = len(np.unique(table["seed"]))
-        values["seed"] = table["seed"][0]
-    if "seeds" in values:
-        values["confidence"] = f"{100 * interval_confidence(int(values['seeds'])):.1f}"
-    kind, _, stage = name.partition("-")
-    if "n_inputs" in table:
-        values["inputs"] = table["n_inputs"][0]
-        kind += "_projected" if values["inputs"] > 2 else ""
-    return CAPTIONS[kind].format(**values) + (
-        f" {stage.replace('-', ' ').capitalize()}." if stage else ""
-    )
+        canvas = figures.draw(name, table)
+        drawn = {suffix: figures.render(name, canvas, suffix) for suffix in {*formats, "svg"}}
+        for suffix in formats:
+            with replacing(folder / f"{name}.{suffix}", binary=True) as file:
+                file.write(drawn[suffix])
+        if figure.animate:
+            figure.animate(table, str(folder / f"{name}.gif"))
+        caption = figures.caption(name, table)
+        sections[name] = figure_section(figure.title or name, drawn["svg"], caption)
+    return sections
 
 
 def figure_section(name: str, svg: bytes, caption: str) -> str:
@@ -210,11 +147,14 @@ def figure_section(name: str, svg: bytes, caption: str) -> str:
 
 
 def _verdict_section(claims: Table) -> str:
+    from mlpspec.report import figures
+
+    caption = figures.caption("verdicts", claims)
     bases = list(dict.fromkeys(claims["basis"].tolist()))
     head = "".join(f"<th scope='col'>{escape(basis)}</th>" for basis in bases)
     rows = []
     for claim in dict.fromkeys(claims["claim"].tolist()):
-        cells = []
+        judged = []
         for basis in bases:
             (row,) = np.flatnonzero((claims["claim"] == claim) & (claims["basis"] == basis))
             verdict = claims["verdict"][row]
@@ -228,19 +168,19 @@ def _verdict_section(claims: Table) -> str:
                 details.append(f"p = {claims['p_holm'][row]:.2g} (Holm)")
             if np.isfinite(claims["repeat"][row]):
                 details.append(f"repeats with probability {claims['repeat'][row]:.2f}")
-            cells.append(
+            judged.append(
                 f"<td><span class='verdict {verdict}'>{verdict}</span>"
                 f"<small>{escape('; '.join(details))}</small></td>"
             )
         text = claims["text"][claims["claim"] == claim][0]
         rows.append(
-            f"<tr><th scope='row'>{claim}<small>{escape(text)}</small></th>{''.join(cells)}</tr>"
+            f"<tr><th scope='row'>{claim}<small>{escape(text)}</small></th>{''.join(judged)}</tr>"
         )
     return (
         "<section><h2 id='verdicts'>Verdicts</h2><div class='scroll'><table>"
         f"<thead><tr><th scope='col'>claim</th>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
-        f"<p class='note'>{escape(CAPTIONS['verdicts'])} The effect is the median paired "
+        f"<p class='note'>{escape(caption)} The effect is the median paired "
         "difference of the least favourable demand, positive where it is for the claim, with its "
         "exact interval. For the calibrated column: <code>mlpspec run confirm --out "
         "DIR/confirm</code>, then <code>mlpspec report DIR</code>.</p></section>"
@@ -263,7 +203,7 @@ def _comparison_section(table: Table) -> str:
         for name in names
     )
     rows = "".join(
-        "<tr>" + "".join(cell(table[name][row]) for name in names) + "</tr>"
+        "<tr>" + "".join(table_cell(table[name][row]) for name in names) + "</tr>"
         for row in chosen[:2000]
     )
     cut = f" The first 2,000 of {len(chosen)} rows." if len(chosen) > 2000 else ""
@@ -278,8 +218,14 @@ def _comparison_section(table: Table) -> str:
     )
 
 
-def cell(value: Any) -> str:
-    """Return a cell of a table: numbers to three digits, a dash for NaN."""
+def table_cell(value: Any) -> str:
+    """Return a cell of a table in HTML: numbers to three digits, a dash for NaN.
+
+    Examples
+    --------
+    >>> table_cell(0.12345)
+    "<td class='number'>0.123</td>"
+    """
     if isinstance(value, float | np.floating):
         text = f"{value:.0f}" if 1e3 <= abs(float(value)) < 1e6 else f"{value:.3g}"
         return f"<td class='number'>{text.replace('nan', DASH)}</td>"

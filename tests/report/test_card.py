@@ -12,7 +12,8 @@ from mlpspec.cli import command as cli
 from mlpspec.losses import Coverage, HullBarrier, Separation, WeightDecay
 from mlpspec.losses.objective import Objective
 from mlpspec.metrics.statistics import median_interval, sign_flip
-from mlpspec.report import card, card_report
+from mlpspec.report import card
+from mlpspec.report.figures import alone, effect
 from mlpspec.study.problem import data_of, start_of
 
 WRONG = """
@@ -37,7 +38,7 @@ def small():
         patch.setattr(card, "STEPS", 30)
         patch.setattr(card, "ALONE_SIZE", 5)
         patch.setattr(card, "ALONE_STEPS", 50)
-        patch.setattr(card_report, "MEASUREMENTS", ("nearest_error", "outside_fraction"))
+        patch.setattr(effect, "SHOWN", ("nearest_error", "outside_fraction"))
         yield
 
 
@@ -169,7 +170,7 @@ def test_alone_the_gradient_falls_or_is_not_there(cards):
         assert set(table["n_inputs"]) == {1, 2}
         settled = table["value"][table["quantity"] == "gradient_ratio"]
         assert ((settled < 1.0) | np.isnan(settled)).all()
-        points = card.alone_points(results)
+        points = alone.rows(card.CardRuns(Analysis(cards / name), results, card.forces(loss)))
         assert {*points["kind"]} == {"input", "start", "end"}
         # Of 3 kinds 5 points, of 3 seeds, on a line and in the plane.
         assert len(points["x"]) == 3 * 5 * 3 * 2

@@ -13,7 +13,8 @@ import mlpspec
 from mlpspec.analysis.analysis import Analysis, read_verdicts
 from mlpspec.cli import command as cli
 from mlpspec.metrics.measure import measure_places
-from mlpspec.report import figures, report, tables
+from mlpspec.report import figures
+from mlpspec.report.figures.over_sizes import over_sizes
 from mlpspec.report.report import Report
 from mlpspec.store.results import write_csv
 
@@ -158,7 +159,7 @@ def test_critical_temperature_by_hand(analysis):
 
 
 def test_plotted_medians_are_those_of_the_runs(analysis):
-    plotted = tables.over_sizes(analysis, ["usage_ratio"], analysis.grid)
+    plotted = over_sizes(analysis, ["usage_ratio"], analysis.grid)
     table = analysis.results.table
     medians = np.flatnonzero(plotted["kind"] == "median")
     assert len(medians) == 24
@@ -175,7 +176,7 @@ def test_hull_figure_and_report_in_the_plane(tmp_path):
     page = Report(tmp_path).write(("png", "pdf"))
     assert (tmp_path / "figures" / "hull.png").exists()
     assert (tmp_path / "figures" / "hull.pdf").read_bytes().startswith(b"%PDF")
-    table = tables.hull(Analysis(tmp_path))
+    table = figures.FIGURES["hull"].rows(Analysis(tmp_path))
     assert (table["kind"] == "neuron").sum() == 8 * 5
     assert "hull" in page.read_text()
 
@@ -336,7 +337,7 @@ def test_hull_above_two_dimensions_is_a_projection(tmp_path, neuron):
     )
     mlpspec.run_study(study, tmp_path, n_jobs=1)
     analysis = Analysis(tmp_path)
-    table = tables.of(analysis)["hull"]
+    table = figures.tables(analysis)["hull"]
     mine = table["losses"] == "baseline"
     shown = np.stack([table["x"], table["y"]], axis=1)[mine & (table["kind"] == "input")]
     x = next(iter(analysis.problems.values())).x[0]
@@ -345,7 +346,7 @@ def test_hull_above_two_dimensions_is_a_projection(tmp_path, neuron):
     np.testing.assert_allclose(shown.mean(axis=0), 0.0, atol=1e-12)
     assert (table["dx"] == 0).all()
     assert (table["radius"][table["kind"] == "neuron"] > 0).all() == (neuron == "radial")
-    caption = report._caption("hull", table)
+    caption = figures.caption("hull", table)
     assert caption.startswith("Inputs in 4 dimensions with their convex hull (seed 0, N = 12) and")
     assert "in projection onto the first two principal axes" in caption
     figure = figures.draw("hull", table)
@@ -366,7 +367,7 @@ def test_hull_of_inputs_on_a_line_in_the_plane(tmp_path):
         {"dataset": f"file:{path}", "columns": "a,b", "n_samples": 5, "steps": 3},
     )
     mlpspec.run_study(study, tmp_path / "out", n_jobs=1)
-    table = tables.of(Analysis(tmp_path / "out"))["hull"]
+    table = figures.tables(Analysis(tmp_path / "out"))["hull"]
     (edge, *_) = figures.draw("hull", table).axes[0].lines
     x = table["x"][table["kind"] == "input"]
     assert {*edge.get_xdata()} == {x.min(), x.max()}

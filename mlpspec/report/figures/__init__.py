@@ -1,0 +1,97 @@
+"""The figures: one file each, listed here, with Matplotlib imported by nothing else."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure as Canvas
+
+from mlpspec.analysis.analysis import Analysis
+from mlpspec.analysis.comparisons import by_steps
+from mlpspec.report.figures.base import Figure
+from mlpspec.report.figures.style import RC
+from mlpspec.store.results import Table
+
+PAGE = (
+    "verdicts",
+    "attraction",
+    "subsets",
+    "outcomes",
+    "expulsion",
+    "positions",
+    "reconstruction",
+    "responses",
+    "hull",
+    "contrast",
+    "sweep",
+    "trajectories",
+)
+"""The figures of a report, in the order of its page."""
+
+CARD = ("force", "alone", "effect")
+"""The figures of a loss card, in the order of its page."""
+
+
+def _load(names: Sequence[str]) -> dict[str, Figure]:
+    return {name: import_module(f"{__name__}.{name}").FIGURE for name in names}
+
+
+FIGURES, CARD_FIGURES = _load(PAGE), _load(CARD)
+"""Every figure by its name, which is that of its file."""
+
+
+def tables(analysis: Analysis) -> dict[str, Table]:
+    """Return the numbers behind each figure that a directory has the runs for, in page order.
+
+    A grid that was trained for several numbers of steps has its figures over N once for each,
+    called ``outcomes-after-3000-steps`` and so on.
+    """
+    named: dict[str, Table] = {}
+    if "ok" not in analysis.results.status.values():
+        return named
+    if analysis.grid.fields == ("n_samples", "steps"):
+        for steps, grid in by_steps(analysis.results.table).items():
+            for name, figure in FIGURES.items():
+                if figure.by_steps:
+                    named[f"{name}-after-{steps}-steps"] = figure.rows(analysis, grid)
+    for name, figure in FIGURES.items():
+        if figure.applies(analysis):
+            named[name] = figure.rows(analysis)
+    return named
+
+
+def of(name: str) -> Figure:
+    """Return the figure that a table of `tables`, or of a card, is drawn by."""
+    return (FIGURES | CARD_FIGURES)[name.partition("-")[0]]
+
+
+def caption(name: str, table: Table) -> str:
+    """Return the caption of the figure of a table, with the stage of training if it has one."""
+    stage = name.partition("-")[2].replace("-", " ")
+    return of(name).caption(table) + (f" {stage.capitalize()}." if stage else "")
+
+
+def draw(name: str, table: Table) -> Canvas:
+    """Return the figure of a table, laid out; ``name`` is what `tables` calls it."""
+    with mpl.rc_context(RC):
+        canvas = of(name).draw(table)
+        canvas.draw_without_rendering()
+        canvas.draw_without_rendering()  # again, with the places that fixed aspects left
+        canvas.set_layout_engine("none")  # what is laid out stays so in every format
+    return canvas
+
+
+def render(name: str, canvas: Canvas, format: str) -> bytes:
+    """Return a figure as bytes: ``svg``, ``png`` or ``pdf``; the same for the same figure."""
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
+    buffer = io.BytesIO()
+    settings: Any = {**RC, "svg.hashsalt": name}
+    with mpl.rc_context(settings):
+        canvas.savefig(
+            buffer, format=format, metadata=undated[format], dpi=200 if format == "png" else 150
+        )
+    return buffer.getvalue()

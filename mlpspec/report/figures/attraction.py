@@ -1,0 +1,101 @@
+"""Which attractor rescues which repulsion."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+
+from mlpspec.analysis.analysis import Analysis
+from mlpspec.analysis.comparisons import as_table, median_columns
+from mlpspec.report.figures import style
+from mlpspec.report.figures.base import Figure, n_seeds, over_n
+from mlpspec.report.figures.contrast import CONTRASTED
+from mlpspec.store.results import Table
+from mlpspec.studies import ATTRACTORS, REPULSIONS
+from mlpspec.study.subsets import canonical_losses
+
+
+def applies(analysis: Analysis) -> bool:
+    """Return whether it is the study of attractors and repulsions."""
+    return over_n(analysis) and analysis.results.identity["study"] == "attractors"
+
+
+def rows(analysis: Analysis) -> Table:
+    """Return median paired differences from the baseline by attractor, repulsion and N."""
+    grid = analysis.grid
+    parts = []
+    for name in CONTRASTED:
+        for cell in grid.cells:
+            base = grid.values(cell, "baseline", name)
+            for attractor in ("none", *ATTRACTORS):
+                for repulsion in ("none", *REPULSIONS):
+                    active = [n for n in (attractor, repulsion) if n != "none"]
+                    label = "+".join(canonical_losses(active)) or "baseline"
+                    parts.append(
+                        {
+                            "attractor": attractor,
+                            "repulsion": repulsion,
+                            "n_samples": cell[0],
+                            "measurement": name,
+                            **median_columns(grid.values(cell, label, name) - base),
+                        }
+                    )
+    return dict(as_table(parts))
+
+
+def _signed(value: float) -> str:
+    if abs(value) < 0.0005 or np.isnan(value):
+        return "0" if value == value else "none"
+    return f"{value:+.0f}" if abs(value) >= 10 else f"{value:+.2g}"
+
+
+def draw(table: Table) -> Canvas:
+    """Draw what each attractor leaves of the harm of each repulsion, as shades with numbers."""
+    names, sizes = style.distinct(table["measurement"]), np.unique(table["n_samples"])
+    attractors, repulsions = style.distinct(table["attractor"]), style.distinct(table["repulsion"])
+    size = (1.2 + 2.3 * len(sizes), 1.0 + 1.55 * len(names))
+    figure, axes = style.grid_of_axes(len(names), len(sizes), size, sharex=True, sharey=True)
+    for row, name in zip(axes, names, strict=True):
+        reach = float(np.nanmax(np.abs(table["value"][table["measurement"] == name]))) or 1.0
+        limit = min(reach, 1.0)
+        for ax, n_samples in zip(row, sizes, strict=True):
+            values = np.full((len(attractors), len(repulsions)), np.nan)
+            chosen = (table["measurement"] == name) & (table["n_samples"] == n_samples)
+            for i in np.flatnonzero(chosen):
+                value = table["value"][i]
+                line = attractors.index(table["attractor"][i])
+                column = repulsions.index(table["repulsion"][i])
+                values[line, column] = value
+                apart = table["low"][i] > 0 or table["high"][i] < 0
+                sure = apart and table["confidence"][i] >= 0.95
+                look = {"weight": "bold" if sure else "normal", "ha": "center", "va": "center"}
+                colour = "white" if abs(value) > 0.6 * limit else "black"
+                ax.text(column, line, _signed(value), fontsize=6.5, color=colour, **look)
+            shades = ax.imshow(
+                values, aspect="auto", cmap="PuOr_r", vmin=-limit, vmax=limit, interpolation="none"
+            )
+            ax.set_xticks(range(len(repulsions)), [r.replace("_", "\n") for r in repulsions])
+            ax.set_yticks(range(len(attractors)), [a.replace("_", " ") for a in attractors])
+            ax.tick_params(length=0, labelsize=7)
+            ax.spines[:].set_visible(False)
+        style.colour_bar(figure, shades, name, ax=row[-1], fraction=0.06, pad=0.03)
+        row[0].set_ylabel("attractor")
+    for ax, n_samples in zip(axes[0], sizes, strict=True):
+        ax.set_title(f"N = {n_samples}")
+    for ax in axes[-1]:
+        ax.set_xlabel("repulsion")
+    return figure
+
+
+def caption(table: Table) -> str:
+    """Say what the numbers and shades are."""
+    return (
+        "Which attractor rescues which repulsion: median paired difference from the baseline over "
+        f"{n_seeds(table)} seeds; 0 means that nothing is left of the harm. Bold: the exact "
+        "interval of at least 95 % excludes 0 (six seeds are needed). Shades end at the largest "
+        "difference, or at 1; positive (orange) is worse for errors and for fractions outside or "
+        "expelled, better for the usage ratio."
+    )
+
+
+FIGURE = Figure(rows, draw, caption, applies)

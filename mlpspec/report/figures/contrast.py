@@ -1,0 +1,120 @@
+"""Medians by subset, side by side for the settings that vary besides N."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+
+from mlpspec.analysis.analysis import Analysis
+from mlpspec.analysis.comparisons import Cell, Grid, as_table, median_columns, select
+from mlpspec.metrics.measure import MEASUREMENTS
+from mlpspec.report.figures import style
+from mlpspec.report.figures.base import Figure, confidence, n_seeds, shown
+from mlpspec.store.results import Table
+from mlpspec.study.run import SETTINGS
+
+CONTRASTED = (
+    "reconstruction_error",
+    "nearest_error",
+    "distinct_usage_ratio",
+    "expelled_fraction",
+    "outside_fraction",
+)
+CONTRAST_STYLE = (
+    ("#0072B2", "o"),
+    ("#D55E00", "s"),
+    ("#009E73", "^"),
+    ("#CC79A7", "D"),
+    ("#E69F00", "v"),
+    ("#56B4E9", "P"),
+)
+"""Colour and marker of the combinations of settings; one picture can tell so many apart."""
+
+
+def applies(analysis: Analysis) -> bool:
+    """Return whether settings vary for which there is no figure of their own, and not too many."""
+    covered = (("n_samples",), ("n_samples", "steps"), ("n_samples", "temperature"))
+    variants = {cell[1:] for cell in analysis.grid.cells}
+    return analysis.grid.fields not in covered and len(variants) <= len(CONTRAST_STYLE)
+
+
+def rows(analysis: Analysis) -> Table:
+    """Return medians with exact intervals by subset, N and the settings that vary besides."""
+    grid = analysis.grid
+    parts = [
+        {
+            "losses": label,
+            "n_samples": cell[0],
+            "variant": ", ".join(
+                f"{field} {value}".replace("_", " ")
+                for field, value in zip(grid.fields[1:], cell[1:], strict=True)
+            ),
+            "measurement": name,
+            **median_columns(grid.values(cell, label, name)),
+        }
+        for name in CONTRASTED
+        for cell in sorted(grid.cells, key=_defaults_first(grid))
+        for label in shown(grid)
+    ]
+    return dict(as_table(parts))
+
+
+def _defaults_first(grid: Grid) -> Callable[[Cell], tuple[Any, ...]]:
+    """Return the key that sorts cells by N, and then those of default settings first."""
+    defaults = [SETTINGS[field].default for field in grid.fields[1:]]
+    return lambda cell: (
+        cell[0],
+        *((a != b, a) for a, b in zip(cell[1:], defaults, strict=True)),
+    )
+
+
+def draw(table: Table) -> Canvas:
+    """Draw medians with intervals by subset, side by side for the values of other settings."""
+    names, sizes = style.distinct(table["measurement"]), np.unique(table["n_samples"])
+    variants, labels = (
+        style.distinct(table["variant"]),
+        list(style.styles(table["losses"].tolist())),
+    )
+    size = (0.9 + 2.6 * len(sizes), 1.6 * len(names) + 1.5)
+    figure, axes = style.grid_of_axes(len(names), len(sizes), size, sharex=True, sharey="row")
+    apart = min(0.22, 0.7 / len(variants))
+    for row, name in zip(axes, names, strict=True):
+        for ax, n_samples in zip(row, sizes, strict=True):
+            chosen = (table["measurement"] == name) & (table["n_samples"] == n_samples)
+            here = style.floored(name, select(table, chosen))
+            for place, variant in enumerate(variants):
+                medians = select(here, here["variant"] == variant)
+                shift = (place - (len(variants) - 1) / 2) * apart
+                at = np.array([labels.index(label) for label in medians["losses"]]) + shift
+                colour, marker = CONTRAST_STYLE[place]
+                look = {"fmt": marker, "ms": 3.6, "mew": 0, "elinewidth": 0.8, "color": colour}
+                style.draw_medians(ax, at, medians, label=variant, **look)
+            style.scale_values(ax, name)
+            ax.set_xlim(-0.6, len(labels) - 0.4)
+        row[0].set_ylabel(MEASUREMENTS[name].axis)
+    for ax, n_samples in zip(axes[0], sizes, strict=True):
+        ax.set_title(f"N = {n_samples}")
+    for ax in axes[-1]:
+        ax.set_xticks(range(len(labels)), [style.readable(label) for label in labels])
+        ax.tick_params("x", rotation=90, labelsize=7)
+    width = 0.06 * max(map(len, variants)) + 0.6  # of an entry, about, in inches
+    columns = max(1, min(len(variants), int(figure.get_figwidth() / width)))
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=columns
+    )
+    return figure
+
+
+def caption(table: Table) -> str:
+    """Say what the marks are."""
+    return (
+        "Measurements by structural loss for each N, side by side for the settings that vary. "
+        f"Markers and bars: median over {n_seeds(table)} seeds and its exact {confidence(table)} "
+        "order-statistic interval. Values below the axis are drawn at its end."
+    )
+
+
+FIGURE = Figure(rows, draw, caption, applies)

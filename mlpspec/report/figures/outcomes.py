@@ -1,0 +1,37 @@
+"""The measurements that the claims are about, over N."""
+
+from __future__ import annotations
+
+from mlpspec.analysis.analysis import Analysis
+from mlpspec.analysis.comparisons import Grid
+from mlpspec.report.figures.base import Figure, confidence, n_seeds, over_n
+from mlpspec.report.figures.over_sizes import draw, over_sizes
+from mlpspec.store.results import Table
+
+OUTCOMES = (
+    "reconstruction_error",
+    "nearest_error",
+    "usage_ratio",
+    "fit_fvu",
+    "outside_fraction",
+    "expelled_fraction",
+)
+
+
+def rows(analysis: Analysis, grid: Grid | None = None) -> Table:
+    """Return runs, medians and nulls of `OUTCOMES` over N, of all runs or of a part of them."""
+    return over_sizes(analysis, OUTCOMES, grid or analysis.grid)
+
+
+def caption(table: Table) -> str:
+    """Say what the marks are."""
+    return (
+        "Measurements over the number of inputs N, by structural loss. Dots: one run each "
+        f"({n_seeds(table)} seeds a point). Markers and bars: median and its exact "
+        f"{confidence(table)} order-statistic interval. Grey: what chance or ignorance would give. "
+        "Values below the axis are drawn at its end (0.001 for errors, 1e-12 for unexplained "
+        "variance)."
+    )
+
+
+FIGURE = Figure(rows, draw, caption, over_n, by_steps=True)

@@ -1,0 +1,103 @@
+"""Measurements over N, for the figures that show some: the rows and the drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from mlpspec.analysis.analysis import Analysis
+from mlpspec.analysis.comparisons import Grid, select
+from mlpspec.metrics.measure import MEASUREMENTS
+from mlpspec.metrics.nulls import NULLS
+from mlpspec.metrics.statistics import median_interval
+from mlpspec.report.figures import style
+from mlpspec.report.figures.base import joined, shown
+from mlpspec.store.results import Table
+
+GREY = "#555555"
+
+
+def over_sizes(analysis: Analysis, names: Sequence[str], grid: Grid) -> Table:
+    """Return runs, medians with exact intervals, and nulls of measurements over N.
+
+    ``grid`` is the analysis's own, or a part of it with cells of one size each. ``kind`` is
+    ``run`` (with its seed), ``median`` (with ``low``, ``high`` and the number of ``seeds``) or
+    ``null`` (``losses`` is then its name).
+    """
+    parts: list[dict[str, Any]] = []
+
+    def add(kind: str, name: str, label: str, size: int, values: Any, **more: Any) -> None:
+        row = {"measurement": name, "kind": kind, "losses": label, "n_samples": size}
+        row |= {"value": values, "seed": -1, "low": np.nan, "high": np.nan, "seeds": 0}
+        parts.append(row | more)
+
+    nulls = analysis.nulls_table
+    for name in names:
+        for cell in grid.cells:
+            for label in shown(grid):
+                values = grid.values(cell, label, name)
+                add("run", name, label, cell[0], values, seed=grid.seeds)
+                median, low, high, _ = median_interval(values)
+                known = int((~np.isnan(values)).sum())
+                add("median", name, label, cell[0], median, low=low, high=high, seeds=known)
+        for row in np.flatnonzero((nulls["measurement"] == name) & np.isin(nulls["null"], NULLS)):
+            limits = {end: nulls[end][row] for end in ("low", "high")}
+            size, label = int(nulls["n_samples"][row]), str(nulls["null"][row])
+            add("null", name, label, size, nulls["median"][row], **limits)
+    return joined(parts)
+
+
+def draw(table: Table, looks: style.Style | None = None) -> Canvas:
+    """Draw every seed, medians with intervals, and nulls over N."""
+    names, sizes = style.distinct(table["measurement"]), np.unique(table["n_samples"]).tolist()
+    if looks is None:
+        looks = style.styles(table["losses"][table["kind"] != "null"].tolist())
+    apart = min(0.09, 0.72 / len(looks))
+    columns = 3 if len(names) > 4 else 4
+    rows = -(-len(names) // columns)
+    figure, axes = style.grid_of_axes(rows, columns, (10.2, 2.5 * rows + 0.9))
+    heavy = (table["kind"] == "run").sum() / len(names) > style.RASTER_ABOVE
+    for ax, name in zip(axes.flat, names, strict=False):
+        here = style.floored(name, select(table, table["measurement"] == name))
+        _draw_nulls(ax, here, sizes)
+        for place, (label, (colour, marker)) in enumerate(looks.items()):
+            shift = (place - (len(looks) - 1) / 2) * apart
+            mine = here["losses"] == label
+            runs, medians = (select(here, mine & (here["kind"] == k)) for k in ("run", "median"))
+            at = np.searchsorted(sizes, runs["n_samples"]) + shift
+            look: dict[str, Any] = {"ms": 3.0, "mew": 0, "alpha": 0.45, "rasterized": bool(heavy)}
+            ax.plot(at, runs["value"], ".", color=colour, zorder=2, **look)
+            at = np.searchsorted(sizes, medians["n_samples"]) + shift
+            look = {"fmt": marker, "ms": 4, "mew": 0.3, "mec": "white", "elinewidth": 0.9}
+            style.draw_medians(ax, at, medians, color=colour, zorder=3, **look)
+        style.scale_values(ax, name)
+        style.size_axis(ax, sizes)
+        ax.set_ylabel(MEASUREMENTS[name].axis)
+    for ax in axes.flat[len(names) :]:
+        ax.set_axis_off()
+    handles = [
+        style.entry(style.readable(label), color=colour, marker=marker, ls="", ms=5)
+        for label, (colour, marker) in looks.items()
+    ]
+    handles += [
+        style.entry(style.NULL_NAMES[null], color=GREY, ls=dashes, lw=0.9)
+        for null, dashes in style.NULL_STYLE.items()
+    ]
+    style.legend_below(figure, handles, columns=4)
+    return figure
+
+
+def _draw_nulls(ax: Axes, here: Table, sizes: list[int]) -> None:
+    for null, dashes in style.NULL_STYLE.items():
+        rows = select(here, (here["kind"] == "null") & (here["losses"] == null))
+        if not len(rows["value"]):
+            continue
+        rows = select(rows, np.argsort(rows["n_samples"]))
+        at = np.searchsorted(sizes, rows["n_samples"])
+        ax.plot(at, rows["value"], ls=dashes, color=GREY, lw=0.8, zorder=1)
+        if np.isfinite(rows["low"]).all():
+            ax.fill_between(at, rows["low"], rows["high"], color=GREY, alpha=0.12, lw=0, zorder=0)

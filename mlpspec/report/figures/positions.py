@@ -1,0 +1,71 @@
+"""Where prototypes lie along the axis, at the largest N."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+
+from mlpspec.analysis.analysis import Analysis
+from mlpspec.analysis.comparisons import select
+from mlpspec.report.figures import style
+from mlpspec.report.figures.base import Figure, joined, on_a_line, pooled
+from mlpspec.store.results import Table
+
+
+def rows(analysis: Analysis) -> Table:
+    """Return prototypes and inputs (``kind``) of the largest N, of at most `POOLED` seeds."""
+    stack = max(analysis.stacks, key=lambda stack: stack.x.shape[1])
+    prototypes = stack.params.prototypes
+    parts = []
+    for row, run in pooled(analysis, stack):
+        for kind, points in (("input", stack.x[row]), ("prototype", prototypes[row])):
+            columns = {"losses": run.label, "seed": run.seed, "kind": kind}
+            parts.append({**columns, "position": points[:, 0]})
+    return joined(parts)
+
+
+def draw(table: Table) -> Canvas:
+    """Draw prototypes along the axis: one seed and all seeds, far ones at the edge."""
+    looks = style.styles(table["losses"].tolist())
+    seeds = np.unique(table["seed"])
+    inputs = select(table, table["kind"] == "input")
+    low, high = inputs["position"].min(), inputs["position"].max()
+    edge = 0.75 * (high - low)
+    limits = (low - edge, high + edge)
+    first = (inputs["losses"] == next(iter(looks))) & (inputs["seed"] == seeds[0])
+    size = (9.0, 0.62 * len(looks) + 1.0)
+    figure, axes = style.grid_of_axes(len(looks), 2, size, sharex=True)
+    jitter = np.random.Generator(np.random.PCG64(0))
+    for row, (label, (colour, marker)) in zip(axes, looks.items(), strict=True):
+        for ax, chosen in zip(row, (seeds[:1], seeds), strict=True):
+            here = select(table, (table["losses"] == label) & np.isin(table["seed"], chosen))
+            ticks, p = (here["position"][here["kind"] == kind] for kind in ("input", "prototype"))
+            ax.axvspan(ticks.min(), ticks.max(), color=style.HULL, alpha=0.10, lw=0)
+            if len(chosen) == 1:
+                ax.plot(ticks, np.full(len(ticks), -0.75), "|", ms=5, mew=0.5, color="#333333")
+            near = (p >= limits[0]) & (p <= limits[1])
+            at, height = p[near], jitter.uniform(-0.4, 0.8, len(p))[near]
+            heavy = len(p) > style.RASTER_ABOVE
+            ax.plot(at, height, marker, color=colour, ms=2.6, mew=0, alpha=0.6, rasterized=heavy)
+            style.note_beyond(ax, p, limits, 1.0, fontsize=6, color="#333333")
+            ax.set(ylim=(-1, 1.7), yticks=[], xlim=limits)
+            ax.spines["left"].set_visible(False)
+        name = style.readable(label).replace(" + ", "\n+ ")
+        row[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    axes[0, 0].set_title(f"seed {seeds[0]}, inputs as ticks (N = {first.sum()})")
+    axes[0, 1].set_title(f"{len(seeds)} seeds pooled")
+    for ax in axes[-1]:
+        ax.set_xlabel("prototype position (units of x); shaded: hull of the inputs")
+    return figure
+
+
+def caption(table: Table) -> str:
+    """Say what the marks are."""
+    return (
+        "Prototypes along the axis at the largest N, by structural loss; the height within a row "
+        "means nothing. Shaded: the convex hull of the inputs. Prototypes beyond the frame are "
+        "counted at its edge, with the distance of the furthest from the origin."
+    )
+
+
+FIGURE = Figure(rows, draw, caption, on_a_line)

@@ -1,0 +1,67 @@
+"""True inputs against the prototypes matched to them."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure as Canvas
+
+from mlpspec.analysis.analysis import Analysis
+from mlpspec.analysis.comparisons import select
+from mlpspec.metrics.prototypes import match
+from mlpspec.report.figures import style
+from mlpspec.report.figures.base import (
+    Figure,
+    joined,
+    n_seeds,
+    nearest_stack,
+    on_a_line,
+    pooled,
+)
+from mlpspec.store.results import Table
+
+
+def rows(analysis: Analysis) -> Table:
+    """Return inputs and matched prototypes of the N nearest to 20, of at most `POOLED` seeds."""
+    stack = nearest_stack(analysis, 20)
+    prototypes = stack.params.prototypes
+    inputs, matched = match(stack.x, prototypes)
+    parts = []
+    for row, run in pooled(analysis, stack):
+        columns = {"losses": run.label, "seed": run.seed, "n_samples": run.n_samples}
+        pairs = stack.x[row, inputs[row], 0], prototypes[row, matched[row], 0]
+        parts.append({**columns, "input": pairs[0], "prototype": pairs[1]})
+    return joined(parts)
+
+
+def draw(table: Table) -> Canvas:
+    """Draw true inputs against matched prototypes, per subset."""
+    figure, axes = style.panels(table, (2.3, 2.2), 0.2, "true input x", "matched prototype")
+    low, high = table["input"].min(), table["input"].max()
+    margin = 0.125 * (high - low)
+    ends = (low - margin, high + margin)
+    looks = style.styles(table["losses"].tolist())
+    for label, ax in axes:
+        here = select(table, table["losses"] == label)
+        x, p = here["input"], here["prototype"]
+        ax.axhspan(low, high, color=style.HULL, alpha=0.08, lw=0)
+        ax.plot(ends, ends, color="#999999", lw=0.7)
+        inside = (p >= ends[0]) & (p <= ends[1])
+        colour, marker = looks[label]
+        heavy = len(p) > style.RASTER_ABOVE
+        x, p = x[inside], p[inside]
+        ax.plot(x, p, marker, color=colour, ms=2.8, mew=0, alpha=0.55, rasterized=heavy)
+        if not inside.all():
+            style.note(ax, f"{100 * (~inside).mean():.0f} % beyond the frame")
+        ax.set(xlim=ends, ylim=ends, aspect="equal")
+    return figure
+
+
+def caption(table: Table) -> str:
+    """Say what is pooled, and what the diagonal means."""
+    return (
+        f"True inputs against the prototypes matched to them, N = {table['n_samples'][0]}, "
+        f"{n_seeds(table)} seeds pooled. On the diagonal the input can be read from the weights. "
+        "Shaded: the hull."
+    )
+
+
+FIGURE = Figure(rows, draw, caption, on_a_line)

@@ -1,0 +1,90 @@
+"""What the networks of one seed do along the axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+
+from mlpspec.analysis.analysis import Analysis
+from mlpspec.analysis.comparisons import select
+from mlpspec.network.forward import forward
+from mlpspec.report.figures import style
+from mlpspec.report.figures.base import (
+    Figure,
+    first_seed,
+    joined,
+    nearest_stack,
+    on_a_line,
+    place_of,
+)
+from mlpspec.store.results import Table
+
+
+def rows(analysis: Analysis) -> Table:
+    """Return what the networks of one seed at the N nearest to 10 do along the axis.
+
+    ``kind`` is ``response`` (of neuron ``unit``), ``output``, ``datum`` or ``prototype``.
+    """
+    stack = nearest_stack(analysis, 10)
+    low, high = analysis.domain.low, analysis.domain.high
+    margin = 0.15 * (high - low)
+    axis = np.linspace(low - margin, high + margin, 161)
+    parts: list[dict[str, Any]] = []
+    for row, run in first_seed(analysis, stack):
+        params = base.one_run(stack.params, row)
+        net = forward(params, axis[None, :, None], np.zeros((1, len(axis))))
+        prototypes = params.prototypes[0, :, 0]
+        curves = [("response", unit, axis, h) for unit, h in enumerate(net.hidden[0].T)]
+        curves += [("output", -1, axis, net.output[0])]
+        curves += [("datum", -1, stack.x[row, :, 0], stack.y[row])]
+        curves += [("prototype", -1, prototypes, np.zeros(len(prototypes)))]
+        for kind, unit, x, y in curves:
+            parts.append({**place_of(run), "kind": kind, "unit": unit, "x": x, "y": y})
+    return joined(parts)
+
+
+def draw(table: Table) -> Canvas:
+    """Draw every neuron's response, the fitted curve, data and prototypes of one seed."""
+    figure, axes = style.panels(table, (2.5, 2.0), 0.6, "input x", "response, output")
+    looks = style.styles(table["losses"].tolist())
+    for label, ax in axes:
+        here = select(table, table["losses"] == label)
+        colour = looks[label][0]
+        responses, output, data, prototypes = (
+            select(here, here["kind"] == kind)
+            for kind in ("response", "output", "datum", "prototype")
+        )
+        axis = output["x"]
+        for unit in np.unique(responses["unit"]):
+            h = responses["y"][responses["unit"] == unit]
+            ax.plot(axis, h, lw=0.6, color=colour, alpha=0.55)
+        ax.plot(axis, output["y"], color="#333333", lw=1.4)
+        x, y = data["x"], data["y"]
+        ax.plot(x, y, "o", ms=3.5, mfc="white", mec="#333333", mew=0.9, zorder=3)
+        p = prototypes["x"]
+        near = (p >= axis[0]) & (p <= axis[-1])
+        ax.plot(p[near], np.full(near.sum(), -1.45), "^", ms=4, color=colour, mew=0)
+        if (~near).any():
+            style.note(ax, f"{(~near).sum()} beyond the frame")
+        ax.set(xlim=(axis[0], axis[-1]), ylim=(-1.65, 1.65))
+    handles = [
+        style.entry("response $h_k(x)$", color="#777777", lw=0.8),
+        style.entry("output f(x)", color="#333333", lw=1.4),
+        style.entry("data", color="#333333", marker="o", mfc="white", ls="", ms=4),
+        style.entry("prototype $p_k$", color="#777777", marker="^", ls="", ms=4),
+    ]
+    style.legend_below(figure, handles)
+    return figure
+
+
+def caption(table: Table) -> str:
+    """Say which networks are shown."""
+    return (
+        f"What the networks of seed {table['seed'][0]} do at N = {table['n_samples'][0]}: the "
+        "responses of their neurons, their output, the data, and the prototypes at the bottom."
+    )
+
+
+FIGURE = Figure(rows, draw, caption, on_a_line)

@@ -1,0 +1,91 @@
+"""Medians of every subset of losses and N, as shades; for studies of many subsets."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import NullLocator
+
+from mlpspec.analysis.analysis import Analysis
+from mlpspec.analysis.comparisons import as_table, median_columns, select
+from mlpspec.metrics.measure import MEASUREMENTS
+from mlpspec.report.figures import style
+from mlpspec.report.figures.base import MOST_SHOWN, Figure, n_seeds, over_n
+from mlpspec.report.figures.outcomes import OUTCOMES
+from mlpspec.store.results import Table
+from mlpspec.study.subsets import canonical_losses
+
+
+def applies(analysis: Analysis) -> bool:
+    """Return whether there are more subsets than other figures show."""
+    return over_n(analysis) and len(analysis.grid.labels) > MOST_SHOWN
+
+
+def rows(analysis: Analysis) -> Table:
+    """Return medians with exact intervals by subset, N and measurement."""
+    grid = analysis.grid
+    parts = [
+        {
+            "losses": label,
+            "n_samples": cell[0],
+            "measurement": name,
+            **median_columns(grid.values(cell, label, name)),
+        }
+        for name in OUTCOMES
+        for cell in grid.cells
+        for label in grid.labels
+    ]
+    return dict(as_table(parts))
+
+
+def draw(table: Table) -> Canvas:
+    """Draw medians by subset and N as shades, with the active losses as dots on the left."""
+    names, sizes = style.distinct(table["measurement"]), np.unique(table["n_samples"]).tolist()
+    labels = list(style.styles(table["losses"].tolist()))
+    active = [canonical_losses(label) for label in labels]
+    losses = canonical_losses(set(itertools.chain.from_iterable(active)))
+    height = max(3.0, 0.16 * len(labels) + 1.3)
+    figure = Canvas(figsize=(2.1 + 1.45 * len(names), height), layout="constrained")
+    widths = [0.16 * len(losses) / 1.2] + [1.0] * len(names)
+    dots, *axes = figure.subplots(1, len(names) + 1, sharey=True, width_ratios=widths)
+    for line, there in enumerate(active):
+        for place, name in enumerate(losses):
+            colour = "#333333" if name in there else "#DDDDDD"
+            dots.plot(place, line, "o", ms=4.2, mew=0, color=colour)
+    dots.set_xticks(range(len(losses)), losses, rotation=90)
+    dots.set(yticks=[], xlim=(-0.6, len(losses) - 0.4), ylim=(len(labels) - 0.5, -0.5))
+    dots.spines[["left", "bottom"]].set_visible(False)
+    dots.tick_params(length=0)
+    dots.set_ylabel("subset of losses")
+    for ax, name in zip(axes, names, strict=True):
+        values = np.full((len(labels), len(sizes)), np.nan)
+        here = select(table, table["measurement"] == name)
+        lines = [labels.index(label) for label in here["losses"]]
+        values[lines, np.searchsorted(sizes, here["n_samples"])] = here["value"]
+        scale: dict[str, Any] = {}
+        floor = MEASUREMENTS[name].floor
+        if floor is not None:
+            values = np.maximum(values, floor)
+            if np.nanmax(values) > 10 * np.nanmin(values):
+                scale["norm"] = "log"
+        shades = ax.imshow(values, aspect="auto", cmap="viridis", interpolation="none", **scale)
+        ax.set_xticks(range(len(sizes)), [str(size) for size in sizes])
+        ax.set_xlabel("N")
+        ax.tick_params(length=0)
+        bar: dict[str, Any] = {"ax": ax, "location": "top", "fraction": 0.05, "pad": 0.02}
+        style.colour_bar(figure, shades, name, **bar).xaxis.set_minor_locator(NullLocator())
+    return figure
+
+
+def caption(table: Table) -> str:
+    """Say what is shown of which losses."""
+    return (
+        f"Medians over {n_seeds(table)} seeds for every subset of losses (dots on the left: active "
+        "losses) and every N. Other figures show the baseline and single losses only."
+    )
+
+
+FIGURE = Figure(rows, draw, caption, applies)

@@ -1,0 +1,119 @@
+"""Coverage alone and separation alone over the temperature."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import NullLocator
+
+from mlpspec.analysis.analysis import Analysis
+from mlpspec.analysis.comparisons import as_table, select
+from mlpspec.metrics.measure import MEASUREMENTS
+from mlpspec.metrics.statistics import median_interval
+from mlpspec.report.figures import style
+from mlpspec.report.figures.base import Figure, confidence, n_seeds
+from mlpspec.store.results import Table
+
+SWEPT = ("outside_fraction", "expelled_fraction", "reconstruction_error", "distinct_usage_ratio")
+
+
+def swept(analysis: Analysis) -> Analysis | None:
+    """Return the analysis, or the one inside it, in which N and temperature vary."""
+    if analysis.grid.fields == ("n_samples", "temperature"):
+        return analysis
+    return analysis.sweep
+
+
+def rows(analysis: Analysis) -> Table:
+    """Return medians of measurements over the temperature, with the theory's marks.
+
+    ``in_spacing`` is tau over the mean spacing squared; ``merging`` (1 in those units) and
+    ``collapse`` (2 lambda_max(Cov x), median over seeds) are given for each N.
+    """
+    sweep = swept(analysis)
+    assert sweep is not None
+    grid = sweep.grid
+    parts = []
+    for size, temperature in grid.cells:
+        square = sweep.spacing[size,] ** 2
+        for label in grid.labels:
+            for name in SWEPT:
+                interval = median_interval(grid.values((size, temperature), label, name))
+                parts.append(
+                    {
+                        "losses": label,
+                        "n_samples": size,
+                        "temperature": temperature,
+                        "in_spacing": temperature / square,
+                        "measurement": name,
+                        "value": interval.median,
+                        "low": interval.low,
+                        "high": interval.high,
+                        "merging": square,
+                        "collapse": float(np.median(sweep.critical[size,])),
+                        "seeds": len(grid.seeds),
+                    }
+                )
+    return dict(as_table(parts))
+
+
+def draw(table: Table) -> Canvas:
+    """Draw measurements over the temperature, absolute and in units of the spacing squared."""
+    names, sizes = style.distinct(table["measurement"]), np.unique(table["n_samples"])
+    labels = style.styles(table["losses"].tolist())
+    columns = [(label, unit) for label in labels for unit in ("temperature", "in_spacing")]
+    figure, axes = style.grid_of_axes(
+        len(names),
+        len(columns),
+        (2.5 * len(columns), 1.75 * len(names) + 0.8),
+        sharex="col",
+        sharey="row",
+    )
+    shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, len(sizes)))
+    for row, name in zip(axes, names, strict=True):
+        for ax, (label, unit) in zip(row, columns, strict=True):
+            for size, colour, marker in zip(sizes, shades, "osD^vPX*<>"[: len(sizes)], strict=True):
+                chosen = (table["losses"] == label) & (table["measurement"] == name)
+                here = select(table, chosen & (table["n_samples"] == size))
+                at = here[unit]
+                ax.fill_between(at, here["low"], here["high"], color=colour, alpha=0.15, lw=0)
+                look = {"marker": marker, "ms": 3, "lw": 0.9, "color": colour}
+                ax.plot(at, here["value"], label=f"N = {size}", **look)
+                if label == "coverage" and unit == "temperature":
+                    ax.axvline(here["merging"][0], color=colour, lw=0.6, ls=":")
+            if label == "coverage":
+                if unit == "in_spacing":
+                    ax.axvline(1.0, color="#333333", lw=0.7, ls=":")
+                else:
+                    ax.axvline(np.median(table["collapse"]), color="#333333", lw=0.7, ls="--")
+            ax.set_xscale("log")
+            ax.xaxis.set_minor_locator(NullLocator())
+            style.scale_values(ax, name)
+        row[0].set_ylabel(MEASUREMENTS[name].axis)
+    for ax, (label, _) in zip(axes[0], columns, strict=True):
+        ax.set_title(f"{label} alone")
+    for ax, (_, unit) in zip(axes[-1], columns, strict=True):
+        ax.set_xlabel(r"$\tau$ (units of $x^2$)" if unit == "temperature" else r"$\tau / g^2$")
+    handles = [
+        *axes[0, 0].get_legend_handles_labels()[0],
+        style.entry(r"theory: merging, $\tau = g^2$", color="#333333", lw=0.8, ls=":"),
+        style.entry(
+            r"theory: collapse, $\tau = 2\lambda_{\max}$ (no fit)", color="#333333", lw=0.8, ls="--"
+        ),
+    ]
+    style.legend_below(figure, handles)
+    return figure
+
+
+def caption(table: Table) -> str:
+    """Say what lines, bands and marks are."""
+    return (
+        "Coverage alone and separation alone over the temperature tau, also in units of the mean "
+        f"spacing squared. Lines: medians over {n_seeds(table)} seeds; bands: their exact "
+        f"{confidence(table)} intervals. Dotted: where prototypes merge in theory; dashed: where "
+        "coverage without a fit collapses onto the mean."
+    )
+
+
+FIGURE = Figure(rows, draw, caption, lambda analysis: swept(analysis) is not None)

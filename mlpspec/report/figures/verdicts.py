@@ -1,0 +1,65 @@
+"""The verdicts on the nine claims, as a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+
+from mlpspec.analysis.analysis import Analysis
+from mlpspec.report.figures import style
+from mlpspec.report.figures.base import Figure
+from mlpspec.store.results import Table
+
+COLOURS = {
+    "holds": "#009E73",
+    "fails": "#D55E00",
+    "mixed": "#E69F00",
+    "transient": "#CC79A7",
+    "undetermined": "#999999",
+    "untested": "#CCCCCC",
+}
+
+
+def applies(analysis: Analysis) -> bool:
+    """Return whether the claims are about the study."""
+    return bool(analysis.verdicts)
+
+
+def draw(table: Table) -> Canvas:
+    """Draw the verdict table."""
+    claims, bases = style.distinct(table["claim"]), style.distinct(table["basis"])
+    figure = Canvas(figsize=(9.0, 0.36 * len(claims) + 0.55))
+    ax = figure.add_axes((0.01, 0.01, 0.98, 0.98))
+    ax.set_axis_off()
+    ax.set(xlim=(0, 100), ylim=(len(claims) + 0.05, -0.95))
+    places = np.linspace(60, 91, len(bases))
+    for place, basis in zip(places, bases, strict=True):
+        ax.text(place, -0.45, basis.replace(", ", ",\n"), ha="center", va="center", weight="bold")
+    ax.text(0.5, -0.45, "claim", va="center", weight="bold")
+    for line, claim in enumerate(claims):
+        if line % 2 == 0:
+            ax.axhspan(line, line + 1, color="#F3F3F3", lw=0)
+        text = table["text"][table["claim"] == claim][0]
+        ax.text(0.5, line + 0.5, claim, va="center", weight="bold")
+        ax.text(5, line + 0.5, text, va="center", fontsize=7.2)
+        for place, basis in zip(places, bases, strict=True):
+            (verdict,) = table["verdict"][(table["claim"] == claim) & (table["basis"] == basis)]
+            colour = "black" if verdict in ("untested", "mixed") else "white"
+            box = {"boxstyle": "round,pad=0.25", "fc": COLOURS[verdict], "ec": "none"}
+            look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7.5}
+            ax.text(place, line + 0.5, verdict, color=colour, bbox=box, **look)
+    return figure
+
+
+def caption(table: Table) -> str:
+    """Say what the columns mean."""
+    return (
+        "The nine claims. Stated: on the means and medians of this directory's own runs. "
+        "Calibrated: on fresh seeds, with a margin of substance and after 3,000 and 10,000 steps; "
+        "untested until those runs are there."
+    )
+
+
+FIGURE = Figure(Analysis.claims_table, draw, caption, applies)
