@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlpspec.analysis.claims import Evidence, Verdict, judge_calibrated, judge_stated
+from mlpspec.analysis.claims import Evidence, Verdict
 from mlpspec.analysis.comparisons import Cell, Grid, as_table, compare
+from mlpspec.analysis.judging import judge_calibrated, judge_stated
 from mlpspec.arrays import Array
 from mlpspec.data.datasets import Uniform, mean_spacing
 from mlpspec.errors import InputError

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from helpers import LABELS, table
 
-from mlpspec.analysis.claims import CLAIMS, Evidence, judge_calibrated, judge_stated
+from mlpspec.analysis.claims import CLAIMS, Evidence
 from mlpspec.analysis.comparisons import Grid
+from mlpspec.analysis.judging import judge_calibrated, judge_stated
 
 SIZES = (3, 10, 50)
 TAUS = (1e-5, 0.01, 10.0)
