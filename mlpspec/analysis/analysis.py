@@ -7,7 +7,7 @@ inside (``tau-sweep``, ``placebo``, ``confirm``).
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlpspec.analysis.claims import Evidence, Verdict
-from mlpspec.analysis.comparisons import Cell, Grid, as_table, compare
+from mlpspec.analysis.comparisons import Cell, Grid, as_table, by_steps, compare, select
 from mlpspec.analysis.judging import judge_calibrated, judge_stated
 from mlpspec.arrays import Array
 from mlpspec.data.datasets import Uniform, mean_spacing
@@ -54,7 +54,13 @@ def read_verdicts(path: Path) -> list[Verdict]:
 
 
 def by_size(values: Mapping[Cell, Any]) -> dict[int, Any]:
-    """Return values by kind as values by N, where N is all that a kind says."""
+    """Return values by cell as values by N, where N is all that a cell says.
+
+    Examples
+    --------
+    >>> by_size({(3,): "few", (100,): "many"})
+    {3: 'few', 100: 'many'}
+    """
     return {size: value for (size,), value in values.items()}
 
 
@@ -63,11 +69,12 @@ def _analysis(directory: Path) -> Analysis | None:
 
 
 class Problems(NamedTuple):
-    """Training problems of one kind: a run for each of S seeds, ascending, with its data.
+    """Training problems that differ in seed alone: a run for each of S seeds, with its data.
 
     Attributes
     ----------
     runs : list of Run
+        By ascending seed.
     x : (S, N, D)
     y : (S, N)
     """
@@ -139,8 +146,8 @@ class Analysis:
         return self.results.stacks()
 
     @cached_property
-    def kinds(self) -> tuple[str, ...]:
-        """The grid's fields on which data and start depend; their values are a *kind*."""
+    def problem_fields(self) -> tuple[str, ...]:
+        """The grid's fields on which data and start depend: cells of these are problems."""
         return tuple(name for name in self.grid.fields if name in affecting("data", "start"))
 
     def _values(self, names: tuple[str, ...]) -> dict[str, Cell]:
@@ -151,20 +158,23 @@ class Analysis:
 
     @cached_property
     def problems(self) -> dict[Cell, Problems]:
-        """The problems that were trained, by kind."""
-        kinds, runs = self._values(self.kinds), self.results.runs
-        found: dict[Cell, dict[int, tuple[Run, Array, Array]]] = {}
+        """The problems that were trained, by the values of `problem_fields`."""
+        cells, runs = self._values(self.problem_fields), self.results.runs
+        first: dict[Cell, dict[int, tuple[Run, Array, Array]]] = {}
         for keys, _, x, y in self.stacks:
             for row, key in enumerate(keys.tolist()):
                 run = runs[key]
-                found.setdefault(kinds[key], {}).setdefault(run.seed, (run, x[row], y[row]))
+                first.setdefault(cells[key], {}).setdefault(run.seed, (run, x[row], y[row]))
         problems = {}
-        for kind, by_seed in found.items():
-            own = [by_seed[seed] for seed in sorted(by_seed)]
-            x = np.stack([x for _, x, _ in own]).astype(float)
-            y = np.stack([y for _, _, y in own]).astype(float)
-            problems[kind] = Problems([run for run, _, _ in own], x, y)
+        for cell, by_seed in first.items():
+            ordered, xs, ys = zip(*(by_seed[seed] for seed in sorted(by_seed)), strict=True)
+            x, y = np.stack(xs).astype(float), np.stack(ys).astype(float)
+            problems[cell] = Problems(list(ordered), x, y)
         return problems
+
+    def _each(self, function: Callable[[Problems], Any]) -> dict[Cell, Any]:
+        """Return what a function says of the problems, by cell."""
+        return {cell: function(problems) for cell, problems in self.problems.items()}
 
     @cached_property
     def domain(self) -> Uniform:
@@ -173,39 +183,52 @@ class Analysis:
 
     @cached_property
     def spacing(self) -> dict[Cell, float]:
-        """Mean spacing of the inputs by kind."""
-        return {
-            kind: mean_spacing(own.domain.width, *own.x.shape[1:])
-            for kind, own in self.problems.items()
-        }
+        """Mean spacing of the inputs by problem."""
+        return self._each(lambda at: mean_spacing(at.domain.width, *at.x.shape[1:]))
 
     @cached_property
     def grid_null(self) -> dict[Cell, dict[str, Array]]:
-        """Measurements (S,) of the grid null by kind."""
-        return {
-            kind: nulls.grid_null(own.x, own.n_hidden, own.domain)
-            for kind, own in self.problems.items()
-        }
+        """Measurements (S,) of the grid null by problem."""
+        return self._each(lambda at: nulls.grid_null(at.x, at.n_hidden, at.domain))
 
     @cached_property
     def random_null(self) -> dict[Cell, dict[str, tuple[Array, Array, Array]]]:
-        """Mean and 95 % band (S,) of random prototypes by kind."""
-        return {
-            kind: nulls.random_null(own.x, own.seeds, own.n_hidden, own.domain)
-            for kind, own in self.problems.items()
-        }
+        """Mean and 95 % band (S,) of random prototypes by problem."""
+        return self._each(lambda at: nulls.random_null(at.x, at.seeds, at.n_hidden, at.domain))
+
+    @cached_property
+    def start_null(self) -> dict[Cell, dict[str, Array]]:
+        """Measurements (S,) of the untrained networks by problem."""
+
+        def untrained(at: Problems) -> dict[str, Array]:
+            first = at.runs[0]
+            flat = np.stack([start_of(run) for run in at.runs]).astype(float)
+            params = NEURONS[first.neuron].unflatten(flat, at.x.shape[2])
+            losses = built_in(temperature_of(first))
+            return measure(params, at.x, at.y, width=at.domain.width, losses=losses)
+
+        return self._each(untrained)
+
+    @cached_property
+    def critical(self) -> dict[Cell, Array]:
+        """2 lambda_max(Cov x) (S,) by problem: where coverage alone collapses in theory."""
+
+        def collapse(x: Array) -> float:
+            return 2.0 * float(np.linalg.norm(np.atleast_2d(np.cov(x.T, bias=True)), 2))
+
+        return self._each(lambda at: np.array([collapse(x) for x in at.x]))
 
     @cached_property
     def other_null(self) -> dict[tuple[Cell, str], dict[str, Array]]:
         """Measurements (S,) of prototypes on other seeds' data, by cell and subset."""
         runs, cells = self.results.runs, self._values(self.grid.fields)
-        found = {}
+        null = {}
         for keys, params, x, _ in self.stacks:
             prototypes = params.prototypes.astype(float)
-            places: dict[tuple[Cell, str], list[int]] = {}
+            groups: dict[tuple[Cell, str], list[int]] = {}
             for row, key in enumerate(keys.tolist()):
-                places.setdefault((cells[key], runs[key].label), []).append(row)
-            for place, rows in places.items():
+                groups.setdefault((cells[key], runs[key].label), []).append(row)
+            for group, rows in groups.items():
                 rows = sorted(rows, key=[runs[key].seed for key in keys].__getitem__)
                 scores = nulls.other_null(x[rows].astype(float), prototypes[rows])
                 column = np.searchsorted(self.grid.seeds, [runs[keys[row]].seed for row in rows])
@@ -213,21 +236,8 @@ class Analysis:
                 for name, values in scores.items():
                     aligned[name] = np.full(len(self.grid.seeds), np.nan)
                     aligned[name][column] = values
-                found[place] = aligned
-        return found
-
-    @cached_property
-    def critical(self) -> dict[Cell, Array]:
-        """2 lambda_max(Cov x) (S,) by kind: where coverage alone collapses in theory."""
-        return {
-            kind: np.array(
-                [
-                    2.0 * np.linalg.norm(np.atleast_2d(np.cov(points.T, bias=True)), 2)
-                    for points in own.x
-                ]
-            )
-            for kind, own in self.problems.items()
-        }
+                null[group] = aligned
+        return null
 
     def evidence(self) -> list[Evidence]:
         """Return the evidence of the grid, one entry for each number of steps, ascending.
@@ -238,11 +248,8 @@ class Analysis:
             return []
         table = self.results.table
         known = np.isin(table["losses"], ["+".join(s) or "baseline" for s in subsets(BUILT_IN)])
-        table = {name: values[known] for name, values in table.items()}
         stages = []
-        for steps in np.unique(table["steps"]):
-            rows = table["steps"] == steps
-            grid = Grid({name: values[rows] for name, values in table.items()})
+        for steps, grid in by_steps(select(table, known)).items():
             if grid.fields != ("n_samples",):
                 return []
             varying = len(self.grid.fields) > 1
@@ -284,32 +291,28 @@ class Analysis:
         study = self.results.identity["study"]
         if study not in ("paper", "confirm"):
             return []
-        own = self.evidence()
+        evidence = self.evidence()
         around = self if study == "paper" else _analysis(self.directory.parent)
         sweep = Evidence()
         if around is not None and around.sweep is not None:
-            plain = own if study == "paper" else around.evidence()
-            if plain:
-                sweep = Evidence(
-                    sweep=around.sweep.grid,
-                    critical=by_size(around.sweep.critical),
-                    baseline=plain[0].grid,
-                )
-        first = own[0] if own else Evidence()
+            beside = evidence if study == "paper" else around.evidence()
+            if beside:
+                critical = by_size(around.sweep.critical)
+                sweep = Evidence(None, {}, around.sweep.grid, critical, beside[0].grid)
+        first = evidence[0] if evidence else Evidence()
         stated_on = Evidence(first.grid, first.spacing, sweep.sweep, sweep.critical, sweep.baseline)
-        kept = self.directory / "confirm"
+        inner = self.directory / "confirm"
         if study == "confirm":
-            confirmed = own
+            confirmed = evidence
         else:
             confirmed = self.confirmation.evidence() if self.confirmation is not None else []
         source = confirmed[0] if confirmed else None
-        if not confirmed and (kept / "claims.csv").exists() and (kept / "runs.csv").exists():
-            found = read_verdicts(kept / "claims.csv")
-            calibrated = [verdict for verdict in found if verdict.basis == "calibrated"]
-            runs = read_csv(kept / "runs.csv")
-            early = runs["steps"] == runs["steps"].min()
-            grid = Grid({name: values[early] for name, values in runs.items()})
-            source = Evidence(grid, first.spacing)
+        if not confirmed and (inner / "claims.csv").exists() and (inner / "runs.csv").exists():
+            verdicts = read_verdicts(inner / "claims.csv")
+            calibrated = [verdict for verdict in verdicts if verdict.basis == "calibrated"]
+            runs = read_csv(inner / "runs.csv")
+            early = select(runs, runs["steps"] == runs["steps"].min())
+            source = Evidence(Grid(early), first.spacing)
         else:
             calibrated = judge_calibrated(confirmed, sweep)
         return [
@@ -320,22 +323,22 @@ class Analysis:
 
     def claims_table(self) -> Table:
         """Return ``claims.csv``."""
-        return dict(as_table([asdict(verdict) for verdict in self.verdicts]))
+        return as_table([asdict(verdict) for verdict in self.verdicts])
 
     def comparisons_table(self) -> Table:
         """Return ``comparisons.csv``; empty if nothing can be compared."""
-        return dict(as_table(compare(self.grid))) if self.stacks else {}
+        return as_table(compare(self.grid)) if self.stacks else {}
 
     @cached_property
     def nulls_table(self) -> Table:
-        """``nulls.csv``: by null, kind (and subset, for ``other``) and measurement, over seeds.
+        """``nulls.csv``: by null, problem (and subset, for ``other``) and measurement, over seeds.
 
         ``median``, ``q25`` and ``q75`` are over data sets; for ``random``, ``low`` and ``high``
         are the mean limits of the 95 % band of one set of random prototypes.
         """
         rows: list[dict[str, Any]] = []
 
-        def add(null: str, kind: Cell, label: str, name: str, values: Array, *band: Array) -> None:
+        def add(null: str, cell: Cell, label: str, name: str, values: Array, *band: Array) -> None:
             values = values[np.isfinite(values)]
             if len(values):
                 q25, median, q75 = np.quantile(values, (0.25, 0.5, 0.75))
@@ -344,7 +347,7 @@ class Analysis:
                     {
                         "null": null,
                         "losses": label,
-                        **dict(zip(self.kinds, kind, strict=True)),
+                        **dict(zip(self.problem_fields, cell, strict=True)),
                         "measurement": name,
                         "count": len(values),
                         "mean": values.mean(),
@@ -356,38 +359,23 @@ class Analysis:
                     }
                 )
 
-        for kind in sorted(self.problems):
-            for name, values in self.grid_null[kind].items():
-                add("grid", kind, "", name, values)
-            for name, (mean, low, high) in self.random_null[kind].items():
-                add("random", kind, "", name, mean, low, high)
-            for name, values in self.start_null[kind].items():
-                add("start", kind, "", name, values)
-        if self.placebo is not None and self.placebo.grid.fields == self.kinds:
+        for cell in sorted(self.problems):
+            for name, values in self.grid_null[cell].items():
+                add("grid", cell, "", name, values)
+            for name, (mean, low, high) in self.random_null[cell].items():
+                add("random", cell, "", name, mean, low, high)
+            for name, values in self.start_null[cell].items():
+                add("start", cell, "", name, values)
+        if self.placebo is not None and self.placebo.grid.fields == self.problem_fields:
             for cell in self.placebo.grid.cells:
                 for name in self.placebo.grid.names:
                     values = self.placebo.grid.values(cell, "baseline", name)
                     add("placebo", cell, "baseline", name, values)
-        if self.grid.fields == self.kinds:
+        if self.grid.fields == self.problem_fields:
             for (cell, label), scores in self.other_null.items():
                 for name, values in scores.items():
                     add("other", cell, label, name, values)
-        return dict(as_table(rows))
-
-    @cached_property
-    def start_null(self) -> dict[Cell, dict[str, Array]]:
-        """Measurements (S,) of the untrained networks by kind."""
-        found = {}
-        for kind, own in self.problems.items():
-            flat = np.stack([start_of(run) for run in own.runs]).astype(float)
-            found[kind] = measure(
-                NEURONS[own.runs[0].neuron].unflatten(flat, own.x.shape[2]),
-                own.x,
-                own.y,
-                width=own.domain.width,
-                losses=built_in(temperature_of(own.runs[0])),
-            )
-        return found
+        return as_table(rows)
 
     def write_tables(self) -> None:
         """Write ``nulls.csv``, ``comparisons.csv`` and ``claims.csv``, those that have rows."""

@@ -79,6 +79,12 @@ class Evidence:
     other_error: dict[tuple[int, str], Array] = field(default_factory=dict)
     random_usage: dict[int, Array] = field(default_factory=dict)
 
+    @property
+    def runs(self) -> Grid:
+        """The grid, for claims that are judged only where there is one."""
+        assert self.grid is not None
+        return self.grid
+
     def complete(self) -> bool:
         """Return whether the grid has all eight subsets at every size."""
         grid = self.grid
@@ -102,18 +108,17 @@ def c1(e: Evidence, calibrated: bool) -> list[Demand]:
 
     Calibrated, also than the grid that knows no data, and lower on its own data than on others'.
     """
-    assert e.grid is not None
     demands = []
-    for cell in e.grid.cells:
+    for cell in e.runs.cells:
         size, margin = cell[0], ERROR_MARGIN * e.spacing[cell[0]]
-        own = e.grid.values(cell, "coverage", "reconstruction_error")
-        for rival in _rivals(e.grid):
-            other = e.grid.values(cell, rival, "reconstruction_error")
-            demands.append(Demand(size, rival, own, other, margin))
+        covered = e.runs.values(cell, "coverage", "reconstruction_error")
+        for rival in _rivals(e.runs):
+            other = e.runs.values(cell, rival, "reconstruction_error")
+            demands.append(Demand(size, rival, covered, other, margin))
         if calibrated:
-            demands.append(Demand(size, "the ignorant grid", own, e.grid_error[size], margin))
+            demands.append(Demand(size, "the ignorant grid", covered, e.grid_error[size], margin))
             elsewhere = e.other_error[size, "coverage"]
-            demands.append(Demand(size, "other seeds' data", own, elsewhere, margin))
+            demands.append(Demand(size, "other seeds' data", covered, elsewhere, margin))
     return demands
 
 
@@ -122,13 +127,12 @@ def c2(e: Evidence, calibrated: bool) -> list[Demand]:
 
     Calibrated, on the ratio after merging, and also above random prototypes.
     """
-    assert e.grid is not None
     name = "distinct_usage_ratio" if calibrated else "usage_ratio"
     demands = []
-    for cell in e.grid.cells:
+    for cell in e.runs.cells:
         size = cell[0]
-        covered = e.grid.values(cell, "coverage", name)
-        baseline = e.grid.values(cell, "baseline", name)
+        covered = e.runs.values(cell, "coverage", name)
+        baseline = e.runs.values(cell, "baseline", name)
         demands.append(Demand(size, "baseline", baseline, covered, SHARE_MARGIN))
         if calibrated:
             chance = e.random_usage[size]
@@ -141,34 +145,32 @@ def c3(e: Evidence, calibrated: bool) -> list[Demand]:
 
     The demands say "lowers"; the claim holds if some are met and some are reversed.
     """
-    assert e.grid is not None
     return [
         Demand(
             cell[0],
             "baseline",
-            e.grid.values(cell, "separation", "reconstruction_error"),
-            e.grid.values(cell, "baseline", "reconstruction_error"),
+            e.runs.values(cell, "separation", "reconstruction_error"),
+            e.runs.values(cell, "baseline", "reconstruction_error"),
             ERROR_MARGIN * e.spacing[cell[0]],
         )
-        for cell in e.grid.cells
+        for cell in e.runs.cells
     ]
 
 
 def _against_twins(
     e: Evidence, name: str, margin: Callable[[int], float], *, aside: bool = False
 ) -> list[Demand]:
-    assert e.grid is not None
     return [
         Demand(
             cell[0],
             label,
-            e.grid.values(cell, twin, name),
-            e.grid.values(cell, label, name),
+            e.runs.values(cell, twin, name),
+            e.runs.values(cell, label, name),
             margin(cell[0]),
             aside=aside and "separation" in label,
         )
-        for cell in e.grid.cells
-        for label, twin in twins(e.grid.labels, "overlap")
+        for cell in e.runs.cells
+        for label, twin in twins(e.runs.labels, "overlap")
     ]
 
 
@@ -183,12 +185,11 @@ def c5(e: Evidence, calibrated: bool) -> list[Demand]:
     Calibrated, the 1 % is for the 95th percentile (binomial test), and the 0.5 points hold in
     both directions.
     """
-    assert e.grid is not None
     demands = []
-    for cell in e.grid.cells:
-        for label, twin in twins(e.grid.labels, "overlap"):
-            active = e.grid.values(cell, label, "fit_fvu")
-            passive = e.grid.values(cell, twin, "fit_fvu")
+    for cell in e.runs.cells:
+        for label, twin in twins(e.runs.labels, "overlap"):
+            active = e.runs.values(cell, label, "fit_fvu")
+            passive = e.runs.values(cell, twin, "fit_fvu")
             limit = np.full_like(active, WELL_FITTED)
             demands.append(Demand(cell[0], f"{label}, 1 %", active, limit, strict=False))
             close = passive + FIT_TOLERANCE
@@ -215,20 +216,19 @@ def c7(e: Evidence, calibrated: bool) -> list[Demand]:
     Calibrated, of expelled neurons, against the subsets without separation; those with it stand
     aside.
     """
-    assert e.grid is not None
     name = "expelled_fraction" if calibrated else "outside_fraction"
     return [
         Demand(
             cell[0],
             rival,
-            e.grid.values(cell, "coverage", name),
-            e.grid.values(cell, rival, name),
+            e.runs.values(cell, "coverage", name),
+            e.runs.values(cell, rival, name),
             SHARE_MARGIN,
             strict=False,
             aside=calibrated and "separation" in rival,
         )
-        for cell in e.grid.cells
-        for rival in _rivals(e.grid)
+        for cell in e.runs.cells
+        for rival in _rivals(e.runs)
     ]
 
 
@@ -280,10 +280,10 @@ def c9(e: Evidence, calibrated: bool) -> list[Demand]:
 
 
 def _temperatures(sweep: Grid) -> dict[int, list[float]]:
-    found: dict[int, list[float]] = {}
+    by_size: dict[int, list[float]] = {}
     for size, temperature in sweep.cells:
-        found.setdefault(size, []).append(temperature)
-    return found
+        by_size.setdefault(size, []).append(temperature)
+    return by_size
 
 
 @dataclass(frozen=True)

@@ -52,11 +52,11 @@ class Grid:
         values = np.reshape([table[name].astype(float) for name in self.names], (-1, len(cells))).T
         column = np.searchsorted(self.seeds, table["seed"])
         good = table["status"] == "ok"
-        for row, place in enumerate(zip(cells, table["losses"].tolist(), strict=True)):
-            if place not in self._matrix:
-                self._matrix[place] = np.full((len(self.seeds), len(self.names)), np.nan)
+        for row, group in enumerate(zip(cells, table["losses"].tolist(), strict=True)):
+            if group not in self._matrix:
+                self._matrix[group] = np.full((len(self.seeds), len(self.names)), np.nan)
             if good[row]:
-                self._matrix[place][column[row]] = values[row]
+                self._matrix[group][column[row]] = values[row]
 
     def matrix(self, cell: Cell, label: str) -> Array:
         """Return all measurements (S, M) of a subset; NaN where there is no run that ended ok."""
@@ -82,19 +82,29 @@ def pairs(labels: list[str]) -> list[Pair]:
     ``baseline``: every subset against the baseline; ``twin``: each overlap-active subset against
     the same one without overlap; ``coverage``: coverage against each other subset; ``with NAME``,
     for each loss that is not built in: every subset with it against the same one without.
+
+    Examples
+    --------
+    >>> [tuple(pair) for pair in pairs(["baseline", "overlap"])]
+    [('overlap', 'baseline', 'baseline'), ('overlap', 'baseline', 'twin')]
     """
-    found = [Pair(label, "baseline", "baseline") for label in labels if label != "baseline"]
-    found += [Pair(label, twin, "twin") for label, twin in twins(labels, "overlap")]
-    found += [Pair("coverage", label, "coverage") for label in labels if label != "coverage"]
-    own = dict.fromkeys(name for label in labels for name in canonical_losses(label))
-    for name in own:
+    chosen = [Pair(label, "baseline", "baseline") for label in labels if label != "baseline"]
+    chosen += [Pair(label, twin, "twin") for label, twin in twins(labels, "overlap")]
+    chosen += [Pair("coverage", label, "coverage") for label in labels if label != "coverage"]
+    for name in dict.fromkeys(name for label in labels for name in canonical_losses(label)):
         if name not in BUILT_IN:
-            found += [Pair(label, twin, f"with {name}") for label, twin in twins(labels, name)]
-    return [pair for pair in found if {pair.treatment, pair.control} <= set(labels)]
+            chosen += [Pair(label, twin, f"with {name}") for label, twin in twins(labels, name)]
+    return [pair for pair in chosen if {pair.treatment, pair.control} <= set(labels)]
 
 
 def twins(labels: list[str], name: str) -> list[tuple[str, str]]:
-    """Return the subsets with the loss ``name``, each with the same subset without it."""
+    """Return the subsets with the loss ``name``, each with the same subset without it.
+
+    Examples
+    --------
+    >>> twins(["baseline", "overlap", "coverage+overlap"], "overlap")
+    [('overlap', 'baseline')]
+    """
     split = {label: label.split("+") for label in labels}
     without = {
         label: "+".join(other for other in names if other != name) or "baseline"
@@ -113,9 +123,8 @@ def compare(grid: Grid) -> list[dict[str, Any]]:
     differences of one sign would not be significant in that family.
     """
     rows: list[dict[str, Any]] = []
-    chosen = pairs(grid.labels)
     for cell in grid.cells:
-        for pair in chosen:
+        for pair in pairs(grid.labels):
             d = grid.matrix(cell, pair.treatment) - grid.matrix(cell, pair.control)
             p = sign_flip(d)
             nonzero = (np.nan_to_num(d) != 0.0).sum(axis=0)

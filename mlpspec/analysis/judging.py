@@ -147,10 +147,10 @@ class _Stack(NamedTuple):
 
 def _outcome(claim: Claim, stack: _Stack, basis: str) -> tuple[str, Array, Array]:
     """Return the stated verdict, and which demands are met and which significantly reversed."""
-    centre = np.nanmean if basis == "means" else np.nanmedian
+    average = np.nanmean if basis == "means" else np.nanmedian
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # seeds drawn anew may all lack a run: no gap, not met
-        gaps = centre(stack.larger, axis=0) - centre(stack.smaller, axis=0)
+        gaps = average(stack.larger, axis=0) - average(stack.smaller, axis=0)
     met = (gaps > 0) | ((gaps == 0) & ~stack.strict)
     with np.errstate(invalid="ignore"):
         p = holm(sign_flip(stack.smaller - stack.larger))

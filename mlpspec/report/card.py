@@ -147,7 +147,7 @@ def forces(loss: StructuralLoss) -> Table:
                         "inert": int(of_loss < INERT * fit),
                     }
                 )
-    return dict(as_table(rows))
+    return as_table(rows)
 
 
 def start(run: Run) -> Forward:
@@ -176,7 +176,7 @@ def force_summary(table: Table) -> Table:
                 f"{name}_high": values.max(),
             }
         rows.append(row)
-    return dict(as_table(rows))
+    return as_table(rows)
 
 
 # -------------------------------------------------------------------------------- studies
@@ -244,7 +244,7 @@ def alone_summary(results: Results, loss: StructuralLoss) -> Table:
         quantities |= {name: grid.values(cell, TERM, name) for name in grid.names}
         for name, values in quantities.items():
             rows.append({"n_inputs": int(n_inputs), "quantity": name, **_median(values)})
-    return dict(as_table(rows))
+    return as_table(rows)
 
 
 def _median(values: Array) -> dict[str, Any]:
@@ -304,7 +304,7 @@ def effects(analysis: Analysis) -> Table:
         family = np.array([row["p"] for row in rows[start:]])
         for row, p in zip(rows[start:], holm(family), strict=True):
             row["p_holm"] = p
-    return dict(as_table(rows))
+    return as_table(rows)
 
 
 # -------------------------------------------------------------------------------- the card
@@ -346,7 +346,7 @@ def table(
     for row in _rows(effect):
         quantity = row.pop("measurement")
         add("effect", quantity, n_inputs=1, limits="interval", **row)
-    return dict(as_table(rows))
+    return as_table(rows)
 
 
 def _rows(table: Table) -> list[dict[str, Any]]:

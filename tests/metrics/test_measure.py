@@ -10,7 +10,7 @@ from scipy.optimize import linprog
 
 from mlpspec.losses import built_in
 from mlpspec.metrics import hull, prototypes
-from mlpspec.metrics.measure import measure
+from mlpspec.metrics.measure import MEASUREMENTS, measure
 from mlpspec.network.forward import forward
 from mlpspec.network.neurons import RadialParams, RidgeParams
 
@@ -291,3 +291,11 @@ def test_permuting_neurons_or_samples_changes_nothing():
     for p, a, b in ((permuted, x, y), (params, x[:, order], y[:, order])):
         for name, values in measure(p, a, b, width=2.0, losses=built_in(0.1)).items():
             np.testing.assert_allclose(values, one[name], rtol=1e-10, atol=1e-12, err_msg=name)
+
+
+def test_what_is_measured_is_what_is_declared():
+    params, x, y = problem(2)
+    measured = measure(params, x, y, width=2.0, losses=built_in(0.1))
+    assert list(measured) == [*MEASUREMENTS, "coverage_loss", "separation_loss", "overlap_loss"]
+    assert [*MEASUREMENTS][:3] == ["reconstruction_error", "nearest_error", "hit_rate"]
+    assert MEASUREMENTS["usage_ratio"].axis == "usage ratio"

@@ -2,18 +2,23 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import ROOT
 
 import mlpspec
 from mlpspec.analysis.analysis import Analysis, read_verdicts
 from mlpspec.cli import command as cli
-from mlpspec.metrics.measure import measure_places
-from mlpspec.report import figures
+from mlpspec.metrics.measure import MEASUREMENTS, measure_places
+from mlpspec.report import figures, report
+from mlpspec.report.figures import contrast, effect, expulsion, outcomes, sweep
 from mlpspec.report.figures.over_sizes import over_sizes
 from mlpspec.report.report import Report
 from mlpspec.store.results import write_csv
@@ -300,7 +305,7 @@ def test_nulls_of_several_widths_and_data_sets(tmp_path):
     )
     mlpspec.run_study(study, tmp_path, n_jobs=1)
     analysis = Analysis(tmp_path)
-    assert analysis.kinds == ("n_samples", "n_hidden", "dataset")
+    assert analysis.problem_fields == ("n_samples", "n_hidden", "dataset")
     assert len(analysis.problems) == 4
     nulls = analysis.nulls_table
     for (_, n_hidden, dataset), own in analysis.problems.items():
@@ -371,3 +376,22 @@ def test_hull_of_inputs_on_a_line_in_the_plane(tmp_path):
     (edge, *_) = figures.draw("hull", table).axes[0].lines
     x = table["x"][table["kind"] == "input"]
     assert {*edge.get_xdata()} == {x.min(), x.max()}
+
+
+def test_every_file_of_a_figure_is_listed_and_says_all():
+    folder = Path(figures.__file__).parent
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "base", "style"}
+    assert files - {"over_sizes"} == {*figures.PAGE, *figures.CARD}
+    assert set(figures.FIGURES) == set(figures.PAGE)
+    shown = (*outcomes.OUTCOMES, *expulsion.EXPULSION, *sweep.SWEPT, *contrast.CONTRASTED)
+    assert set(shown) | set(effect.SHOWN) | set(report.SHOWN) <= set(MEASUREMENTS)
+
+
+def test_matplotlib_waits_until_figures_are_drawn():
+    code = "import sys, mlpspec.report.report, mlpspec.report.card_report; "
+    code += "print('matplotlib' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout == "False\n"

@@ -8,12 +8,11 @@ from importlib import import_module
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib.figure import Figure as Canvas
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import by_steps
 from mlpspec.report.figures.base import Figure
-from mlpspec.report.figures.style import RC
+from mlpspec.report.figures.style import RC, Canvas
 from mlpspec.store.results import Table
 
 PAGE = (

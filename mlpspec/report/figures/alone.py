@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.figure import Figure as Canvas
 
 from mlpspec.analysis.comparisons import as_table, select
 from mlpspec.arrays import Array
 from mlpspec.report import card
-from mlpspec.report.figures import style
-from mlpspec.report.figures.base import Figure
+from mlpspec.report.figures import base, style
 from mlpspec.store.results import Table
 
 GREY, END = "#777777", "#D55E00"
@@ -34,7 +32,7 @@ def rows(runs: card.CardRuns) -> Table:
                 x, y = point if run.n_inputs == 2 else (point[0], np.nan)
                 where = {"n_inputs": run.n_inputs, "n_samples": run.n_samples, "seed": run.seed}
                 parts.append({**where, "kind": kind, "unit": unit, "x": x, "y": y})
-    return dict(as_table(parts))
+    return as_table(parts)
 
 
 def _points(table: Table, seed: int) -> list[Array]:
@@ -44,9 +42,9 @@ def _points(table: Table, seed: int) -> list[Array]:
     return [points[here & (table["kind"] == kind)] for kind in ("input", "start", "end")]
 
 
-def draw(table: Table) -> Canvas:
+def draw(table: Table) -> style.Canvas:
     """Draw what a loss alone does to prototypes: three seeds on a line, one in the plane."""
-    figure = Canvas(figsize=(9.6, 4.1), layout="constrained")
+    figure = style.Canvas(figsize=(9.6, 4.1), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1.45, 1.0), squeeze=False)[0]
     line = select(table, table["n_inputs"] == 1)
     seeds = np.unique(line["seed"])[:3]
@@ -108,4 +106,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = Figure(rows, draw, caption, title="The loss alone")
+FIGURE = base.Figure(rows, draw, caption, title="The loss alone")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.figure import Figure as Canvas
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, median_columns
-from mlpspec.report.figures import style
-from mlpspec.report.figures.base import Figure, n_seeds, over_n
+from mlpspec.report.figures import base, style
 from mlpspec.report.figures.contrast import CONTRASTED
 from mlpspec.store.results import Table
 from mlpspec.studies import ATTRACTORS, REPULSIONS
@@ -17,7 +15,7 @@ from mlpspec.study.subsets import canonical_losses
 
 def applies(analysis: Analysis) -> bool:
     """Return whether it is the study of attractors and repulsions."""
-    return over_n(analysis) and analysis.results.identity["study"] == "attractors"
+    return base.over_n(analysis) and analysis.results.identity["study"] == "attractors"
 
 
 def rows(analysis: Analysis) -> Table:
@@ -40,7 +38,7 @@ def rows(analysis: Analysis) -> Table:
                             **median_columns(grid.values(cell, label, name) - base),
                         }
                     )
-    return dict(as_table(parts))
+    return as_table(parts)
 
 
 def _signed(value: float) -> str:
@@ -49,7 +47,7 @@ def _signed(value: float) -> str:
     return f"{value:+.0f}" if abs(value) >= 10 else f"{value:+.2g}"
 
 
-def draw(table: Table) -> Canvas:
+def draw(table: Table) -> style.Canvas:
     """Draw what each attractor leaves of the harm of each repulsion, as shades with numbers."""
     names, sizes = style.distinct(table["measurement"]), np.unique(table["n_samples"])
     attractors, repulsions = style.distinct(table["attractor"]), style.distinct(table["repulsion"])
@@ -91,11 +89,11 @@ def caption(table: Table) -> str:
     """Say what the numbers and shades are."""
     return (
         "Which attractor rescues which repulsion: median paired difference from the baseline over "
-        f"{n_seeds(table)} seeds; 0 means that nothing is left of the harm. Bold: the exact "
+        f"{base.n_seeds(table)} seeds; 0 means that nothing is left of the harm. Bold: the exact "
         "interval of at least 95 % excludes 0 (six seeds are needed). Shades end at the largest "
         "difference, or at 1; positive (orange) is worse for errors and for fractions outside or "
         "expelled, better for the usage ratio."
     )
 
 
-FIGURE = Figure(rows, draw, caption, applies)
+FIGURE = base.Figure(rows, draw, caption, applies)

@@ -21,7 +21,7 @@ from mlpspec.store.results import Stack, Table
 from mlpspec.study.run import Run
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Canvas
+    from mlpspec.report.figures.style import Canvas
 
 MOST_SHOWN = 8
 """Subsets that one picture can tell apart; of more, the baseline and single losses are shown."""

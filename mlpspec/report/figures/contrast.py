@@ -6,13 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure as Canvas
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import Cell, Grid, as_table, median_columns, select
 from mlpspec.metrics.measure import MEASUREMENTS
-from mlpspec.report.figures import style
-from mlpspec.report.figures.base import Figure, confidence, n_seeds, shown
+from mlpspec.report.figures import base, style
 from mlpspec.store.results import Table
 from mlpspec.study.run import SETTINGS
 
@@ -57,9 +55,9 @@ def rows(analysis: Analysis) -> Table:
         }
         for name in CONTRASTED
         for cell in sorted(grid.cells, key=_defaults_first(grid))
-        for label in shown(grid)
+        for label in base.shown(grid)
     ]
-    return dict(as_table(parts))
+    return as_table(parts)
 
 
 def _defaults_first(grid: Grid) -> Callable[[Cell], tuple[Any, ...]]:
@@ -71,7 +69,7 @@ def _defaults_first(grid: Grid) -> Callable[[Cell], tuple[Any, ...]]:
     )
 
 
-def draw(table: Table) -> Canvas:
+def draw(table: Table) -> style.Canvas:
     """Draw medians with intervals by subset, side by side for the values of other settings."""
     names, sizes = style.distinct(table["measurement"]), np.unique(table["n_samples"])
     variants, labels = (
@@ -112,9 +110,10 @@ def caption(table: Table) -> str:
     """Say what the marks are."""
     return (
         "Measurements by structural loss for each N, side by side for the settings that vary. "
-        f"Markers and bars: median over {n_seeds(table)} seeds and its exact {confidence(table)} "
-        "order-statistic interval. Values below the axis are drawn at its end."
+        f"Markers and bars: median over {base.n_seeds(table)} seeds and its exact "
+        f"{base.confidence(table)} order-statistic interval. Values below the axis are "
+        "drawn at its end."
     )
 
 
-FIGURE = Figure(rows, draw, caption, applies)
+FIGURE = base.Figure(rows, draw, caption, applies)

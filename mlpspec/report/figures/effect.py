@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure as Canvas
-
 from mlpspec.report import card
-from mlpspec.report.figures import over_sizes, style
-from mlpspec.report.figures.base import Figure
+from mlpspec.report.figures import base, over_sizes, style
 from mlpspec.store.results import Table
 
 SHOWN = (
@@ -32,7 +29,7 @@ def rows(runs: card.CardRuns) -> Table:
     return over_sizes.over_sizes(runs.analysis, SHOWN, grid)
 
 
-def draw(table: Table) -> Canvas:
+def draw(table: Table) -> style.Canvas:
     """Draw measurements of baseline and weights over N."""
     labels = style.distinct(table["losses"][table["kind"] != "null"])
     figure = over_sizes.draw(table, dict(zip(labels, WEIGHT_STYLE, strict=True)))
@@ -64,4 +61,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = Figure(rows, draw, caption, title="The loss beside the fit")
+FIGURE = base.Figure(rows, draw, caption, title="The loss beside the fit")

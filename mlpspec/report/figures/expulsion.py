@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import Grid
-from mlpspec.report.figures.base import Figure, confidence, n_seeds, over_n
+from mlpspec.report.figures import base
 from mlpspec.report.figures.over_sizes import draw, over_sizes
 from mlpspec.store.results import Table
 
@@ -21,9 +21,9 @@ def caption(table: Table) -> str:
     return (
         "Expulsion taken apart, over N: prototypes outside the hull, neurons whose ridge has left "
         "the data, neurons that answer no input, and how far outside prototypes lie. Dots: one run "
-        f"each ({n_seeds(table)} seeds a point); markers and bars: median and its exact "
-        f"{confidence(table)} interval."
+        f"each ({base.n_seeds(table)} seeds a point); markers and bars: median and its exact "
+        f"{base.confidence(table)} interval."
     )
 
 
-FIGURE = Figure(rows, draw, caption, over_n, by_steps=True)
+FIGURE = base.Figure(rows, draw, caption, base.over_n, by_steps=True)

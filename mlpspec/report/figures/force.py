@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.figure import Figure as Canvas
 
 from mlpspec.losses.objective import INERT
 from mlpspec.report import card
-from mlpspec.report.figures import style
-from mlpspec.report.figures.base import Figure
+from mlpspec.report.figures import base, style
 from mlpspec.store.results import Table
 
 GREY = "#555555"
@@ -19,7 +17,7 @@ def rows(runs: card.CardRuns) -> Table:
     return runs.forces
 
 
-def draw(table: Table) -> Canvas:
+def draw(table: Table) -> style.Canvas:
     """Draw the force of a loss at the start, and the weight at which it has the fit's, over N."""
     sizes = np.unique(table["n_samples"]).tolist()
     figure, axes = style.grid_of_axes(1, 2, (9.0, 2.8))
@@ -73,4 +71,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = Figure(rows, draw, caption, title="Force at the start")
+FIGURE = base.Figure(rows, draw, caption, title="Force at the start")

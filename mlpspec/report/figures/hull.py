@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from matplotlib.figure import Figure as Canvas
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, select
@@ -13,8 +12,7 @@ from mlpspec.arrays import Array
 from mlpspec.metrics.hull import expelled
 from mlpspec.network.forward import forward
 from mlpspec.network.neurons import RidgeParams
-from mlpspec.report.figures import style
-from mlpspec.report.figures.base import Figure, first_seed, on_a_line, over_n, place_of
+from mlpspec.report.figures import base, style
 from mlpspec.store.results import Table
 
 GREY, EXPELLED = "#777777", "#D55E00"
@@ -22,7 +20,7 @@ GREY, EXPELLED = "#777777", "#D55E00"
 
 def applies(analysis: Analysis) -> bool:
     """Return whether N is all that varies, and inputs have several dimensions."""
-    return over_n(analysis) and not on_a_line(analysis)
+    return base.over_n(analysis) and not base.on_a_line(analysis)
 
 
 def rows(analysis: Analysis) -> Table:
@@ -35,10 +33,10 @@ def rows(analysis: Analysis) -> Table:
     """
     stack = min(analysis.stacks, key=lambda stack: stack.x.shape[1])
     parts = []
-    for row, run in first_seed(analysis, stack):
+    for row, run in base.first_seed(analysis, stack):
         params = base.one_run(stack.params, row)
         left = expelled(forward(params, stack.x[[row]], stack.y[[row]]))[0]
-        place = {**place_of(run), "n_inputs": run.n_inputs}
+        place = {**base.place_of(run), "n_inputs": run.n_inputs}
         project = _principal_plane(stack.x[row]) if run.n_inputs > 2 else lambda points: points
         blank = {"dx": 0.0, "dy": 0.0, "radius": 0.0, "expelled": 0}
         for a, b in project(stack.x[row]):
@@ -52,7 +50,7 @@ def rows(analysis: Analysis) -> Table:
                 length = float(np.hypot(u, v)) or 1.0
                 shape |= {"dx": -v / length, "dy": u / length}
             parts.append({**place, "kind": "neuron", "x": a, "y": b, **shape})
-    return dict(as_table(parts))
+    return as_table(parts)
 
 
 def _principal_plane(x: Array) -> Callable[[Array], Array]:
@@ -64,7 +62,7 @@ def _principal_plane(x: Array) -> Callable[[Array], Array]:
     return lambda points: np.asarray((points - mean) @ axes.T)
 
 
-def draw(table: Table) -> Canvas:
+def draw(table: Table) -> style.Canvas:
     """Draw inputs with their hull, ridges and prototypes in the plane, per subset."""
     projected = table["n_inputs"].max() > 2
     names = ("principal axis 1", "principal axis 2") if projected else ("$x_1$", "$x_2$")
@@ -129,4 +127,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = Figure(rows, draw, caption, applies)
+FIGURE = base.Figure(rows, draw, caption, applies)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import Grid
-from mlpspec.report.figures.base import Figure, confidence, n_seeds, over_n
+from mlpspec.report.figures import base
 from mlpspec.report.figures.over_sizes import draw, over_sizes
 from mlpspec.store.results import Table
 
@@ -27,11 +27,11 @@ def caption(table: Table) -> str:
     """Say what the marks are."""
     return (
         "Measurements over the number of inputs N, by structural loss. Dots: one run each "
-        f"({n_seeds(table)} seeds a point). Markers and bars: median and its exact "
-        f"{confidence(table)} order-statistic interval. Grey: what chance or ignorance would give. "
-        "Values below the axis are drawn at its end (0.001 for errors, 1e-12 for unexplained "
-        "variance)."
+        f"({base.n_seeds(table)} seeds a point). Markers and bars: median and its exact "
+        f"{base.confidence(table)} order-statistic interval. Grey: what chance or ignorance "
+        "would give. Values below the axis are drawn at its end (0.001 for errors, 1e-12 for "
+        "unexplained variance)."
     )
 
 
-FIGURE = Figure(rows, draw, caption, over_n, by_steps=True)
+FIGURE = base.Figure(rows, draw, caption, base.over_n, by_steps=True)

@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import Grid, select
 from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.metrics.nulls import NULLS
 from mlpspec.metrics.statistics import median_interval
-from mlpspec.report.figures import style
-from mlpspec.report.figures.base import joined, shown
+from mlpspec.report.figures import base, style
 from mlpspec.store.results import Table
 
 GREY = "#555555"
@@ -38,7 +36,7 @@ def over_sizes(analysis: Analysis, names: Sequence[str], grid: Grid) -> Table:
     nulls = analysis.nulls_table
     for name in names:
         for cell in grid.cells:
-            for label in shown(grid):
+            for label in base.shown(grid):
                 values = grid.values(cell, label, name)
                 add("run", name, label, cell[0], values, seed=grid.seeds)
                 median, low, high, _ = median_interval(values)
@@ -48,10 +46,10 @@ def over_sizes(analysis: Analysis, names: Sequence[str], grid: Grid) -> Table:
             limits = {end: nulls[end][row] for end in ("low", "high")}
             size, label = int(nulls["n_samples"][row]), str(nulls["null"][row])
             add("null", name, label, size, nulls["median"][row], **limits)
-    return joined(parts)
+    return base.joined(parts)
 
 
-def draw(table: Table, looks: style.Style | None = None) -> Canvas:
+def draw(table: Table, looks: style.Style | None = None) -> style.Canvas:
     """Draw every seed, medians with intervals, and nulls over N."""
     names, sizes = style.distinct(table["measurement"]), np.unique(table["n_samples"]).tolist()
     if looks is None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.figure import Figure as Canvas
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import select
-from mlpspec.report.figures import style
-from mlpspec.report.figures.base import Figure, joined, on_a_line, pooled
+from mlpspec.report.figures import base, style
 from mlpspec.store.results import Table
 
 
@@ -17,14 +15,14 @@ def rows(analysis: Analysis) -> Table:
     stack = max(analysis.stacks, key=lambda stack: stack.x.shape[1])
     prototypes = stack.params.prototypes
     parts = []
-    for row, run in pooled(analysis, stack):
+    for row, run in base.pooled(analysis, stack):
         for kind, points in (("input", stack.x[row]), ("prototype", prototypes[row])):
             columns = {"losses": run.label, "seed": run.seed, "kind": kind}
             parts.append({**columns, "position": points[:, 0]})
-    return joined(parts)
+    return base.joined(parts)
 
 
-def draw(table: Table) -> Canvas:
+def draw(table: Table) -> style.Canvas:
     """Draw prototypes along the axis: one seed and all seeds, far ones at the edge."""
     looks = style.styles(table["losses"].tolist())
     seeds = np.unique(table["seed"])
@@ -68,4 +66,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = Figure(rows, draw, caption, on_a_line)
+FIGURE = base.Figure(rows, draw, caption, base.on_a_line)

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure as Canvas
-
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import select
 from mlpspec.metrics.prototypes import match
-from mlpspec.report.figures import style
-from mlpspec.report.figures.base import (
-    Figure,
-    joined,
-    n_seeds,
-    nearest_stack,
-    on_a_line,
-    pooled,
-)
+from mlpspec.report.figures import base, style
 from mlpspec.store.results import Table
 
 
 def rows(analysis: Analysis) -> Table:
     """Return inputs and matched prototypes of the N nearest to 20, of at most `POOLED` seeds."""
-    stack = nearest_stack(analysis, 20)
+    stack = base.nearest_stack(analysis, 20)
     prototypes = stack.params.prototypes
     inputs, matched = match(stack.x, prototypes)
     parts = []
-    for row, run in pooled(analysis, stack):
+    for row, run in base.pooled(analysis, stack):
         columns = {"losses": run.label, "seed": run.seed, "n_samples": run.n_samples}
         pairs = stack.x[row, inputs[row], 0], prototypes[row, matched[row], 0]
         parts.append({**columns, "input": pairs[0], "prototype": pairs[1]})
-    return joined(parts)
+    return base.joined(parts)
 
 
-def draw(table: Table) -> Canvas:
+def draw(table: Table) -> style.Canvas:
     """Draw true inputs against matched prototypes, per subset."""
     figure, axes = style.panels(table, (2.3, 2.2), 0.2, "true input x", "matched prototype")
     low, high = table["input"].min(), table["input"].max()
@@ -59,9 +49,9 @@ def caption(table: Table) -> str:
     """Say what is pooled, and what the diagonal means."""
     return (
         f"True inputs against the prototypes matched to them, N = {table['n_samples'][0]}, "
-        f"{n_seeds(table)} seeds pooled. On the diagonal the input can be read from the weights. "
-        "Shaded: the hull."
+        f"{base.n_seeds(table)} seeds pooled. On the diagonal the input can be read from the "
+        "weights. Shaded: the hull."
     )
 
 
-FIGURE = Figure(rows, draw, caption, on_a_line)
+FIGURE = base.Figure(rows, draw, caption, base.on_a_line)

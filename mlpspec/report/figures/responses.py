@@ -5,20 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure as Canvas
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import select
 from mlpspec.network.forward import forward
-from mlpspec.report.figures import style
-from mlpspec.report.figures.base import (
-    Figure,
-    first_seed,
-    joined,
-    nearest_stack,
-    on_a_line,
-    place_of,
-)
+from mlpspec.report.figures import base, style
 from mlpspec.store.results import Table
 
 
@@ -27,12 +18,12 @@ def rows(analysis: Analysis) -> Table:
 
     ``kind`` is ``response`` (of neuron ``unit``), ``output``, ``datum`` or ``prototype``.
     """
-    stack = nearest_stack(analysis, 10)
+    stack = base.nearest_stack(analysis, 10)
     low, high = analysis.domain.low, analysis.domain.high
     margin = 0.15 * (high - low)
     axis = np.linspace(low - margin, high + margin, 161)
     parts: list[dict[str, Any]] = []
-    for row, run in first_seed(analysis, stack):
+    for row, run in base.first_seed(analysis, stack):
         params = base.one_run(stack.params, row)
         net = forward(params, axis[None, :, None], np.zeros((1, len(axis))))
         prototypes = params.prototypes[0, :, 0]
@@ -41,11 +32,11 @@ def rows(analysis: Analysis) -> Table:
         curves += [("datum", -1, stack.x[row, :, 0], stack.y[row])]
         curves += [("prototype", -1, prototypes, np.zeros(len(prototypes)))]
         for kind, unit, x, y in curves:
-            parts.append({**place_of(run), "kind": kind, "unit": unit, "x": x, "y": y})
-    return joined(parts)
+            parts.append({**base.place_of(run), "kind": kind, "unit": unit, "x": x, "y": y})
+    return base.joined(parts)
 
 
-def draw(table: Table) -> Canvas:
+def draw(table: Table) -> style.Canvas:
     """Draw every neuron's response, the fitted curve, data and prototypes of one seed."""
     figure, axes = style.panels(table, (2.5, 2.0), 0.6, "input x", "response, output")
     looks = style.styles(table["losses"].tolist())
@@ -87,4 +78,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = Figure(rows, draw, caption, on_a_line)
+FIGURE = base.Figure(rows, draw, caption, base.on_a_line)

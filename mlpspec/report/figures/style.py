@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
@@ -22,6 +22,9 @@ from mlpspec.arrays import Array
 from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.store.results import Table
 from mlpspec.study.subsets import canonical_losses, subset_order
+
+Canvas = Figure
+"""What is drawn on, and becomes a file; a `base.Figure` says how."""
 
 Style = Mapping[str, tuple[str, str]]
 """Colour and marker by label."""

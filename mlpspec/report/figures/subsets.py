@@ -6,14 +6,12 @@ import itertools
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import NullLocator
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, median_columns, select
 from mlpspec.metrics.measure import MEASUREMENTS
-from mlpspec.report.figures import style
-from mlpspec.report.figures.base import MOST_SHOWN, Figure, n_seeds, over_n
+from mlpspec.report.figures import base, style
 from mlpspec.report.figures.outcomes import OUTCOMES
 from mlpspec.store.results import Table
 from mlpspec.study.subsets import canonical_losses
@@ -21,7 +19,7 @@ from mlpspec.study.subsets import canonical_losses
 
 def applies(analysis: Analysis) -> bool:
     """Return whether there are more subsets than other figures show."""
-    return over_n(analysis) and len(analysis.grid.labels) > MOST_SHOWN
+    return base.over_n(analysis) and len(analysis.grid.labels) > base.MOST_SHOWN
 
 
 def rows(analysis: Analysis) -> Table:
@@ -38,17 +36,17 @@ def rows(analysis: Analysis) -> Table:
         for cell in grid.cells
         for label in grid.labels
     ]
-    return dict(as_table(parts))
+    return as_table(parts)
 
 
-def draw(table: Table) -> Canvas:
+def draw(table: Table) -> style.Canvas:
     """Draw medians by subset and N as shades, with the active losses as dots on the left."""
     names, sizes = style.distinct(table["measurement"]), np.unique(table["n_samples"]).tolist()
     labels = list(style.styles(table["losses"].tolist()))
     active = [canonical_losses(label) for label in labels]
     losses = canonical_losses(set(itertools.chain.from_iterable(active)))
     height = max(3.0, 0.16 * len(labels) + 1.3)
-    figure = Canvas(figsize=(2.1 + 1.45 * len(names), height), layout="constrained")
+    figure = style.Canvas(figsize=(2.1 + 1.45 * len(names), height), layout="constrained")
     widths = [0.16 * len(losses) / 1.2] + [1.0] * len(names)
     dots, *axes = figure.subplots(1, len(names) + 1, sharey=True, width_ratios=widths)
     for line, there in enumerate(active):
@@ -83,9 +81,9 @@ def draw(table: Table) -> Canvas:
 def caption(table: Table) -> str:
     """Say what is shown of which losses."""
     return (
-        f"Medians over {n_seeds(table)} seeds for every subset of losses (dots on the left: active "
-        "losses) and every N. Other figures show the baseline and single losses only."
+        f"Medians over {base.n_seeds(table)} seeds for every subset of losses (dots on the left: "
+        "active losses) and every N. Other figures show the baseline and single losses only."
     )
 
 
-FIGURE = Figure(rows, draw, caption, applies)
+FIGURE = base.Figure(rows, draw, caption, applies)

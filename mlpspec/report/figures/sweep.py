@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import NullLocator
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, select
 from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.metrics.statistics import median_interval
-from mlpspec.report.figures import style
-from mlpspec.report.figures.base import Figure, confidence, n_seeds
+from mlpspec.report.figures import base, style
 from mlpspec.store.results import Table
 
 SWEPT = ("outside_fraction", "expelled_fraction", "reconstruction_error", "distinct_usage_ratio")
@@ -55,21 +53,17 @@ def rows(analysis: Analysis) -> Table:
                         "seeds": len(grid.seeds),
                     }
                 )
-    return dict(as_table(parts))
+    return as_table(parts)
 
 
-def draw(table: Table) -> Canvas:
+def draw(table: Table) -> style.Canvas:
     """Draw measurements over the temperature, absolute and in units of the spacing squared."""
     names, sizes = style.distinct(table["measurement"]), np.unique(table["n_samples"])
     labels = style.styles(table["losses"].tolist())
     columns = [(label, unit) for label in labels for unit in ("temperature", "in_spacing")]
-    figure, axes = style.grid_of_axes(
-        len(names),
-        len(columns),
-        (2.5 * len(columns), 1.75 * len(names) + 0.8),
-        sharex="col",
-        sharey="row",
-    )
+    inches = (2.5 * len(columns), 1.75 * len(names) + 0.8)
+    share = {"sharex": "col", "sharey": "row"}
+    figure, axes = style.grid_of_axes(len(names), len(columns), inches, **share)
     shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, len(sizes)))
     for row, name in zip(axes, names, strict=True):
         for ax, (label, unit) in zip(row, columns, strict=True):
@@ -95,12 +89,12 @@ def draw(table: Table) -> Canvas:
         ax.set_title(f"{label} alone")
     for ax, (_, unit) in zip(axes[-1], columns, strict=True):
         ax.set_xlabel(r"$\tau$ (units of $x^2$)" if unit == "temperature" else r"$\tau / g^2$")
+    merging = r"theory: merging, $\tau = g^2$"
+    collapse = r"theory: collapse, $\tau = 2\lambda_{\max}$ (no fit)"
     handles = [
         *axes[0, 0].get_legend_handles_labels()[0],
-        style.entry(r"theory: merging, $\tau = g^2$", color="#333333", lw=0.8, ls=":"),
-        style.entry(
-            r"theory: collapse, $\tau = 2\lambda_{\max}$ (no fit)", color="#333333", lw=0.8, ls="--"
-        ),
+        style.entry(merging, color="#333333", lw=0.8, ls=":"),
+        style.entry(collapse, color="#333333", lw=0.8, ls="--"),
     ]
     style.legend_below(figure, handles)
     return figure
@@ -110,10 +104,10 @@ def caption(table: Table) -> str:
     """Say what lines, bands and marks are."""
     return (
         "Coverage alone and separation alone over the temperature tau, also in units of the mean "
-        f"spacing squared. Lines: medians over {n_seeds(table)} seeds; bands: their exact "
-        f"{confidence(table)} intervals. Dotted: where prototypes merge in theory; dashed: where "
-        "coverage without a fit collapses onto the mean."
+        f"spacing squared. Lines: medians over {base.n_seeds(table)} seeds; bands: their exact "
+        f"{base.confidence(table)} intervals. Dotted: where prototypes merge in theory; dashed: "
+        "where coverage without a fit collapses onto the mean."
     )
 
 
-FIGURE = Figure(rows, draw, caption, lambda analysis: swept(analysis) is not None)
+FIGURE = base.Figure(rows, draw, caption, lambda analysis: swept(analysis) is not None)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, select
 from mlpspec.metrics.measure import silent
 from mlpspec.network.forward import forward
-from mlpspec.report.figures import style
-from mlpspec.report.figures.base import Figure, place_of
+from mlpspec.report.figures import base, style
 from mlpspec.store.results import Table
 
 
@@ -42,7 +40,7 @@ def rows(analysis: Analysis) -> Table:
             for unit in range(run.hidden_units):
                 parts.append(
                     {
-                        **place_of(run),
+                        **base.place_of(run),
                         "step": int(curve.steps[t]),
                         "unit": unit,
                         "position": net.prototypes[t, unit, 0],
@@ -51,7 +49,7 @@ def rows(analysis: Analysis) -> Table:
                         "high": x.max(),
                     }
                 )
-    return dict(as_table(parts))
+    return as_table(parts)
 
 
 def _log_spaced(steps: NDArray[Any], count: int = 60) -> NDArray[Any]:
@@ -66,7 +64,7 @@ def _frame(table: Table) -> tuple[float, float]:
     return (low + high) / 2, high - low
 
 
-def draw(table: Table) -> Canvas:
+def draw(table: Table) -> style.Canvas:
     """Draw prototypes over training time, side by side, silent neurons hollow."""
     looks = style.styles(table["losses"].tolist())
     size = (2.5 * len(looks), 3.0)
@@ -104,7 +102,7 @@ def animate(table: Table, path: str) -> None:
     steps = np.unique(table["step"])
     middle, reach = _frame(table)
     with mpl.rc_context(style.RC):
-        figure = Canvas(figsize=(7.0, 2.6), layout="constrained")
+        figure = style.Canvas(figsize=(7.0, 2.6), layout="constrained")
         FigureCanvasAgg(figure)
         ax = figure.subplots()
         ax.axvspan(table["low"][0], table["high"][0], color=style.HULL, alpha=0.10, lw=0)
@@ -137,4 +135,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = Figure(rows, draw, caption, applies, animate=animate)
+FIGURE = base.Figure(rows, draw, caption, applies, animate=animate)

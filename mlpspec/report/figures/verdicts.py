@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure as Canvas
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.report.figures import style
-from mlpspec.report.figures.base import Figure
+from mlpspec.report.figures import base, style
 from mlpspec.store.results import Table
 
 COLOURS = {
@@ -27,10 +25,10 @@ def applies(analysis: Analysis) -> bool:
     return bool(analysis.verdicts)
 
 
-def draw(table: Table) -> Canvas:
+def draw(table: Table) -> style.Canvas:
     """Draw the verdict table."""
     claims, bases = style.distinct(table["claim"]), style.distinct(table["basis"])
-    figure = Canvas(figsize=(9.0, 0.36 * len(claims) + 0.55))
+    figure = style.Canvas(figsize=(9.0, 0.36 * len(claims) + 0.55))
     ax = figure.add_axes((0.01, 0.01, 0.98, 0.98))
     ax.set_axis_off()
     ax.set(xlim=(0, 100), ylim=(len(claims) + 0.05, -0.95))
@@ -62,4 +60,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = Figure(Analysis.claims_table, draw, caption, applies)
+FIGURE = base.Figure(Analysis.claims_table, draw, caption, applies)
