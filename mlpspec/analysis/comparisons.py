@@ -20,6 +20,11 @@ Cell = tuple[Any, ...]
 class Grid:
     """A table of runs as arrays over seeds, by cell and subset.
 
+    Parameters
+    ----------
+    table : Table
+        As `Results.table` or ``runs.csv`` gives it.
+
     Attributes
     ----------
     fields : tuple of str
@@ -31,6 +36,13 @@ class Grid:
     seeds : (S,)
     names : list of str
         Measurements.
+
+    Examples
+    --------
+    >>> run = {"key": "", "losses": "overlap", "n_samples": 5, "n_hidden": 5, "status": "ok"}
+    >>> grid = Grid(as_table([{**run, "seed": seed, "usage_ratio": seed / 10} for seed in (3, 4)]))
+    >>> grid.cells, grid.values((5,), "overlap", "usage_ratio")
+    ([(5,)], array([0.3, 0.4]))
     """
 
     def __init__(self, table: Table) -> None:
@@ -121,6 +133,14 @@ def compare(grid: Grid) -> list[dict[str, Any]]:
     two-sided sign-flip test, ``p_holm`` over the comparisons of one family and measurement;
     ``wins`` the share of seeds in which the treatment is lower. ``can_reach`` is no where even
     differences of one sign would not be significant in that family.
+
+    Examples
+    --------
+    >>> run = {"key": "", "n_samples": 5, "n_hidden": 5, "seed": 0, "status": "ok"}
+    >>> runs = [("baseline", 0.5), ("overlap", 0.75)]
+    >>> grid = Grid(as_table([{**run, "losses": name, "error": error} for name, error in runs]))
+    >>> compare(grid)[0]["median_difference"]
+    0.25
     """
     rows: list[dict[str, Any]] = []
     for cell in grid.cells:
@@ -183,7 +203,15 @@ def select(table: Table, rows: Array) -> Table:
 
 
 def by_steps(table: Table) -> dict[int, Grid]:
-    """Return the grids of the runs that were trained for each number of steps, ascending."""
+    """Return the grids of the runs that were trained for each number of steps, ascending.
+
+    Examples
+    --------
+    >>> run = {"key": "", "losses": "overlap", "n_samples": 5, "n_hidden": 5, "status": "ok"}
+    >>> runs = [{**run, "seed": 0, "steps": steps, "error": 0.5} for steps in (30, 10)]
+    >>> [(steps, grid.cells) for steps, grid in by_steps(as_table(runs)).items()]
+    [(10, [(5,)]), (30, [(5,)])]
+    """
     steps = np.unique(table["steps"]).tolist()
     return {number: Grid(select(table, table["steps"] == number)) for number in steps}
 

@@ -35,10 +35,25 @@ STUDY_SEEDS = 10
 def judge_stated(
     evidence: Evidence, basis: str = "means", source: Evidence | None = None
 ) -> list[Verdict]:
-    """Judge all claims as stated, on ``"means"`` or ``"medians"``.
+    """Judge all claims as stated.
 
-    ``source`` is where ten seeds are drawn from, with replacement, to see how often the verdict
-    repeats; by default the evidence itself.
+    Parameters
+    ----------
+    evidence : Evidence
+    basis : {"means", "medians"}
+    source : Evidence, optional
+        Where ten seeds are drawn from, with replacement, to see how often the verdict repeats; by
+        default the evidence itself.
+
+    Returns
+    -------
+    list of Verdict
+        One a claim, in the order of `CLAIMS`.
+
+    Examples
+    --------
+    >>> {verdict.verdict for verdict in judge_stated(Evidence())}
+    {'untested'}
     """
     verdicts = []
     for claim in CLAIMS:
@@ -67,9 +82,24 @@ def _repeat(claim: Claim, verdict: str, demands: list[Demand], basis: str) -> fl
 
 
 def judge_calibrated(stages: Sequence[Evidence], sweep: Evidence) -> list[Verdict]:
-    """Judge all claims on evidence after few and after many steps (one entry each), and the sweep.
+    """Judge all claims with margins of substance, after few and after many steps.
 
-    An empty sequence leaves the grid's claims untested.
+    Parameters
+    ----------
+    stages : sequence of Evidence
+        One for each number of steps, ascending; an empty one leaves the grid's claims untested.
+    sweep : Evidence
+        For the claims about temperatures.
+
+    Returns
+    -------
+    list of Verdict
+        One a claim, in the order of `CLAIMS`.
+
+    Examples
+    --------
+    >>> {verdict.verdict for verdict in judge_calibrated([], Evidence())}
+    {'untested'}
     """
     judged: list[list[Verdict]] = []
     for evidence in stages or [Evidence()]:

@@ -108,6 +108,12 @@ def name_of(loss: StructuralLoss, name: str | None = None) -> str:
     ------
     InputError
         A name that cannot be a directory's.
+
+    Examples
+    --------
+    >>> from mlpspec.losses import WeightDecay
+    >>> name_of(WeightDecay()), name_of(WeightDecay(), "decay-2")
+    ('weight_decay', 'decay-2')
     """
     if name is None:
         borders = r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
@@ -162,6 +168,13 @@ def force_summary(table: Table) -> Table:
 
     ``ratio`` over all seeds; ``equal_weight``, at which the loss has the fit's force, over those
     in which it is not inert (NaN if there are none).
+
+    Examples
+    --------
+    >>> columns = {"n_samples": [3, 3], "ratio": [0.5, 0.0], "inert": [0, 1]}
+    >>> found = force_summary({name: np.array(values) for name, values in columns.items()})
+    >>> found["ratio"], found["equal_weight"], found["inert"]
+    (array([0.25]), array([2.]), array([1]))
     """
     rows = []
     for size in np.unique(table["n_samples"]):
@@ -183,7 +196,13 @@ def force_summary(table: Table) -> Table:
 
 
 def weight_unit(table: Table) -> str:
-    """Return the unit of the weights: ``force``, or ``absolute`` if `forces` cannot be matched."""
+    """Return the unit of the weights: ``force``, or ``absolute`` if `forces` cannot be matched.
+
+    Examples
+    --------
+    >>> weight_unit({"n_samples": np.array([5, 20]), "inert": np.array([0, 1])})
+    'absolute'
+    """
     trained = np.isin(table["n_samples"], SIZES)
     return "absolute" if table["inert"][trained].any() else "force"
 
@@ -257,7 +276,13 @@ def _median(values: Array) -> dict[str, Any]:
 
 
 def label(weight: float, unit: str) -> str:
-    """Return what the runs of a weight are called in figures."""
+    """Return what the runs of a weight are called in figures.
+
+    Examples
+    --------
+    >>> label(0.0, "force"), label(0.1, "force"), label(10.0, "absolute")
+    ('baseline', "0.1 of the fit's force", 'weight 10')
+    """
     if not weight:
         return "baseline"
     return f"{weight:g} of the fit's force" if unit == "force" else f"weight {weight:g}"
@@ -279,9 +304,9 @@ def effects(analysis: Analysis) -> Table:
     """
     table = analysis.results.table
     grid, unit = by_weight(table), str(table["weight_unit"][0])
-    known = analysis.nulls_table
-    places = zip(known["null"], known["n_samples"], known["measurement"], strict=True)
-    nulls = dict(zip(places, known["median"].tolist(), strict=True))
+    null_rows = analysis.nulls_table
+    keys = zip(null_rows["null"], null_rows["n_samples"], null_rows["measurement"], strict=True)
+    nulls = dict(zip(keys, null_rows["median"].tolist(), strict=True))
     rows: list[dict[str, Any]] = []
     for name in grid.names:
         start = len(rows)
@@ -332,15 +357,15 @@ def table(
     for check in checks.checks:
         add("check", check.name, value=check.value, note=f"{check.verdict}: {check.detail}")
     for row in _rows(force):
-        of = {"n_samples": row["n_samples"], "n_inputs": 1}
+        size = {"n_samples": row["n_samples"], "n_inputs": 1}
         shown = {"ratio": row["seeds"], "equal_weight": row["seeds"] - row["inert"]}
         for quantity, seeds in shown.items():
             ends = {"low": row[f"{quantity}_low"], "high": row[f"{quantity}_high"]}
             more = (
                 {"limits": "range", "weight": 1.0} if quantity == "ratio" else {"limits": "range"}
             )
-            add("force", quantity, value=row[quantity], seeds=seeds, **of, **ends, **more)
-        add("force", "inert_seeds", value=row["inert"], seeds=row["seeds"], **of)
+            add("force", quantity, value=row[quantity], seeds=seeds, **size, **ends, **more)
+        add("force", "inert_seeds", value=row["inert"], seeds=row["seeds"], **size)
     for row in _rows(alone):
         add("alone", n_samples=ALONE_SIZE, weight=1.0, limits="interval", **row)
     for row in _rows(effect):

@@ -111,19 +111,19 @@ def _force_line(force: Table) -> str:
 
 def _alone_line(alone: Table, n_inputs: int) -> str:
     mine = alone["n_inputs"] == n_inputs
-    of = dict(zip(alone["quantity"][mine], alone["value"][mine], strict=True))
+    medians = dict(zip(alone["quantity"][mine], alone["value"][mine], strict=True))
     where = "on a line" if n_inputs == 1 else "in the plane"
-    ratio = of["gradient_ratio"]
+    ratio = medians["gradient_ratio"]
     settled = (
         f"its gradient is {ratio:.2g} times that at the start, and the furthest prototype moves "
-        f"{of['late_movement']:.2g} mean spacings in the last tenth"
+        f"{medians['late_movement']:.2g} mean spacings in the last tenth"
         if np.isfinite(ratio)
         else "it has no gradient from the start on, and nothing moves"
     )
     return (
         f"Alone {where}, after {card.ALONE_STEPS:,} steps: {settled}; "
-        f"{100 * of['outside_fraction']:.0f} % of the prototypes are outside the hull, the "
-        f"distinct usage ratio is {of['distinct_usage_ratio']:.2g} (medians)."
+        f"{100 * medians['outside_fraction']:.0f} % of the prototypes are outside the hull, the "
+        f"distinct usage ratio is {medians['distinct_usage_ratio']:.2g} (medians)."
     )
 
 

@@ -119,7 +119,7 @@ def draw_all(
     folder.mkdir(exist_ok=True)
     sections = {}
     for name, table in tables.items():
-        figure = figures.of(name)
+        figure = figures.figure_of(name)
         write_csv(folder / f"{name}.csv", table)
         canvas = figures.draw(name, table)
         drawn = {suffix: figures.render(name, canvas, suffix) for suffix in {*formats, "svg"}}

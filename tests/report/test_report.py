@@ -395,3 +395,10 @@ def test_matplotlib_waits_until_figures_are_drawn():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
     assert done.stdout == "False\n"
+
+
+def test_report_of_single_precision(tmp_path):
+    study = mlpspec.Study("s", {"seed": (0,)}, {"dtype": "float32", "n_samples": 3, "steps": 3})
+    mlpspec.run_study(study, tmp_path, n_jobs=1)
+    table = figures.tables(Analysis(tmp_path))["responses"]
+    assert 0.0 < table["y"][table["kind"] == "response"].max() <= 1.0

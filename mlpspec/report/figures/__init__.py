@@ -63,21 +63,32 @@ def tables(analysis: Analysis) -> dict[str, Table]:
     return named
 
 
-def of(name: str) -> Figure:
-    """Return the figure that a table of `tables`, or of a card, is drawn by."""
+def figure_of(name: str) -> Figure:
+    """Return the figure that a table of `tables`, or of a card, is drawn by.
+
+    Raises
+    ------
+    KeyError
+        There is none of that name.
+
+    Examples
+    --------
+    >>> figure_of("outcomes-after-3000-steps") is FIGURES["outcomes"]
+    True
+    """
     return (FIGURES | CARD_FIGURES)[name.partition("-")[0]]
 
 
 def caption(name: str, table: Table) -> str:
     """Return the caption of the figure of a table, with the stage of training if it has one."""
     stage = name.partition("-")[2].replace("-", " ")
-    return of(name).caption(table) + (f" {stage.capitalize()}." if stage else "")
+    return figure_of(name).caption(table) + (f" {stage.capitalize()}." if stage else "")
 
 
 def draw(name: str, table: Table) -> Canvas:
     """Return the figure of a table, laid out; ``name`` is what `tables` calls it."""
     with mpl.rc_context(RC):
-        canvas = of(name).draw(table)
+        canvas = figure_of(name).draw(table)
         canvas.draw_without_rendering()
         canvas.draw_without_rendering()  # again, with the places that fixed aspects left
         canvas.set_layout_engine("none")  # what is laid out stays so in every format
