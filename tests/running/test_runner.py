@@ -16,7 +16,7 @@ import mlpspec
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.data.tabular import read_columns
 from mlpspec.errors import InputError
-from mlpspec.report import tables
+from mlpspec.report import figures
 from mlpspec.running import planning, runner, worker
 from mlpspec.running.estimate import estimate
 from mlpspec.study.problem import data_of, start_of, temperature_of
@@ -391,7 +391,7 @@ def test_files_travel_to_the_workers(tmp_path, monkeypatch):
 
     os.rename("t.csv", "moved.csv")
     assert mlpspec.run_study(study, tmp_path / "one").runs.keys() == results.runs.keys()
-    assert {"outcomes", "hull"} <= set(tables.of(Analysis(tmp_path / "one")))
+    assert {"outcomes", "hull"} <= set(figures.tables(Analysis(tmp_path / "one")))
     more = study.replace(seed=(0, 2))
     read_columns.cache_clear()
     with pytest.raises(InputError, match=r"there is no file t\.csv"):
