@@ -42,7 +42,7 @@ from joblib.externals.loky import get_reusable_executor
 
 import mlpspec
 from mlpspec.losses import BUILT_IN
-from mlpspec.network.model import PROTOTYPE_EPS
+from mlpspec.network.neurons import PROTOTYPE_EPS
 from mlpspec.running import provenance
 from mlpspec.study.problem import data_of, start_of, temperature_of
 from mlpspec.study.run import Run

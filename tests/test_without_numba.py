@@ -43,7 +43,20 @@ def hidden(tmp_path):
     return run
 
 
-STUDY = "run --only --quiet --sizes 3,40 --seeds 0:1 --set steps=20 --jobs 2 --out".split()
+STUDY = [
+    "run",
+    "--only",
+    "--quiet",
+    "--sizes",
+    "3,40",
+    "--seeds",
+    "0:1",
+    "--set",
+    "steps=20",
+    "--jobs",
+    "2",
+    "--out",
+]
 
 
 def test_a_study_trains_and_says_with_what(hidden, tmp_path):

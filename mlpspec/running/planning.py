@@ -73,7 +73,7 @@ def memory(run: Run) -> int:
 
 
 def _alike(run: Run) -> tuple[Any, ...]:
-    """Return what puts runs of the same losses side by side: only those are trained in one array."""
+    """Return what puts runs of the same losses side by side, as NumPy trains them."""
     return (*(str(getattr(run, name)) for name in MINIMISED), run.seed)
 
 

@@ -66,13 +66,10 @@ def load() -> Kernel:
     name = f"run_kernel_{digest(kernel.run_kernel, parts)}"
     function = FunctionType(kernel.run_kernel.__code__, vars(kernel), name)
     function.__qualname__ = name
-    for cache in (True, False):  # False: no place for a cache, a full disk, a damaged file
-        try:
-            return cast(Kernel, numba.njit(SIGNATURE, cache=cache, **kernel.MATH)(function))
-        except Exception:
-            if not cache:
-                raise
-    raise AssertionError
+    try:
+        return cast(Kernel, numba.njit(SIGNATURE, cache=True, **kernel.MATH)(function))
+    except Exception:  # no place for a cache, a full disk, a damaged file
+        return cast(Kernel, numba.njit(SIGNATURE, **kernel.MATH)(function))
 
 
 def digest(function: Any, parts: Sequence[str]) -> str:

@@ -229,7 +229,7 @@ def squared_distance(a, x, x_step, p, p_step, d, unit, out, size):
     for j in range(size):
         gap = (a[u(x + j)] - first) * unit
         a[u(out + j)] = gap * gap
-    for m in range(1, d):
+    for _ in range(1, d):
         x, p = x + x_step, p + p_step
         other = a[p]
         for j in range(size):
