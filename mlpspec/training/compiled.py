@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from types import FunctionType
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from mlpspec.losses import Coverage, Overlap, Separation, StructuralLoss
 from mlpspec.losses.objective import Objective, Terms, weighted_terms
 from mlpspec.network.forward import Forward, backward
 from mlpspec.network.neurons import Params, RadialParams
-from mlpspec.training.optimizers import RULES, Optimizer
+from mlpspec.training.optimizers import RULES, Optimizer, adam
 
 Values = Callable[[int], dict[str, float]]
 """Returns the unweighted values of a run's terms, by name."""
@@ -33,17 +33,18 @@ SLICE = 3e7
 """Responses, at the most, between two looks at signals: about a tenth of a second."""
 
 
-NOTHING = np.empty((0, 0)), *[np.empty((0, 0, 0))] * 3
-STILL = Optimizer("adam", (0.0, 0.0, 0.0, 0.0))
-
+NOTHING = np.empty((0, 0, 0))
 
 Kernel = Callable[..., None]
 
 SIGNATURE = (
     "void(f8[:, ::1], i8[:, :, ::1], UniTuple(i8, 5), i8, UniTuple(f8, 4), i8, i8, i8[::1],"
-    "i8[:, ::1], f8[:, ::1], f8[:, :, ::1], f8[:, :, ::1], f8[:, :, ::1])"
+    "i8[:, ::1], f8[:, :, ::1], f8[:, :, ::1])"
 )
 """Of `mlpspec.training.kernel.run_kernel`."""
+
+ROOMS = ("network", "losses", "training")
+"""Where all lies that the kernel may be made of."""
 
 
 @cache
@@ -61,9 +62,9 @@ def load() -> Kernel:
     from mlpspec.training import kernel
 
     # numba's cache looks at one file's size and time. The name of what is compiled says the rest:
-    # the source of all that goes into it, and what it is compiled by and for.
-    parts = [numba.__version__, numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name()]
-    name = f"run_kernel_{digest(kernel.run_kernel, parts)}"
+    # the source of all that may go into it, and what it is compiled by and for.
+    processor = numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
+    name = f"run_kernel_{digest(numba.__version__, processor)}"
     function = FunctionType(kernel.run_kernel.__code__, vars(kernel), name)
     function.__qualname__ = name
     try:
@@ -72,26 +73,12 @@ def load() -> Kernel:
         return cast(Kernel, numba.njit(SIGNATURE, **kernel.MATH)(function))
 
 
-def digest(function: Any, parts: Sequence[str]) -> str:
-    """Return a digest of ``parts`` and of all source and constants that a function reaches."""
-    found: dict[str, str] = {}
-    waiting = [function]
-    while waiting:
-        reached = waiting.pop()
-        for name in reached.__code__.co_names:
-            value = reached.__globals__.get(name)
-            place = f"{reached.__module__}.{name}"
-            inner = getattr(value, "py_func", value)
-            if isinstance(inner, FunctionType):
-                if place not in found:
-                    waiting.append(inner)
-                found[place] = inner.__code__.co_filename
-            elif isinstance(value, int | float):
-                found[place] = repr(value)
-    files = {function.__code__.co_filename, *(v for v in found.values() if v.endswith(".py"))}
-    contents = [Path(file).read_bytes() for file in sorted(files)]
-    texts = [*parts, *(f"{place}={found[place]}" for place in sorted(found))]
-    return hashlib.sha256(b"\0".join([*map(str.encode, texts), *contents])).hexdigest()[:16]
+def digest(*parts: str) -> str:
+    """Return a digest of ``parts`` and of the source in `ROOMS`."""
+    package = Path(__file__).parents[1]
+    files = (file for room in ROOMS for file in sorted((package / room).glob("*.py")))
+    content = b"\0".join([*map(str.encode, parts), *(file.read_bytes() for file in files)])
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 class KernelRuns:
@@ -106,6 +93,15 @@ class KernelRuns:
     y : (R, N)
     objectives : sequence of R Objective
         Of whose losses the kernel computes the ones that it knows (`riding` are the others).
+
+    Attributes
+    ----------
+    theta, grad : (R, P)
+        Parameters and gradient.
+    total : (R,)
+        The objective of the terms that the kernel computes.
+    ended : (R,)
+        The last step at which a run was finite, if that has ended; -1 while it has not.
     """
 
     def __init__(
@@ -125,77 +121,45 @@ class KernelRuns:
         self.at = at = kernel.layout(*self.sizes)
         self.memory = np.empty((n_runs, at.end))
         self.memory[:, : at.x] = 0.0
-        self.order = np.argsort(x[:, :, 0], axis=1, kind="stable")
-        if d > 1:
-            self.order = np.broadcast_to(np.arange(n), (n_runs, n)).copy()
+        self.theta = self.memory[:, at.theta : at.theta + at.size]
+        self.grad = self.memory[:, at.grad : at.grad + at.size]
+        self.total = self.memory[:, 8]
+        self.theta[...] = theta
+        self.order = np.tile(np.arange(n), (n_runs, 1))
+        if d == 1:
+            self.order = np.argsort(x[:, :, 0], axis=1, kind="stable")
         rows = self.memory[:, at.x : at.f].reshape(n_runs, d + 1, at.ns)  # x and y
         rows[:, :d, :n] = np.take_along_axis(x, self.order[:, :, None], axis=1).swapaxes(1, 2)
         rows[:, :d, n:] = rows[:, :d, n - 1 : n]
         rows[:, d, :n], rows[:, d, n:] = np.take_along_axis(y, self.order, axis=1), 0.0
-        self.marks = np.zeros((n_runs, k, 7), dtype=np.int64)
-        self.marks[:, :] = (0, n, 0, n, 0, k, 0)
+        self.marks = np.empty((n_runs, k, 7), dtype=np.int64)
+        self.marks[...] = (0, n, 0, n, 0, k, 0)
         self.marks[:, :, kernel.ORDER] = np.arange(k)
-        self.ended = np.zeros(n_runs, dtype=np.int64)
+        self.ended = np.empty(n_runs, dtype=np.int64)
         self.names = [known_terms(objective) for objective in objectives]
         for row, objective, names in zip(self.memory, objectives, self.names, strict=True):
-            row[4:6] = 1.0
-            row[0] = objective.fit_weight
+            row[0], row[4:6] = objective.fit_weight, 1.0
             for i, name in names.items():
                 row[i], loss = objective.terms[name]
                 if isinstance(loss, Coverage | Separation):
                     row[3 + i] = loss.temperature
-        self.theta = theta
-
-    @property
-    def theta(self) -> Array:
-        """(R, P): the parameters; `evaluate` follows where they are set."""
-        return self.memory[:, self.at.theta : self.at.theta + self.at.size]
-
-    @theta.setter
-    def theta(self, theta: Array) -> None:
-        self.memory[:, self.at.theta : self.at.theta + self.at.size] = theta
-
-    @property
-    def grad(self) -> Array:
-        """(R, P): the gradient at ``theta``."""
-        return self.memory[:, self.at.grad : self.at.grad + self.at.size]
-
-    @property
-    def total(self) -> Array:
-        """(R,): the objective of the terms that the kernel computes."""
-        return self.memory[:, 8]
 
     def values(self, run: int) -> dict[str, float]:
         """Return the unweighted values of a run: ``"fit"`` and the losses that the kernel knows."""
         numbers = self.memory[run, 9:13].tolist()
         return {"fit": numbers[0], **{name: numbers[i] for i, name in self.names[run].items()}}
 
-    def advance(self, optimizer: Optimizer, start: int, stop: int, *copies: Array | None) -> None:
+    def advance(
+        self, optimizer: Optimizer, start: int, stop: int, z: Array = NOTHING, h: Array = NOTHING
+    ) -> None:
         """Train from step ``start``, or -1 where nothing was evaluated yet, to step ``stop``.
 
-        ``copies`` are arrays to write f (R, N), p (R, K, D), z and h (R, N, K) to; or less.
+        Writes z and h (R, N, K) if arrays are given for them.
         """
         rule = list(RULES).index(optimizer.rule)
         numbers = tuple(float(number) for number in optimizer.numbers)
-        arrays = (*copies, *NOTHING[len(copies) :])
-        load()(
-            *(self.memory, self.marks, self.sizes, rule, numbers, start, stop),
-            *(self.ended, self.order, *arrays),
-        )
-
-    def evaluate(self) -> tuple[Array, Array]:
-        """Set gradient, total and values at ``theta``; return f (R, N) and p (R, K, D)."""
-        n, k, d = self.sizes[:3]
-        f, p = np.empty((len(self.memory), n)), np.empty((len(self.memory), k, d))
-        self.advance(STILL, -1, 0, f, p)
-        return f, p
-
-    def responses(self) -> tuple[Array, Array]:
-        """Return z and h (R, N, K) where it was last evaluated."""
-        n, k = self.sizes[:2]
-        z, h = (np.empty((len(self.memory), n, k)) for _ in range(2))
-        self.advance(STILL, 0, 0, *NOTHING[:2], z, h)
-        return z, h
+        state = self.memory, self.marks, self.sizes
+        load()(*state, rule, numbers, start, stop, self.ended, self.order, z, h)
 
     def until(self, optimizer: Optimizer, moments: Sequence[int]) -> Iterator[int]:
         """Train to each of some moments, ascending, in slices; yield each once it is reached.
@@ -226,25 +190,28 @@ def known_terms(objective: Objective) -> dict[int, str]:
 
 def riding(objective: Objective) -> dict[str, tuple[float, StructuralLoss]]:
     """Return the terms that the kernel does not compute."""
-    known = set(known_terms(objective).values())
+    known = known_terms(objective).values()
     return {name: term for name, term in objective.active.items() if name not in known}
 
 
 class RidingForward(Forward):
-    """A forward pass in the kernel, which computes z and h only if they are read."""
+    """The forward pass of `KernelRuns` where they are, of which z and h are found if read."""
 
     def __init__(self, params: Params, x: Array, y: Array, runs: KernelRuns) -> None:
-        f, p = runs.evaluate()
-        vars(self).update(params=params, x=x, y=y, output=f, prototypes=p, runs=runs)
-        for array in (f, p):
+        at = runs.at
+        f = np.empty_like(y)
+        np.put_along_axis(f, runs.order, runs.memory[:, at.f : at.f + at.n], axis=1)
+        vars(self).update(params=params, x=x, y=y, output=f, runs=runs)
+        vars(self).update(prototypes=params.prototypes)
+        for array in (f, self.prototypes):
             array.flags.writeable = False
 
     @cached_property
     def _responses(self) -> tuple[Array, Array]:
-        responses: tuple[Array, Array] = vars(self)["runs"].responses()
-        for array in responses:
-            array.flags.writeable = False
-        return responses
+        z, h = np.empty(self.shape), np.empty(self.shape)
+        vars(self)["runs"].advance(adam(), 0, 0, z, h)
+        z.flags.writeable = h.flags.writeable = False
+        return z, h
 
     @property
     def preactivation(self) -> Array:
@@ -278,7 +245,8 @@ class RidingRuns:
     def __call__(self, theta: Array) -> tuple[Array, Array, Values]:
         """Return the objective (R,), its gradient (R, P) and what gives a run's values."""
         runs = self.runs
-        runs.theta = theta
+        runs.theta[...] = theta
+        runs.advance(adam(), -1, 0)
         params = self.kind.unflatten(theta, self.x.shape[2])
         net = RidingForward(params, self.x, self.y, runs)
         total, partials, values = weighted_terms(net, self.terms)

@@ -99,7 +99,10 @@ class Layout(NamedTuple):
     """The sizes of a run, and where its rows begin in ``a``.
 
     Rows are of P parameters as `Params.flatten` orders them, of N samples (D of them are the
-    inputs) or of K neurons, each padded to a multiple of eight.
+    inputs) or of K neurons, each padded to a multiple of eight. Before them come the weights of
+    fit, coverage, separation and overlap, of which one of 0 leaves a term out, the temperatures of
+    coverage and separation, and, from a[8] on, the values: the objective and, unweighted, the same
+    four. That of coverage is found only where it is wanted.
     """
 
     n: int
@@ -126,13 +129,6 @@ class Layout(NamedTuple):
     sorted: int
     h: int  # exponentials, row by row
     end: int
-
-
-SETTINGS = ("fit", "coverage", "separation", "overlap", "coverage_tau", "separation_tau")
-"""What ``a`` begins with: weights, of which 0 leaves a term out, and temperatures."""
-
-VALUES = ("objective", "fit", "coverage", "separation", "overlap")
-"""What follows from the ninth number on: unweighted values; coverage's only where it is wanted."""
 
 
 @register_jitable
@@ -266,11 +262,12 @@ def dot_gaps(a, c, e, x, p, size):
 
 @compiled_sum
 def pushes(a, c, x, p, size):
-    """Return sum_j c_j (p - x_j)."""
-    total = 0.0
+    """Return sum_j c_j and sum_j c_j (p - x_j)."""
+    total = push = 0.0
     for j in range(size):
-        total += a[u(c + j)] * (p - a[u(x + j)])
-    return total
+        total += a[u(c + j)]
+        push += a[u(c + j)] * (p - a[u(x + j)])
+    return total, push
 
 
 @compiled_sum
@@ -421,13 +418,14 @@ def add_separation(a, marks, at):
         squared_distance(a, p + first, at.ks, p + i, at.ks, at.d, unit, c, size)
         c += size
     exponentials(a, at.h, c - at.h)
-    a[11] = (sum_of(a, at.h, c - at.h) - at.k) / n_pairs
     c = at.h
     for i in range(at.k):
         first, size = marks[i, BESIDE], marks[i, BESIDE + 1] - marks[i, BESIDE]
+        near = 0.0
         for m in range(0, at.d * at.ks, at.ks):
-            push = pushes(a, c, p + m + first, a[p + m + i], size)
+            near, push = pushes(a, c, p + m + first, a[p + m + i], size)
             a[at.q + m + marks[i, ORDER]] += scale / (tau * n_pairs) * push
+        a[11] += (near - 1.0) / n_pairs  # a neuron is no pair with itself
         c += size
 
 
@@ -635,22 +633,17 @@ def advance(a, marks, at, rule, numbers, t, stop):
     return -1
 
 
-def run_kernel(a, marks, sizes, rule, numbers, t, stop, ended, order, f, p, z, h):
+def run_kernel(a, marks, sizes, rule, numbers, t, stop, ended, order, z, h):
     """Advance R runs, a (R, ...) and marks (R, K, 7), from step t to ``stop``.
 
-    ``ended`` (R,) is what `advance` returns. Then f (R, N) and p (R, K, D), and z and h (R, N, K),
-    are written with samples in their first ``order`` (R, N), unless these are of no runs.
+    ``ended`` (R,) is what `advance` returns. Then z and h (R, N, K), unless they are of no runs,
+    are written with samples in their first ``order`` (R, N).
     """
     at = layout(*sizes)
     for r in range(len(a)):
         ended[r] = advance(a[r], marks[r], at, rule, numbers, t, stop)
-        for j in range(at.n if len(f) > 0 else 0):
-            f[r, order[r, j]] = a[r, at.f + j]
-        for i in range(at.k):
-            for m in range(at.d if len(p) > 0 else 0):
-                p[r, i, m] = a[r, at.p + m * at.ks + i]
-            if len(z) > 0:
-                preactivation(a[r], at, i, at.e)
-                for j in range(at.n):
-                    z[r, order[r, j], i] = a[r, at.e + j]
-                    h[r, order[r, j], i] = exponential(a[r, at.e + j] ** 2)
+        for i in range(at.k if len(z) > 0 else 0):
+            preactivation(a[r], at, i, at.e)
+            for j in range(at.n):
+                z[r, order[r, j], i] = a[r, at.e + j]
+                h[r, order[r, j], i] = exponential(a[r, at.e + j] ** 2)

@@ -8,7 +8,7 @@ engines compute the same to rounding; single precision always goes the textbook 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from mlpspec.arrays import Array
 from mlpspec.errors import InputError
-from mlpspec.losses.objective import Objective, Terms, Weight, weighted_sum
+from mlpspec.losses.objective import Objective, Terms, weighted_sum
 from mlpspec.network.forward import forward, respond
 from mlpspec.network.neurons import Params
 from mlpspec.training.compiled import KernelRuns, RidingRuns, Values, riding
@@ -228,7 +228,8 @@ Evaluate = Callable[[Array], tuple[Array, Array, Values]]
 def _textbook(plan: _Plan, rows: Sequence[int], objectives: Sequence[Objective]) -> Evaluate:
     """Return the objective of runs that have the same losses, in NumPy."""
     x, y, n_inputs = plan.x[rows], plan.y[rows], plan.x.shape[2]
-    fit_weight, terms = _weights(objectives, list(objectives[0].active), y.dtype)
+    fit_weight = np.array([objective.fit_weight for objective in objectives], dtype=y.dtype)
+    terms = _weighted(objectives, objectives[0].active, y)
 
     def evaluate(theta: Array) -> tuple[Array, Array, Values]:
         net = respond(plan.kind.unflatten(theta, n_inputs), x, y)
@@ -242,19 +243,13 @@ def _textbook(plan: _Plan, rows: Sequence[int], objectives: Sequence[Objective])
     return evaluate
 
 
-def _weights(
-    objectives: Sequence[Objective], names: Sequence[str], dtype: np.dtype[np.float64]
-) -> tuple[Weight, Terms]:
-    """Return the weights of the fit and of some terms: of all runs, or a number if they agree."""
+def _weighted(objectives: Sequence[Objective], names: Iterable[str], like: Array) -> Terms:
+    """Return some terms of runs that all have them, with weights (R,)."""
 
-    def of_runs(weights: list[float]) -> Weight:
-        return weights[0] if len(set(weights)) == 1 else np.array(weights, dtype=dtype)
+    def weights(name: str) -> Array:
+        return np.array([objective.terms[name][0] for objective in objectives], dtype=like.dtype)
 
-    terms = {
-        name: (of_runs([o.terms[name][0] for o in objectives]), objectives[0].terms[name][1])
-        for name in names
-    }
-    return of_runs([o.fit_weight for o in objectives]), terms
+    return {name: (weights(name), objectives[0].terms[name][1]) for name in names}
 
 
 def descend(
@@ -267,9 +262,9 @@ def descend(
     """
     theta = plan.start[rows]
     if compiled:
-        _, terms = _weights(objectives, list(riding(objectives[0])), theta.dtype)
-        arrays = plan.kind, theta, plan.x[rows], plan.y[rows]
-        evaluate: Evaluate = RidingRuns(*arrays, objectives, terms)
+        terms = _weighted(objectives, riding(objectives[0]), theta)
+        data = plan.x[rows], plan.y[rows]
+        evaluate: Evaluate = RidingRuns(plan.kind, theta, *data, objectives, terms)
     else:
         evaluate = _textbook(plan, rows, objectives)
     rule, last = RULES[plan.optimizer.rule], plan.moments[-1]

@@ -11,7 +11,7 @@ from mlpspec.losses import Coverage, LogRepulsion, Overlap, Separation, Structur
 from mlpspec.losses.objective import Objective
 from mlpspec.network.forward import forward
 from mlpspec.network.neurons import NEURONS
-from mlpspec.training.compiled import KernelRuns
+from mlpspec.training.compiled import KernelRuns, RidingForward
 from mlpspec.training.optimizers import OPTIMIZERS, adam, gradient_descent
 from mlpspec.training.trainer import train
 
@@ -28,8 +28,8 @@ def objective(subset, tau=0.01, fit_weight=1.0):
 
 def kernel_at(objective, params, x, y):
     runs = KernelRuns(type(params), params.flatten(), x, y, [objective] * len(x))
-    f, p = runs.evaluate()
-    return runs, f, p
+    runs.advance(adam(), -1, 0)
+    return runs, RidingForward(params, x, y, runs)
 
 
 @pytest.mark.parametrize("subset", SUBSETS, ids="+".join)
@@ -40,16 +40,15 @@ def test_value_and_gradient(subset, neuron, n_inputs):
         params, x, y = problem(2, n, n_inputs, k, neuron)
         full = objective(subset, tau, fit)
         total, grad, values = full.value_and_grad(params, x, y)
-        runs, f, p = kernel_at(full, params, x, y)
+        runs, found = kernel_at(full, params, x, y)
         size = np.abs(grad.flatten()).max(axis=1, keepdims=True)
         assert (np.abs(runs.grad - grad.flatten()) <= 2e-13 * size + 1e-100).all()
         np.testing.assert_allclose(runs.total, total, rtol=1e-12, atol=1e-15)
         net = forward(params, x, y)
-        np.testing.assert_allclose(f, net.output, rtol=1e-12, atol=1e-13)
-        np.testing.assert_allclose(p, net.prototypes, rtol=1e-13, atol=1e-13)
-        z, h = runs.responses()
-        np.testing.assert_allclose(z, net.preactivation, rtol=1e-11, atol=1e-12)
-        np.testing.assert_allclose(h, net.hidden, rtol=1e-11, atol=1e-140)
+        np.testing.assert_allclose(found.output, net.output, rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(found.prototypes, net.prototypes, rtol=1e-13, atol=1e-13)
+        np.testing.assert_allclose(found.preactivation, net.preactivation, rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(found.hidden, net.hidden, rtol=1e-11, atol=1e-140)
         for name, value in values.items():
             found = [runs.values(run)[name] for run in range(2)]
             np.testing.assert_allclose(found, value, rtol=1e-11, atol=1e-15)
@@ -82,7 +81,7 @@ def test_coverage_far_from_all_prototypes():
         x = x + 40.0
         full = Objective({"coverage": (1.0, Coverage(1e-3))}, 0.0)
         total, grad, _ = full.value_and_grad(params, x, y)
-        runs, _, _ = kernel_at(full, params, x, y)
+        runs, _ = kernel_at(full, params, x, y)
         np.testing.assert_allclose(runs.total, total, rtol=1e-13)
         size = np.abs(grad.flatten()).max()
         np.testing.assert_allclose(runs.grad, grad.flatten(), rtol=1e-10, atol=1e-13 * size)

@@ -14,7 +14,7 @@ import pytest
 from helpers import ROOT, SUBSETS, objective, problem, same_bits
 
 from mlpspec.training import kernel
-from mlpspec.training.compiled import KernelRuns, digest
+from mlpspec.training.compiled import KernelRuns
 from mlpspec.training.optimizers import adam
 
 EVERYTHING = objective(SUBSETS[-1])
@@ -99,6 +99,8 @@ def test_bits_do_not_depend_on_where_memory_lies(n, n_inputs, k):
         moved = np.full(size + 65, np.nan)[offset : offset + size]
         moved[: at.f] = runs.memory[0, : at.f]
         runs.memory = moved[None]
+        runs.theta = runs.memory[:, at.theta : at.theta + at.size]
+        runs.grad = runs.memory[:, at.grad : at.grad + at.size]
         assert same_bits(trained(runs, 40), expected), offset
 
 
@@ -123,17 +125,6 @@ def test_the_order_of_the_inputs_does_not_matter(n):
     one = KernelRuns(type(params), params.flatten(), x, y, [EVERYTHING])
     other = KernelRuns(type(params), params.flatten(), x[:, order], y[:, order], [EVERYTHING])
     assert same_bits(trained(one, 30), trained(other, 30))
-    f, _ = one.evaluate()
-    assert same_bits(f[:, order], other.evaluate()[0])
-
-
-def test_the_digest_covers_every_function_and_constant(tmp_path, monkeypatch):
-    before = digest(kernel.run_kernel, [])
-    assert digest(kernel.run_kernel, ["another version"]) != before
-    monkeypatch.setattr(kernel, "REACH", 7.0)
-    assert digest(kernel.run_kernel, []) != before
-    monkeypatch.undo()
-    assert digest(kernel.run_kernel, []) == before
 
 
 TINY = (
