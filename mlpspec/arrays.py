@@ -26,7 +26,7 @@ def exp_of_negated(exponent: Array) -> Array:
     Examples
     --------
     >>> exp_of_negated(np.array([0.0, 1e6]))
-    array([1.00000000e+000, 2.19952e-148])
+    array([1.00000000e+000, 2.18713783e-148])
     """
     result = np.minimum(exponent, CUT[exponent.dtype])
     np.negative(result, out=result)

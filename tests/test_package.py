@@ -2,8 +2,6 @@
 
 import ast
 import csv
-import doctest
-import importlib
 import os
 import re
 import shutil
@@ -263,14 +261,3 @@ def test_wheel_works_outside_the_checkout(tmp_path):
     assert "of 80 in runs/paper 80 ok" in out
     where = run(python, "-c", "import mlpspec; print(mlpspec.__file__)", env=clean)
     assert Path(where.strip()).is_relative_to(tmp_path)
-
-
-DOCTESTED = ("metrics", "analysis", "report")
-
-
-@pytest.mark.parametrize(
-    "name", [name for name, _ in modules() if name.partition(".")[0] in DOCTESTED]
-)
-def test_examples_of_docstrings_run(name):
-    found = doctest.testmod(importlib.import_module(f"mlpspec.{name}"))
-    assert found.failed == 0

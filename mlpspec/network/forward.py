@@ -48,6 +48,14 @@ class Forward:
         f.
     prototypes : (R, K, D)
         p.
+
+    Examples
+    --------
+    >>> from mlpspec import RidgeParams
+    >>> params = RidgeParams.placed(np.array([[0.0], [0.0]]), np.ones(2), np.ones(2))
+    >>> net = forward(params, np.zeros((1, 3, 1)), np.zeros((1, 3)))
+    >>> net.shape, net.response
+    ((1, 3, 2), array([[2., 2., 2.]]))
     """
 
     params: Params
@@ -128,7 +136,15 @@ def forward(params: Params, x: Array, y: Array) -> Forward:
 
 
 def respond(params: Params, x: Array, y: Array) -> Forward:
-    """Return what `forward` does, of input that is known to be right."""
+    """Return what `forward` does, of input that is known to be right.
+
+    Examples
+    --------
+    >>> from mlpspec import RidgeParams
+    >>> params = RidgeParams.placed(np.array([[0.5]]), np.array([2.0]), np.array([3.0]))
+    >>> respond(params, np.array([[[0.5]]]), np.zeros((1, 1))).hidden
+    array([[[1.]]])
+    """
     z = params.preactivation(x)
     h = exp_of_negated(np.square(z))
     v, c = params.output_weight, params.output_bias
@@ -205,7 +221,17 @@ def backward(forward: Forward, partials: Mapping[str, Array]) -> Params:
 
 
 def check_partial(forward: Forward, name: str, partial: Array) -> None:
-    """Raise `InputError` unless ``name`` has a derivative here and ``partial`` its shape."""
+    """Raise `InputError` unless ``name`` has a derivative here and ``partial`` its shape.
+
+    Examples
+    --------
+    >>> from mlpspec import RidgeParams
+    >>> params = RidgeParams.placed(np.array([[0.5]]), np.array([2.0]), np.array([3.0]))
+    >>> net = forward(params, np.array([[[0.5]]]), np.zeros((1, 1)))
+    >>> check_partial(net, "output", np.zeros(1))
+    Traceback (most recent call last):
+    mlpspec.errors.InputError: the partial of output has shape (1,); expected (1, 1)
+    """
     if name in ("output", "response", "squared_response"):
         shape: tuple[int, ...] = forward.y.shape
     elif name in ("hidden", "preactivation"):

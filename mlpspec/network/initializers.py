@@ -19,6 +19,13 @@ def uniform_prototypes(
 
     Slopes are +-U(0.5, 1.5) max(2, K^(1/D) / (2 width)), v ~ N(0, 1) / sqrt(K), c = 0. Both kinds
     of neuron get the same numbers (`RidgeParams.placed`, `RadialParams.placed`).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> params = uniform_prototypes(rng, n_hidden=4, n_inputs=1, domain=Uniform())
+    >>> bool((abs(params.prototypes) <= 1.0).all()), params.output_bias
+    (True, array([0.]))
     """
     prototypes = domain.sample(rng, n_hidden, n_inputs)
     steepness = max(2.0, n_hidden ** (1.0 / n_inputs) / (2.0 * domain.width))
@@ -33,6 +40,12 @@ def standard_normal(
     """First-layer parameters ~ N(0, 1), v ~ N(0, 1) / sqrt(K), c = 0.
 
     The prototypes of ridge neurons, -b w / |w|^2, are then heavy-tailed.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> standard_normal(rng, n_hidden=4, n_inputs=2, domain=Uniform()).shape
+    (1, 4, 2)
     """
     wide = rng.standard_normal((1, n_hidden, n_inputs))
     single = rng.standard_normal((1, n_hidden))

@@ -40,6 +40,15 @@ class Params(ABC):
     ------
     ValueError
         A field that is not an array, or whose shape does not fit the others.
+
+    Examples
+    --------
+    >>> flat = np.arange(1.0, 8.0)[None]  # one run of two neurons on a line: P = 7
+    >>> params = RidgeParams.unflatten(flat, n_inputs=1)
+    >>> params.shape, params.hidden_bias, params.output_bias
+    ((1, 2, 1), array([[3., 4.]]), array([7.]))
+    >>> bool((params.flatten() == flat).all())
+    True
     """
 
     AXES: ClassVar[Mapping[str, str]]
@@ -336,6 +345,13 @@ NEURONS: dict[str, type[RidgeParams] | type[RadialParams]] = {
 
 
 def expect_shape(name: str, value: Any, shape: tuple[int, ...]) -> None:
-    """Raise `InputError` unless ``value`` has that shape."""
+    """Raise `InputError` unless ``value`` has that shape.
+
+    Examples
+    --------
+    >>> expect_shape("x", np.zeros(3), (2,))
+    Traceback (most recent call last):
+    mlpspec.errors.InputError: x has shape (3,); expected (2,)
+    """
     if np.shape(value) != shape:
         raise InputError(f"{name} has shape {np.shape(value)}; expected {shape}")

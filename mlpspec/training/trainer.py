@@ -41,6 +41,15 @@ class Curve:
         The objective (``"objective"``), the fit and the active terms (unweighted).
     params : RidgeParams or RadialParams
         The parameters, with moments in place of runs (R = T); ``params.prototypes`` is (T, K, D).
+
+    Examples
+    --------
+    >>> from mlpspec import Objective, RidgeParams
+    >>> start = RidgeParams.placed(np.array([[-0.5], [0.5]]), np.ones(2), np.ones(2))
+    >>> x, y = np.array([[[-1.0], [1.0]]]), np.array([[0.0, 1.0]])
+    >>> (curve,) = train(Objective(), start, x, y, steps=20, record_every=8).curves
+    >>> curve.steps, curve.params.prototypes.shape, sorted(curve.values)
+    (array([ 0,  8, 16, 20]), (4, 2, 1), ['fit', 'objective'])
     """
 
     steps: NDArray[np.intp]
@@ -63,6 +72,14 @@ class Trained:
     gradient_norm : (R,)
         Euclidean norm of the objective's gradient at ``params``; NaN if there were no steps to it.
     curves : tuple of Curve, one per run; empty if nothing was recorded
+
+    Examples
+    --------
+    >>> from mlpspec import Objective, RidgeParams
+    >>> start = RidgeParams.placed(np.array([[0.5]]), np.ones(1), np.ones(1))
+    >>> trained = train(Objective(), start, np.zeros((1, 2, 1)), np.ones((1, 2)), steps=3)
+    >>> trained.diverged, trained.steps, trained.params.shape
+    (array([False]), array([3]), (1, 1, 1))
     """
 
     params: Params
