@@ -17,7 +17,7 @@ hundred times as long."""
 
 
 def exp_of_negated(exponent: Array) -> Array:
-    """Return exp(-min(exponent, cut)), with the `CUT` of the precision.
+    """Overwrite ``exponent`` with exp(-min(exponent, cut)) and return it; `CUT` has the cut.
 
     Parameters
     ----------
@@ -28,9 +28,9 @@ def exp_of_negated(exponent: Array) -> Array:
     >>> exp_of_negated(np.array([0.0, 1e6]))
     array([1.00000000e+000, 2.18713783e-148])
     """
-    result = np.minimum(exponent, CUT[exponent.dtype])
-    np.negative(result, out=result)
-    return np.exp(result, out=result)
+    np.minimum(exponent, CUT[exponent.dtype], out=exponent)
+    np.negative(exponent, out=exponent)
+    return np.exp(exponent, out=exponent)
 
 
 def squared_distances(x: Array, p: Array) -> Array:

@@ -38,7 +38,9 @@ class Separation(StructuralLoss):
         p, tau = forward.prototypes, self.temperature
         n_runs, n_hidden, _ = p.shape
         n_pairs = max(1, n_hidden * (n_hidden - 1) // 2)
-        c = exp_of_negated(squared_distances(p, p) / tau)
+        c = squared_distances(p, p)
+        c /= tau
+        exp_of_negated(c)
         c.reshape(n_runs, -1)[:, :: n_hidden + 1] = 0.0  # a neuron is no pair with itself
         near = c.sum(axis=2)
         value = near.sum(axis=1) / (2.0 * n_pairs)  # every pair is met twice

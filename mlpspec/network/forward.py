@@ -114,6 +114,20 @@ def forward(params: Params, x: Array, y: Array) -> Forward:
     >>> forward(params, np.array([[[0.5], [1.0]]]), np.zeros((1, 2))).output.round(4)
     array([[3.    , 1.1036]])
     """
+    return respond(params, *checked(params, x, y))
+
+
+def checked(params: Params, x: Array, y: Array) -> tuple[Array, Array]:
+    """Return inputs and targets in the precision of the parameters, or raise as `forward` does.
+
+    Examples
+    --------
+    >>> from mlpspec import RidgeParams
+    >>> params = RidgeParams.placed(np.array([[0.5]]), np.array([2.0]), np.array([3.0]))
+    >>> x, y = checked(params, np.array([[[1]]]), np.array([[0]]))
+    >>> x.dtype, x.shape, y.shape
+    (dtype('float64'), (1, 1, 1), (1, 1))
+    """
     dtype = params.output_weight.dtype
     for name, value in vars(params).items():
         if value.dtype != dtype or dtype not in (np.float64, np.float32):
@@ -132,7 +146,7 @@ def forward(params: Params, x: Array, y: Array) -> Forward:
     for name, value in {**vars(params), "x": x, "y": y}.items():
         if not np.isfinite(value).all():
             raise InputError(f"{name} has NaN or infinite entries; expected finite numbers")
-    return respond(params, x, y)
+    return x, y
 
 
 def respond(params: Params, x: Array, y: Array) -> Forward:

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from mlpspec.arrays import Array
 from mlpspec.errors import InputError
 from mlpspec.losses.objective import Objective, Terms, weighted_sum
-from mlpspec.network.forward import forward, respond
+from mlpspec.network.forward import checked, respond
 from mlpspec.network.neurons import Params
 from mlpspec.training.compiled import KernelRuns, RidingRuns, Values, riding
 from mlpspec.training.engine import choose
@@ -147,20 +147,20 @@ def train(
             raise InputError(f"{name} is {number}; it must be at least 0")
     if optimizer is not None and not isinstance(optimizer, Optimizer):
         raise InputError(f"optimizer is {optimizer!r}; expected one of mlpspec.training.optimizers")
-    net = forward(params, x, y)
-    n_runs, _, n_inputs = net.x.shape
+    x, y = checked(params, x, y)
+    n_runs, _, n_inputs = x.shape
     if isinstance(objectives, Objective):
         objectives = [objectives] * n_runs
     if len(objectives) != n_runs:
         raise InputError(f"objectives has {len(objectives)} entries; expected one a run, {n_runs}")
-    compiled = choose(engine) == "compiled" and net.y.dtype == np.float64
+    compiled = choose(engine) == "compiled" and y.dtype == np.float64
     moments = sorted({*range(0, steps + 1, record_every or steps + 1), steps})
     plan = _Plan(
-        type(params), optimizer or adam(), moments, record_every > 0, params.flatten(), net.x, net.y
+        type(params), optimizer or adam(), moments, record_every > 0, params.flatten(), x, y
     )
     ends: list[_End | None] = [None] * n_runs
     with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
-        for rows in _together(objectives, net.y.shape[1] * params.shape[1], compiled):
+        for rows in _together(objectives, y.shape[1] * params.shape[1], compiled):
             some = [objectives[row] for row in rows]
             if compiled and not riding(some[0]):
                 found = [_train_whole(plan, row, objectives[row]) for row in rows]
@@ -173,7 +173,7 @@ def train(
         params.unflatten(np.stack([end.theta for end in done]), n_inputs),
         np.array([end.diverged for end in done]),
         np.array([end.steps for end in done]),
-        np.array([end.gradient_norm for end in done], dtype=net.y.dtype),
+        np.array([end.gradient_norm for end in done], dtype=y.dtype),
         tuple(_curve(plan, end) for end in done) if record_every else (),
     )
 

@@ -177,7 +177,7 @@ def test_gradient_holds_at_slopes_of_1e4():
 def test_exponential_is_exact_and_cut():
     exponent = np.array([0.0, 1.0, 339.0, 341.0, 1e300])
     expected = np.exp(-np.minimum(exponent, 340.0))
-    assert same_bits(exp_of_negated(exponent), expected)
+    assert same_bits(exp_of_negated(exponent.copy()), expected)
     single = exp_of_negated(np.array([0.0, 1e30], dtype=np.float32))
     assert single.dtype == np.float32
     assert single[1] == np.exp(np.float32(-43.0))
