@@ -195,10 +195,13 @@ def test_experiments_define_studies():
 
     paths = sorted((ROOT / "experiments").glob("*.py"))
     assert paths
+    named = {study().to_json() for study in mlpspec.studies.STUDIES.values()}
     for path in paths:
         found = runpy.run_path(str(path))
         assert isinstance(found["STUDY"], mlpspec.Study), path
         assert found["__doc__"], path
+        if path.name != "benchmark.py":
+            assert found["STUDY"].to_json() not in named, f"{path} only names a study"
 
 
 @pytest.mark.parametrize(
