@@ -19,9 +19,11 @@ def benchmark(monkeypatch):
 
 
 def test_exponentials_of_a_step_are_counted(benchmark):
+    import contenders
+
     study = benchmark.STUDY.replace(n_samples=(4,), seed=(0,))
     # Eight subsets respond 16 times, four cover 16 times, four part 6 pairs.
-    assert benchmark.exponentials(study) == 8 * 16 + 4 * 16 + 4 * 6
+    assert contenders.exponentials(study) == 8 * 16 + 4 * 16 + 4 * 6
 
 
 def test_exponents_are_slopes_on_logarithmic_axes(benchmark):
@@ -32,11 +34,11 @@ def test_exponents_are_slopes_on_logarithmic_axes(benchmark):
 def test_a_contender_that_does_other_work_is_found_out(benchmark):
     study = benchmark.STUDY.replace(n_samples=(3,), seed=(0,))
 
-    class Lazy(benchmark.MLPSpec):
+    class Lazy(benchmark.Command):
         def objectives(self, steps):
             return super().objectives(steps - 1)
 
-    honest, lazy = (kind(study, 0, 1, False) for kind in (benchmark.MLPSpec, Lazy))
+    honest, lazy = (kind(study, "numpy") for kind in (benchmark.Command, Lazy))
     benchmark.same_work([honest, honest], 3)
     with pytest.raises(SystemExit, match="does other work: objectives differ by"):
         benchmark.same_work([honest, lazy], 3)
@@ -53,6 +55,7 @@ def test_both_halves_make_the_figure_without_peers(benchmark, tmp_path, capsys):
     assert (tmp_path / "benchmark.svg").read_text().startswith("<?xml")
     found = json.loads((tmp_path / "benchmark.json").read_text())
     times = {row["contender"]: row["ms a step"] for row in found[benchmark.RACE]}
-    assert 0 < times["the exponentials alone"] < times["mlpspec, one process"]
-    assert [row["N"] for row in found[benchmark.SIZE]] == [10, 20]
+    assert 0 < times["the exponentials alone"] < times["mlpspec, numpy, one process"]
+    assert [row["N"] for row in found[benchmark.SIZE]] == 6 * [10, 20]
+    assert [row["N"] for row in found[benchmark.RIDING]] == [3]
     assert all(row["peak MB"] > 10 for row in found[benchmark.RUNS])
