@@ -12,7 +12,7 @@ responses a run, N K more where coverage is active, K (K - 1) / 2 where separati
 the number of runs, the time with a loss of one's own, the whole command, and compilation.
 
     pip install -e '.[bench]'            # numba and the peers, JAX and PyTorch; may be absent
-    python experiments/benchmark.py      # about half an hour; --quick: two minutes
+    python experiments/benchmark.py      # half an hour, with --before one; --quick: two minutes
 
 writes ``benchmark.json`` and a figure into ``results/benchmark``.
 """
@@ -34,7 +34,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from contenders import ENGINE, HERE, OWN_LOSS, Command, Contender, Floor, Jax, Torch, Trainer
+from contenders import (
+    ENGINE,
+    HERE,
+    OWN_LOSS,
+    Command,
+    Contender,
+    Floor,
+    Jax,
+    Torch,
+    Trainer,
+    exponentials,
+)
 
 import mlpspec
 from mlpspec.losses import BUILT_IN
@@ -45,7 +56,10 @@ from mlpspec.study.study import Study
 STUDY = mlpspec.studies.paper()
 
 WORKERS = 2
+JOBS = (1, WORKERS)
 ENGINES = ("numpy", "compiled") if ENGINE == "compiled" else ("numpy",)
+STEPS = {"numpy": 600, "compiled": 3000}
+"""Steps of the grid that are timed."""
 ALL = "+".join(BUILT_IN)
 SPACING = {"temperature_unit": "spacing", "temperature": 1.0}
 GROWTH: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -65,9 +79,9 @@ COUNTS = (48, 480, 4800, 48000)
 
 WORK = "the same work: objectives after 50 steps"
 RACE = "one step of all runs"
-SIZE = "against N: a run, one process"
+SIZE = "against N: a step of one run, one process"
 EXPONENTS = "growth exponents of time in N, from 200 on"
-RIDING = "with a loss of one's own: 80 runs, one process"
+RIDING = "with a loss of one's own, one process"
 RUNS = "against the number of runs: N = 10, eight subsets, one process"
 WHOLE = "the whole command, two workers"
 COMPILATION = "the kernel in a process of its own"
@@ -81,12 +95,13 @@ class Report:
 
     content: dict[str, Any] = field(default_factory=dict)
 
-    def table(self, name: str, rows: list[dict[str, Any]]) -> None:
+    def table(self, title: str, rows: list[dict[str, Any]]) -> None:
         """Keep a table and print it."""
-        self.content[name] = rows
-        lines = [list(rows[0]), *([_short(value) for value in row.values()] for row in rows)]
+        self.content[title] = rows
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        lines = [names, *([_short(row.get(name, "")) for name in names] for row in rows)]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        print(f"\n{name}")
+        print(f"\n{title}")
         for line in lines:
             cells = (
                 cell.ljust(width) if i == 0 else cell.rjust(width)
@@ -104,10 +119,10 @@ def contenders_of(study: Study, before: Path | None, quick: bool) -> list[Conten
 
     Each is timed over more than a second, so that none profits from a quiet moment.
     """
-    budget, more = (0.1, 1) if quick else (4.0, 5)
+    more = 1 if quick else 5
     found: list[Contender] = [
-        *(Command(study, *one, budget=budget) for one in product(ENGINES, (1, WORKERS))),
-        *(Command(study, engine, WORKERS, before, budget) for engine in ENGINES if before),
+        *(Command(study, STEPS[engine], engine, jobs) for engine, jobs in product(ENGINES, JOBS)),
+        *(Command(study, STEPS[one], one, WORKERS, before) for one in ENGINES if before),
         Floor(study, 1, 0.1 if quick else 2.0),
         Floor(study, WORKERS, 0.1 if quick else 2.0),
     ]
@@ -164,35 +179,54 @@ def race(contenders: Sequence[Contender], rounds: int) -> list[dict[str, Any]]:
             "compilation s": contender.preparation,
         }
         rows.append(row)
-    ours = next(row for row in rows if row["contender"] == Command(STUDY, n_jobs=WORKERS).name)
+    ours = next(row for row in rows if row["contender"] == Command(STUDY, 0, n_jobs=WORKERS).name)
     for row in rows:
         row["over ours"] = row["ms a step"] / ours["ms a step"]
         row["of medians"] = row["median"] / ours["median"]
     return sorted(rows, key=lambda row: -row["ms a step"])
 
 
-def beside(study: Study, before: Path | None, budget: float, unit: str) -> dict[str, Any]:
-    """Return time and memory of a step of this version, and of the older one where it is given."""
-    scale = {"us a step": 1e6, "ms a step": 1e3}[unit]
-    ours = Command(study, budget=budget)
-    row = {unit: scale * ours.seconds(), "peak MB": ours.peak}
-    older, seconds = Command(study, budget=budget, checkout=before or HERE), np.nan
-    if before:
-        seconds = older.seconds()
-    row |= {"before": scale * seconds, "peak MB before": older.peak}
-    return row | {"before over this": row["before"] / row[unit]}
+def beside(study: Study, steps: int, before: Path | None, rounds: int) -> dict[str, Any]:
+    """Return seconds of a step and memory, of the older version too if there is one.
+
+    Seconds are medians; versions take turns.
+    """
+    commands = [Command(study, steps, checkout=one) for one in (HERE, before) if one]
+    times = [[command.seconds() for command in commands] for _ in range(rounds)]
+    ours, *older = np.median(times, axis=0).tolist()
+    found = {"this": ours, "peak MB": commands[0].peak}
+    if older:
+        found |= {"before": older[0], "peak MB before": commands[1].peak}
+        found["before over this"] = older[0] / ours
+    return found
 
 
 def against_size(
-    sizes: Sequence[int], before: Path | None, also: Sequence[int], budget: float
+    sizes: Sequence[int], before: Path | None, also: Sequence[int], steps: int, rounds: int
 ) -> list[dict[str, Any]]:
-    """Return time and memory of a run against N, of the older version for the sizes ``also``."""
+    """Return time and memory against N, of the older version for the sizes ``also``.
+
+    All train for the same number of steps, because the time of a step changes while neurons move;
+    where N is small, more runs make up a second.
+    """
     rows = []
     for (label, settings), size in product(GROWTH, sizes):
-        study = STUDY.replace(losses=(label,), n_samples=(size,), seed=(0,), **settings)
+        one = STUDY.replace(losses=(label,), n_samples=(size,), seed=(0,), **settings)
+        count = max(1, int(1 / steps / (2e-9 * exponentials(one) + 1e-6)))
         row = {"losses": label, "tau": "1 spacing^2" if settings else "0.01", "N": size}
-        rows.append(row | beside(study, before if size in also else None, budget, "us a step"))
+        older = before if size in also else None
+        found = beside(one.replace(seed=range(count)), steps, older, rounds)
+        rows.append({**row, "runs": count, **in_units("us", found, 1e6 / count)})
     return rows
+
+
+def in_units(unit: str, found: dict[str, Any], scale: float) -> dict[str, Any]:
+    """Return what `beside` found with its times in a unit."""
+    times = {f"{who}, {unit} a step": scale * found[who] for who in TIMED if who in found}
+    return times | {name: value for name, value in found.items() if name not in TIMED}
+
+
+TIMED = ("this", "before")
 
 
 def exponents(rows: Sequence[dict[str, Any]], least: float) -> list[dict[str, Any]]:
@@ -200,19 +234,19 @@ def exponents(rows: Sequence[dict[str, Any]], least: float) -> list[dict[str, An
     kinds: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         kinds.setdefault((row["losses"], row["tau"]), []).append(row)
-    return [
-        {
-            "losses": losses,
-            "tau": tau,
-            "exponent": exponent(kind, "N", "us a step", least),
-            "before": exponent(kind, "N", "before", least),
-        }
-        for (losses, tau), kind in kinds.items()
-    ]
+    found: list[dict[str, Any]] = []
+    for (losses, tau), kind in kinds.items():
+        found.append({"losses": losses, "tau": tau})
+        for who in TIMED:
+            name = f"{who}, us a step"
+            some = [row for row in kind if name in row]
+            if some:
+                found[-1][who] = exponent(some, "N", name, least)
+    return found
 
 
 def riding(
-    sizes: Sequence[int], seeds: int, before: Path | None, budget: float
+    sizes: Sequence[int], seeds: int, before: Path | None, budget: float, rounds: int
 ) -> list[dict[str, Any]]:
     """Return the time with the loss of ``custom_loss.py``, in all subsets that have it."""
     own = runpy.run_path(str(OWN_LOSS))["STUDY"]
@@ -220,8 +254,14 @@ def riding(
     rows = []
     for size in sizes:
         study = own.replace(losses=subsets, n_samples=(size,), seed=range(seeds))
-        rows.append({"N": size, **beside(study, before, budget, "ms a step")})
+        found = beside(study, steps_of(study, budget), before, rounds)
+        rows.append({"N": size, "runs": len(study.runs), **in_units("ms", found, 1e3)})
     return rows
+
+
+def steps_of(study: Study, budget: float) -> int:
+    """Return how many steps of a study take about so many seconds."""
+    return max(10, int(budget / (5e-9 * exponentials(study) + 1e-4)))
 
 
 def against_runs(counts: Sequence[int], budget: float) -> list[dict[str, Any]]:
@@ -230,7 +270,7 @@ def against_runs(counts: Sequence[int], budget: float) -> list[dict[str, Any]]:
     for count in counts:
         study = STUDY.replace(n_samples=(10,), seed=range(count // 8))
         # Enough that what is done once a run, whose time varies, is not most of it.
-        command = Command(study, budget=max(budget, count / 2000))
+        command = Command(study, max(count // 48, steps_of(study, budget)))
         step = command.seconds()
         rows.append(
             {
@@ -250,7 +290,7 @@ def whole(study: Study, before: Path | None, steps: int, rounds: int) -> list[di
     That is what the same command takes for a single step.
     """
     checkouts = [HERE, *([before] if before else [])]
-    commands = [Command(study, *one) for one in product(ENGINES, (WORKERS,), checkouts)]
+    commands = [Command(study, steps, *one) for one in product(ENGINES, (WORKERS,), checkouts)]
     seconds: dict[tuple[str, int], list[float]] = {}
     for _ in range(rounds):
         for command, count in product(commands, (steps, 1)):
@@ -303,8 +343,11 @@ print([imported - began, time.perf_counter() - imported])
 
 def exponent(rows: Sequence[dict[str, Any]], x: str, y: str, least: float = 0) -> float:
     """Return the slope of log y over log x by least squares, from ``least`` on."""
-    points = [(row[x], row[y]) for row in rows if row[x] >= least and row.get(y, np.nan) > 0]
-    return float(np.polyfit(*np.log(np.array(points).T), 1)[0]) if len(points) > 1 else np.nan
+    points = [(row[x], row[y]) for row in rows if row[x] >= least and row[y] > 0]
+    if len(points) < 2:
+        return np.nan
+    logs = np.log(np.array(points))
+    return float(np.polyfit(logs[:, 0], logs[:, 1], 1)[0])
 
 
 def columns(rows: Sequence[dict[str, Any]], *names: str) -> list[list[float]]:
@@ -331,7 +374,7 @@ def draw(content: dict[str, Any]) -> Any:
     for losses in dict.fromkeys(row["losses"] for row in content[SIZE]):
         kind = [row for row in content[SIZE] if (row["losses"], row["tau"]) == (losses, "0.01")]
         label = {"baseline": "none", ALL: "all"}.get(losses, losses)
-        middle.loglog(*columns(kind, "N", "us a step"), "o-", ms=3, label=label)
+        middle.loglog(*columns(kind, "N", "this, us a step"), "o-", ms=3, label=label)
     middle.legend(fontsize=6, frameon=False)
     middle.set(xlabel="N", ylabel="µs a run and step")
     right.loglog(*columns(content[RUNS], "runs", "ms a step"), "o-", ms=3)
@@ -363,20 +406,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     report.content["machine"] = provenance.collect([], ENGINE)
     if arguments.only != "growth":
         study = STUDY.replace(n_samples=(3, 5), seed=range(2)) if quick else STUDY
-        rounds = 1 if quick else arguments.rounds
         contenders = contenders_of(study, before, quick)
         report.table(WORK, same_work(contenders, 50))
-        report.table(RACE, race(contenders, rounds))
-        report.table(WHOLE, whole(study, before, 50 if quick else 3000, min(3, rounds)))
+        report.table(RACE, race(contenders, 1 if quick else arguments.rounds))
+        report.table(WHOLE, whole(study, before, 50 if quick else 3000, 1 if quick else 3))
     if arguments.only != "race":
-        sizes, also, budget = ((10, 20), (20,), 0.05) if quick else (SIZES, BEFORE_SIZES, 1.0)
         if ENGINE == "compiled":
             report.table(COMPILATION, compilation())
-        report.table(SIZE, against_size(sizes, before, also, budget))
+        if quick:
+            report.table(SIZE, against_size((10, 20), before, (20,), 50, 1))
+            report.table(RIDING, riding((3,), 1, before, 0.1, 1))
+            report.table(RUNS, against_runs((48, 96), 0.1))
+        else:
+            report.table(SIZE, against_size(SIZES, before, BEFORE_SIZES, 500, 3))
+            report.table(RIDING, riding(RIDDEN, 10, before, 2.0, 3))
+            report.table(RUNS, against_runs(COUNTS, 2.0))
         report.table(EXPONENTS, exponents(report.content[SIZE], 0 if quick else 200))
-        ridden = riding((3,), 1, before, budget) if quick else riding(RIDDEN, 10, before, budget)
-        report.table(RIDING, ridden)
-        report.table(RUNS, against_runs((48, 96) if quick else COUNTS, budget))
     out.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         json.dump(report.content, file, indent=1)

@@ -80,7 +80,7 @@ def exponentiate(count: int, seconds: float) -> float:
     block = np.random.default_rng(0).uniform(-20.0, 0.0, 4096)
     out = np.empty_like(block)
     blocks = -(-count // len(block))
-    times = []
+    times: list[float] = []
     until = time.perf_counter() + seconds
     while not times or time.perf_counter() < until:
         began = time.perf_counter()
@@ -115,37 +115,34 @@ class Command(Trainer):
     ----------
     study : Study
         Runs of the paper grid, or, if a loss of one's own is among them, of ``custom_loss.py``.
+    steps : int
+        How many steps to time.
     engine : {"numpy", "compiled"}
     n_jobs : int
     checkout : path
-    budget : float
-        Seconds that the steps of which the time is taken are to last at least.
 
     Attributes
     ----------
     peak : float
         The most memory that a process of the command has held so far, in MB.
     once : float
-        Seconds of all but steps, when it was last timed.
+        Seconds of all but steps (of two), when it was last timed.
     """
 
     def __init__(
         self,
         study: Study,
+        steps: int,
         engine: str = ENGINE,
         n_jobs: int = 1,
         checkout: Path = HERE,
-        budget: float = 1.0,
     ) -> None:
-        self.study, self.engine, self.n_jobs = study, engine, n_jobs
-        self.checkout, self.budget = checkout.resolve(), budget
+        self.study, self.steps, self.engine, self.n_jobs = study, steps, engine, n_jobs
+        self.checkout = checkout.resolve()
         whose = "mlpspec" if checkout == HERE else "before"
         workers = f"{n_jobs} workers" if n_jobs > 1 else "one process"
         self.name, self.cores = f"{whose}, {engine}, {workers}", str(n_jobs)
         self.peak, self.once = np.nan, np.nan
-        # A guess of what is enough; `seconds` takes more if it is not.
-        a_step = 5e-9 * exponentials(study) + (2e-6 if engine == "compiled" else 1e-4)
-        self.steps = max(25, int(n_jobs * budget / a_step))
 
     def run(self, steps: int, keep: Callable[[Path], Any] = lambda _: None) -> tuple[float, Any]:
         """Train; return the seconds of the command, and what ``keep`` makes of the results."""
@@ -197,13 +194,9 @@ class Command(Trainer):
     def seconds(self) -> float:
         """Return the seconds of one step; start and end cancel out."""
         while True:
-            few, _ = self.run(2)
-            more = self.run(2 + self.steps)[0] - few
-            if more >= self.budget:
-                self.once = few - 2 * more / self.steps
-                return more / self.steps
-            factor = 1.5 * self.budget / max(more, 0.1 * self.budget)
-            self.steps = int(self.steps * max(2.0, factor))
+            self.once, long = (self.run(steps)[0] for steps in (2, 2 + self.steps))
+            if long > self.once:  # else the steps are lost in what goes on beside them
+                return (long - self.once) / self.steps
 
 
 @cache

@@ -19,11 +19,9 @@ def benchmark(monkeypatch):
 
 
 def test_exponentials_of_a_step_are_counted(benchmark):
-    import contenders
-
     study = benchmark.STUDY.replace(n_samples=(4,), seed=(0,))
     # Eight subsets respond 16 times, four cover 16 times, four part 6 pairs.
-    assert contenders.exponentials(study) == 8 * 16 + 4 * 16 + 4 * 6
+    assert benchmark.exponentials(study) == 8 * 16 + 4 * 16 + 4 * 6
 
 
 def test_exponents_are_slopes_on_logarithmic_axes(benchmark):
@@ -38,7 +36,7 @@ def test_a_contender_that_does_other_work_is_found_out(benchmark):
         def objectives(self, steps):
             return super().objectives(steps - 1)
 
-    honest, lazy = (kind(study, "numpy") for kind in (benchmark.Command, Lazy))
+    honest, lazy = (kind(study, 1, "numpy") for kind in (benchmark.Command, Lazy))
     benchmark.same_work([honest, honest], 3)
     with pytest.raises(SystemExit, match="does other work: objectives differ by"):
         benchmark.same_work([honest, lazy], 3)
