@@ -168,9 +168,9 @@ def race(contenders: Sequence[Contender], rounds: int) -> list[dict[str, Any]]:
     for _ in range(rounds):
         for contender in contenders:
             times[contender.name].append(contender.seconds())
-    rows = []
+    rows: list[dict[str, Any]] = []
     for contender in contenders:
-        row = {
+        row: dict[str, Any] = {
             "contender": contender.name,
             "cores": contender.cores,
             "ms a step": 1e3 * min(times[contender.name]),
@@ -202,17 +202,22 @@ def beside(study: Study, steps: int, before: Path | None, rounds: int) -> dict[s
 
 
 def against_size(
-    sizes: Sequence[int], before: Path | None, also: Sequence[int], steps: int, rounds: int
+    sizes: Sequence[int],
+    before: Path | None,
+    also: Sequence[int],
+    steps: int,
+    budget: float,
+    rounds: int,
 ) -> list[dict[str, Any]]:
     """Return time and memory against N, of the older version for the sizes ``also``.
 
     All train for the same number of steps, because the time of a step changes while neurons move;
-    where N is small, more runs make up a second.
+    where N is small, more runs make up ``budget`` seconds.
     """
     rows = []
     for (label, settings), size in product(GROWTH, sizes):
         one = STUDY.replace(losses=(label,), n_samples=(size,), seed=(0,), **settings)
-        count = max(1, int(1 / steps / (2e-9 * exponentials(one) + 1e-6)))
+        count = max(1, int(budget / steps / (2e-9 * exponentials(one) + 1e-6)))
         row = {"losses": label, "tau": "1 spacing^2" if settings else "0.01", "N": size}
         older = before if size in also else None
         found = beside(one.replace(seed=range(count)), steps, older, rounds)
@@ -414,11 +419,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         if ENGINE == "compiled":
             report.table(COMPILATION, compilation())
         if quick:
-            report.table(SIZE, against_size((10, 20), before, (20,), 50, 1))
+            report.table(SIZE, against_size((10, 20), before, (20,), 50, 0.002, 1))
             report.table(RIDING, riding((3,), 1, before, 0.1, 1))
             report.table(RUNS, against_runs((48, 96), 0.1))
         else:
-            report.table(SIZE, against_size(SIZES, before, BEFORE_SIZES, 500, 3))
+            report.table(SIZE, against_size(SIZES, before, BEFORE_SIZES, 500, 1.0, 3))
             report.table(RIDING, riding(RIDDEN, 10, before, 2.0, 3))
             report.table(RUNS, against_runs(COUNTS, 2.0))
         report.table(EXPONENTS, exponents(report.content[SIZE], 0 if quick else 200))
