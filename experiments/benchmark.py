@@ -72,6 +72,7 @@ GROWTH: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 """Losses and temperatures whose time against N is measured."""
 SIZES = (10, 20, 50, 100, 200, 500, 1000, 2000)
+TIMED = ("this", "before")
 BEFORE_SIZES = (200, 1000, 2000)
 """Sizes at which an older version is measured too."""
 RIDDEN = (3, 10, 20, 50, 100)
@@ -229,9 +230,6 @@ def in_units(unit: str, found: dict[str, Any], scale: float) -> dict[str, Any]:
     """Return what `beside` found with its times in a unit."""
     times = {f"{who}, {unit} a step": scale * found[who] for who in TIMED if who in found}
     return times | {name: value for name, value in found.items() if name not in TIMED}
-
-
-TIMED = ("this", "before")
 
 
 def exponents(rows: Sequence[dict[str, Any]], least: float) -> list[dict[str, Any]]:
