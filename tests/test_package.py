@@ -40,9 +40,9 @@ SOLE_IMPORTERS = {
     "cloudpickle": {"running.payload"},  # carries losses of users to workers
     "distributed": {"running.cluster"},
     "joblib": {"running.workers", "running.signals"},
-    "llvmlite": {"training.compiled", "training.kernel"},
+    "llvmlite": {"training.rows", "training.compiled"},
     "matplotlib": {"report.figures"},  # and what is in it
-    "numba": {"training.kernel", "training.compiled", "training.engine"},
+    "numba": {"training.kernel", "training.rows", "training.compiled", "training.engine"},
     "sqlite3": {"store.database", "store.store", "cli.command"},
     "tqdm": {"running.progress"},
 }

@@ -59,7 +59,7 @@ def load() -> Kernel:
     import llvmlite.binding
     import numba
 
-    from mlpspec.training import kernel
+    from mlpspec.training import kernel, rows
 
     # numba's cache looks at one file's size and time. The name of what is compiled says the rest:
     # the source of all that may go into it, and what it is compiled by and for.
@@ -68,9 +68,9 @@ def load() -> Kernel:
     function = FunctionType(kernel.run_kernel.__code__, vars(kernel), name)
     function.__qualname__ = name
     try:
-        return cast(Kernel, numba.njit(SIGNATURE, cache=True, **kernel.MATH)(function))
+        return cast(Kernel, numba.njit(SIGNATURE, cache=True, **rows.MATH)(function))
     except Exception:  # no place for a cache, a full disk, a damaged file
-        return cast(Kernel, numba.njit(SIGNATURE, **kernel.MATH)(function))
+        return cast(Kernel, numba.njit(SIGNATURE, **rows.MATH)(function))
 
 
 def digest(*parts: str) -> str:

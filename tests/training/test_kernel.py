@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from helpers import ROOT, SUBSETS, objective, problem, same_bits
 
-from mlpspec.training import kernel
+from mlpspec.training import rows
 from mlpspec.training.compiled import KernelRuns
 from mlpspec.training.optimizers import adam
 
@@ -34,17 +34,17 @@ def test_exponential_within_one_and_a_half_units_in_the_last_place():
     exact = np.exp(-a.astype(np.longdouble))
     unit = np.spacing(exact.astype(float)).astype(np.longdouble)
     found = a.copy()
-    kernel.exponentials(found, 0, len(found))
+    rows.exponentials(found, 0, len(found))
     assert np.abs((found - exact) / unit).max() <= 1.2
     for size in (1, 7, 13):  # wherever it lies, and however many there are
         part = np.concatenate([np.zeros(3), a[5 : 5 + size]])
-        kernel.exponentials(part, 3, size)
+        rows.exponentials(part, 3, size)
         assert same_bits(part[3:], found[5 : 5 + size])
 
 
 def test_special_values_of_the_exponential():
     a = np.array([0.0, -0.0, 340.0, 341.0, 1e300, np.inf, np.nan])
-    kernel.exponentials(a, 0, len(a))
+    rows.exponentials(a, 0, len(a))
     assert a[:2].tolist() == [1.0, 1.0]
     assert (a[2:6] == a[2]).all()
     assert a[2] == pytest.approx(np.exp(-340.0), rel=1e-15)
@@ -53,16 +53,16 @@ def test_special_values_of_the_exponential():
 
 def test_the_polynomial_is_the_exponential():
     """In fifty digits: 1 + r + r^2 q(r) with the stored terms, against the series."""
-    terms = [getattr(kernel, f"Q{j}") for j in range(10)]
+    terms = [getattr(rows, f"Q{j}") for j in range(10)]
     with localcontext(prec=50):
-        rest = Decimal(kernel.LN2) + Decimal(kernel.LN2_REST) - Decimal(2).ln()
+        rest = Decimal(rows.LN2) + Decimal(rows.LN2_REST) - Decimal(2).ln()
         assert abs(rest) < Decimal(2) ** -89
         for i in range(-101, 102, 2):
             r = Decimal(i) / 101 * Decimal(2).ln() / 2
             q = sum(Decimal(term) * r**j for j, term in enumerate(terms))
             exact = sum(r**j / factorial(j) for j in range(30))
             assert abs((1 + r + r * r * q) / exact - 1) < Decimal(2) ** -52 / 10
-    assert log(2.0) * kernel.PER_LN2 == pytest.approx(1.0, rel=1e-15)
+    assert log(2.0) * rows.PER_LN2 == pytest.approx(1.0, rel=1e-15)
 
 
 def run_of(n, n_inputs=1, k=None, neuron="ridge", seed=0, terms=EVERYTHING):
