@@ -1,4 +1,4 @@
-"""Is a structural loss right? What a loss of one's own must pass before it trains.
+"""Is a structural loss right? What a custom loss must pass before it trains.
 
 Everything is tried on small random networks, on batches of 3 runs; N inputs and K neurons are both
 equal and different, D is 1 and 2.
@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass, is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mlpspec.arrays import Array
 from mlpspec.errors import InputError, LossError, unknown
@@ -28,7 +27,7 @@ from mlpspec.losses.differences import (
     rough_faults,
     where,
 )
-from mlpspec.network.forward import QUANTITIES, Forward, backward, respond
+from mlpspec.network.forward import QUANTITIES, Forward, backward, check_partial, respond
 from mlpspec.network.neurons import NEURONS, Params
 
 N_RUNS = 3
@@ -49,6 +48,11 @@ class Check:
     """One thing that was tried: its name, ``"ok"`` or ``"note"``, and what was found.
 
     ``value`` is the number behind ``detail``, a largest relative error, or NaN without one.
+
+    Examples
+    --------
+    >>> Check("one neuron", "ok", "works for K = 1").value
+    nan
     """
 
     name: str
@@ -59,7 +63,15 @@ class Check:
 
 @dataclass(frozen=True)
 class LossReport:
-    """What `check_loss` found out about a loss that passed; ``print`` shows it as a table."""
+    """What `check_loss` found out about a loss that passed; ``print`` shows it as a table.
+
+    Examples
+    --------
+    >>> from mlpspec.losses import Overlap
+    >>> print(LossReport(Overlap(), (Check("one neuron", "ok", "works for K = 1"),)))
+    Overlap() passes
+    ok    one neuron    works for K = 1
+    """
 
     loss: StructuralLoss
     checks: tuple[Check, ...]
@@ -92,7 +104,7 @@ def check_loss(loss: StructuralLoss, *, neuron: str = "ridge") -> LossReport:
     ----------
     loss : StructuralLoss
     neuron : str, default "ridge"
-        The kind of the neurons that it is tried on.
+        The neurons that it is tried on.
 
     Returns
     -------
@@ -103,114 +115,125 @@ def check_loss(loss: StructuralLoss, *, neuron: str = "ridge") -> LossReport:
     LossError
         (a `ValueError`) Naming each fault in a line: what is wrong, where, expected and found,
         and the likely reason where there is a pattern, such as a missing mean over N.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class MeanOutput(StructuralLoss):
+    ...     def value_and_grad(self, forward):
+    ...         return forward.output.mean(), {}
+    >>> check_loss(MeanOutput())  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    mlpspec.errors.LossError: MeanOutput(): value is a single number for 3 runs; expected one ...
     """
     if neuron not in NEURONS:
         raise unknown("neuron", neuron, NEURONS)
-    checked = _check_class(loss)
-    cases = [
-        _case(neuron, *shape, n_inputs, spread)
+    try:
+        return LossReport(loss, tuple(_checks(loss, neuron)))
+    except LossError as faults:
+        name = repr(loss)
+        if len(name) > 80 or "\n" in name:
+            name = type(loss).__name__
+        raise LossError(f"{name}: " + "\n".join(faults.args)) from None
+
+
+def _checks(loss: StructuralLoss, neuron: str) -> Iterator[Check]:
+    nets = [
+        _net(neuron, *shape, n_inputs, spread)
         for n_inputs in (1, 2)
         for shape in SHAPES
         for spread in SPREADS
     ]
-    return LossReport(
-        loss,
-        (
-            checked,
-            _check_returns(loss, cases),
-            _check_input(loss, cases),
-            _check_runs(loss, [*cases, *(_case(neuron, *LONG, d, SPREADS[0]) for d in (1, 2))]),
-            *_check_gradient(loss, cases),
-            _check_extremes(loss, neuron),
-            _note_permutation(loss, cases),
-            _note_single(loss, cases),
-            _note_one(loss, neuron),
-        ),
-    )
+    yield _check_class(loss)
+    yield _check_returns(loss, nets)
+    yield _check_input(loss, nets)
+    yield _check_runs(loss, [*nets, *(_net(neuron, *LONG, d, SPREADS[0]) for d in (1, 2))])
+    yield from _check_gradient(loss, nets)
+    yield _check_extremes(loss, neuron)
+    yield _note_permutation(loss, nets)
+    yield _note_single(loss, nets)
+    yield _note_one(loss, neuron)
 
 
 # -------------------------------------------------------------------------------- networks
 
 
-def _networks(neuron: str, p: Array, rng: np.random.Generator) -> Params:
+def _params(neuron: str, p: Array, rng: np.random.Generator) -> Params:
     """Return random networks whose neurons are placed at p (R, K, D)."""
-    kind = NEURONS[neuron]
+    cls = NEURONS[neuron]
     slope = rng.uniform(0.7, 3.0, p.shape[:2]) * rng.choice([-1.0, 1.0], p.shape[:2])
     height = rng.standard_normal(p.shape[:2])
-    runs = [kind.placed(*run).flatten() for run in zip(p, slope, height, strict=True)]
+    runs = [cls.placed(*run).flatten() for run in zip(p, slope, height, strict=True)]
     flat = np.concatenate(runs)
     flat[:, -1] = rng.standard_normal(len(p))
-    return kind.unflatten(flat, p.shape[2])
+    return cls.unflatten(flat, p.shape[2])
 
 
-def _case(
+def _net(
     neuron: str, n_samples: int, n_hidden: int, n_inputs: int, spread: tuple[float, ...]
 ) -> Forward:
     """Return a batch of networks whose prototypes spread as far as told, run by run."""
     rng = np.random.default_rng([n_samples, n_hidden, n_inputs])
     p = np.array(spread)[:, None, None] * rng.uniform(-1.0, 1.0, (N_RUNS, n_hidden, n_inputs))
     x = rng.uniform(-1.0, 1.0, (N_RUNS, n_samples, n_inputs))
-    return respond(_networks(neuron, p, rng), x, rng.standard_normal((N_RUNS, n_samples)))
+    return respond(_params(neuron, p, rng), x, rng.standard_normal((N_RUNS, n_samples)))
 
 
-def _fresh(passed: Forward, rows: Any = slice(None), dtype: Any = None) -> Forward:
+def _chosen(params: Params, neurons: Sequence[int]) -> Params:
+    """Return the networks with some of their neurons, in the order that is given."""
+    fields = {
+        name: value[:, neurons] if "K" in params.AXES[name] else value
+        for name, value in vars(params).items()
+    }
+    return type(params)(**fields)
+
+
+def _copy(net: Forward, rows: Any = slice(None), dtype: Any = None) -> Forward:
     """Return a forward pass of copies of some runs, protected from writing."""
 
     def copy(array: Array) -> Array:
-        own = np.array(array[rows], dtype=dtype or array.dtype, order="C")
-        own.flags.writeable = False
-        return own
+        copied = np.array(array[rows], dtype=dtype or array.dtype, order="C")
+        copied.flags.writeable = False
+        return copied
 
-    params = passed.params
-    fields = {name: copy(value) for name, value in vars(params).items()}
-    return respond(type(params)(**fields), copy(passed.x), copy(passed.y))
+    fields = {name: copy(value) for name, value in vars(net.params).items()}
+    return respond(type(net.params)(**fields), copy(net.x), copy(net.y))
 
 
 # -------------------------------------------------------------------------------- one call
 
 
-class _Result(NamedTuple):
-    value: Array
-    partials: dict[str, Array]
-
-
-def _raise(loss: object, faults: list[str]) -> None:
+def _raise(faults: list[str]) -> None:
     if faults:
-        raise LossError(f"{_name(loss)}: " + "\n".join(faults))
+        raise LossError(*faults)  # `check_loss` puts the name of the loss before them
 
 
-def _name(loss: object) -> str:
-    text = repr(loss)
-    return text if len(text) <= 80 and "\n" not in text else type(loss).__name__
-
-
-def _call(loss: StructuralLoss, passed: Forward) -> _Result:
-    """Return what the loss returns, once it has the right form."""
-    result, faults = _try(loss, passed)
-    _raise(loss, faults)
-    return cast(_Result, result)
-
-
-def _try(loss: StructuralLoss, passed: Forward) -> tuple[_Result | None, list[str]]:
-    """Return what the loss returns, if its form is right, and its faults."""
+def _call(loss: StructuralLoss, net: Forward) -> dict[str, Array]:
+    """Return ``"value"`` and the partials by their names, once they have the right form."""
     try:
         with np.errstate(all="ignore"):
-            returned: Any = loss.value_and_grad(passed)
+            returned: Any = loss.value_and_grad(net)
     except (Exception, SystemExit) as error:  # whatever a user's code raises is a fault of the loss
-        return None, [_exception_fault(error)]
+        raise LossError(_exception_fault(error)) from None
     if not isinstance(returned, tuple) or len(returned) != 2:
-        kind = "None" if returned is None else f"a {type(returned).__name__}"
-        return None, [f"value_and_grad returned {kind}; expected a tuple (value, partials)"]
+        what = "None" if returned is None else f"a {type(returned).__name__}"
+        raise LossError(f"value_and_grad returned {what}; expected a tuple (value, partials)")
     value, partials = returned
-    faults = [*_value_faults(value, passed), *_partial_faults(partials, passed)]
-    if not faults:
-        faults = [
-            f"{name} is not finite: {np.count_nonzero(~np.isfinite(array))} of {array.size} entries"
-            f" are NaN or infinite at {where(passed)}"
-            for name, array in {"value": value, **_labelled(partials)}.items()
+    _raise([*_value_faults(value, net), *_partial_faults(partials, net)])
+    result = {"value": value, **partials}
+    _raise(
+        [
+            f"{_label(name)} is not finite: {np.count_nonzero(~np.isfinite(array))} of "
+            f"{array.size} entries are NaN or infinite at {where(net)}"
+            for name, array in result.items()
             if not np.isfinite(array).all()
         ]
-    return (None if faults else _Result(value, dict(partials))), faults
+    )
+    return result
+
+
+def _label(name: str) -> str:
+    return name if name == "value" else f"the partial of {name}"
 
 
 def _exception_fault(error: BaseException) -> str:
@@ -221,8 +244,8 @@ def _exception_fault(error: BaseException) -> str:
     return f"value_and_grad raises {type(error).__name__}: {error}{place}"
 
 
-def _value_faults(value: Any, passed: Forward) -> list[str]:
-    n_runs, dtype = len(passed.x), passed.x.dtype
+def _value_faults(value: Any, net: Forward) -> list[str]:
+    n_runs, dtype = len(net.x), net.x.dtype
     expected = f"expected one number a run, (R,) = ({n_runs},)"
     if isinstance(value, int | float | np.ndarray | np.number) and np.ndim(value) == 0:
         return [
@@ -232,127 +255,117 @@ def _value_faults(value: Any, passed: Forward) -> list[str]:
     if not isinstance(value, np.ndarray):
         return [f"value is a {type(value).__name__}; {expected}, an array"]
     if value.shape != (n_runs,):
-        return [f"value has shape {value.shape} at {where(passed)}; {expected}"]
+        return [f"value has shape {value.shape} at {where(net)}; {expected}"]
     return [f"value is {value.dtype}; expected {dtype} as the input"] * (value.dtype != dtype)
 
 
-def _partial_faults(partials: Any, passed: Forward) -> list[str]:
+def _partial_faults(partials: Any, net: Forward) -> list[str]:
     if not isinstance(partials, Mapping):
         return [f"partials is a {type(partials).__name__}; expected a dict of arrays by name"]
     faults = []
     for name, partial in partials.items():
-        label = f"the partial of {name}"
         if not isinstance(partial, np.ndarray):
-            faults.append(f"{label} is a {type(partial).__name__}; expected an array")
-        elif partial.dtype != passed.x.dtype:
-            faults.append(f"{label} is {partial.dtype}; expected {passed.x.dtype} as the input")
+            faults.append(f"{_label(name)} is a {type(partial).__name__}; expected an array")
+        elif partial.dtype != net.x.dtype:
+            faults.append(f"{_label(name)} is {partial.dtype}; expected {net.x.dtype} as the input")
         else:
             try:
-                _gradient(passed, {name: partial})
+                check_partial(net, name, partial)
             except InputError as error:
-                faults.append(f"{error}, at {where(passed)}")
+                faults.append(f"{error}, at {where(net)}")
     return faults
-
-
-def _labelled(partials: Mapping[str, Array]) -> dict[str, Array]:
-    return {f"the partial of {name}": partial for name, partial in partials.items()}
-
-
-def _gradient(passed: Forward, partials: Mapping[str, Array]) -> Array:
-    with np.errstate(all="ignore"):
-        return backward(passed, partials).flatten()
 
 
 # -------------------------------------------------------------------------------- the groups
 
 
 def _check_class(loss: object) -> Check:
-    _raise(loss, _class_faults(loss))
-    return Check("class", "ok", "a frozen, hashable dataclass")
-
-
-def _class_faults(loss: object) -> list[str]:
+    cls = type(loss)
     if isinstance(loss, type):
-        return [f"this is the class; expected an instance, {loss.__name__}(...)"]
+        raise LossError(f"this is the class; expected an instance, {loss.__name__}(...)")
     if not isinstance(loss, StructuralLoss):
-        return [
-            f"{type(loss).__name__} is no StructuralLoss; derive it from mlpspec.StructuralLoss"
-        ]
-    kind = type(loss)
+        raise LossError(
+            f"{cls.__name__} is no StructuralLoss; derive it from mlpspec.StructuralLoss"
+        )
     # Asked of the class itself: a subclass of a dataclass need not be one.
-    if not is_dataclass(loss) or "__dataclass_params__" not in vars(kind):
-        return [f"{kind.__name__} is no dataclass; decorate it with @dataclass(frozen=True)"]
-    if not vars(kind)["__dataclass_params__"].frozen:
-        return [f"{kind.__name__} is not frozen; decorate it with @dataclass(frozen=True)"]
+    options = vars(cls).get("__dataclass_params__")
+    if options is None:
+        raise LossError(f"{cls.__name__} is no dataclass; decorate it with @dataclass(frozen=True)")
+    if not options.frozen:
+        raise LossError(f"{cls.__name__} is not frozen; decorate it with @dataclass(frozen=True)")
     try:
         hash(loss)
     except TypeError as error:
-        return [f"{kind.__name__} cannot be hashed ({error}); its fields must be scalars"]
-    return []
+        raise LossError(
+            f"{cls.__name__} cannot be hashed ({error}); its fields must be scalars"
+        ) from None
+    return Check("class", "ok", "a frozen, hashable dataclass")
 
 
-def _check_returns(loss: StructuralLoss, cases: list[Forward]) -> Check:
-    names = sorted({name for case in cases for name in _call(loss, _fresh(case)).partials})
-    return Check("returns", "ok", f"value (R,), partials of {', '.join(names) or 'nothing'}")
+def _check_returns(loss: StructuralLoss, nets: list[Forward]) -> Check:
+    names = {name for net in nets for name in _call(loss, _copy(net))} - {"value"}
+    return Check(
+        "returns", "ok", f"value (R,), partials of {', '.join(sorted(names)) or 'nothing'}"
+    )
 
 
-def _check_input(loss: StructuralLoss, cases: list[Forward]) -> Check:
+def _check_input(loss: StructuralLoss, nets: list[Forward]) -> Check:
     before = hash(loss), repr(loss)
-    for case, other in zip(cases, [*cases[1:], cases[0]], strict=True):
-        passed = _fresh(case)
-        first = _call(loss, passed)
-        kept = _bits(first)
+    for net, other in zip(nets, [*nets[1:], nets[0]], strict=True):
+        given = _copy(net)
+        first = _call(loss, given)
+        bits = _bits(first)
         faults = [
             f"value_and_grad changes its input {name}: copy it first"
-            for name, array in _inputs(_fresh(case)).items()
-            if _inputs(passed)[name].tobytes() != array.tobytes()
+            for name, array in _inputs(_copy(net)).items()
+            if _inputs(given)[name].tobytes() != array.tobytes()
         ]
-        _call(loss, _fresh(other))
-        if _bits(first) != kept:
+        _call(loss, _copy(other))
+        if _bits(first) != bits:
             faults.append("a later call overwrites what an earlier one returned: make new arrays")
-        if _bits(_call(loss, _fresh(case))) != kept:
+        if _bits(_call(loss, _copy(net))) != bits:
             faults.append("the same input gives other bits the second time: keep no state")
         if (hash(loss), repr(loss)) != before:
             faults.append("value_and_grad changes the fields of the loss: keep no state")
-        _raise(loss, faults)
+        _raise(faults)
     return Check("input", "ok", "left as it was; the same input gives the same bits")
 
 
-def _inputs(passed: Forward) -> dict[str, Array]:
+def _inputs(net: Forward) -> dict[str, Array]:
     """Return all that a loss may read."""
-    return {**vars(passed.params), **{n: getattr(passed, n) for n in ("x", "y", *QUANTITIES)}}
+    return {**vars(net.params), **{name: getattr(net, name) for name in ("x", "y", *QUANTITIES)}}
 
 
-def _check_runs(loss: StructuralLoss, cases: list[Forward]) -> Check:
+def _bits(result: dict[str, Array]) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in result.items()}
+
+
+def _check_runs(loss: StructuralLoss, nets: list[Forward]) -> Check:
     batches = {
         "in a permuted batch": np.roll(np.arange(N_RUNS), 1),
         **{f"alone (run {r})": np.array([r]) for r in range(N_RUNS)},
     }
-    for case in cases:
-        whole = _flat(_call(loss, _fresh(case)))
+    for net in nets:
+        whole = _call(loss, _copy(net))
         for when, rows in batches.items():
-            other = _flat(_call(loss, _fresh(case, rows)))
+            other = _call(loss, _copy(net, rows))
             if set(other) != set(whole):
-                _raise(loss, [f"other partials are returned {when}: always return the same"])
+                raise LossError(f"other partials are returned {when}: always return the same")
             for name, array in other.items():
                 if array.tobytes() != whole[name][rows].tobytes():
-                    _raise(loss, [_leak(name, when, rows, whole[name], array, case)])
+                    raise LossError(
+                        f"{_label(name)} of a run changes with its neighbours: at {where(net)} an "
+                        f"entry is {_leak(when, whole[name][rows], array)}"
+                    )
     return Check("runs", "ok", "each has the same bits alone, in a batch and in a permuted batch")
 
 
-def _leak(
-    name: str, when: str, rows: NDArray[np.intp], whole: Array, other: Array, case: Forward
-) -> str:
+def _leak(when: str, batch: Array, other: Array) -> str:
     """Describe how what a run gets changes with its neighbours."""
-    batch = whole[rows].reshape(-1)
-    other = other.reshape(-1)
     gap = np.abs(batch - other)
-    worst = int(gap.argmax())
+    worst = np.unravel_index(gap.argmax(), gap.shape)
     scale = np.abs(other).max()
-    text = (
-        f"{name} of a run changes with its neighbours: at {where(case)} an entry is "
-        f"{batch[worst]:.6g} in a batch of {N_RUNS} and {other[worst]:.6g} {when}"
-    )
+    text = f"{batch[worst]:.6g} in a batch of {N_RUNS} and {other[worst]:.6g} {when}"
     if gap[worst] < 1e-9 * scale:
         return (
             f"{text}, {gap[worst] / scale:.1g} of the largest apart: likely a sum or a product "
@@ -360,21 +373,21 @@ def _leak(
             "(reshape to (R, -1)) or use np.matmul run by run"
         )
     for ratio, word in ((N_RUNS, "divided"), (1 / N_RUNS, "multiplied")):
-        if len(rows) == 1 and np.allclose(other, ratio * batch, rtol=1e-9, atol=1e-12 * scale):
+        if len(other) == 1 and np.allclose(other, ratio * batch, rtol=1e-9, atol=1e-12 * scale):
             return f"{text}: it is {word} by the number of runs R; likely a mean over R"
     return f"{text}: likely something is reduced over axis 0, the runs"
 
 
 def _check_extremes(loss: StructuralLoss, neuron: str) -> Check:
-    faults = [
-        f"{place}: {fault}"
-        for n_inputs in (1, 2)
-        for place, passed in _extremes(neuron, n_inputs).items()
-        for fault in _try(loss, _fresh(passed))[1]
-    ]
-    _raise(loss, faults)
-    detail = "finite where neurons coincide, lie on an input or are 1e6 away"
-    return Check("extremes", "ok", detail)
+    faults: list[str] = []
+    for n_inputs in (1, 2):
+        for place, net in _extremes(neuron, n_inputs).items():
+            try:
+                _call(loss, _copy(net))
+            except LossError as found:
+                faults += [f"{place}: {fault}" for fault in found.args]
+    _raise(faults)
+    return Check("extremes", "ok", "finite where neurons coincide, lie on an input or are 1e6 away")
 
 
 def _extremes(neuron: str, n_inputs: int) -> dict[str, Forward]:
@@ -385,31 +398,25 @@ def _extremes(neuron: str, n_inputs: int) -> dict[str, Forward]:
     far = rng.uniform(0.5, 1.0, shape) * 1e6
     mixed = rng.uniform(-1.0, 1.0, shape)
     mixed[:, 0] = 1e6
-
-    one = _networks(neuron, mixed[:, 1:2], rng)
-    repeated = {
-        name: np.repeat(value, shape[1], axis=1) if "K" in one.AXES[name] else value
-        for name, value in vars(one).items()
-    }
-    same = type(one)(**repeated)
+    same = _chosen(_params(neuron, mixed[:, 1:2], rng), [0, 0, 0, 0])
     touching = x.copy()
     touching[:, 0] = same.prototypes[:, 0]
     return {
         "where all prototypes coincide": respond(same, x, y),
         "where all prototypes lie on one input": respond(same, touching, y),
-        "where all prototypes are 1e6 away": respond(_networks(neuron, far, rng), x, y),
-        "where one prototype is 1e6 away": respond(_networks(neuron, mixed, rng), x, y),
+        "where all prototypes are 1e6 away": respond(_params(neuron, far, rng), x, y),
+        "where one prototype is 1e6 away": respond(_params(neuron, mixed, rng), x, y),
     }
 
 
 # -------------------------------------------------------------------------------- the gradient
 
 
-def _check_gradient(loss: StructuralLoss, cases: list[Forward]) -> list[Check]:
-    compared = [_compare(loss, case) for case in cases]
-    _raise(loss, rough_faults(compared))
+def _check_gradient(loss: StructuralLoss, nets: list[Forward]) -> Iterator[Check]:
+    compared = [_compare(loss, net) for net in nets]
+    _raise(rough_faults(compared))
     if any(one.wrong.any() for one in compared):
-        _raise(loss, gradient_faults(compared, _reads(loss, cases[-1])))
+        raise LossError(*gradient_faults(compared, _reads(loss, nets[-1])))
     n_entries = sum(one.found.size for one in compared)
     n_skipped = sum(int(one.skipped.sum()) for one in compared)
     worst = max(float(one.error.max()) for one in compared)
@@ -417,103 +424,85 @@ def _check_gradient(loss: StructuralLoss, cases: list[Forward]) -> list[Check]:
         f"{n_entries - n_skipped} of {n_entries} entries compared, {n_skipped} skipped at kinks; "
         f"worst error {worst:.1g} of a run's largest entry"
     )
-    checks = [Check("gradient", "ok", detail, worst)]
+    yield Check("gradient", "ok", detail, worst)
     if max(np.abs(one.expected).max() for one in compared) < 1e10 * NOTHING:
-        checks.append(Check("force", "note", "the gradient is 0 everywhere: nothing was compared"))
-    return checks
+        yield Check("force", "note", "the gradient is 0 everywhere: nothing was compared")
 
 
-def _compare(loss: StructuralLoss, case: Forward) -> Compared:
-    passed = _fresh(case)
-    value, partials = _call(loss, passed)
-    parts = {name: _gradient(passed, {name: partial}) for name, partial in partials.items()}
+def _compare(loss: StructuralLoss, net: Forward) -> Compared:
+    given = _copy(net)
+    partials = _call(loss, given)
+    size = np.abs(partials.pop("value"))[:, None]
+
+    def gradient(partials: dict[str, Array]) -> Array:
+        with np.errstate(all="ignore"):
+            return backward(given, partials).flatten()
 
     def values(flat: Array) -> Array:
-        x, y = (np.repeat(array, len(flat) // N_RUNS, axis=0) for array in (case.x, case.y))
-        moved = respond(type(case.params).unflatten(flat, x.shape[2]), x, y)
-        return _call(loss, _fresh(moved)).value
+        x, y = (np.repeat(array, len(flat) // N_RUNS, axis=0) for array in (net.x, net.y))
+        moved = respond(type(net.params).unflatten(flat, x.shape[2]), x, y)
+        return _call(loss, _copy(moved))["value"]
 
-    expected, doubt, step = central_differences(values, case.params.flatten())
-    size = np.abs(value)[:, None]
+    expected, doubt, step = central_differences(values, net.params.flatten())
     scale = np.abs(expected).max(axis=1, keepdims=True)
     rounding = 4.0 * np.finfo(float).eps * size / step
     return Compared(
-        case,
-        parts,
-        _gradient(passed, partials),
+        net,
+        {name: gradient({name: partial}) for name, partial in partials.items()},
+        gradient(partials),
         expected,
         TOLERANCE * np.abs(expected) + 1e-8 * scale + 10.0 * doubt + rounding + NOTHING,
         10.0 * doubt > 1e-5 * scale + 1e-8 * size + NOTHING,
     )
 
 
-def _reads(loss: StructuralLoss, case: Forward) -> set[str]:
+def _reads(loss: StructuralLoss, net: Forward) -> set[str]:
     """Return which quantities of a forward pass the loss reads by itself."""
-    watched = _Watched(**vars(_fresh(case)))
+    given, reads = _copy(net), set()
+
+    class Watched(Forward):
+        def __getattribute__(self, name: str) -> Any:
+            reads.add(name)
+            return getattr(given, name)
+
     with np.errstate(all="ignore"):
-        loss.value_and_grad(watched)
-    return set(object.__getattribute__(watched, "reads"))
-
-
-class _Watched(Forward):
-    """A forward pass that notes what is read of it."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "plain", Forward(**vars(self)))
-        object.__setattr__(self, "reads", set())
-
-    def __getattribute__(self, name: str) -> Any:
-        if name not in QUANTITIES:
-            return object.__getattribute__(self, name)
-        object.__getattribute__(self, "reads").add(name)
-        return getattr(object.__getattribute__(self, "plain"), name)
+        loss.value_and_grad(Watched.__new__(Watched))
+    return reads.intersection(QUANTITIES)
 
 
 # -------------------------------------------------------------------------------- the notes
 
 
-def _note_permutation(loss: StructuralLoss, cases: list[Forward]) -> Check:
+def _note_permutation(loss: StructuralLoss, nets: list[Forward]) -> Check:
     worst = 0.0
-    for case in cases:
-        order = np.roll(np.arange(case.prototypes.shape[1]), 1)
-        fields = {
-            name: value[:, order] if "K" in case.params.AXES[name] else value
-            for name, value in vars(case.params).items()
-        }
-        permuted = _fresh(respond(type(case.params)(**fields), case.x, case.y))
-        value, other = (_call(loss, passed).value for passed in (_fresh(case), permuted))
-        size = np.maximum(np.abs(value), NOTHING)
-        worst = max(worst, float((np.abs(value - other) / size).max()))
-    if worst < 1e-9:
-        detail = f"permuting the neurons changes the value by {worst:.1g}"
-        return Check("permutation", "ok", detail, worst)
-    detail = f"permuting the neurons changes the value by {worst:.3g}"
-    return Check("permutation", "note", detail, worst)
+    for net in nets:
+        order = np.roll(np.arange(net.shape[2]), 1)
+        permuted = respond(_chosen(net.params, order.tolist()), net.x, net.y)
+        worst = max(worst, _difference(loss, _copy(net), _copy(permuted)))
+    verdict, shown = ("ok", f"{worst:.1g}") if worst < 1e-9 else ("note", f"{worst:.3g}")
+    detail = f"permuting the neurons changes the value by {shown}"
+    return Check("permutation", verdict, detail, worst)
 
 
-def _note_single(loss: StructuralLoss, cases: list[Forward]) -> Check:
-    worst = 0.0
-    for case in cases:
-        result, faults = _try(loss, _fresh(case, dtype=np.float32))
-        if result is None:
-            return Check("float32", "note", faults[0])
-        value = _call(loss, _fresh(case)).value
-        error = np.abs(result.value - value) / np.maximum(np.abs(value), NOTHING)
-        worst = max(worst, float(error.max()))
+def _note_single(loss: StructuralLoss, nets: list[Forward]) -> Check:
+    try:
+        worst = max(_difference(loss, _copy(net), _copy(net, dtype=np.float32)) for net in nets)
+    except LossError as faults:
+        return Check("float32", "note", faults.args[0])
     detail = f"works in single precision; the value differs by {worst:.1g}"
     return Check("float32", "ok", detail, worst)
 
 
+def _difference(loss: StructuralLoss, net: Forward, other: Forward) -> float:
+    """Return the largest relative difference between the values of two batches."""
+    value = _call(loss, net)["value"]
+    difference = np.abs(_call(loss, other)["value"] - value) / np.maximum(np.abs(value), NOTHING)
+    return float(difference.max())
+
+
 def _note_one(loss: StructuralLoss, neuron: str) -> Check:
-    faults = _try(loss, _fresh(_case(neuron, 4, 1, 1, SPREADS[0])))[1]
-    return Check(
-        "one neuron", "note" if faults else "ok", faults[0] if faults else "works for K = 1"
-    )
-
-
-def _flat(result: _Result) -> dict[str, Array]:
-    return {"value": result.value, **_labelled(result.partials)}
-
-
-def _bits(result: _Result) -> list[tuple[str, bytes]]:
-    return [(name, array.tobytes()) for name, array in sorted(_flat(result).items())]
+    try:
+        _call(loss, _copy(_net(neuron, 4, 1, 1, SPREADS[0])))
+    except LossError as faults:
+        return Check("one neuron", "note", faults.args[0])
+    return Check("one neuron", "ok", "works for K = 1")

@@ -40,9 +40,9 @@ LAWS: dict[str, tuple[Law, str]] = {
 
 
 class Compared(NamedTuple):
-    """The returned gradient of a case beside its differences, (R, P) unless stated."""
+    """The returned gradient of a batch beside its differences, (R, P) unless stated."""
 
-    case: Forward
+    net: Forward
     parts: dict[str, Array]  # the gradient that each partial adds
     found: Array
     expected: Array
@@ -64,18 +64,18 @@ class Compared(NamedTuple):
     @property
     def sizes(self) -> tuple[int, int, int]:
         """N, K, D."""
-        return (*self.case.y.shape[1:], *self.case.params.shape[1:])
+        return (*self.net.y.shape[1:], *self.net.params.shape[1:])
 
     def fields(self, flat: Array) -> dict[str, Array]:
         """Return (R, P) as the fields of the params."""
-        n_inputs = self.case.x.shape[2]
-        return dict(vars(type(self.case.params).unflatten(flat, n_inputs)))
+        n_inputs = self.net.x.shape[2]
+        return dict(vars(type(self.net.params).unflatten(flat, n_inputs)))
 
 
-def where(passed: Forward) -> str:
+def where(net: Forward) -> str:
     """Return the sizes of a batch in words."""
-    _, n_samples, n_inputs = passed.x.shape
-    return f"N = {n_samples}, K = {passed.prototypes.shape[1]}, D = {n_inputs}"
+    _, n_samples, n_inputs = net.x.shape
+    return f"N = {n_samples}, K = {net.prototypes.shape[1]}, D = {n_inputs}"
 
 
 def central_differences(
@@ -125,7 +125,7 @@ def central_differences(
 def rough_faults(compared: list[Compared]) -> list[str]:
     """Name the fields whose differences settle for too few entries to say anything."""
     faults = []
-    for name in vars(compared[0].case.params):
+    for name in vars(compared[0].net.params):
         skipped = [one.fields(one.skipped)[name] for one in compared]
         n_skipped, n_entries = sum(map(np.count_nonzero, skipped)), sum(s.size for s in skipped)
         if n_skipped > n_entries / 4:
@@ -149,25 +149,24 @@ def gradient_faults(compared: list[Compared], reads: set[str]) -> list[str]:
 def _missing_faults(compared: list[Compared], reads: set[str]) -> list[str]:
     """Name what the value depends on and nothing was returned for."""
     returned = {name for one in compared for name in one.parts}
+    wrong = [
+        name
+        for name in vars(compared[0].net.params)
+        if any(one.fields(one.wrong)[name].any() for one in compared)
+    ]
     faults = [
         f"the loss reads forward.{name} but returned no partial for it; likely that is missing"
         for name in sorted(reads - returned)
     ]
-    for name in vars(compared[0].case.params):
-        wrong = any(one.fields(one.wrong)[name].any() for one in compared)
-        if wrong and not any(one.fields(one.found)[name].any() for one in compared):
-            faults.append(
-                f"value depends on {name} but no partial was returned for it, nor for anything "
-                "that it feeds; its gradient is 0"
-            )
-    blamed = [
-        name
-        for name in vars(compared[0].case.params)
-        if any(one.fields(one.wrong)[name].any() for one in compared)
+    faults += [
+        f"value depends on {name} but no partial was returned for it, nor for anything that it "
+        "feeds; its gradient is 0"
+        for name in wrong
+        if not any(one.fields(one.found)[name].any() for one in compared)
     ]
-    if not faults and len(blamed) == 1 and blamed[0] not in returned:
+    if not faults and len(wrong) == 1 and wrong[0] not in returned:
         faults.append(
-            f"only the gradient with respect to {blamed[0]} is wrong; likely the value depends on "
+            f"only the gradient with respect to {wrong[0]} is wrong; likely the value depends on "
             "it directly too, and no partial was returned for it"
         )
     return faults
@@ -175,19 +174,18 @@ def _missing_faults(compared: list[Compared], reads: set[str]) -> list[str]:
 
 def _scale_faults(compared: list[Compared]) -> list[str]:
     """Name partials that would be right but for a factor, if that explains all that is wrong."""
-    factors = [_factors(one) for one in compared]
-    if None in factors:
-        return []
-    faults = []
-    for name in sorted({name for found in factors for name in found or {}}):
-        pairs = [
-            (one, found[name])
-            for one, found in zip(compared, factors, strict=True)
-            if found and name in found
-        ]
-        if any(abs(factor - 1.0) > TOLERANCE for _, factor in pairs):
-            faults.append(f"the partial of {name} {_describe(pairs)}")
-    return faults
+    pairs: dict[str, list[tuple[Compared, float]]] = {}
+    for one in compared:
+        factors = _factors(one)
+        if factors is None:
+            return []
+        for name, factor in factors.items():
+            pairs.setdefault(name, []).append((one, factor))
+    return [
+        f"the partial of {name} {_describe(pairs[name])}"
+        for name in sorted(pairs)
+        if any(abs(factor - 1.0) > TOLERANCE for _, factor in pairs[name])
+    ]
 
 
 def _factors(one: Compared) -> dict[str, float] | None:
@@ -210,7 +208,7 @@ def _factors(one: Compared) -> dict[str, float] | None:
 
 
 def _describe(pairs: list[tuple[Compared, float]]) -> str:
-    """Say what the factors of a partial, case by case, have in common."""
+    """Say what the factors of a partial, batch by batch, have in common."""
     for name, (law, what) in LAWS.items():
         for power, sign in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
             ratios = [factor / (sign * law(*one.sizes) ** power) for one, factor in pairs]
@@ -228,26 +226,23 @@ def _describe(pairs: list[tuple[Compared, float]]) -> str:
                 text += f"; likely it has a mean over {what} that the value has not"
             return text
     one, factor = max(pairs, key=lambda pair: abs(pair[1] - 1.0))
-    return f"is {factor:.7g} times what it should be at {where(one.case)}"
+    return f"is {factor:.7g} times what it should be at {where(one.net)}"
 
 
 def _worst_entry(compared: list[Compared]) -> str:
     one = max(compared, key=lambda one: float((one.error * one.wrong).max()))
-    found, expected = one.fields(one.found), one.fields(one.expected)
     wrong = one.fields(one.wrong)
-    errors = {
-        name: np.where(wrong[name], np.abs(found[name] - expected[name]), -1.0) for name in found
-    }
+    errors = one.fields(np.where(one.wrong, np.abs(one.found - one.expected), -1.0))
     name = max(errors, key=lambda field: float(errors[field].max()))
     index = np.unravel_index(errors[name].argmax(), errors[name].shape)
     words = ("run", "neuron", "dimension")
     entry = ", ".join(f"{word} {i}" for word, i in zip(words, index, strict=False))
-    is_, be = found[name][index], expected[name][index]
-    ratio = f" (ratio {is_ / be:.7g})" if is_ and be else ""
+    found, expected = (one.fields(flat)[name][index] for flat in (one.found, one.expected))
+    ratio = f" (ratio {found / expected:.7g})" if found and expected else ""
     counts = ", ".join(
         f"{np.count_nonzero(field)} of {field.size} in {key}" for key, field in wrong.items()
     )
     return (
-        f"gradient with respect to {name} at {entry} is {is_:.7g}; differences of the value give "
-        f"{be:.7g}{ratio}, at {where(one.case)}; wrong entries there: {counts}"
+        f"gradient with respect to {name} at {entry} is {found:.7g}; differences of the value give "
+        f"{expected:.7g}{ratio}, at {where(one.net)}; wrong entries there: {counts}"
     )
