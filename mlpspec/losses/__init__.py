@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from mlpspec.losses.base import StructuralLoss
 from mlpspec.losses.check import Check, LossReport, check_loss
-from mlpspec.losses.coverage import Coverage
-from mlpspec.losses.hard_coverage import HardCoverage
+from mlpspec.losses.coverage import Coverage, HardCoverage, ReverseCoverage
 from mlpspec.losses.hull_barrier import HullBarrier
-from mlpspec.losses.log_repulsion import LogRepulsion
 from mlpspec.losses.overlap import Overlap
-from mlpspec.losses.reverse_coverage import ReverseCoverage
-from mlpspec.losses.separation import Separation
+from mlpspec.losses.separation import LogRepulsion, Separation
 from mlpspec.losses.weight_decay import WeightDecay
 
 BUILT_IN = ("coverage", "separation", "overlap")

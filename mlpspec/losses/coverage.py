@@ -1,4 +1,4 @@
-"""Coverage: every input should have a prototype near it."""
+"""Coverage, soft or hard: every input should have a prototype near it, or the other way round."""
 
 from __future__ import annotations
 
@@ -54,3 +54,67 @@ class Coverage(StructuralLoss):
         value = tau * (nearest - np.log(total / n_hidden)).mean(axis=1)
         pull = r.sum(axis=1)[:, :, None] * p - np.matmul(r.swapaxes(1, 2), x)
         return value, {"prototypes": (2.0 / n_samples) * pull}
+
+
+@final
+@dataclass(frozen=True)
+class HardCoverage(StructuralLoss):
+    """Mean squared distance from the inputs to their nearest prototype.
+
+        L = mean_n min_k |x_n - p_k|^2
+
+    The objective of k-means and the limit of `Coverage` as tau -> 0. An attractor that never merges
+    prototypes, but a prototype that is no input's nearest feels nothing and stays where it is.
+    With k(n) the nearest (the first of equals), dL/dp_k = (2/N) sum_{n: k(n) = k} (p_k - x_n).
+    """
+
+    def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
+        """Return L (R,) and its partial derivative for ``"prototypes"``."""
+        x, p = forward.x, forward.prototypes
+        winner = squared_distances(x, p).argmin(axis=2)
+        run = np.arange(len(x))[:, None]
+        gap = p[run, winner] - x
+        value = np.square(gap).sum(axis=2).mean(axis=1)
+        grad = np.zeros_like(p)
+        np.add.at(grad, (run, winner), gap * (2.0 / x.shape[1]))
+        return value, {"prototypes": grad}
+
+
+@final
+@dataclass(frozen=True)
+class ReverseCoverage(StructuralLoss):
+    """Mean soft-minimum squared distance from the prototypes to the inputs.
+
+        L = -tau mean_k log( (1/N) sum_n exp(-|x_n - p_k|^2 / tau) )
+
+    `Coverage` with inputs and prototypes exchanged; the sum of both is a soft Chamfer distance.
+    It draws every prototype to the inputs, however far it has strayed (a penalty on expulsion),
+    but does not mind if all are drawn to the same one. With the shares
+    s_nk = exp(-|x_n - p_k|^2 / tau) / sum_m exp(-|x_m - p_k|^2 / tau),
+    dL/dp_k = (2/K) (p_k - sum_n s_nk x_n).
+
+    Parameters
+    ----------
+    temperature : float
+        tau > 0, in squared units of the inputs.
+    """
+
+    temperature: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_temperature(self.temperature)
+
+    def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
+        """Return L (R,) and its partial derivative for ``"prototypes"``."""
+        x, p, tau = forward.x, forward.prototypes, self.temperature
+        n_samples, n_hidden = x.shape[1], p.shape[1]
+        exponent = squared_distances(x, p)
+        exponent /= tau
+        nearest = exponent.min(axis=1)  # taken out, so that a far prototype has shares too
+        exponent -= nearest[:, None, :]
+        s = exp_of_negated(exponent)
+        total = s.sum(axis=1)
+        s /= total[:, None, :]
+        value = tau * (nearest - np.log(total / n_samples)).mean(axis=1)
+        pull = p - np.matmul(s.swapaxes(1, 2), x)
+        return value, {"prototypes": (2.0 / n_hidden) * pull}
