@@ -15,7 +15,13 @@ BUILT_IN = ("coverage", "separation", "overlap")
 
 
 def built_in(temperature: float) -> dict[str, StructuralLoss]:
-    """Return the losses of the study by name, at one temperature where they have one."""
+    """Return the losses of the study by name, at one temperature where they have one.
+
+    Examples
+    --------
+    >>> built_in(0.5)["separation"]
+    Separation(temperature=0.5)
+    """
     return {
         "coverage": Coverage(temperature),
         "separation": Separation(temperature),

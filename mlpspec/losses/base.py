@@ -14,6 +14,19 @@ class StructuralLoss(ABC):
 
     A subclass is a final frozen dataclass with scalar fields and one method. It differentiates
     with respect to what it reads, never the parameters: the chain rule is the model's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Centred(StructuralLoss):
+    ...     def value_and_grad(self, forward):  # L = mean_k |p_k|^2
+    ...         p = forward.prototypes
+    ...         value = np.square(p).reshape(len(p), -1).sum(axis=1) / p.shape[1]
+    ...         return value, {"prototypes": (2 / p.shape[1]) * p}
+    >>> Centred()
+    Centred()
     """
 
     @abstractmethod
@@ -37,6 +50,13 @@ class StructuralLoss(ABC):
 
 
 def check_temperature(temperature: float) -> None:
-    """Raise `InputError` unless ``temperature`` is a finite positive number."""
+    """Raise `InputError` unless ``temperature`` is a finite positive number.
+
+    Examples
+    --------
+    >>> check_temperature(0.0)
+    Traceback (most recent call last):
+    mlpspec.errors.InputError: temperature is 0.0; it must be finite and above 0
+    """
     if not isinstance(temperature, int | float) or not 0.0 < temperature < float("inf"):
         raise InputError(f"temperature is {temperature}; it must be finite and above 0")

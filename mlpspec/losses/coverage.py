@@ -33,6 +33,16 @@ class Coverage(StructuralLoss):
     ----------
     temperature : float
         tau > 0, in squared units of the inputs.
+
+    Examples
+    --------
+    Two inputs with a prototype at each: -log((1 + exp(-1)) / 2).
+
+    >>> from mlpspec import RidgeParams, forward
+    >>> params = RidgeParams.placed(np.array([[0.0], [1.0]]), np.ones(2), np.ones(2))
+    >>> net = forward(params, np.array([[[0.0], [1.0]]]), np.zeros((1, 2)))
+    >>> Coverage(1.0).value_and_grad(net)[0].round(4)
+    array([0.3799])
     """
 
     temperature: float = 0.01
@@ -42,18 +52,10 @@ class Coverage(StructuralLoss):
 
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
         """Return L (R,) and its partial derivative for ``"prototypes"``."""
-        x, p, tau = forward.x, forward.prototypes, self.temperature
-        n_samples, n_hidden = x.shape[1], p.shape[1]
-        exponent = squared_distances(x, p)
-        exponent /= tau
-        nearest = exponent.min(axis=2)  # taken out, so that a far input has shares too
-        exponent -= nearest[:, :, None]
-        r = exp_of_negated(exponent)
-        total = r.sum(axis=2)
-        r /= total[:, :, None]
-        value = tau * (nearest - np.log(total / n_hidden)).mean(axis=1)
+        x, p = forward.x, forward.prototypes
+        value, r = _soft_minimum(x, p, self.temperature, axis=2)
         pull = r.sum(axis=1)[:, :, None] * p - np.matmul(r.swapaxes(1, 2), x)
-        return value, {"prototypes": (2.0 / n_samples) * pull}
+        return value, {"prototypes": (2.0 / x.shape[1]) * pull}
 
 
 @final
@@ -66,6 +68,16 @@ class HardCoverage(StructuralLoss):
     The objective of k-means and the limit of `Coverage` as tau -> 0. An attractor that never merges
     prototypes, but a prototype that is no input's nearest feels nothing and stays where it is.
     With k(n) the nearest (the first of equals), dL/dp_k = (2/N) sum_{n: k(n) = k} (p_k - x_n).
+
+    Examples
+    --------
+    The input at 0 is 0.5 from the nearest prototype, and so is that at 1.
+
+    >>> from mlpspec import RidgeParams, forward
+    >>> params = RidgeParams.placed(np.array([[0.5], [2.0]]), np.ones(2), np.ones(2))
+    >>> net = forward(params, np.array([[[0.0], [1.0]]]), np.zeros((1, 2)))
+    >>> HardCoverage().value_and_grad(net)[0].round(4)
+    array([0.25])
     """
 
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
@@ -97,6 +109,16 @@ class ReverseCoverage(StructuralLoss):
     ----------
     temperature : float
         tau > 0, in squared units of the inputs.
+
+    Examples
+    --------
+    The prototype at 0 has an input there, that at 2 has the nearest at a distance of 1.
+
+    >>> from mlpspec import RidgeParams, forward
+    >>> params = RidgeParams.placed(np.array([[0.0], [2.0]]), np.ones(2), np.ones(2))
+    >>> net = forward(params, np.array([[[0.0], [1.0]]]), np.zeros((1, 2)))
+    >>> ReverseCoverage(0.01).value_and_grad(net)[0].round(4)
+    array([0.5069])
     """
 
     temperature: float = 0.01
@@ -106,15 +128,23 @@ class ReverseCoverage(StructuralLoss):
 
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
         """Return L (R,) and its partial derivative for ``"prototypes"``."""
-        x, p, tau = forward.x, forward.prototypes, self.temperature
-        n_samples, n_hidden = x.shape[1], p.shape[1]
-        exponent = squared_distances(x, p)
-        exponent /= tau
-        nearest = exponent.min(axis=1)  # taken out, so that a far prototype has shares too
-        exponent -= nearest[:, None, :]
-        s = exp_of_negated(exponent)
-        total = s.sum(axis=1)
-        s /= total[:, None, :]
-        value = tau * (nearest - np.log(total / n_samples)).mean(axis=1)
+        x, p = forward.x, forward.prototypes
+        value, s = _soft_minimum(x, p, self.temperature, axis=1)
         pull = p - np.matmul(s.swapaxes(1, 2), x)
-        return value, {"prototypes": (2.0 / n_hidden) * pull}
+        return value, {"prototypes": (2.0 / p.shape[1]) * pull}
+
+
+def _soft_minimum(x: Array, p: Array, temperature: float, axis: int) -> tuple[Array, Array]:
+    """Return the mean soft-minimum squared distance (R,) and the shares (R, N, K).
+
+    ``axis`` is what the minimum is over: 1, the inputs, or 2, the prototypes.
+    """
+    exponent = squared_distances(x, p)
+    exponent /= temperature
+    nearest = exponent.min(axis=axis, keepdims=True)  # taken out, so that far ones have shares too
+    exponent -= nearest
+    shares = exp_of_negated(exponent)
+    total = shares.sum(axis=axis, keepdims=True)
+    shares /= total
+    gap = nearest - np.log(total / exponent.shape[axis])
+    return temperature * gap.reshape(len(x), -1).mean(axis=1), shares

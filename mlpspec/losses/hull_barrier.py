@@ -38,6 +38,16 @@ class HullBarrier(StructuralLoss):
     ------
     ValueError
         Inputs that fill more than 5 dimensions, whose hulls have too many facets.
+
+    Examples
+    --------
+    The prototype at 0.5 lies among the inputs, that at 3 outside by 2.
+
+    >>> from mlpspec import RidgeParams, forward
+    >>> params = RidgeParams.placed(np.array([[0.5], [3.0]]), np.ones(2), np.ones(2))
+    >>> net = forward(params, np.array([[[0.0], [1.0]]]), np.zeros((1, 2)))
+    >>> HullBarrier().value_and_grad(net)[0].round(4)
+    array([2.])
     """
 
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:

@@ -21,6 +21,16 @@ class Overlap(StructuralLoss):
 
     Repulsive, but a neuron that leaves the data pays nothing. Zero for a single neuron.
     dL/dh_nk = (sum_l h_nl - h_nk) / (N K (K - 1) / 2).
+
+    Examples
+    --------
+    Both inputs are answered with 1 by one neuron and with exp(-1) by the other.
+
+    >>> from mlpspec import RidgeParams, forward
+    >>> params = RidgeParams.placed(np.array([[0.0], [1.0]]), np.ones(2), np.ones(2))
+    >>> net = forward(params, np.array([[[0.0], [1.0]]]), np.zeros((1, 2)))
+    >>> Overlap().value_and_grad(net)[0].round(4)
+    array([0.3679])
     """
 
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:

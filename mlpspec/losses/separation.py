@@ -27,6 +27,16 @@ class Separation(StructuralLoss):
     ----------
     temperature : float
         tau > 0, in squared units of the inputs.
+
+    Examples
+    --------
+    One pair of prototypes at a distance of 1: exp(-1).
+
+    >>> from mlpspec import RidgeParams, forward
+    >>> params = RidgeParams.placed(np.array([[0.0], [1.0]]), np.ones(2), np.ones(2))
+    >>> net = forward(params, np.array([[[0.0], [1.0]]]), np.zeros((1, 2)))
+    >>> Separation(1.0).value_and_grad(net)[0].round(4)
+    array([0.3679])
     """
 
     temperature: float = 0.01
@@ -67,6 +77,16 @@ class LogRepulsion(StructuralLoss):
         s > 0, in units of the inputs: the distance at which a pair's force is largest, 1 / (2 s);
         nearer than that it falls to 0. The default is 1/20 of the mean spacing of 100 inputs on
         [-1, 1], the distance below which prototypes are counted as one there.
+
+    Examples
+    --------
+    One pair of prototypes at a distance of 2: -log 2.
+
+    >>> from mlpspec import RidgeParams, forward
+    >>> params = RidgeParams.placed(np.array([[0.0], [2.0]]), np.ones(2), np.ones(2))
+    >>> net = forward(params, np.array([[[0.0], [1.0]]]), np.zeros((1, 2)))
+    >>> LogRepulsion().value_and_grad(net)[0].round(4)
+    array([-0.6931])
     """
 
     softening: float = 1e-3

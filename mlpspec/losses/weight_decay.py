@@ -21,6 +21,16 @@ class WeightDecay(StructuralLoss):
 
     A kind of neuron names its weights in ``WEIGHTS``. For ridges, small slopes are wide responses
     and prototypes -b w / |w|^2 that run away. dL/dw_k = (2/K) w_k, dL/dv_k = (2/K) v_k.
+
+    Examples
+    --------
+    Two neurons of slope 1 and height 1.
+
+    >>> from mlpspec import RidgeParams, forward
+    >>> params = RidgeParams.placed(np.array([[0.0], [1.0]]), np.ones(2), np.ones(2))
+    >>> net = forward(params, np.array([[[0.0], [1.0]]]), np.zeros((1, 2)))
+    >>> WeightDecay().value_and_grad(net)[0].round(4)
+    array([2.])
     """
 
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
