@@ -58,6 +58,10 @@ CONTENT = {
 """The tables and their columns, all of which the last one, the checksum, covers."""
 
 
+CODE = "SELECT type FROM sqlite_schema WHERE type NOT IN ('table', 'index')"
+"""Finds triggers and views, which would run when tables are used."""
+
+
 def checksum(content: Iterable[Any]) -> str:
     """Return 16 hexadecimal digits that stand for the values of a row.
 
@@ -108,7 +112,8 @@ def connect(
     mode = "rw" if write or interrupted else "ro"
     try:
         db = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", timeout=_WAIT, uri=True)
-        db.text_factory = _text
+        # What is no UTF-8 cannot fit its checksum.
+        db.text_factory = lambda raw: raw.decode(errors="surrogateescape")
     except sqlite3.Error as error:
         raise InputError(f"{path} cannot be opened: {error}") from None
     try:
@@ -128,8 +133,8 @@ def connect(
             )
         elif damage != "ok":
             problem = f"is damaged ({damage}); {mend(path)}"
-        elif strange := _strange_schema(db):
-            problem = f"holds what mlpspec did not write ({strange}); {mend(path)}"
+        elif code := db.execute(CODE).fetchone():
+            problem = f"holds what mlpspec did not write (a {code[0]}); {mend(path)}"
         if problem:
             raise InputError(f"{path} {problem}")
         if write and version == 1:
@@ -175,7 +180,12 @@ def create(directory: str | os.PathLike[str], identity: dict[str, Any]) -> None:
             _add_checksums(db)
         if path.is_symlink():
             raise InputError(f"{path} is a link to nowhere; mend it or remove it")
-        _put(draft, path)
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            raise InputError(f"{path} is there already; another command has made it") from None
+        except OSError:  # a file system without links
+            os.replace(draft, path)
     except (OSError, sqlite3.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"cannot write to {directory}: {reason}") from None
@@ -192,12 +202,18 @@ def mend(path: Path) -> str:
     >>> mend(Path("runs/study.sqlite"))
     'it is left as it is: save what is intact with mlpspec recover runs --out NEW'
     """
-    directory = shlex.quote(str(path.parent))
-    return f"it is left as it is: save what is intact with mlpspec recover {directory} --out NEW"
+    return f"it is left as it is: {save(path.parent)}"
 
 
-def _text(raw: bytes) -> str:
-    return raw.decode(errors="surrogateescape")  # what is no UTF-8 cannot fit its checksum
+def save(directory: Path) -> str:
+    """Return how to save what is intact in a directory.
+
+    Examples
+    --------
+    >>> save(Path("my runs"))
+    "save what is intact with mlpspec recover 'my runs' --out NEW"
+    """
+    return f"save what is intact with mlpspec recover {shlex.quote(str(directory))} --out NEW"
 
 
 def _add_checksums(db: sqlite3.Connection) -> None:
@@ -209,16 +225,6 @@ def _add_checksums(db: sqlite3.Connection) -> None:
             db.execute(f"ALTER TABLE {table} ADD COLUMN checksum TEXT")
             db.execute(f"UPDATE {table} SET checksum = checksum({', '.join(columns)})")
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-def _put(draft: Path, path: Path) -> None:
-    """Give a finished file its name, unless another has come to have it."""
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        raise InputError(f"{path} is there already; another command has made it") from None
-    except OSError:  # a file system without links
-        os.replace(draft, path)
 
 
 def rolled_back(path: Path, folder: str) -> tuple[Path, str]:
@@ -265,10 +271,3 @@ def _try_rolling_back(path: Path) -> None:
             f"{path} would be damaged by rolling back the journal beside it ({damage}), which may "
             f"be of another copy; {mend(path)}"
         )
-
-
-def _strange_schema(db: sqlite3.Connection) -> str:
-    """Return a word on triggers or views, which would run when tables are used, or ""."""
-    rows = db.execute("SELECT type FROM sqlite_schema WHERE type NOT IN ('table', 'index')")
-    found = rows.fetchone()
-    return f"a {found[0]}" if found else ""

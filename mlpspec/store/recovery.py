@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import mmap
 import os
 import re
 import struct
@@ -90,10 +89,10 @@ def recover(directory: str | os.PathLike[str], out: str | os.PathLike[str]) -> R
     new = Path(out)
     if os.path.lexists(new) and not (new.is_dir() and not any(new.iterdir())):
         raise InputError(f"{out} is there already; give a new directory with --out")
-    with _content(path) as content:
-        found, checked = _intact(content)
-        named = {match[1].decode() for match in re.finditer(rb"(?=([0-9a-f]{16}))", content)}
-        cut = len(content) < int.from_bytes(content[28:32], "big") * _page_size(content)
+    content = _content(path)
+    found, checked = _intact(content)
+    named = {match[1].decode() for match in re.finditer(rb"(?=([0-9a-f]{16}))", content)}
+    cut = len(content) < int.from_bytes(content[28:32], "big") * _page_size(content)
     unknown = cut or not found["sessions"]
     try:
         beside = path.with_name("provenance.json")
@@ -165,20 +164,16 @@ def _listed(path: Path) -> set[str]:
         return set()
 
 
-@contextlib.contextmanager
-def _content(path: Path) -> Iterator[mmap.mmap]:
-    """Give the bytes of a store, rolled back to its last transaction where SQLite still can."""
-    with contextlib.ExitStack() as stack:
-        if path.with_name(f"{FILE_NAME}-journal").exists():
-            folder = stack.enter_context(tempfile.TemporaryDirectory())
-            copy, damage = rolled_back(path, folder)
-            if damage == "ok":  # else the journal may be of another copy
-                path = copy
-        file = stack.enter_context(path.open("rb"))
-        yield stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+def _content(path: Path) -> bytes:
+    """Return the bytes of a store, rolled back to its last transaction where SQLite still can."""
+    if not path.with_name(f"{FILE_NAME}-journal").exists():
+        return path.read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        copy, damage = rolled_back(path, folder)
+        return (copy if damage == "ok" else path).read_bytes()  # the journal may be another's
 
 
-def _intact(content: mmap.mmap) -> tuple[dict[str, dict[Any, Row]], set[str]]:
+def _intact(content: bytes) -> tuple[dict[str, dict[Any, Row]], set[str]]:
     """Return the rows of each table by their first column, and that of runs with a checksum."""
     best: dict[str, dict[Any, tuple[tuple[bool, bool], Row]]] = {table: {} for table in CONTENT}
     for rowid, values in _rows(content):
@@ -216,7 +211,7 @@ def _plausible(table: str, row: Row) -> bool:
         return False
 
 
-def _rows(content: mmap.mmap) -> Iterator[tuple[int, Row]]:
+def _rows(content: bytes) -> Iterator[tuple[int, Row]]:
     """Iterate over row number and values of all rows on leaf pages of tables."""
     size = _page_size(content)
     for start in range(0, len(content), size):
@@ -230,14 +225,14 @@ def _rows(content: mmap.mmap) -> Iterator[tuple[int, Row]]:
                 yield _row(content, start + offset, size)
 
 
-def _page_size(content: mmap.mmap) -> int:
+def _page_size(content: bytes) -> int:
     size = int.from_bytes(content[16:18], "big")
     size = 65536 if size == 1 else size
     # SQLite's own choice, if the header is damaged
     return size if size in {2**power for power in range(9, 17)} else 4096
 
 
-def _row(content: mmap.mmap, offset: int, size: int) -> tuple[int, Row]:
+def _row(content: bytes, offset: int, size: int) -> tuple[int, Row]:
     """Return row number and values of the row that begins at ``offset``."""
     length, offset = _varint(content, offset)
     rowid, offset = _varint(content, offset)
@@ -281,7 +276,7 @@ def _values(payload: bytes) -> Row:
     return row
 
 
-def _varint(content: bytes | mmap.mmap, offset: int) -> tuple[int, int]:
+def _varint(content: bytes, offset: int) -> tuple[int, int]:
     """Return the number of one to nine bytes at ``offset``, and where it ends."""
     number = 0
     for length in range(1, 9):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -247,7 +246,6 @@ class Results:
             return [self.directory / "runs.csv", self.directory / "summary.csv"]
         if format == "parquet":
             try:
-                import pyarrow
                 import pyarrow.parquet
             except ImportError:
                 raise InputError(
@@ -277,28 +275,17 @@ class Results:
     def stacks(self) -> list[Stack]:
         """Return the weights and data of all runs that have any, those of one shape together."""
         with Store.open(self.directory) as store:
-            datasets = store.datasets()
-            found = {key: (params, dataset) for key, dataset, params in store.arrays()}
-        for key, (_, dataset) in found.items():
-            if dataset not in datasets:
-                raise InputError(
-                    f"{self.directory} lacks the data of run {key}; save what is intact with "
-                    f"mlpspec recover {shlex.quote(str(self.directory))} --out NEW"
-                )
+            arrays = store.arrays()
         shapes: dict[tuple[int, int, int, str], list[str]] = {}
         for key, run in self.runs.items():
-            if key in found:
+            if key in arrays:
                 shape = (run.n_samples, run.hidden_units, run.n_inputs, run.neuron)
                 shapes.setdefault(shape, []).append(key)
-        return [
-            Stack(
-                np.array(keys),
-                NEURONS[neuron].unflatten(np.stack([found[key][0] for key in keys]), n_inputs),
-                np.stack([datasets[found[key][1]][0] for key in keys]),
-                np.stack([datasets[found[key][1]][1] for key in keys]),
-            )
-            for (_, _, n_inputs, neuron), keys in shapes.items()
-        ]
+        stacks = []
+        for (_, _, n_inputs, neuron), keys in shapes.items():
+            flat, x, y = (np.stack(of) for of in zip(*(arrays[k] for k in keys), strict=True))
+            stacks.append(Stack(np.array(keys), NEURONS[neuron].unflatten(flat, n_inputs), x, y))
+        return stacks
 
 
 def _statistics(measured: Array) -> Iterator[dict[str, Any]]:
@@ -387,11 +374,10 @@ def write_csv(path: Path, table: Mapping[str, Sequence[Any] | NDArray[Any]]) -> 
     ...     path.read_text().split()
     ['n,error', '3,0.1', '5,']
     """
-    columns: Iterable[list[Any]] = (np.asarray(values).tolist() for values in table.values())
+    columns = [np.asarray(values).tolist() for values in table.values()]
     with replacing(path) as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(map(_escaped, table))
-        for row in zip(*columns, strict=True):
+        for row in [table, *zip(*columns, strict=True)]:
             writer.writerow(map(_escaped, row))
 
 

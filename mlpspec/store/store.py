@@ -26,7 +26,7 @@ import numpy as np
 
 from mlpspec.arrays import Array
 from mlpspec.errors import InputError
-from mlpspec.store.database import CONTENT, checksum, connect, create, mend
+from mlpspec.store.database import CONTENT, checksum, connect, create, mend, save
 from mlpspec.study.extensions import Definition
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
@@ -191,25 +191,22 @@ class Store:
         """Keep the results of a batch, all or none. A result that is there stays as it is."""
         with self._db:
             for record in records:
-                self._add(record, session)
-
-    def _add(self, record: Record, session: int) -> None:
-        key, dataset, params = record.run.key, None, None
-        if record.params is not None:
-            x, y, params = (_to_bytes(a) for a in (record.x, record.y, record.params))
-            dataset = sha256(x + y).hexdigest()[:16]
-            self._insert("datasets", [dataset, x, y], "ON CONFLICT DO NOTHING")
-        measurements = {
-            name: None if math.isnan(value) else value
-            for name, value in record.measurements.items()
-        }
-        run, measured = json.dumps(record.run.to_dict()), json.dumps(measurements)
-        row = [key, run, record.status, session, dataset, params, measured, record.error]
-        self._insert("runs", row, f"{_replace('runs')} WHERE status = 'failed'")
-        if record.curve is not None:
-            buffer = io.BytesIO()
-            np.savez_compressed(buffer, **cast(dict[str, Any], record.curve))
-            self._insert("curves", [key, buffer.getvalue()], "ON CONFLICT DO NOTHING")
+                key, dataset, params = record.run.key, None, None
+                if record.params is not None:
+                    x, y, params = (_to_bytes(a) for a in (record.x, record.y, record.params))
+                    dataset = sha256(x + y).hexdigest()[:16]
+                    self._insert("datasets", [dataset, x, y], "ON CONFLICT DO NOTHING")
+                measurements = {
+                    name: None if math.isnan(value) else value
+                    for name, value in record.measurements.items()
+                }
+                run, measured = json.dumps(record.run.to_dict()), json.dumps(measurements)
+                row = [key, run, record.status, session, dataset, params, measured, record.error]
+                self._insert("runs", row, f"{_replace('runs')} WHERE status = 'failed'")
+                if record.curve is not None:
+                    buffer = io.BytesIO()
+                    np.savez_compressed(buffer, **cast(dict[str, Any], record.curve))
+                    self._insert("curves", [key, buffer.getvalue()], "ON CONFLICT DO NOTHING")
 
     def _insert(self, table: str, row: Sequence[Any], conflict: str = "") -> None:
         marks = ", ".join("?" * (len(row) + 1))
@@ -248,32 +245,38 @@ class Store:
             raise InputError(f"run {key} {status} and has no weights; run the study again")
         curve = None
         with self._reading():
-            x, y = self.datasets(dataset)[dataset]
+            x, y = self._datasets(dataset)[dataset]
             for _, arrays in self._rows("curves", key):
                 with np.load(io.BytesIO(arrays), allow_pickle=False) as archive:
                     curve = dict(archive)
-            flat = _from_bytes(params, -1)
+            flat = _from_bytes(params, 1)
             return replace(_described(row), x=x, y=y, params=flat, curve=curve)
 
     def curves(self) -> set[str]:
         """Return the keys of the runs that have a curve."""
         return {key for (key,) in self._db.execute("SELECT key FROM curves")}
 
-    def arrays(self) -> Iterator[tuple[str, str, Array]]:
-        """Iterate over key, key of the data and final parameters (P,) of all runs that have any."""
+    def arrays(self) -> dict[str, tuple[Array, Array, Array]]:
+        """Return final parameters (P,), inputs (N, D) and targets (N,) by key, of runs with any."""
+        datasets = self._datasets()
+        found = {}
         for key, _, _, _, dataset, params, _, _ in self._rows("runs"):
             if params is not None:
+                if dataset not in datasets:
+                    directory = self.path.parent
+                    raise InputError(f"{directory} lacks the data of run {key}; {save(directory)}")
                 with self._reading():
-                    flat = _from_bytes(params, -1)
-                yield key, dataset, flat
+                    found[key] = _from_bytes(params, 1), *datasets[dataset]
+        return found
 
-    def datasets(self, key: str | None = None) -> dict[str, tuple[Array, Array]]:
+    def _datasets(self, key: str | None = None) -> dict[str, tuple[Array, Array]]:
         """Return inputs (N, D) and targets (N,) by the key of the data: all, or one."""
         found = {}
         for dataset, x, y in self._rows("datasets", key):
             with self._reading():
-                inputs = _from_bytes(x, -1, -1)
-                found[dataset] = inputs, _from_bytes(y, len(inputs))
+                found[dataset] = inputs, targets = _from_bytes(x, 2), _from_bytes(y, 1)
+                if len(inputs) != len(targets):
+                    raise ValueError(f"{len(inputs)} inputs and {len(targets)} targets")
         return found
 
     def sessions(self) -> list[dict[str, Any]]:
@@ -342,16 +345,10 @@ def _to_bytes(array: Array | None) -> bytes:
     return buffer.getvalue()
 
 
-def _from_bytes(content: bytes, *shape: int) -> Array:
-    """Return the array, which must be of numbers and have as many axes as ``shape`` has lengths.
-
-    A length of -1 is any.
-    """
+def _from_bytes(content: bytes, n_axes: int) -> Array:
+    """Return the array, which must be of numbers and have as many axes."""
     array: Array = np.load(io.BytesIO(content), allow_pickle=False)
-    fits = array.ndim == len(shape) and all(
-        wanted in (-1, length) for wanted, length in zip(shape, array.shape, strict=True)
-    )
-    if array.dtype.kind != "f" or not fits:
+    if array.dtype.kind != "f" or array.ndim != n_axes:
         raise ValueError(f"an array of {array.dtype} {array.shape}")
     return array
 
