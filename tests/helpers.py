@@ -27,7 +27,7 @@ def problem(n_runs=3, n_samples=5, n_inputs=1, n_hidden=None, neuron="ridge"):
     """Start, inputs and targets of the runs with seeds 0, 1, ..."""
     starts, inputs = [], []
     for seed in range(n_runs):
-        x = Uniform().sample(stream("data", seed, n_samples, n_inputs), n_samples, n_inputs)
+        x = Uniform().draw(stream("data", seed, n_samples, n_inputs), n_samples, n_inputs)
         rng = stream("start", seed, n_samples, n_inputs)
         start = uniform_prototypes(rng, n_hidden or n_samples, n_inputs, Uniform(), neuron)
         inputs.append(x)

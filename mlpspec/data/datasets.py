@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cache
@@ -75,13 +76,9 @@ class Uniform:
         """Width of the domain along each dimension."""
         return self.high - self.low
 
-    def sample(self, rng: np.random.Generator, n_samples: int, n_inputs: int) -> Array:
-        """Draw points (N, D)."""
-        return rng.uniform(self.low, self.high, (n_samples, n_inputs))
-
     def draw(self, rng: np.random.Generator, n_samples: int, n_inputs: int) -> Array:
         """Draw inputs (N, D)."""
-        return self.sample(rng, n_samples, n_inputs)
+        return rng.uniform(self.low, self.high, (n_samples, n_inputs))
 
     def moved(self, shift: float) -> Uniform:
         """Return the domain moved by ``shift`` in every dimension."""
@@ -379,7 +376,7 @@ def read_dataset(text: str) -> Dataset:
     if call.name not in DATASETS:
         raise unknown("dataset", call.name, [*DATASETS, "file:PATH.csv"])
     cls = DATASETS[call.name]
-    default = {f.name: f.default for f in fields(cls)}
+    default: dict[str, Any] = {f.name: f.default for f in fields(cls)}
     if len(call.args) > len(default):
         raise InputError(f"{text!r} has {len(call.args)} arguments; {call.name} has {len(default)}")
     given = dict(zip(default, call.args, strict=False))
@@ -390,19 +387,12 @@ def read_dataset(text: str) -> Dataset:
             raise InputError(f"{text!r} gives {name} twice; keep one")
         given[name] = value
     for name, value in given.items():
-        given[name] = _checked_argument(text, name, value, type(default[name]))
+        wanted = type(default[name])
+        if type(value) not in (int, wanted) or not abs(value) <= sys.float_info.max:
+            word = "whole" if wanted is int else "finite"
+            raise InputError(f"{text!r} has {name}={value!r}; it must be a {word} number")
+        given[name] = wanted(value) + 0  # -0.0 is 0.0
     return cast(Callable[..., Dataset], cls)(**given)
-
-
-def _checked_argument(text: str, name: str, value: Any, wanted: type) -> int | float:
-    allowed = (int,) if wanted is int else (int, float)
-    try:
-        if type(value) in allowed and math.isfinite(value):
-            return cast(float, wanted(value) + 0)  # -0.0 is 0.0
-    except OverflowError:
-        pass
-    word = "whole number" if wanted is int else "finite number"
-    raise InputError(f"{text!r} has {name}={value!r}; it must be a {word}")
 
 
 def canonical_target(text: Any) -> str:

@@ -54,11 +54,16 @@ def parse_call(text: str) -> Call:
     begin = text.find("(")
     while begin > 0:
         # A path may have parentheses itself: the arguments are what is a call all by itself.
-        parsed = _parsed(f"_{text[begin:]}")
-        if isinstance(parsed, ast.Call) and isinstance(parsed.func, ast.Name):
-            name = text[:begin].strip()
-            if name:
-                return _call(text, name, parsed)
+        name, parsed = text[:begin].strip(), _parsed(f"_{text[begin:]}")
+        if name and isinstance(parsed, ast.Call) and isinstance(parsed.func, ast.Name):
+            kwargs: dict[str, Any] = {}
+            for keyword in parsed.keywords:
+                if keyword.arg is None:
+                    raise _unreadable(text)
+                if keyword.arg in kwargs:
+                    raise InputError(f"{text!r} gives {keyword.arg} twice; keep one")
+                kwargs[keyword.arg] = _literal(text, keyword.value)
+            return Call(name, tuple(_literal(text, value) for value in parsed.args), kwargs)
         begin = text.find("(", begin + 1)
     raise _unreadable(text)
 
@@ -70,17 +75,6 @@ def _parsed(text: str) -> ast.expr | None:
             return ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-
-
-def _call(text: str, name: str, parsed: ast.Call) -> Call:
-    kwargs: dict[str, Any] = {}
-    for keyword in parsed.keywords:
-        if keyword.arg is None:
-            raise _unreadable(text)
-        if keyword.arg in kwargs:
-            raise InputError(f"{text!r} gives {keyword.arg} twice; keep one")
-        kwargs[keyword.arg] = _literal(text, keyword.value)
-    return Call(name, tuple(_literal(text, value) for value in parsed.args), kwargs)
 
 
 def _literal(text: str, value: ast.expr) -> Any:

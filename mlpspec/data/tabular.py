@@ -198,18 +198,15 @@ def _hash(raw: bytes) -> str:
 
 def _rows(path: str, text: str, names: tuple[str, ...]) -> list[list[float]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
-    rows: list[list[float]] = []
-    header: list[str] = []
-    columns: list[int] = []
+    lines = filter(None, reader)
+    rows = []
     try:
-        for cells in reader:
+        header = [cell.strip() for cell in next(lines, [])]
+        if not header:
+            raise InputError(f"{path} is empty; its first line must name the columns")
+        columns = [_column(path, header, name) for name in names]
+        for cells in lines:
             where = f"{path}, line {reader.line_num}"
-            if not cells:
-                continue
-            if not header:
-                header = [cell.strip() for cell in cells]
-                columns = [_column(path, header, name) for name in names]
-                continue
             if len(cells) != len(header):
                 raise InputError(
                     f"{where} has {len(cells)} cells; the first line names {len(header)} columns"
@@ -217,8 +214,6 @@ def _rows(path: str, text: str, names: tuple[str, ...]) -> list[list[float]]:
             rows.append([_number(where, header[c], cells[c]) for c in columns])
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num} is not CSV: {error}") from None
-    if not header:
-        raise InputError(f"{path} is empty; its first line must name the columns")
     return rows
 
 

@@ -78,7 +78,7 @@ def random_null(
     scores: dict[str, list[Array]] = {}
     for data, seed in zip(x, seeds, strict=True):
         rng = stream("random prototypes", int(seed), n_samples, n_inputs)
-        p = domain.sample(rng, DRAWS * n_hidden, n_inputs).reshape(DRAWS, n_hidden, n_inputs)
+        p = domain.draw(rng, DRAWS * n_hidden, n_inputs).reshape(DRAWS, n_hidden, n_inputs)
         repeated = np.broadcast_to(data, (DRAWS, n_samples, n_inputs))
         for name, values in measure_places(repeated, p, width=domain.width).items():
             scores.setdefault(name, []).append(

@@ -27,7 +27,7 @@ def uniform_prototypes(
     >>> bool((abs(params.prototypes) <= 1.0).all()), params.output_bias
     (True, array([0.]))
     """
-    prototypes = domain.sample(rng, n_hidden, n_inputs)
+    prototypes = domain.draw(rng, n_hidden, n_inputs)
     steepness = max(2.0, n_hidden ** (1.0 / n_inputs) / (2.0 * domain.width))
     slope = rng.uniform(0.5, 1.5, n_hidden) * rng.choice([-1.0, 1.0], n_hidden) * steepness
     height = rng.standard_normal(n_hidden) / np.sqrt(n_hidden)

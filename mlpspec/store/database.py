@@ -120,23 +120,21 @@ def connect(
         owner = db.execute("PRAGMA application_id").fetchone()[0]
         version = db.execute("PRAGMA user_version").fetchone()[0]
         damage = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        problem = None
         if owner != _APPLICATION_ID:
-            problem = (
-                "is a database of another program, or damaged at its beginning; use another "
-                f"directory, or try mlpspec recover {shlex.quote(str(path.parent))} --out NEW"
+            raise InputError(
+                f"{path} is a database of another program, or damaged at its beginning; use "
+                "another directory, or try mlpspec recover "
+                f"{shlex.quote(str(path.parent))} --out NEW"
             )
-        elif version not in (1, SCHEMA_VERSION):
-            problem = (
-                f"has schema version {version}, this mlpspec reads 1 to {SCHEMA_VERSION}; use "
-                "the mlpspec that wrote it or another directory"
+        if version not in (1, SCHEMA_VERSION):
+            raise InputError(
+                f"{path} has schema version {version}, this mlpspec reads 1 to {SCHEMA_VERSION}; "
+                "use the mlpspec that wrote it or another directory"
             )
-        elif damage != "ok":
-            problem = f"is damaged ({damage}); {mend(path)}"
-        elif code := db.execute(CODE).fetchone():
-            problem = f"holds what mlpspec did not write (a {code[0]}); {mend(path)}"
-        if problem:
-            raise InputError(f"{path} {problem}")
+        if damage != "ok":
+            raise InputError(f"{path} is damaged ({damage}); {mend(path)}")
+        if code := db.execute(CODE).fetchone():
+            raise InputError(f"{path} holds what mlpspec did not write (a {code[0]}); {mend(path)}")
         if write and version == 1:
             _add_checksums(db)
             version = SCHEMA_VERSION
