@@ -16,8 +16,7 @@ from mlpspec.running import cluster, provenance, signals, workers
 from mlpspec.running.payload import pack, train_packed
 from mlpspec.running.planning import Batch, plan
 from mlpspec.running.progress import progress_of
-from mlpspec.store.database import FILE_NAME
-from mlpspec.store.lock import LOCK_NAME, try_lock
+from mlpspec.store.database import FILE_NAME, LOCK_NAME, try_lock
 from mlpspec.store.results import DERIVED, Results
 from mlpspec.store.store import Record, Store
 from mlpspec.study.problem import read_tables

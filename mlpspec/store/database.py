@@ -1,4 +1,4 @@
-"""The file of a results directory: its schema, its checksums, opening and making it."""
+"""The file of a results directory: its schema, its checksums, its lock, opening and making it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ import tempfile
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mlpspec.errors import InputError
-from mlpspec.store.lock import in_use
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock; SQLite's own locks still keep the store whole.
+    fcntl = None  # type: ignore[assignment]
 
 FILE_NAME = "study.sqlite"
+
+LOCK_NAME = ".lock"
+"""Of the file that a command locks while it writes into a results directory."""
 
 SCHEMA_VERSION = 2
 _APPLICATION_ID = 0x6D6C7073  # "mlps"
@@ -269,3 +276,43 @@ def _try_rolling_back(path: Path) -> None:
             f"{path} would be damaged by rolling back the journal beside it ({damage}), which may "
             f"be of another copy; {mend(path)}"
         )
+
+
+def try_lock(file: IO[Any], *, shared: bool = False) -> bool:
+    """Lock an open file without waiting; return whether nobody else holds it.
+
+    The lock goes with the file, or with the process however it ends.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file, open(file.name) as same:
+    ...     try_lock(file), try_lock(same)
+    (True, False)
+    """
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def in_use(directory: Path) -> bool:
+    """Return whether a command writes into the directory, whose journal is then in use too.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     in_use(Path(folder))
+    False
+    """
+    try:
+        with (directory / LOCK_NAME).open() as file:
+            return not try_lock(file, shared=True)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
