@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +31,6 @@ Table = dict[str, NDArray[Any]]
 
 DERIVED = ("runs.csv", "summary.csv", "provenance.json")
 """Files that follow from the store."""
-
-FORMATS = ("csv", "parquet", "npz")
 
 
 class Results:
@@ -66,6 +64,8 @@ class Results:
         with Store.open(directory) as store:
             self.identity = store.identity()
             self.sessions = store.sessions()
+            self._records = sorted(store.records(), key=lambda r: _canonical_order(r.run))
+            self._curves = store.curves()
 
     def __repr__(self) -> str:
         return f"<Results {self.identity['study']} in {self.directory}: {len(self.runs)} runs>"
@@ -79,11 +79,6 @@ class Results:
             return Study(**self.sessions[-1]["study"])
         except TypeError as error:
             raise InputError(f"the last session of {self.directory} is damaged: {error}") from None
-
-    @cached_property
-    def _records(self) -> list[Record]:
-        with Store.open(self.directory) as store:
-            return sorted(store.records(), key=lambda record: _canonical_order(record.run))
 
     @cached_property
     def runs(self) -> dict[str, Run]:
@@ -157,11 +152,6 @@ class Results:
     def has_curve(self, key: str) -> bool:
         """Return whether anything was recorded of a run while it trained."""
         return key in self._curves
-
-    @cached_property
-    def _curves(self) -> set[str]:
-        with Store.open(self.directory) as store:
-            return store.curves()
 
     def curve(self, key: str) -> Curve:
         """Return what was recorded of a run while it trained.
@@ -256,21 +246,17 @@ class Results:
                 pyarrow.parquet.write_table(pyarrow.table(self.table), file)
             return [path]
         if format == "npz":
+            arrays: dict[str, Any] = {}
+            for keys, params, x, y in self.stacks():
+                prefix = f"n{x.shape[1]}_k{params.shape[1]}_d{x.shape[2]}"
+                prefix += "_radial" if isinstance(params, RadialParams) else ""
+                for name, value in {"key": keys, **vars(params), "x": x, "y": y}.items():
+                    arrays[f"{prefix}/{name}"] = value
             path = self.directory / "weights.npz"
             with replacing(path, binary=True) as file:
-                np.savez(file, **cast(dict[str, Any], self._flat_stacks()))
+                np.savez(file, **arrays)
             return [path]
-        raise InputError(f"format is {format!r}; it must be one of {', '.join(FORMATS)}")
-
-    def _flat_stacks(self) -> Table:
-        arrays: Table = {}
-        for keys, params, x, y in self.stacks():
-            prefix = f"n{x.shape[1]}_k{params.shape[1]}_d{x.shape[2]}"
-            prefix += "_radial" if isinstance(params, RadialParams) else ""
-            weights = {name: getattr(params, name) for name in params.AXES}
-            for name, value in {"key": keys, **weights, "x": x, "y": y}.items():
-                arrays[f"{prefix}/{name}"] = value
-        return arrays
+        raise InputError(f"format is {format!r}; it must be one of csv, parquet, npz")
 
     def stacks(self) -> list[Stack]:
         """Return the weights and data of all runs that have any, those of one shape together."""
@@ -310,7 +296,7 @@ def _statistics(measured: Array) -> Iterator[dict[str, Any]]:
 
 
 class Stack(NamedTuple):
-    """Runs of one shape and kind of neuron: keys (R,), params, x (R, N, D) and y (R, N).
+    """Runs of one shape and one type of neuron: keys (R,), params, x (R, N, D) and y (R, N).
 
     Examples
     --------
