@@ -61,21 +61,14 @@ class Compared(NamedTuple):
         scale = np.maximum(np.abs(self.expected).max(axis=1, keepdims=True), NOTHING)
         return np.where(self.skipped, 0.0, np.abs(self.found - self.expected) / scale)
 
-    @property
-    def sizes(self) -> tuple[int, int, int]:
-        """N, K, D."""
-        return (*self.net.y.shape[1:], *self.net.params.shape[1:])
-
     def fields(self, flat: Array) -> dict[str, Array]:
         """Return (R, P) as the fields of the params."""
-        n_inputs = self.net.x.shape[2]
-        return dict(vars(type(self.net.params).unflatten(flat, n_inputs)))
+        return dict(vars(type(self.net.params).unflatten(flat, self.net.x.shape[2])))
 
 
 def where(net: Forward) -> str:
     """Return the sizes of a batch in words."""
-    _, n_samples, n_inputs = net.x.shape
-    return f"N = {n_samples}, K = {net.prototypes.shape[1]}, D = {n_inputs}"
+    return f"N = {net.x.shape[1]}, K = {net.shape[2]}, D = {net.x.shape[2]}"
 
 
 def central_differences(
@@ -211,7 +204,10 @@ def _describe(pairs: list[tuple[Compared, float]]) -> str:
     """Say what the factors of a partial, batch by batch, have in common."""
     for name, (law, what) in LAWS.items():
         for power, sign in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-            ratios = [factor / (sign * law(*one.sizes) ** power) for one, factor in pairs]
+            ratios = [
+                factor / (sign * law(*one.net.shape[1:], one.net.x.shape[2]) ** power)
+                for one, factor in pairs
+            ]
             if not np.allclose(ratios, 1.0, rtol=0.0, atol=TOLERANCE):
                 continue
             if name == "1":
