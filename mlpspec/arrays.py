@@ -11,7 +11,7 @@ Array = NDArray[Any]
 """Numbers of float64 or float32; docstrings give the shape."""
 
 CUT = {np.dtype(np.float64): 340.0, np.dtype(np.float32): 43.0}
-"""The largest exponent, by precision. The exponential is then 1e-148 (2e-19) and adds nothing, but
+"""The largest exponent, by precision. The exponential is then 2e-148 (2e-19) and adds nothing, but
 products of two of them are still normal numbers: arithmetic with denormal ones takes up to a
 hundred times as long."""
 

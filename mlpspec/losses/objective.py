@@ -1,7 +1,8 @@
 """What is minimised: the fit plus named, weighted structural losses.
 
-The objective is a sum, and so is what it says of every quantity of the forward pass; the chain rule
-(`mlpspec.network.forward.backward`) is applied once, to the sums.
+The objective is a sum, so its partial derivatives by f, h, p and so on are sums too; the chain rule
+(`mlpspec.network.forward.backward`) is applied once, to those sums. That of the fit,
+mean_n (f_n - y_n)^2, is dL/df_n = (2 / N) (f_n - y_n).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from mlpspec.network.forward import Forward, backward, check_partial, forward
 from mlpspec.network.neurons import Params
 
 INERT = 1e-6
-"""Of the fit's gradient: below it a loss has no force that a weight could scale."""
+"""Share of the fit's gradient below which a loss has no force that a weight could scale."""
 
 
 class Evaluated(NamedTuple):
@@ -53,7 +54,7 @@ class Objective:
     ------
     ValueError
         A weight that is negative or not finite, a term that is not a `StructuralLoss` (a frozen
-        dataclass), or one that is called ``"fit"``.
+        dataclass), or one that is called ``"fit"`` or ``"objective"``.
 
     Examples
     --------
@@ -73,8 +74,8 @@ class Objective:
         check_weight("fit_weight", self.fit_weight)
         for name, (weight, loss) in self.terms.items():
             check_weight(f"the weight of {name}", weight)
-            if name == "fit":
-                raise InputError("a term is called 'fit'; that name is the fit's own, use another")
+            if name in ("fit", "objective"):
+                raise InputError(f"a term is called {name!r}; that name is taken, use another")
             if not isinstance(loss, StructuralLoss) or not isinstance(loss, Hashable):
                 raise InputError(
                     f"the term {name!r} is {loss!r}; expected a StructuralLoss that is a frozen "
@@ -164,12 +165,12 @@ def weighted_sum(net: Forward, fit_weight: Weight, terms: Terms) -> Evaluated:
     fit_weight : float or (R,)
     terms : mapping of str to (float or (R,), StructuralLoss)
     """
-    gap = net.output - net.y
-    fit = np.square(gap).mean(axis=1)
+    f, y = net.output, net.y
+    fit = np.square(f - y).mean(axis=1)
     total, partials, values = weighted_terms(net, terms)
     if np.any(fit_weight):
-        weighted = _times(fit_weight, (2.0 / gap.shape[1]) * gap)
-        partials["output"] = partials["output"] + weighted if "output" in partials else weighted
+        of_f = _times(fit_weight, (2.0 / y.shape[1]) * (f - y))
+        partials["output"] = partials["output"] + of_f if "output" in partials else of_f
     total = np.asarray(fit_weight * fit + total)
     return Evaluated(total, backward(net, partials), {"fit": fit, **values})
 

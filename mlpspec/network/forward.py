@@ -27,8 +27,8 @@ from mlpspec.errors import InputError
 from mlpspec.network.neurons import Params, RadialParams, expect_shape
 
 QUANTITIES = ("output", "response", "squared_response", "hidden", "preactivation", "prototypes")
-"""What a loss may read of a forward pass, besides the params and the data, and then
-differentiates."""
+"""What a loss may read of a forward pass and must then return a partial derivative for, as for the
+fields of the params; the data need none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Forward:
     preactivation : (R, N, K)
         z.
     hidden : (R, N, K)
-        h = exp(-z^2), never below exp(-340) (`mlpspec.arrays.exp_of_negated`).
+        h = exp(-z^2), never below exp(-340), in single precision exp(-43) (`mlpspec.arrays.CUT`).
     output : (R, N)
         f.
     prototypes : (R, K, D)
@@ -203,29 +203,31 @@ def backward(forward: Forward, partials: Mapping[str, Array]) -> Params:
     for name, partial in partials.items():
         check_partial(forward, name, partial)
     grad = {name: np.zeros_like(value) for name, value in vars(params).items()}
-    of_h: list[Array] = []
+    v, of_h, of_z = params.output_weight, [], []
     for name, partial in partials.items():
         if name == "output":
-            of_h.append(partial[:, :, None] * params.output_weight[:, None, :])
-            grad["output_weight"] += np.matmul(partial[:, None, :], forward.hidden)[:, 0]
-            grad["output_bias"] += partial.sum(axis=1)
+            of_f = partial
+            of_h.append(of_f[:, :, None] * v[:, None, :])
+            grad["output_weight"] += np.matmul(of_f[:, None, :], forward.hidden)[:, 0]
+            grad["output_bias"] += of_f.sum(axis=1)
         elif name == "response":
             of_h.append(partial[:, :, None])
         elif name == "squared_response":
             of_h.append(2.0 * partial[:, :, None] * forward.hidden)
         elif name == "hidden":
             of_h.append(partial)
+        elif name == "preactivation":
+            of_z.append(partial)
         elif name in grad:
             grad[name] += partial
-    of_z = []
     if of_h:
-        of_z.append(-2.0 * forward.preactivation * forward.hidden * sum(of_h))
-    if "preactivation" in partials:
-        of_z.append(partials["preactivation"])
+        z, h = forward.preactivation, forward.hidden
+        of_z.append(-2.0 * z * h * sum(of_h))
     pulled = []
     if of_z:
-        z, total = forward.preactivation, np.asarray(sum(of_z))
-        pulled.append(params.pull_back_preactivation(forward.x, z, total))
+        of_z_total = np.asarray(sum(of_z))
+        z = forward.preactivation
+        pulled.append(params.pull_back_preactivation(forward.x, z, of_z_total))
     if "prototypes" in partials:
         pulled.append(params.pull_back_prototypes(partials["prototypes"]))
     for fields in pulled:

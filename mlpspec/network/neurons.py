@@ -2,7 +2,8 @@
 
 A neuron is four things, which a subclass of `Params` says: its preactivation z_nk, of which it
 responds with h_nk = exp(-z_nk^2); its prototype p_k, the point at which it responds fully; and how
-derivatives with respect to these two are pulled back to its own parameters. All else
+derivatives with respect to these two are pulled back to its parameters. A subclass also says how
+steep its neurons are, and how to place and move them. The rest of the network
 (`mlpspec.network.forward`) is the same for every neuron.
 
 Axes, here and everywhere: ``R`` runs side by side, ``N`` samples, ``D`` inputs, ``K`` hidden
@@ -190,12 +191,14 @@ class RidgeParams(Params):
     def placed(cls, prototypes: Array, slope: Array, height: Array) -> Self:
         """Return one network (R = 1) of neurons at ``prototypes`` (K, D), with c = 0.
 
-        Above one dimension w_k is parallel to p_k, where p_k is the minimum-norm point; ``slope``
-        and ``height`` are (K,).
+        Above one dimension w_k is parallel to p_k, so that p_k is the minimum-norm point, and to
+        the first axis where p_k is the origin; ``slope`` and ``height`` are (K,).
         """
-        direction = np.ones_like(prototypes)
+        direction = np.zeros_like(prototypes)
+        direction[:, 0] = 1.0
         if prototypes.shape[1] > 1:
-            direction = prototypes / np.linalg.norm(prototypes, axis=1, keepdims=True)
+            norm = np.linalg.norm(prototypes, axis=1, keepdims=True)
+            np.divide(prototypes, norm, where=norm > 0.0, out=direction)
         w = slope[:, None] * direction
         b = -(w * prototypes).sum(axis=1)
         return cls(w[None], b[None], height[None], np.zeros(1))
@@ -313,10 +316,11 @@ class RadialParams(Params):
         return np.asarray(np.sqrt(squared_distances(x, self.center)) * self.slopes[:, None, :])
 
     def pull_back_preactivation(self, x: Array, z: Array, of_z: Array) -> dict[str, Array]:
-        """Return dL/ds_k = sum_n dL/dz_nk z_nk / s_k and dL/dc_k.
+        """Return dL/ds_k and dL/dc_k.
 
-        The latter is -s_k sum_n dL/dz_nk on a line, and -s_k^2 sum_n dL/dz_nk (x_n - c_k) / z_nk
-        above; at a center, where z has no derivative, 0.
+        On a line they are sum_n dL/dz_nk (x_n - c_k) and -s_k sum_n dL/dz_nk. Above one dimension
+        they are sum_n dL/dz_nk z_nk / s_k and -s_k^2 sum_n dL/dz_nk (x_n - c_k) / z_nk; there what
+        has z = 0 adds nothing, since z has no derivative at a center.
         """
         s, c = self.slope, self.center
         if self.shape[2] == 1:

@@ -1,6 +1,7 @@
 """The compiled engine: runs in the memory of `mlpspec.training.kernel`, and their training.
 
-The kernel trains a run whole if all its losses are `BUILT_IN`. Other losses ride on it: it then
+The kernel trains a run whole if all its losses are `BUILT_IN` and no two of one type. Other losses
+ride on it: it then
 gives value and gradient of the built-in terms of many runs at once, and the forward pass that the
 other losses read.
 """
@@ -21,13 +22,16 @@ from mlpspec.losses import Coverage, Overlap, Separation, StructuralLoss
 from mlpspec.losses.objective import Objective, Terms, weighted_terms
 from mlpspec.network.forward import Forward, backward
 from mlpspec.network.neurons import Params, RadialParams
-from mlpspec.training.optimizers import RULES, Optimizer, adam
+from mlpspec.training.optimizers import Optimizer, adam
 
 Values = Callable[[int], dict[str, float]]
-"""Returns the unweighted values of a run's terms, by name."""
+"""Returns the unweighted values of the fit and of a run's terms, by name."""
 
 BUILT_IN: tuple[type[StructuralLoss], ...] = (Coverage, Separation, Overlap)
 """The losses that the kernel knows, in the order of its weights."""
+
+KNOWN_RULES = ("adam", "gradient_descent")
+"""The optimisers that the kernel knows, at the index that its ``update`` asks for."""
 
 SLICE = 3e7
 """Responses, at the most, between two looks at signals: about a tenth of a second."""
@@ -44,7 +48,7 @@ SIGNATURE = (
 """Of `mlpspec.training.kernel.run_kernel`."""
 
 ROOMS = ("network", "losses", "training")
-"""Where all lies that the kernel may be made of."""
+"""Folders whose source the kernel may be compiled from."""
 
 
 @cache
@@ -101,7 +105,7 @@ class KernelRuns:
     total : (R,)
         The objective of the terms that the kernel computes.
     ended : (R,)
-        The last step at which a run was finite, if that has ended; -1 while it has not.
+        The last step at which a run was finite; -1 if it has not diverged.
     """
 
     def __init__(
@@ -156,7 +160,7 @@ class KernelRuns:
 
         Writes z and h (R, N, K) if arrays are given for them.
         """
-        rule = list(RULES).index(optimizer.rule)
+        rule = KNOWN_RULES.index(optimizer.rule)
         numbers = tuple(float(number) for number in optimizer.numbers)
         state = self.memory, self.marks, self.sizes
         load()(*state, rule, numbers, start, stop, self.ended, self.order, z, h)
@@ -195,7 +199,7 @@ def riding(objective: Objective) -> dict[str, tuple[float, StructuralLoss]]:
 
 
 class RidingForward(Forward):
-    """The forward pass of `KernelRuns` where they are, of which z and h are found if read."""
+    """The forward pass of `KernelRuns` at their parameters; z and h are computed if read."""
 
     def __init__(self, params: Params, x: Array, y: Array, runs: KernelRuns) -> None:
         at = runs.at

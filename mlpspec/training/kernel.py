@@ -4,25 +4,22 @@
 for the fit, coverage, separation and overlap, both neurons and any N, K and D. What makes it fast:
 
 - Neurons are outside, samples inside: a neuron's derivatives are then sums over samples in
-  registers, and their loop writes nothing.
+  registers, and on a line their loop writes nothing.
 - All exponentials of a term are one long loop (`exponentials`). Samples are padded to a multiple of
-  eight, so that no loop has a slow tail; what is padded has h = 0, or weight 0.
+  eight, so that no loop over them has a slow tail; what is padded has h = 0, or weight 0.
 - On a line the inputs are sorted. From `WINDOWED` samples on, a neuron meets only those for which
-  |z| < `REACH`, since h is below 1e-20 elsewhere; likewise pairs of points whose exponent is above
-  `NEGLIGIBLE`.
+  |z| < `REACH`, since h is below 1e-20 elsewhere. Pairs of points whose exponent is above
+  `NEGLIGIBLE` are left out likewise.
 
 All numbers of a run lie in one array ``a``, and a row of them is known by the place where it begins
 (`Layout`). Slices would be counted references, which take longer than short loops. And bits must
 not depend on where arrays lie in memory: loops that are compiled for vectors compare addresses, and
 take another path where arrays are near; here distances follow from N, K and D alone.
 
-Sums may be reordered and products joined to sums by the compiler; that nothing is NaN or infinite
-may not be assumed, since that is how divergence is seen.
-
-Names are the textbook's: z, h, f, v, c of the network, p of prototypes, and for a gradient
-``grad_w`` and the like. ``a`` is the memory of a run, ``at`` its layout, ``x`` or ``out`` the
-beginning of a row in it, ``i`` a neuron, ``j`` a sample or a place in a row, ``m`` a dimension.
-numba infers types, so that there are no annotations.
+Names are the textbook's: z, h, f, v, c of the network and p of prototypes. ``a`` is the memory of
+a run, ``at`` its layout, ``i`` a neuron, ``j`` a sample or a place in a row, ``m`` a dimension;
+what takes a row takes the place where it begins. numba infers types, so that there are no
+annotations.
 """
 
 from __future__ import annotations
@@ -33,7 +30,7 @@ from typing import NamedTuple
 from numba.extending import register_jitable
 
 from mlpspec.network.neurons import PROTOTYPE_EPS
-from mlpspec.training.optimizers import RULES
+from mlpspec.training.optimizers import adam_rule, gradient_descent_rule
 from mlpspec.training.rows import (
     add_times,
     compiled,
@@ -55,7 +52,7 @@ from mlpspec.training.rows import (
     u,
 )
 
-adam, gradient_descent = (compiled(RULES[name]) for name in ("adam", "gradient_descent"))
+adam, gradient_descent = compiled(adam_rule), compiled(gradient_descent_rule)
 
 REACH, NEGLIGIBLE, WINDOWED = 6.8, 50.0, 32
 
@@ -66,10 +63,11 @@ class Layout(NamedTuple):
     """The sizes of a run, and where its rows begin in ``a``.
 
     Rows are of P parameters as `Params.flatten` orders them, of N samples (D of them are the
-    inputs) or of K neurons, each padded to a multiple of eight. Before them come the weights of
-    fit, coverage, separation and overlap, of which one of 0 leaves a term out, the temperatures of
-    coverage and separation, and, from a[8] on, the values: the objective and, unweighted, the same
-    four. That of coverage is found only where it is wanted.
+    inputs) or of K neurons, each padded to a multiple of eight. Before them lie, in a[0:4], the
+    weights of fit, coverage, separation and overlap, of which one of 0 leaves a term out; in a[4:6]
+    the temperatures of coverage and separation; in a[8] the objective and in a[9:13] the unweighted
+    values of the same four. The value of coverage, and with it the objective, is computed only
+    where it is wanted.
     """
 
     n: int
@@ -93,7 +91,7 @@ class Layout(NamedTuple):
     e: int  # a row to work in
     p: int  # prototypes (D, K)
     q: int  # dL/dp (D, K)
-    sorted: int
+    sorted: int  # prototypes in ascending order; before that a row to work in
     h: int  # exponentials, row by row
     end: int
 
@@ -119,8 +117,8 @@ def layout(n, k, d, radial, windowed):
     return Layout(*sizes, *of_params, *of_samples, p, p + d * ks, h - ks, h, h + k * max(ns, ks))
 
 
-# marks (K, 7): first and last of the samples that neuron k responds to, of those that are near its
-# prototype, and of the sorted prototypes near the k-th of them; and which one that is.
+# marks (K, 7): the first, and the one after the last, of the samples that neuron k responds to, of
+# those that are near its prototype, and of the sorted prototypes near the k-th; and which that is.
 RESPONDS, NEAR, BESIDE, ORDER = 0, 2, 4, 6
 
 
@@ -222,7 +220,7 @@ def add_separation(a, marks, at):
     c_kl = exp(-|p_k - p_l|^2 / tau), L = mean_{k<l} c_kl and
     dL/dp_k = -(4 / (tau K (K - 1))) sum_{l != k} c_kl (p_k - p_l).
     """
-    tau, n_pairs, p = a[5], at.k * (at.k - 1), at.p
+    tau, n_ordered, p = a[5], at.k * (at.k - 1), at.p
     unit, reach, scale = 1.0 / math.sqrt(tau), math.sqrt(NEGLIGIBLE * tau), -4.0 * a[2]
     if at.windowed:
         sort_prototypes(a, marks, at)
@@ -241,8 +239,8 @@ def add_separation(a, marks, at):
         near = 0.0
         for m in range(0, at.d * at.ks, at.ks):
             near, push = pushes(a, c, p + m + first, a[p + m + i], size)
-            a[at.q + m + marks[i, ORDER]] += scale / (tau * n_pairs) * push
-        a[11] += (near - 1.0) / n_pairs  # a neuron is no pair with itself
+            a[at.q + m + marks[i, ORDER]] += scale / (tau * n_ordered) * push
+        a[11] += (near - 1.0) / n_ordered  # a neuron is no pair with itself
         c += size
 
 
@@ -415,7 +413,7 @@ def evaluate(a, marks, at, want):
 
 @compiled
 def update(a, at, rule, t, numbers):
-    """Take step t by the rule of that number."""
+    """Take step t by the rule at that index of `mlpspec.training.compiled.KNOWN_RULES`."""
     for j in range(at.size):
         theta, grad, m, s = u(at.theta + j), u(at.grad + j), u(at.m + j), u(at.s + j)
         a[u(at.before + j)] = a[theta]
@@ -430,8 +428,8 @@ def update(a, at, rule, t, numbers):
 def advance(a, marks, at, rule, numbers, t, stop):
     """Train a run from step t to step ``stop``; return -1, or the last step that was finite.
 
-    At t = -1 nothing is known yet. Where objective or gradient are not finite, the parameters
-    before are the last, and the gradient is theirs.
+    At t = -1 nothing is known yet. Where objective or gradient are not finite, the run goes back
+    one step and ends there, with the gradient of that place.
     """
     fresh, lost = t < 0, False
     t = max(t, 0)
@@ -453,8 +451,8 @@ def advance(a, marks, at, rule, numbers, t, stop):
 def run_kernel(a, marks, sizes, rule, numbers, t, stop, ended, order, z, h):
     """Advance R runs, a (R, ...) and marks (R, K, 7), from step t to ``stop``.
 
-    ``ended`` (R,) is what `advance` returns. Then z and h (R, N, K), unless they are of no runs,
-    are written with samples in their first ``order`` (R, N).
+    ``ended`` (R,) is what `advance` returns. Then z and h (R, N, K), if they are not empty, are
+    written in the order of the caller: ``order[r, j]`` is where the j-th sorted sample was.
     """
     at = layout(*sizes)
     for r in range(len(a)):

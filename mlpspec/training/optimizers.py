@@ -34,7 +34,8 @@ def gradient_descent_rule(
     g: Any, m: Any, s: Any, t: float, numbers: Numbers
 ) -> tuple[Any, Any, Any]:
     """Return a step of plain gradient descent, -rate g."""
-    return -numbers[0] * g, m, s
+    rate, _, _, _ = numbers
+    return -rate * g, m, s
 
 
 RULES: dict[str, Rule] = {"adam": adam_rule, "gradient_descent": gradient_descent_rule}

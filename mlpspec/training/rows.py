@@ -2,9 +2,10 @@
 
 All rows lie in one array ``a``, and a row is known by the place where it begins. ``x`` and ``out``
 are such places, ``j`` a place in a row. A loop that writes one row and reads a few is compiled for
-vectors; a sum is kept in registers. Sums may be reordered and products joined to sums by the
-compiler; that nothing is NaN or infinite may not be assumed, since that is how divergence is seen.
-numba infers types, so that there are no annotations.
+vectors; a sum is kept in registers. The compiler may join products to sums, take reciprocals for
+divisions and ignore the sign of zero, and in what is marked `compiled_sum` it may reorder sums.
+That nothing is NaN or infinite may not be assumed, since that is how divergence is seen. numba
+infers types, so that there are no annotations.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ compiled = numba.njit(**MATH, fastmath={"contract", "nsz", "arcp"})
 compiled_sum = numba.njit(**MATH, fastmath={"contract", "nsz", "arcp", "reassoc"})
 """For functions that sum over a row: in any order, but always in the same."""
 
-u = np.uint64  # of an index, which might else be negative and count from the end: no vectors then
+u = np.uint64  # a signed index might count from the end, and numba would not use vectors
 
 CUT = 340.0
-"""Largest exponent, as in `mlpspec.arrays.exp_of_negated`."""
+"""Largest exponent: `mlpspec.arrays.CUT` of double precision."""
 
 LARGEST = sys.float_info.max
 
@@ -56,7 +57,7 @@ def power_of_two(_, shifted):
 
 @compiled
 def exponential(a):
-    """Return exp(-min(a, 340)) for a >= 0, to 1.1 units in the last place; NaN stays NaN."""
+    """Return exp(-min(a, 340)) for a >= 0, to 1.2 units in the last place; NaN stays NaN."""
     a = CUT if a > CUT else a
     shifted = SHIFT - a * PER_LN2
     k = shifted - SHIFT
@@ -83,14 +84,14 @@ def fill(a, out, value, size):
 
 @compiled
 def add_times(a, x, factor, out, size):
-    """Add ``factor`` x."""
+    """Do out += factor x."""
     for j in range(size):
         a[u(out + j)] += factor * a[u(x + j)]
 
 
 @compiled
 def multiply(a, x, out, size):
-    """Multiply by x."""
+    """Do out *= x."""
     for j in range(size):
         a[u(out + j)] *= a[u(x + j)]
 

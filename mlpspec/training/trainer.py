@@ -21,12 +21,12 @@ from mlpspec.errors import InputError
 from mlpspec.losses.objective import Objective, Terms, weighted_sum
 from mlpspec.network.forward import checked, respond
 from mlpspec.network.neurons import Params
-from mlpspec.training.compiled import KernelRuns, RidingRuns, Values, riding
+from mlpspec.training.compiled import KNOWN_RULES, KernelRuns, RidingRuns, Values, riding
 from mlpspec.training.engine import choose
 from mlpspec.training.optimizers import RULES, Optimizer, adam
 
 RESPONSES = 2**17
-"""Responses (R N K) of runs that `descend` trains together: arrays that a core's cache holds."""
+"""Most responses (R N K) of runs that `descend` trains together: more are not faster."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,8 @@ class Trained:
     steps : (R,) int
         Steps that led to ``params``.
     gradient_norm : (R,)
-        Euclidean norm of the objective's gradient at ``params``; NaN if there were no steps to it.
+        Euclidean norm of the objective's gradient at ``params``; of a run that diverged at its
+        start it may be NaN or infinite.
     curves : tuple of Curve, one per run; empty if nothing was recorded
 
     Examples
@@ -120,7 +121,7 @@ def train(
         Record a `Curve` at every so many steps and at the end; 0 records nothing.
     engine : {"auto", "numpy", "compiled"}
         What computes: plain NumPy, or the compiled kernel, which ``"auto"`` takes where numba
-        works. Single precision is always NumPy's.
+        works. Single precision, and a rule that the kernel does not know, are always NumPy's.
 
     Raises
     ------
@@ -153,11 +154,11 @@ def train(
         objectives = [objectives] * n_runs
     if len(objectives) != n_runs:
         raise InputError(f"objectives has {len(objectives)} entries; expected one a run, {n_runs}")
+    optimizer = optimizer or adam()
     compiled = choose(engine) == "compiled" and y.dtype == np.float64
-    moments = sorted({*range(0, steps + 1, record_every or steps + 1), steps})
-    plan = _Plan(
-        type(params), optimizer or adam(), moments, record_every > 0, params.flatten(), x, y
-    )
+    compiled &= optimizer.rule in KNOWN_RULES
+    stops = sorted({*range(0, steps + 1, record_every or steps + 1), steps})
+    plan = _Plan(type(params), optimizer, stops, record_every > 0, params.flatten(), x, y)
     ends: list[_End | None] = [None] * n_runs
     with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
         for rows in _together(objectives, y.shape[1] * params.shape[1], compiled):
@@ -183,7 +184,7 @@ class _Plan(NamedTuple):
 
     kind: type[Params]
     optimizer: Optimizer
-    moments: list[int]
+    stops: list[int]
     """Steps at which to stop: those that are recorded, and the last."""
     records: bool
     start: Array
@@ -204,11 +205,11 @@ class _End(NamedTuple):
     diverged: bool
     steps: int
     gradient_norm: float
-    moments: list[_Moment]
+    records: list[_Moment]
 
 
 def _together(objectives: Sequence[Objective], responses: int, compiled: bool) -> list[list[int]]:
-    """Return the runs that `descend` may train together: of the same losses, as fit the cache.
+    """Return the runs that `descend` may train together: of the same losses, and not too many.
 
     In the compiled engine only the losses that ride need be the same.
     """
@@ -226,16 +227,16 @@ def _train_whole(plan: _Plan, row: int, objective: Objective) -> _End:
     """Train one run in the kernel."""
     one = slice(row, row + 1)
     runs = KernelRuns(plan.kind, plan.start[one], plan.x[one], plan.y[one], [objective])
-    moments = []
-    for step in runs.until(plan.optimizer, plan.moments):
+    records = []
+    for step in runs.until(plan.optimizer, plan.stops):
         if plan.records:
             values = {"objective": float(runs.total[0]), **runs.values(0)}
-            moments.append(_Moment(step, runs.theta[0].copy(), values))
-    diverged, steps = bool(runs.ended[0] >= 0), plan.moments[-1]
+            records.append(_Moment(step, runs.theta[0].copy(), values))
+    diverged, steps = bool(runs.ended[0] >= 0), plan.stops[-1]
     if diverged:
         steps = int(runs.ended[0])
     norm = float(np.linalg.norm(runs.grad[0]))
-    return _End(runs.theta[0].copy(), diverged, steps, norm, moments)
+    return _End(runs.theta[0].copy(), diverged, steps, norm, records)
 
 
 Evaluate = Callable[[Array], tuple[Array, Array, Values]]
@@ -272,7 +273,7 @@ def _weighted(objectives: Sequence[Objective], names: Iterable[str], like: Array
 def descend(
     plan: _Plan, rows: Sequence[int], objectives: Sequence[Objective], compiled: bool
 ) -> list[_End]:
-    """Train the runs ``rows`` together: evaluate, look, step.
+    """Train the runs ``rows`` together: evaluate, look whether all is finite, step.
 
     A run whose objective or gradient is no longer finite goes back to where they last were, and
     stays there; the others go on.
@@ -284,12 +285,12 @@ def descend(
         evaluate: Evaluate = RidingRuns(plan.kind, theta, *data, objectives, terms)
     else:
         evaluate = _textbook(plan, rows, objectives)
-    rule, last = RULES[plan.optimizer.rule], plan.moments[-1]
+    rule, last = RULES[plan.optimizer.rule], plan.stops[-1]
     before, m, s = theta, np.zeros_like(theta), np.zeros_like(theta)
     alive = np.ones(len(rows), dtype=bool)
     steps = np.full(len(rows), last)
-    moments: list[list[_Moment]] = [[] for _ in rows]
-    recorded = set(plan.moments if plan.records else ())
+    records: list[list[_Moment]] = [[] for _ in rows]
+    recorded = set(plan.stops if plan.records else ())
     for t in range(last + 1):
         total, grad, values = evaluate(theta)
         finite = np.isfinite(total) & np.isfinite(grad).all(axis=1)
@@ -302,7 +303,7 @@ def descend(
         if t in recorded:
             for run in np.flatnonzero(alive).tolist():
                 named = {"objective": float(total[run]), **values(run)}
-                moments[run].append(_Moment(t, theta[run].copy(), named))
+                records[run].append(_Moment(t, theta[run].copy(), named))
         if t == last or not alive.any():
             break
         before = theta
@@ -310,19 +311,19 @@ def descend(
         theta = theta + (step if alive.all() else np.where(alive[:, None], step, 0.0))
     norm = np.linalg.norm(grad, axis=1)
     return [
-        _End(theta[run], not alive[run], int(steps[run]), float(norm[run]), moments[run])
+        _End(theta[run], not alive[run], int(steps[run]), float(norm[run]), records[run])
         for run in range(len(rows))
     ]
 
 
 def _curve(plan: _Plan, end: _End) -> Curve:
-    names = list(end.moments[0].values) if end.moments else []
-    theta = [moment.theta for moment in end.moments]
+    names = list(end.records[0].values) if end.records else []
+    theta = [moment.theta for moment in end.records]
     flat = np.array(theta, dtype=plan.y.dtype).reshape(len(theta), plan.start.shape[1])
     return Curve(
-        np.array([moment.step for moment in end.moments], dtype=np.intp),
+        np.array([moment.step for moment in end.records], dtype=np.intp),
         {
-            name: np.array([moment.values[name] for moment in end.moments], dtype=plan.y.dtype)
+            name: np.array([moment.values[name] for moment in end.records], dtype=plan.y.dtype)
             for name in names
         },
         plan.kind.unflatten(flat, plan.x.shape[2]),

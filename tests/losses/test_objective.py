@@ -181,6 +181,7 @@ def test_an_inert_term_cannot_be_given_a_force():
         ({"overlap": (np.nan, Overlap())}, 1.0, "the weight of overlap is nan"),
         ({}, -0.5, "fit_weight is -0.5; it must be finite and at least 0"),
         ({"fit": (1.0, Overlap())}, 1.0, "a term is called 'fit'"),
+        ({"objective": (1.0, Overlap())}, 1.0, "a term is called 'objective'"),
         ({"mine": (1.0, "loss")}, 1.0, "expected a StructuralLoss"),
     ],
 )

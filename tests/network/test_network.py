@@ -78,6 +78,15 @@ def test_flat_parameters_read_back(kind):
         kind.unflatten(flat[:, :12], 2)
 
 
+@pytest.mark.parametrize("kind", NEURONS.values())
+@pytest.mark.parametrize("n_inputs", [1, 2, 3])
+def test_neurons_are_where_they_are_placed_also_at_the_origin(kind, n_inputs):
+    p = np.array([[0.0] * n_inputs, [0.5] * n_inputs])
+    params = kind.placed(p, np.array([3.0, -2.0]), np.ones(2))
+    np.testing.assert_allclose(params.prototypes[0], p, rtol=1e-8)
+    np.testing.assert_allclose(params.slopes[0], [3.0, 2.0])
+
+
 def test_vanished_neuron_has_its_prototype_at_the_origin():
     assert one_neuron(w=0.0, b=1.0).prototypes[0, 0, 0] == 0.0
     assert abs(one_neuron(w=1e-6, b=1.0).prototypes[0, 0, 0]) == pytest.approx(100, rel=1e-3)
