@@ -13,15 +13,18 @@ from mlpspec.running.worker import Extensions, train_batch
 from mlpspec.study.study import Study
 from mlpspec.training import engine as engines
 
-SLOW = 0.2
-"""Seconds of a probe of one step after which no others are made."""
+LONG = 0.05
+"""Seconds of training in a probe beside which the noise of a clock is small."""
+
+ONCE, START = 0.3, 1.0
+"""Seconds that a study takes besides, about: in this process for its store and tables, or with
+workers until they have loaded their modules."""
 
 
 def estimate(study: Study, batches: list[Batch], n_jobs: int, engine: str) -> float:
     """Return about how many seconds the batches will take here, from a few steps of each shape."""
     rates: dict[tuple[int, int, int, int], tuple[float, float]] = {}
     seconds = []
-    probe = partial(_probe, study.own_losses, engine)
     if engine == "compiled":  # to compile takes longer than many steps, once
         with deferred():
             engines.prepare([run for batch in batches for run in batch])
@@ -29,22 +32,23 @@ def estimate(study: Study, batches: list[Batch], n_jobs: int, engine: str) -> fl
         run = batch[0]
         shape = (run.n_samples, run.hidden_units, run.n_inputs, len(batch))
         if shape not in rates:
-            rates[shape] = _rates(partial(probe, batch))
+            rates[shape] = _rates(partial(_probe, study.own_losses, engine, batch), run.steps)
         step, once = rates[shape]
         seconds.append(step * run.steps + once)
-    return 1.0 + max(sum(seconds) / n_jobs, max(seconds, default=0.0))
+    return max(sum(seconds) / n_jobs, max(seconds)) + (START if n_jobs > 1 else ONCE)
 
 
-def _rates(probe: Callable[[int], float]) -> tuple[float, float]:
+def _rates(probe: Callable[[int], float], most: int) -> tuple[float, float]:
     """Return about how many seconds a step of a batch takes, and what comes once."""
-    first = probe(1)
-    if first > SLOW:  # a step is then most of it, and more of them would take too long
-        return first / 2, 0.0
-    # The difference of two probes is training alone, the rest is spent once a run. The least of
-    # three is the one that other programs disturbed least.
-    few, more = (min(probe(steps) for _ in range(3)) for steps in (10, 60))
-    step = max(more - few, 0.0) / 50
-    return step, max(few - 10 * step, 0.0)
+    once = probe(1)
+    if once > 4 * LONG:  # it is most of it, and more of them would take too long
+        return once / 2, 0.0
+    once = min(once, probe(1), probe(1))  # least disturbed, by other programs and by loading
+    steps, seconds = 1, once
+    while seconds < once + LONG and steps < most:
+        steps = min(4 * steps, most)
+        seconds = probe(steps)
+    return max(seconds - once, 0.0) / steps, once
 
 
 def _probe(extensions: Extensions, engine: str, batch: Batch, steps: int) -> float:

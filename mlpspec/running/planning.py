@@ -17,6 +17,12 @@ BATCH_ELEMENTS = 3 * 2**17
 BATCH_RUNS = 2**11
 """Most runs of a batch, for the same reason."""
 
+CALL = 300
+"""What a step of a run takes beside its responses, in responses."""
+
+NEAR = 48
+"""Samples, on a line, at which a neuron is not negligible, about, with as many neurons."""
+
 MINIMISED = affecting("objective")
 
 TRAINED = affecting("training", "recording")
@@ -59,9 +65,11 @@ def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) ->
 
 
 def work(run: Run) -> int:
-    """Return how much work a run is, about, in exponentials; for balance and time left."""
-    # The constant is what the array calls of a step cost, spread over a typical batch.
-    return (run.steps + 1) * (run.n_samples * run.hidden_units + 200)
+    """Return how much work a run is, about, in nanoseconds; for balance and time left."""
+    n, k = run.n_samples, run.hidden_units
+    # On a line a neuron is computed where it is not negligible alone (`mlpspec.training.kernel`).
+    responses = min(n * k, NEAR * max(n, k)) if run.n_inputs == 1 else n * k
+    return (run.steps + 1) * (responses + CALL)
 
 
 def memory(run: Run) -> int:
