@@ -10,69 +10,48 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlpspec import losses, studies
-    from mlpspec.errors import InputError, LossError, WorkerLostError
-    from mlpspec.losses import StructuralLoss, check_loss
-    from mlpspec.losses.objective import Objective
-    from mlpspec.metrics.measure import measure
-    from mlpspec.network.forward import Forward, backward, forward
-    from mlpspec.network.neurons import RadialParams, RidgeParams
-    from mlpspec.running.runner import run_study
-    from mlpspec.store.results import Results, load
-    from mlpspec.study.run import Run
-    from mlpspec.study.study import Study
-    from mlpspec.training.trainer import Curve, Trained, train
+    from mlpspec import losses as losses
+    from mlpspec import studies as studies
+    from mlpspec.errors import InputError as InputError
+    from mlpspec.errors import LossError as LossError
+    from mlpspec.errors import WorkerLostError as WorkerLostError
+    from mlpspec.losses import StructuralLoss as StructuralLoss
+    from mlpspec.losses import check_loss as check_loss
+    from mlpspec.losses.objective import Objective as Objective
+    from mlpspec.metrics.measure import measure as measure
+    from mlpspec.network.forward import Forward as Forward
+    from mlpspec.network.forward import backward as backward
+    from mlpspec.network.forward import forward as forward
+    from mlpspec.network.neurons import RadialParams as RadialParams
+    from mlpspec.network.neurons import RidgeParams as RidgeParams
+    from mlpspec.running.runner import run_study as run_study
+    from mlpspec.store.results import Results as Results
+    from mlpspec.store.results import load as load
+    from mlpspec.study.run import Run as Run
+    from mlpspec.study.study import Study as Study
+    from mlpspec.training.trainer import Curve as Curve
+    from mlpspec.training.trainer import Trained as Trained
+    from mlpspec.training.trainer import train as train
 
 __version__ = "0.1.0"
 
 # Loaded when first asked for, so that the command line starts at once.
-_HOME = {
-    "Curve": "training.trainer",
-    "Trained": "training.trainer",
-    "WorkerLostError": "errors",
-    "InputError": "errors",
-    "LossError": "errors",
-    "StructuralLoss": "losses",
-    "check_loss": "losses",
-    "measure": "metrics.measure",
-    "Forward": "network.forward",
-    "RadialParams": "network.neurons",
-    "RidgeParams": "network.neurons",
-    "backward": "network.forward",
-    "forward": "network.forward",
-    "Objective": "losses.objective",
-    "Results": "store.results",
-    "load": "store.results",
-    "run_study": "running.runner",
-    "Run": "study.run",
-    "Study": "study.study",
-    "train": "training.trainer",
+_NAMES = {
+    "errors": ("InputError", "LossError", "WorkerLostError"),
+    "losses": ("StructuralLoss", "check_loss"),
+    "losses.objective": ("Objective",),
+    "metrics.measure": ("measure",),
+    "network.forward": ("Forward", "backward", "forward"),
+    "network.neurons": ("RadialParams", "RidgeParams"),
+    "running.runner": ("run_study",),
+    "store.results": ("Results", "load"),
+    "study.run": ("Run",),
+    "study.study": ("Study",),
+    "training.trainer": ("Curve", "Trained", "train"),
 }
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = [
-    "Curve",
-    "Forward",
-    "InputError",
-    "LossError",
-    "Objective",
-    "RadialParams",
-    "Results",
-    "RidgeParams",
-    "Run",
-    "StructuralLoss",
-    "Study",
-    "Trained",
-    "WorkerLostError",
-    "backward",
-    "check_loss",
-    "forward",
-    "load",
-    "losses",
-    "measure",
-    "run_study",
-    "studies",
-    "train",
-]
+__all__ = sorted([*_HOME, "losses", "studies"])
 
 
 def __getattr__(name: str) -> Any:
