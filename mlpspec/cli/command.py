@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sqlite3
 import sys
-from collections.abc import Sequence
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from importlib import import_module
 
-from mlpspec.cli import losses, results, run, studies
 from mlpspec.cli.parser import parser
 from mlpspec.cli.terminal import BAD_INPUT, FAILED, INTERRUPTED, line, warn
 from mlpspec.errors import InputError, LossError, WorkerLostError
@@ -36,18 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         arguments = parser().parse_args(argv)
-        commands = {
-            "run": run.run,
-            "status": results.status,
-            "report": results.report,
-            "verify": results.verify,
-            "recover": results.recover,
-            "export": results.export,
-            "check-loss": losses.check_loss,
-            "loss-card": losses.loss_card,
-            "studies": studies.studies,
-        }
-        return commands[arguments.command](arguments, argv)
+        arguments.line = ["mlpspec", *argv]
+        return _command(arguments.command)(arguments)
     except LossError as error:
         warn(f"error: {error}")  # a line for each fault
         return BAD_INPUT
@@ -71,6 +63,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _complain(f"{place}{error.strerror or error}")
+
+
+_MODULES = {"run": "run", "studies": "studies", "check-loss": "losses", "loss-card": "losses"}
+
+
+def _command(name: str) -> Callable[[Namespace], int]:
+    """Return the function of a command, whose module is loaded only now: numpy takes its time."""
+    # While modules load there is nothing to lose, and an exception would only garble them.
+    before = signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    try:
+        module = import_module(f"mlpspec.cli.{_MODULES.get(name, 'results')}")
+        command: Callable[[Namespace], int] = getattr(module, name.replace("-", "_"))
+        return command
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _complain(message: str) -> int:

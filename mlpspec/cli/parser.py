@@ -79,27 +79,21 @@ def parser() -> argparse.ArgumentParser:
     )
 
     status = commands.add_parser("status", help="say what a results directory holds")
-    status.add_argument("directory", metavar="DIR")
-
     report = commands.add_parser("report", help="make tables, figures and report.html anew")
-    report.add_argument("directory", metavar="DIR")
     report.add_argument("--pdf", action="store_true", help="figures also as PDF")
-
     verify = commands.add_parser("verify", help="print the verdicts on the nine claims")
-    verify.add_argument("directory", metavar="DIR")
-
     recover = commands.add_parser("recover", help="save what is intact in a damaged directory")
-    recover.add_argument("directory", metavar="DIR")
     recover.add_argument("--out", required=True, metavar="NEW", help="new results directory")
-
     export = commands.add_parser("export", help="write results in another format")
-    export.add_argument("directory", metavar="DIR")
     export.add_argument(
         "--format",
         required=True,
         choices=("csv", "parquet", "npz"),
         help="csv: tables of runs and summary; parquet: table of runs; npz: weights and data",
     )
+
+    for command in (status, report, verify, recover, export):
+        command.add_argument("directory", metavar="DIR")
 
     check = commands.add_parser("check-loss", help="say whether a loss of your own is right")
     check.add_argument(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from mlpspec.cli.terminal import FAILED, last_line, shown
 from mlpspec.errors import InputError
+from mlpspec.store import recovery
+from mlpspec.store.results import load
 
 if TYPE_CHECKING:
     from mlpspec.analysis.claims import Verdict
 
 
-def status(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
+def status(arguments: Namespace) -> int:
     """Print what a results directory holds."""
-    from mlpspec.store.results import load
-
     results = load(arguments.directory)
     study, status = results.study, results.status
     asked = [status.get(run.key, "missing") for run in study.runs]
@@ -47,7 +47,7 @@ def status(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     return 0
 
 
-def report(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
+def report(arguments: Namespace) -> int:
     """Make tables, figures and the page anew."""
     formats = ("svg", "png", "pdf") if arguments.pdf else ("svg", "png")
     write_report(Path(arguments.directory), formats=formats)
@@ -68,7 +68,7 @@ def write_report(
         print(f"report: {path}")
 
 
-def verify(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
+def verify(arguments: Namespace) -> int:
     """Print the verdicts on the claims; fail if a stated one does not hold."""
     from mlpspec.analysis.analysis import Analysis
 
@@ -96,12 +96,9 @@ def _verdict_lines(verdicts: Sequence[Verdict]) -> str:
     return "\n".join([*lines, *dict.fromkeys(f"untested: {reading}" for reading in wanting)])
 
 
-def recover(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
+def recover(arguments: Namespace) -> int:
     """Save what is intact in a damaged directory; fail if anything is lost."""
-    from mlpspec.store.recovery import recover
-    from mlpspec.store.results import load
-
-    found = recover(arguments.directory, arguments.out)
+    found = recovery.recover(arguments.directory, arguments.out)
     load(arguments.out).write_tables()
     lost = "how many are lost is not known" if found.unknown else f"{found.lost} are lost"
     print(f"{arguments.out} has {found.runs} runs of {arguments.directory}; {lost}")
@@ -111,10 +108,8 @@ def recover(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     return FAILED if found.lost or found.unknown else 0
 
 
-def export(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
+def export(arguments: Namespace) -> int:
     """Write the results in another format and print the paths."""
-    from mlpspec.store.results import load
-
     for path in load(arguments.directory).export(arguments.format):
         print(path)
     return 0

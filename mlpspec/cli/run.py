@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
-import os
 import runpy
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from mlpspec.cli.results import write_report
 from mlpspec.cli.terminal import FAILED, INTERRUPTED, duration, last_line, line, say, warn
 from mlpspec.errors import InputError, unknown
-
-if TYPE_CHECKING:
-    from mlpspec.study.run import Run
-    from mlpspec.study.study import Study
+from mlpspec.running.estimate import estimate
+from mlpspec.running.planning import plan
+from mlpspec.running.runner import last_engine, missing_runs, run_study
+from mlpspec.running.workers import count_jobs
+from mlpspec.studies import COMPANIONS, STUDIES, companion
+from mlpspec.study.extensions import named_loss
+from mlpspec.study.run import EXTENDABLE, SETTINGS, Run
+from mlpspec.study.study import MOST_RUNS, Study
+from mlpspec.training.engine import choose
 
 
 class Task(NamedTuple):
@@ -33,33 +37,25 @@ class Task(NamedTuple):
     engine: str
 
 
-def run(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
+def run(arguments: Namespace) -> int:
     """Train the runs of a study that its results directory lacks, and its companions."""
-    # While modules load there is nothing to lose, and an exception would only garble them.
-    before = signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
-    try:
-        study, changes = chosen_study(arguments)
-        from mlpspec.running import runner, workers
-        from mlpspec.studies import COMPANIONS, companion
-
-        directory = Path(arguments.out) if arguments.out is not None else Path("runs") / study.name
-        n_jobs = workers.count_jobs(arguments.jobs)
-        studies = {directory: study}
-        for name in () if arguments.only else COMPANIONS.get(arguments.study, ()):
-            inner = companion(name, changes, study.extensions)
-            if inner is not None:
-                studies[directory / name] = inner
-        tasks = tasks_of(studies, arguments.engine)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    study, changes = chosen_study(arguments)
+    directory = Path(arguments.out) if arguments.out is not None else Path("runs") / study.name
+    n_jobs = count_jobs(arguments.jobs)
+    studies = {directory: study}
+    for name in () if arguments.only else COMPANIONS.get(arguments.study, ()):
+        inner = companion(name, changes, study.extensions)
+        if inner is not None:
+            studies[directory / name] = inner
+    tasks = tasks_of(studies, arguments.engine)
     if arguments.dry_run:
         return _dry_run(arguments, tasks, n_jobs)
 
-    terminate = signal.signal(signal.SIGTERM, _interrupt)
+    terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         failed = 0
         for task in tasks:
-            failed += train(arguments, argv, task, n_jobs)
+            failed += train(arguments, task, n_jobs)
             if failed and arguments.fail_fast:
                 return FAILED
         trained = any(task.missing for task in tasks)
@@ -67,10 +63,10 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
             write_report(directory, quiet=arguments.quiet)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        left, asked = len(runner.missing_runs(study, directory)), len(study.runs)
+        left, asked = len(missing_runs(study, directory)), len(study.runs)
         warn(
             f"interrupted; {asked - left} of {asked} runs are kept in {directory}; continue with: "
-            f"{shlex.join(['mlpspec', *argv])}"
+            f"{shlex.join(arguments.line)}"
         )
         return INTERRUPTED
     finally:
@@ -89,16 +85,13 @@ def tasks_of(studies: dict[Path, Study], asked: str) -> list[Task]:
     InputError
         A directory cannot be used for its study, or an engine that is needed does not work here.
     """
-    from mlpspec.running import runner
-    from mlpspec.training.engine import choose
-
     main = next(iter(studies))
-    shared = runner.last_engine(main)
+    shared = last_engine(main)
     tasks = []
     for directory, study in studies.items():
-        missing, engine, note = runner.missing_runs(study, directory), asked, None
+        missing, engine, note = missing_runs(study, directory), asked, None
         if missing:
-            last = runner.last_engine(directory)
+            last = last_engine(directory)
             engine = choose(asked, last or shared)
             shared = shared or engine
             if last and last != engine:
@@ -111,10 +104,7 @@ def tasks_of(studies: dict[Path, Study], asked: str) -> list[Task]:
     return tasks
 
 
-def _dry_run(arguments: argparse.Namespace, tasks: list[Task], n_jobs: int) -> int:
-    from mlpspec.running.estimate import estimate
-    from mlpspec.running.planning import plan
-
+def _dry_run(arguments: Namespace, tasks: list[Task], n_jobs: int) -> int:
     total = 0.0
     for study, directory, missing, engine in tasks:
         batches = plan(missing, n_jobs)
@@ -128,19 +118,17 @@ def _dry_run(arguments: argparse.Namespace, tasks: list[Task], n_jobs: int) -> i
     return 0
 
 
-def train(arguments: argparse.Namespace, argv: Sequence[str], task: Task, n_jobs: int) -> int:
+def train(arguments: Namespace, task: Task, n_jobs: int) -> int:
     """Train what a directory lacks and print what came of it; return how many runs failed."""
-    from mlpspec.running import runner
-
     began = time.monotonic()
     study, directory, missing, engine = task
-    results = runner.run_study(
+    results = run_study(
         study,
         directory,
         n_jobs,
         fail_fast=arguments.fail_fast,
         progress=not arguments.quiet,
-        command=["mlpspec", *argv],
+        command=arguments.line,
         dask=arguments.dask,
         engine=engine,
     )
@@ -169,16 +157,8 @@ def train(arguments: argparse.Namespace, argv: Sequence[str], task: Task, n_jobs
     return counts["failed"]
 
 
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def chosen_study(arguments: argparse.Namespace) -> tuple[Study, dict[str, Any]]:
+def chosen_study(arguments: Namespace) -> tuple[Study, dict[str, Any]]:
     """Return the study that was asked for, and how it differs from the one of that name."""
-    from mlpspec.studies import STUDIES
-    from mlpspec.study.run import EXTENDABLE, SETTINGS
-    from mlpspec.study.study import Study
-
     name = arguments.study
     if name.endswith(".py"):
         if not Path(name).is_file():
@@ -214,8 +194,6 @@ def chosen_study(arguments: argparse.Namespace) -> tuple[Study, dict[str, Any]]:
         changes[field] = value
     study = study.replace(**changes)
     if arguments.losses or arguments.subsets is not None:
-        from mlpspec.study.extensions import named_loss
-
         losses = [named_loss(text) for text in arguments.losses]
         if len(dict(losses)) < len(losses):
             raise InputError(f"--loss gives {losses[-1][0]} twice; give each loss its own name")
@@ -239,8 +217,6 @@ def _warn_of_faults(losses: Sequence[str], study: Study) -> None:
 
 
 def _seeds(text: str) -> tuple[int, ...]:
-    from mlpspec.study.study import MOST_RUNS
-
     first, is_range, last = text.partition(":")
     if not is_range:
         return _whole_numbers("seeds", text, "0:10 or 0,3,7")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
+from argparse import Namespace
 from dataclasses import fields
 
+from mlpspec.data.datasets import COLUMN, DATASETS, FILE, TARGETS, FileData
+from mlpspec.data.spec import Call
+from mlpspec.studies import STUDIES
+from mlpspec.study.run import EXTENDABLE, SETTINGS
 
-def studies(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
+
+def studies(arguments: Namespace) -> int:
     """Print the named studies, the settings, the data sets and the targets."""
-    from mlpspec.data.datasets import COLUMN, DATASETS, FILE, TARGETS, FileData
-    from mlpspec.data.spec import Call
-    from mlpspec.studies import STUDIES
-    from mlpspec.study.run import EXTENDABLE, SETTINGS
-
     print("studies")
     for name, describe in STUDIES.items():
         study = describe()
@@ -21,16 +20,13 @@ def studies(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     print("settings (--set NAME=VALUE)")
     for name, setting in SETTINGS.items():
         if name not in EXTENDABLE:
-            choices = f" ({', '.join(setting.names)})" if setting.names else ""
-            if ", or " in setting.help or setting.name == "start":
-                choices = ""
+            explained = name == "start" or ", or " in setting.help
+            choices = f" ({', '.join(setting.names)})" if setting.names and not explained else ""
             print(f"  {name:16} {setting.default!s:18} {setting.help}{choices}")
     print("data sets (--set dataset=NAME, with other arguments if need be)")
     for name, dataset in DATASETS.items():
-        call = str(
-            Call(name, (), {argument.name: argument.default for argument in fields(dataset)})
-        )
-        print(f"  {call:35} {_first_line(dataset)}")
+        call = Call(name, kwargs={argument.name: argument.default for argument in fields(dataset)})
+        print(f"  {call!s:35} {_first_line(dataset)}")
     print(f"  {FILE + 'PATH.csv':35} {_first_line(FileData)}")
     print("targets (--set target=NAME)")
     for name, function in TARGETS.items():
