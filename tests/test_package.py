@@ -37,7 +37,7 @@ ROOMS = {
 }
 ROOMS["cli"] = {*ROOMS, "report"}
 SOLE_IMPORTERS = {
-    "cloudpickle": {"running.payload"},  # carries losses of users to workers
+    "cloudpickle": {"running.worker"},  # carries losses of users to workers
     "distributed": {"running.cluster"},
     "joblib": {"running.workers", "running.signals"},
     "llvmlite": {"training.rows", "training.compiled"},

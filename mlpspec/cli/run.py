@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 from mlpspec.cli.results import write_report
 from mlpspec.cli.terminal import FAILED, INTERRUPTED, duration, last_line, line, say, warn
 from mlpspec.errors import InputError, unknown
-from mlpspec.running.estimate import estimate
 from mlpspec.running.planning import plan
+from mlpspec.running.progress import estimate
 from mlpspec.running.runner import last_engine, missing_runs, run_study
 from mlpspec.running.workers import count_jobs
 from mlpspec.studies import COMPANIONS, STUDIES, companion

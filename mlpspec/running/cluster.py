@@ -82,7 +82,7 @@ def describe(client: Any) -> dict[str, Any]:
 def train(
     client: Any, function: Callable[[Batch], list[Record]], engine: str, batches: list[Batch]
 ) -> Generator[list[Record]]:
-    """Train batches on the cluster: a `TrainBatches` of `mlpspec.running.runner`.
+    """Train batches on the cluster, as `mlpspec.running.runner` says.
 
     Dask tries a batch again whose worker was killed. When it gives up, the runs of the batch are
     tried one by one when all others are done; a run that Dask gives up then fails.

@@ -23,8 +23,6 @@ CALL = 300
 NEAR = 48
 """Samples, on a line, at which a neuron is not negligible, about, with as many neurons."""
 
-MINIMISED = affecting("objective")
-
 TRAINED = affecting("training", "recording")
 """Settings in which the runs of a batch are equal, as they are in N, K and D."""
 
@@ -48,12 +46,16 @@ def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) ->
     groups: dict[tuple[Any, ...], list[Run]] = {}
     total = 0
     for run in runs:
-        groups.setdefault(_together(run), []).append(run)
+        shape = (run.n_samples, run.hidden_units, run.n_inputs)
+        together = (*shape, *(getattr(run, name) for name in TRAINED))
+        groups.setdefault(together, []).append(run)
         total += work(run)
     largest = total if n_jobs == 1 else total // (2 * n_jobs)
     batches = []
+    minimised = affecting("objective")
     for group in groups.values():
-        group.sort(key=_alike)
+        # Runs of the same losses side by side, as NumPy trains them.
+        group.sort(key=lambda run: (*(str(getattr(run, name)) for name in minimised), run.seed))
         elements = group[0].n_samples * group[0].hidden_units
         size = batch_size or max(1, min(BATCH_RUNS, BATCH_ELEMENTS // elements))
         if batch_size is None:
@@ -70,22 +72,3 @@ def work(run: Run) -> int:
     # On a line a neuron is computed where it is not negligible alone (`mlpspec.training.kernel`).
     responses = min(n * k, NEAR * max(n, k)) if run.n_inputs == 1 else n * k
     return (run.steps + 1) * (responses + CALL)
-
-
-def memory(run: Run) -> int:
-    """Return about how many bytes the arrays of a run take at the least, trained alone."""
-    n, k, d = run.n_samples, run.hidden_units, run.n_inputs
-    moments = run.steps // run.record_every if run.record_every else 0
-    numbers = 3 * n * k + k * k + (n + 4 * k) * d + moments * k * (d + 2)
-    return numbers * (4 if run.dtype == "float32" else 8)
-
-
-def _alike(run: Run) -> tuple[Any, ...]:
-    """Return what puts runs of the same losses side by side, as NumPy trains them."""
-    return (*(str(getattr(run, name)) for name in MINIMISED), run.seed)
-
-
-def _together(run: Run) -> tuple[Any, ...]:
-    """Return what runs that train together share: their arrays' shapes and how they train."""
-    shape = (run.n_samples, run.hidden_units, run.n_inputs)
-    return (*shape, *(getattr(run, name) for name in TRAINED))

@@ -1,4 +1,4 @@
-"""How far the training of a study is, on stderr."""
+"""How long the training of a study will take, and how far it is, on stderr."""
 
 from __future__ import annotations
 
@@ -6,9 +6,58 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from mlpspec.running.planning import Batch, work
+from mlpspec.running.signals import deferred
+from mlpspec.running.worker import Extensions, train_batch
 from mlpspec.store.store import Record
+from mlpspec.study.study import Study
+from mlpspec.training import engine as engines
+
+LONG = 0.05
+"""Seconds of training in a probe beside which the noise of a clock is small."""
+
+ONCE, START = 0.3, 1.0
+"""Seconds that a study takes besides, about: in this process for its store and tables, or with
+workers until they have loaded their modules."""
+
+
+def estimate(study: Study, batches: list[Batch], n_jobs: int, engine: str) -> float:
+    """Return about how many seconds the batches will take here, from a few steps of each shape."""
+    rates: dict[tuple[int, int, int, int], tuple[float, float]] = {}
+    seconds = []
+    if engine == "compiled":  # to compile takes longer than many steps, once
+        with deferred():
+            engines.prepare([run for batch in batches for run in batch])
+    for batch in batches:
+        run = batch[0]
+        shape = (run.n_samples, run.hidden_units, run.n_inputs, len(batch))
+        if shape not in rates:
+            rates[shape] = _rates(batch, study.own_losses, engine)
+        step, once = rates[shape]
+        seconds.append(step * run.steps + once)
+    return max(sum(seconds) / n_jobs, max(seconds)) + (START if n_jobs > 1 else ONCE)
+
+
+def _rates(batch: Batch, extensions: Extensions, engine: str) -> tuple[float, float]:
+    """Return about how many seconds a step of a batch takes, and what comes once."""
+
+    def probe(steps: int) -> float:
+        short = tuple(replace(run, steps=steps, record_every=0) for run in batch)
+        began = time.perf_counter()
+        train_batch(short, extensions, engine=engine)
+        return time.perf_counter() - began
+
+    once = probe(1)
+    if once > 4 * LONG:  # a step is most of it, and more of them would take too long
+        return once / 2, 0.0
+    once = min(once, probe(1), probe(1))  # least disturbed, by other programs and by loading
+    steps, seconds = 1, once
+    while seconds < once + LONG and steps < batch[0].steps:
+        steps = min(4 * steps, batch[0].steps)
+        seconds = probe(steps)
+    return max(seconds - once, 0.0) / steps, once
 
 
 @contextlib.contextmanager
@@ -25,7 +74,6 @@ def progress_of(name: str, batches: list[Batch]) -> Iterator[Callable[[list[Reco
         total=total,
         disable=plain,
         bar_format="{desc} |{bar}| {percentage:3.0f}% {elapsed} < {remaining}",
-        leave=True,
     )
 
     def show(records: list[Record]) -> None:
@@ -34,18 +82,15 @@ def progress_of(name: str, batches: list[Batch]) -> Iterator[Callable[[list[Reco
         failed += sum(record.status == "failed" for record in records)
         finished += sum(work(record.run) for record in records)
         text = f"{name}: {done}/{n_runs} runs, {failed} failed"
-        bar.set_description_str(text, refresh=False)
-        bar.update(finished - bar.n)
-        if plain and (time.monotonic() - last > 5 or done == n_runs):
-            last = time.monotonic()
-            left = (last - began) * (total / finished - 1)
-            print(f"{text}, {left:.0f} s left", file=sys.stderr, flush=True)
-
-    def show_if_possible(records: list[Record]) -> None:
         # Nobody may be listening any more; that is no reason to stop training.
         with contextlib.suppress(OSError, ValueError):
-            show(records)
+            bar.set_description_str(text, refresh=False)
+            bar.update(finished - bar.n)
+            if plain and (time.monotonic() - last > 5 or done == n_runs):
+                last = time.monotonic()
+                left = (last - began) * (total / finished - 1)
+                print(f"{text}, {left:.0f} s left", file=sys.stderr, flush=True)
 
     with bar:
         bar.set_description_str(f"{name}: 0/{n_runs} runs, 0 failed")
-        yield show_if_possible
+        yield show

@@ -1,21 +1,24 @@
-"""Running a study: plan, train in parallel, store."""
+"""Running a study: plan, train in parallel, store.
+
+What trains batches, here or on a cluster, is a generator. It gives no records as soon as they are
+on their way, for the first time or again, and the records of each as soon as it is finished.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from mlpspec.errors import InputError, WorkerLostError
 from mlpspec.running import cluster, provenance, signals, workers
-from mlpspec.running.payload import pack, train_packed
 from mlpspec.running.planning import Batch, plan
 from mlpspec.running.progress import progress_of
+from mlpspec.running.worker import pack, train_packed
 from mlpspec.store.database import FILE_NAME, LOCK_NAME, try_lock
 from mlpspec.store.results import DERIVED, Results
 from mlpspec.store.store import Record, Store
@@ -23,10 +26,6 @@ from mlpspec.study.problem import read_tables
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
 from mlpspec.training import engine as engines
-
-TrainBatches = Callable[[list[Batch]], Generator[list[Record]]]
-"""Trains batches somewhere; gives no records as soon as they are on their way, for the first time
-or again, and the records of each as soon as it is finished."""
 
 
 def run_study(
@@ -97,36 +96,47 @@ def run_study(
         raise InputError(f"batch_size is {batch_size}; it must be at least 1")
     directory = Path("runs") / study.name if out is None else Path(out)
     missing = missing_runs(study, directory)
-    if missing:
-        engine = engines.choose(engine, last_engine(directory))
-        with (
-            _workers(study, missing, n_jobs, dask, engine) as (train, about),
-            _locked(directory),
-            _open_store(study, directory) as store,
-        ):
-            batches = plan(missing, about["jobs"], batch_size)
-            began = provenance.now()
-            if engine == "compiled" and dask is None:
-                with signals.deferred():
-                    engines.prepare(missing)
-            with contextlib.closing(train(batches)) as finished:
-                next(finished)  # workers load their modules during what follows
-                about = {**provenance.collect(command, engine), **about}
-                session = store.begin_session(study, began, about)
-                try:
-                    _train_all(study, store, session, batches, finished, fail_fast, progress)
-                except BaseException:
-                    # What went wrong is to be raised, not that tables cannot be written after it.
-                    with contextlib.suppress(OSError, ValueError):
-                        Results(directory).write_tables()
-                    raise
-            results = Results(directory)
+    if not missing:
+        results = Results(directory)
+        if not all((directory / name).exists() for name in DERIVED):
             results.write_tables()
-            return results
-    results = Results(directory)
-    if not all((directory / name).exists() for name in DERIVED):
+        return results
+    engine = engines.choose(engine, last_engine(directory))
+    payload = pack(study, read_tables(missing), engine)
+    with contextlib.ExitStack() as stack:
+        if dask is None:
+            # Threads of one process share this limit: none must lift it while another trains.
+            stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
+            train, about = partial(workers.train, payload, n_jobs), {"jobs": n_jobs}
+        else:
+            client = stack.enter_context(cluster.connect(dask))
+            train = partial(cluster.train, client, partial(train_packed, payload), engine)
+            about = cluster.describe(client)
+        stack.enter_context(_locked(directory))
+        if (directory / FILE_NAME).exists():
+            store = stack.enter_context(Store.open(directory, write=True))
+        else:
+            store = stack.enter_context(Store.create(directory, study))
+        store.check_study(study)
+        batches = plan(missing, about["jobs"], batch_size)
+        began = provenance.now()
+        if engine == "compiled" and dask is None:
+            with signals.deferred():
+                engines.prepare(missing)
+        finished = stack.enter_context(contextlib.closing(train(batches)))
+        next(finished)  # workers load their modules during what follows
+        about = {**provenance.collect(command, engine), **about}
+        session = store.begin_session(study, began, about)
+        try:
+            _train_all(study, store, session, batches, finished, fail_fast, progress)
+        except BaseException:
+            # What went wrong is to be raised, not that tables cannot be written after it.
+            with contextlib.suppress(OSError, ValueError):
+                Results(directory).write_tables()
+            raise
+        results = Results(directory)
         results.write_tables()
-    return results
+        return results
 
 
 def missing_runs(study: Study, directory: Path) -> list[Run]:
@@ -170,17 +180,6 @@ def last_engine(directory: Path) -> str | None:
 
 
 @contextlib.contextmanager
-def _open_store(study: Study, directory: Path) -> Iterator[Store]:
-    if (directory / FILE_NAME).exists():
-        store = Store.open(directory, write=True)
-    else:
-        store = Store.create(directory, study)
-    with store:
-        store.check_study(study)
-        yield store
-
-
-@contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     """Hold the directory for this process; the lock goes with the process however it ends."""
     try:
@@ -195,24 +194,6 @@ def _locked(directory: Path) -> Iterator[None]:
                 "directory with --out"
             )
         yield
-
-
-@contextlib.contextmanager
-def _workers(
-    study: Study, missing: list[Run], n_jobs: int, dask: str | None, engine: str
-) -> Iterator[tuple[TrainBatches, dict[str, Any]]]:
-    """Give what trains batches, and what the provenance is to note of it."""
-    payload = pack(study, read_tables(missing), engine)
-    if dask is None:
-        # Threads of one process share this limit: none must lift it while another trains.
-        with threadpool_limits(limits=1, user_api="blas"):
-            yield partial(workers.train, payload, n_jobs), {"jobs": n_jobs}
-    else:
-        with cluster.connect(dask) as client:
-            yield (
-                partial(cluster.train, client, partial(train_packed, payload), engine),
-                cluster.describe(client),
-            )
 
 
 def _train_all(

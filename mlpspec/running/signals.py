@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
-from types import FrameType
 
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
 
@@ -23,11 +22,10 @@ def deferred() -> Iterator[None]:
         yield
         return
     received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, lambda number, _: received.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:

@@ -1,4 +1,7 @@
-"""Training a batch: from the descriptions of its runs to what is kept of them."""
+"""Training a batch: from the descriptions of its runs to what is kept of them.
+
+What else a worker needs travels as bytes: users' losses, files that are read, the engine.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ import os
 import time
 import traceback
 from collections.abc import Mapping
-from functools import partial
-from types import MappingProxyType
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, cast
 
+import cloudpickle
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -18,10 +21,12 @@ from mlpspec.losses import StructuralLoss
 from mlpspec.metrics.measure import measure
 from mlpspec.network.forward import Forward, respond
 from mlpspec.network.neurons import NEURONS
-from mlpspec.running.planning import Batch, memory
+from mlpspec.running.planning import Batch
 from mlpspec.store.store import Record
+from mlpspec.study.extensions import code_of
 from mlpspec.study.problem import Tables, data_of, domain_of, losses_of, objective_of, start_of
 from mlpspec.study.run import Run, affecting
+from mlpspec.study.study import Study
 from mlpspec.training.optimizers import OPTIMIZERS
 from mlpspec.training.trainer import Trained, train
 
@@ -31,12 +36,36 @@ Extensions = Mapping[str, StructuralLoss]
 PROBLEM = affecting("data", "start")
 """Settings in which runs with the same data and start are equal."""
 
-NONE: Extensions = MappingProxyType({})
+
+def pack(study: Study, tables: Tables, engine: str) -> bytes:
+    """Return the users' losses of a study, the files it draws from and the engine as bytes.
+
+    Classes travel by value: a file that `--loss` ran is no module that a worker could import.
+    """
+    losses = study.own_losses
+    modules = {module for loss in losses.values() for module in code_of(type(loss))}
+    for module in modules:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        return cast(bytes, cloudpickle.dumps((losses, tables, engine)))
+    finally:
+        for module in modules:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+@lru_cache(maxsize=1)  # a worker outlives its study, and files may be large
+def _unpack(payload: bytes) -> tuple[Extensions, Tables, str]:
+    return cast(tuple[Extensions, Tables, str], cloudpickle.loads(payload))
+
+
+def train_packed(payload: bytes, batch: Batch) -> list[Record]:
+    """Train a batch with what was packed; no runs are a test of whether a worker lives."""
+    return train_batch(batch, *_unpack(payload)) if batch else []
 
 
 def train_batch(
     batch: Batch,
-    extensions: Extensions = NONE,
+    extensions: Extensions | None = None,
     tables: Tables | None = None,
     engine: str = "auto",
 ) -> list[Record]:
@@ -57,20 +86,15 @@ def train_batch(
 
 
 def _train_together(
-    batch: Batch, extensions: Extensions, tables: Tables | None, engine: str
+    batch: Batch, extensions: Extensions | None, tables: Tables | None, engine: str
 ) -> list[Record]:
     began = time.perf_counter()
     first = batch[0]
     _check_memory(first)
-    problems: dict[Any, tuple[Array, Array, Array]] = {}
-    keys = [_problem(run) for run in batch]
-    for key, run in zip(keys, batch, strict=True):
-        if key not in problems:
-            problems[key] = (*data_of(run, tables), start_of(run))
-    prepared = [problems[key] for key in keys]
-    x = np.stack([x for x, _, _ in prepared])
-    y = np.stack([y for _, y, _ in prepared])
-    flat = np.stack([flat for _, _, flat in prepared])
+    keys = [tuple(getattr(run, name) for name in PROBLEM) for run in batch]
+    described = dict(zip(keys, batch, strict=True))
+    problems = {key: (*data_of(run, tables), start_of(run)) for key, run in described.items()}
+    x, y, flat = (np.stack(arrays) for arrays in zip(*(problems[key] for key in keys), strict=True))
     kind = NEURONS[first.neuron]
     start = kind.unflatten(flat, first.n_inputs)
     losses = [losses_of(run, extensions) for run in batch]
@@ -110,11 +134,6 @@ def _train_together(
     ]
 
 
-def _problem(run: Run) -> tuple[Any, ...]:
-    """Return what data and start follow from."""
-    return tuple(getattr(run, name) for name in PROBLEM)
-
-
 def _measured(
     batch: Batch, trained: Trained, x: Array, y: Array, losses: list[dict[str, StructuralLoss]]
 ) -> list[dict[str, float]]:
@@ -124,8 +143,7 @@ def _measured(
         alike.setdefault((domain_of(run).width, *losses[r].items()), []).append(r)
     flat = trained.params.flatten()
     measured: list[dict[str, float]] = [{}] * len(batch)
-    for (width, *own), members in alike.items():
-        rows = np.array(members)
+    for (width, *own), rows in alike.items():
         params = type(trained.params).unflatten(flat[rows], x.shape[2])
         columns = measure(params, x[rows], y[rows], width=width, losses=dict(own))
         columns["gradient_norm"] = trained.gradient_norm[rows]
@@ -139,12 +157,16 @@ def _check_memory(run: Run) -> None:
     """Raise before a system that promises more memory than it has must kill someone for it."""
     if not hasattr(os, "sysconf"):  # Windows promises no more than it has
         return
+    n, k, d = run.n_samples, run.hidden_units, run.n_inputs
+    moments = run.steps // run.record_every if run.record_every else 0
+    numbers = 3 * n * k + k * k + (n + 4 * k) * d + moments * k * (d + 2)  # at the least
+    needed = numbers * np.dtype(run.dtype).itemsize
     here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if memory(run) > here:
+    if needed > here:
         raise MemoryError(
-            f"a run with n_samples={run.n_samples}, n_hidden={run.hidden_units}, "
-            f"n_inputs={run.n_inputs}, steps={run.steps}, record_every={run.record_every} needs "
-            f"{memory(run) / 2**30:.3g} GiB; this machine has {here / 2**30:.3g} GiB"
+            f"a run with n_samples={n}, n_hidden={k}, n_inputs={d}, steps={run.steps}, "
+            f"record_every={run.record_every} needs {needed / 2**30:.3g} GiB; this "
+            f"machine has {here / 2**30:.3g} GiB"
         )
 
 

@@ -17,9 +17,9 @@ from typing import Any, cast
 import joblib
 
 from mlpspec.errors import KILLED, InputError, WorkerLostError
-from mlpspec.running.payload import train_packed
 from mlpspec.running.planning import Batch
 from mlpspec.running.signals import unreachable_by_ctrl_c
+from mlpspec.running.worker import train_packed
 from mlpspec.store.store import Record
 
 Work = Callable[[int, Batch], tuple[int, list[Record]]]
@@ -49,7 +49,7 @@ def count_jobs(n_jobs: int) -> int:
 
 
 def train(payload: bytes, n_jobs: int, batches: list[Batch]) -> Generator[list[Record]]:
-    """Train batches in workers of joblib: a `TrainBatches` of `mlpspec.running.runner`.
+    """Train batches in workers of joblib, as `mlpspec.running.runner` says.
 
     A batch whose worker was killed is tried again when all others are done. If its worker is
     killed again, its runs are tried one by one, and a run whose worker is then killed fails.
@@ -60,9 +60,9 @@ def train(payload: bytes, n_jobs: int, batches: list[Batch]) -> Generator[list[R
         A worker is killed though it has nothing to do.
     """
     work = partial(_work, payload, os.getpid())
-    lost = yield from _attempt(work, n_jobs, batches)
-    lost = yield from _attempt(work, n_jobs, lost)
-    for run in chain.from_iterable(lost):
+    for _ in range(2):
+        batches = yield from _attempt(work, n_jobs, batches)
+    for run in chain.from_iterable(batches):
         if (yield from _attempt(work, 2, [(run,)])):
             if (yield from _attempt(work, 2, [()])):
                 raise WorkerLostError("every worker is killed, even one that has nothing to do")
@@ -80,25 +80,18 @@ def _attempt(
         # Alone, a batch would be trained in this very process, which nothing must kill.
         tasks, count = _tasks(work, pending, sent), min(n_jobs, max(2, len(pending)))
         try:
-            with _given_up(_parallel(tasks, count)) as finished:
+            finished = _parallel(tasks, count)
+            try:
                 yield []
                 for number, records in finished:
                     del pending[number]
                     yield records
+            finally:
+                with warnings.catch_warnings(action="ignore"):  # joblib's, of what it gives up
+                    finished.close()
         except BrokenExecutor:
             lost += [pending.pop(number) for number in sent if number in pending]
     return lost
-
-
-@contextlib.contextmanager
-def _given_up(tasks: Generator[Any]) -> Iterator[Generator[Any]]:
-    """Give up in the end what is left of tasks, without joblib's count of it."""
-    try:
-        yield tasks
-    finally:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tasks.close()
 
 
 def _tasks(work: Work, pending: dict[int, Batch], sent: list[int]) -> Iterator[Any]:

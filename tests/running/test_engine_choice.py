@@ -7,7 +7,7 @@ import pytest
 import mlpspec
 from mlpspec.cli import command
 from mlpspec.errors import InputError
-from mlpspec.running import estimate, payload, runner
+from mlpspec.running import progress, runner, worker
 from mlpspec.training import engine
 from mlpspec.training.engine import versions
 
@@ -24,8 +24,8 @@ def calls(monkeypatch):
         noted.append(engine)
         return real(batch, extensions, tables, engine)
 
-    real = payload.train_batch
-    for module in (payload, estimate):
+    real = worker.train_batch
+    for module in (worker, progress):
         monkeypatch.setattr(module, "train_batch", train_batch)
     monkeypatch.setattr(engine, "prepare", lambda runs: noted.append(f"prepared {len(runs)}"))
     monkeypatch.setattr(engine, "why_not_compiled", lambda: None)

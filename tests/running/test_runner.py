@@ -18,7 +18,7 @@ from mlpspec.data.tabular import read_columns
 from mlpspec.errors import InputError
 from mlpspec.report import figures
 from mlpspec.running import planning, runner, worker
-from mlpspec.running.estimate import estimate
+from mlpspec.running.progress import estimate
 from mlpspec.study.problem import data_of, start_of, temperature_of
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
