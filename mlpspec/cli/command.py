@@ -65,15 +65,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(f"{place}{error.strerror or error}")
 
 
-_MODULES = {"run": "run", "studies": "studies", "check-loss": "losses", "loss-card": "losses"}
-
-
 def _command(name: str) -> Callable[[Namespace], int]:
     """Return the function of a command, whose module is loaded only now: numpy takes its time."""
     # While modules load there is nothing to lose, and an exception would only garble them.
     before = signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
     try:
-        module = import_module(f"mlpspec.cli.{_MODULES.get(name, 'results')}")
+        trains = name in ("run", "check-loss", "loss-card")
+        module = import_module("mlpspec.cli.run" if trains else "mlpspec.cli.results")
         command: Callable[[Namespace], int] = getattr(module, name.replace("-", "_"))
         return command
     finally:

@@ -1,4 +1,4 @@
-"""The command ``run``: which study, and its training."""
+"""The commands that train: ``run``, and for users' losses ``check-loss`` and ``loss-card``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import mlpspec.losses
 from mlpspec.cli.results import write_report
 from mlpspec.cli.terminal import FAILED, INTERRUPTED, duration, last_line, line, say, warn
 from mlpspec.errors import InputError, unknown
@@ -22,7 +23,7 @@ from mlpspec.running.progress import estimate
 from mlpspec.running.runner import last_engine, missing_runs, run_study
 from mlpspec.running.workers import count_jobs
 from mlpspec.studies import COMPANIONS, STUDIES, companion
-from mlpspec.study.extensions import named_loss
+from mlpspec.study.extensions import load_loss, named_loss
 from mlpspec.study.run import EXTENDABLE, SETTINGS, Run
 from mlpspec.study.study import MOST_RUNS, Study
 from mlpspec.training.engine import choose
@@ -236,3 +237,31 @@ def _whole_numbers(option: str, text: str, like: str = "3,5,10") -> tuple[int, .
         return tuple(int(number) for number in text.split(","))
     except ValueError:
         raise InputError(f"--{option} is {text!r}; it must look like {like}") from None
+
+
+def check_loss(arguments: Namespace) -> int:
+    """Print what a check of a loss found; a fault is an error."""
+    print(mlpspec.losses.check_loss(load_loss(arguments.loss), neuron=arguments.neuron))
+    return 0
+
+
+def loss_card(arguments: Namespace) -> int:
+    """Check a loss, train what its card lacks, and write the card."""
+    from mlpspec.report import card, card_report  # matplotlib takes its time
+
+    loss = load_loss(arguments.loss)
+    name = card.name_of(loss, arguments.name)
+    checks = mlpspec.losses.check_loss(loss)
+    directory = Path(arguments.out or f"runs/loss-card-{name}")
+    n_jobs = count_jobs(arguments.jobs)
+    forces = card.forces(loss)
+    studies = {
+        directory: card.study(loss, card.weight_unit(forces)),
+        directory / "alone": card.alone_study(loss),
+    }
+    tasks = tasks_of(studies, arguments.engine)  # both can be used, before anything is trained
+    failed = sum(train(arguments, task, n_jobs) for task in tasks)
+    if failed:
+        return FAILED  # a card shows all of its runs; the next call tries these again
+    say(arguments, f"card: {card_report.write(directory, name, checks, forces)}")
+    return 0

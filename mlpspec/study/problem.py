@@ -9,18 +9,8 @@ from typing import Any, cast
 import numpy as np
 
 from mlpspec.arrays import Array
-from mlpspec.data.datasets import (
-    COLUMN,
-    FILE,
-    TARGETS,
-    Dataset,
-    FileData,
-    Uniform,
-    file_parts,
-    mean_spacing,
-    read_dataset,
-    stream,
-)
+from mlpspec.data import datasets
+from mlpspec.data.datasets import COLUMN, FILE, Dataset, FileData, Uniform, stream
 from mlpspec.data.tabular import column_names
 from mlpspec.losses import StructuralLoss, built_in
 from mlpspec.losses.objective import Objective
@@ -41,9 +31,9 @@ def dataset_of(run: Run) -> Dataset | FileData:
     Grid(jitter=0.5)
     """
     if not run.dataset.startswith(FILE):
-        return read_dataset(run.dataset)
+        return datasets.read_dataset(run.dataset)
     target = run.target.removeprefix(COLUMN) if run.target.startswith(COLUMN) else None
-    path, content = file_parts(run.dataset)
+    path, content = datasets.file_parts(run.dataset)
     return FileData(path, content, column_names(run.columns), run.scaling, target)
 
 
@@ -109,7 +99,7 @@ def data_of(run: Run, tables: Tables | None = None) -> tuple[Array, Array]:
     if run.target.startswith(COLUMN):
         y = rows[:, -1]
     else:
-        y = TARGETS[run.target](x, stream("target", *where))
+        y = datasets.TARGETS[run.target](x, stream("target", *where))
     if run.shift:
         x = x + run.shift
     return x.astype(run.dtype), y.astype(run.dtype)
@@ -142,7 +132,7 @@ def temperature_of(run: Run) -> float:
     """
     if run.temperature_unit == "absolute":
         return run.temperature
-    spacing = mean_spacing(domain_of(run).width, run.n_samples, run.n_inputs)
+    spacing = datasets.mean_spacing(domain_of(run).width, run.n_samples, run.n_inputs)
     return run.temperature * spacing**2
 
 
