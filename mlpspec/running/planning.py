@@ -57,9 +57,8 @@ def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) ->
         # Runs of the same losses side by side, as NumPy trains them.
         group.sort(key=lambda run: (*(str(getattr(run, name)) for name in minimised), run.seed))
         elements = group[0].n_samples * group[0].hidden_units
-        size = batch_size or max(1, min(BATCH_RUNS, BATCH_ELEMENTS // elements))
-        if batch_size is None:
-            size = max(1, min(size, largest // work(group[0])))
+        limits = BATCH_RUNS, BATCH_ELEMENTS // elements, largest // work(group[0])
+        size = batch_size or max(1, min(limits))
         count = -(-len(group) // size)
         edges = [len(group) * piece // count for piece in range(count + 1)]
         batches += [tuple(group[a:b]) for a, b in pairwise(edges)]

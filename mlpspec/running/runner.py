@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 from threadpoolctl import threadpool_limits
 
@@ -179,21 +180,20 @@ def last_engine(directory: Path) -> str | None:
     return engines.used_in(sessions[-1]) if sessions else None
 
 
-@contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Hold the directory for this process; the lock goes with the process however it ends."""
+def _locked(directory: Path) -> IO[str]:
+    """Return an open file that holds the directory for this process, however that ends."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         file = (directory / LOCK_NAME).open("a")
     except OSError as error:
         raise InputError(f"cannot write to {directory}: {error.strerror}") from None
-    with file:
-        if not try_lock(file):
-            raise InputError(
-                f"{directory} is in use by another mlpspec run; wait for it or give another "
-                "directory with --out"
-            )
-        yield
+    if not try_lock(file):
+        file.close()
+        raise InputError(
+            f"{directory} is in use by another mlpspec run; wait for it or give another "
+            "directory with --out"
+        )
+    return file
 
 
 def _train_all(
