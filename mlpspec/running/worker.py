@@ -9,7 +9,7 @@ import os
 import time
 import traceback
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, cast
 
 import cloudpickle
@@ -37,6 +37,11 @@ PROBLEM = affecting("data", "start")
 """Settings in which runs with the same data and start are equal."""
 
 
+_unpacked: dict[bytes, tuple[Extensions, Tables, str]] = {}
+"""What the last payload of this process holds: a worker needs it for every batch, and cloudpickle
+would change the classes that it loads where they were defined."""
+
+
 def pack(study: Study, tables: Tables, engine: str) -> bytes:
     """Return the users' losses of a study, the files it draws from and the engine as bytes.
 
@@ -47,20 +52,25 @@ def pack(study: Study, tables: Tables, engine: str) -> bytes:
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:
-        return cast(bytes, cloudpickle.dumps((losses, tables, engine)))
+        payload = cast(bytes, cloudpickle.dumps((losses, tables, engine)))
     finally:
         for module in modules:
             cloudpickle.unregister_pickle_by_value(module)
-
-
-@lru_cache(maxsize=1)  # a worker outlives its study, and files may be large
-def _unpack(payload: bytes) -> tuple[Extensions, Tables, str]:
-    return cast(tuple[Extensions, Tables, str], cloudpickle.loads(payload))
+    _unpacked.clear()  # files may be large
+    _unpacked[payload] = (losses, tables, engine)
+    return payload
 
 
 def train_packed(payload: bytes, batch: Batch) -> list[Record]:
     """Train a batch with what was packed; no runs are a test of whether a worker lives."""
-    return train_batch(batch, *_unpack(payload)) if batch else []
+    if not batch:
+        return []
+    unpacked = _unpacked.get(payload)
+    if unpacked is None:
+        unpacked = cloudpickle.loads(payload)
+        _unpacked.clear()
+        _unpacked[payload] = unpacked
+    return train_batch(batch, *unpacked)
 
 
 def train_batch(
