@@ -99,6 +99,8 @@ def tasks_of(studies: dict[Path, Study], asked: str) -> list[Task]:
                 note = f"had the {last} engine; its missing runs use the {engine} one, as asked"
             elif asked == "auto" and engine != shared:
                 note = f"keeps the {engine} engine of its last session; {main} has the {shared} one"
+            elif asked == "compiled" and not any(run.dtype == "float64" for run in missing):
+                note = "is in single precision, which NumPy trains; the compiled engine is not used"
         if note:
             warn(f"{directory} {note}")
         tasks.append(Task(study, directory, missing, engine))

@@ -72,7 +72,8 @@ def run_study(
         this process; one thread a worker is best.
     engine : str
         ``"numpy"``, ``"compiled"``, or ``"auto"``: that of the directory's last session; in a new
-        directory the compiled one where numba works. Each session's provenance names its engine.
+        directory the compiled one where numba works. Single precision is always NumPy's. Each
+        session's provenance names its engine.
 
     Raises
     ------
@@ -103,6 +104,8 @@ def run_study(
             results.write_tables()
         return results
     engine = engines.choose(engine, last_engine(directory))
+    if not any(run.dtype == "float64" for run in missing):
+        engine = "numpy"  # which alone trains in single precision
     payload = pack(study, read_tables(missing), engine)
     with contextlib.ExitStack() as stack:
         if dask is None:

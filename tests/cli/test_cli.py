@@ -1,5 +1,6 @@
 import csv
 import fcntl
+import json
 import os
 import pty
 import select
@@ -324,3 +325,26 @@ def test_progress_bar_on_a_terminal(tmp_path):
     assert "paper: 32/32 runs, 0 failed |" in text
     assert "100%" in text
     assert "<" in text
+
+
+def test_single_precision_is_numpys_and_that_is_said(mlpspec, tmp_path):
+    study = [
+        "run",
+        "--only",
+        "--sizes",
+        "3",
+        "--seeds",
+        "0:1",
+        "--set",
+        "steps=2",
+        "dtype=float32",
+        "--jobs",
+        "1",
+        "--out",
+        "r",
+    ]
+    status, _, err = mlpspec(*study, "--engine", "compiled")
+    assert status == 0, err
+    assert "r is in single precision, which NumPy trains" in err
+    session = json.loads((tmp_path / "r" / "provenance.json").read_text())["sessions"][-1]
+    assert (session["engine"], session["numba"]) == ("numpy", None)
