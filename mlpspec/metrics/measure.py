@@ -75,11 +75,6 @@ class Places:
         """Outside fraction and overshoot (R,)."""
         return hull_escape(self.x, self.p)
 
-    @property
-    def merged(self) -> float:
-        """Distance below which prototypes count as one."""
-        return MERGED_SHARE * mean_spacing(self.width, *self.x.shape[1:])
-
 
 @dataclass(frozen=True)
 class Measurement:
@@ -120,7 +115,8 @@ class Measurement:
 
 def distinct_usage(at: Places) -> Array:
     """Return the usage ratio (R,) after prototypes closer than 1/20 of the spacing are merged."""
-    return prototypes.distinct_usage_ratio(at.x, at.p, at.merged, at.nearest[1])
+    merged = MERGED_SHARE * mean_spacing(at.width, *at.x.shape[1:])
+    return prototypes.distinct_usage_ratio(at.x, at.p, merged, at.nearest[1])
 
 
 def fit_mse(net: Forward) -> Array:

@@ -10,29 +10,12 @@ needs, and as many inputs as neurons on a line need none of them.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlpspec.arrays import Array
-
-BLOCK = 2**16
-"""Numbers of an array, of one run, that are worked on at a time: what a core's cache holds."""
-
-
-@cache
-def row_blocks(n_rows: int, n_columns: int) -> tuple[slice, ...]:
-    """Return slices of rows that hold about `BLOCK` numbers each; one where all fit.
-
-    Examples
-    --------
-    >>> row_blocks(3, 2**15)
-    (slice(0, 2, None), slice(2, 4, None))
-    """
-    step = max(1, BLOCK // n_columns)
-    return tuple(slice(start, start + step) for start in range(0, n_rows, step))
 
 
 def match(x: Array, p: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -55,22 +38,18 @@ def match(x: Array, p: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     >>> match(x, p)
     (array([[0, 1]]), array([[2, 0]]))
     """
-    n_runs, n_samples, n_inputs = x.shape
-    n_hidden = p.shape[1]
-    n_pairs = min(n_samples, n_hidden)
-    if n_inputs == 1 and n_samples == n_hidden:
+    if x.shape[2] == 1 and x.shape == p.shape:
         # Sorting is the Hungarian algorithm on a line.
         return np.argsort(x[:, :, 0], axis=1), np.argsort(p[:, :, 0], axis=1)
     from scipy.optimize import linear_sum_assignment
     from scipy.spatial.distance import cdist
 
-    inputs, prototypes = (np.empty((n_runs, n_pairs), dtype=np.intp) for _ in range(2))
-    for r in range(n_runs):
-        inputs[r], prototypes[r] = linear_sum_assignment(cdist(x[r], p[r]))
-        if n_inputs == 1:
-            inputs[r] = inputs[r][np.argsort(x[r, inputs[r], 0])]
-            prototypes[r] = prototypes[r][np.argsort(p[r, prototypes[r], 0])]
-    return inputs, prototypes
+    pairs = np.array([linear_sum_assignment(cdist(*run)) for run in zip(x, p, strict=True)])
+    if x.shape[2] == 1:
+        for side, points in enumerate((x, p)):
+            for r, chosen in enumerate(pairs[:, side]):
+                chosen[:] = chosen[np.argsort(points[r, chosen, 0])]
+    return pairs[:, 0], pairs[:, 1]
 
 
 def reconstruction(x: Array, p: Array) -> tuple[Array, Array]:
@@ -135,25 +114,13 @@ def nearest(x: Array, p: Array) -> tuple[Array, NDArray[np.intp]]:
     >>> nearest(x, p)
     (array([[0.5, 0.5]]), array([[0, 0]]))
     """
-    n_runs, n_samples, n_inputs = x.shape
-    distance = np.empty((n_runs, n_samples))
-    winner = np.empty((n_runs, n_samples), dtype=np.intp)
-    block = max(1, BLOCK // (n_samples * p.shape[1]))
-    for start in range(0, n_runs, block):
-        runs = slice(start, start + block)
-        for rows in row_blocks(n_samples, p.shape[1]):
-            if n_inputs == 1:
-                gaps = x[runs, rows] - p[runs].swapaxes(1, 2)
-                np.abs(gaps, out=gaps)
-            else:
-                from scipy.spatial.distance import cdist
+    if x.shape[2] == 1:
+        gaps = np.abs(x - p.swapaxes(1, 2))
+    else:
+        from scipy.spatial.distance import cdist
 
-                pairs = zip(x[runs, rows], p[runs], strict=True)
-                gaps = np.array([cdist(*run) for run in pairs])
-            first = gaps.argmin(axis=2)
-            winner[runs, rows] = first
-            distance[runs, rows] = np.take_along_axis(gaps, first[:, :, None], axis=2)[:, :, 0]
-    return distance, winner
+        gaps = np.array([cdist(*run) for run in zip(x, p, strict=True)])
+    return gaps.min(axis=2), gaps.argmin(axis=2)
 
 
 def nearest_error(x: Array, p: Array) -> Array:
@@ -203,8 +170,7 @@ def activation_usage_ratio(z: Array) -> Array:
     >>> activation_usage_ratio(np.array([[[0.1, -2.0], [3.0, 0.5]]]))
     array([1.])
     """
-    winners = [np.abs(z[:, rows]).argmin(axis=2) for rows in row_blocks(*z.shape[1:])]
-    return np.asarray(_distinct(np.concatenate(winners, axis=1)) / min(z.shape[1:]))
+    return np.asarray(_distinct(np.abs(z).argmin(axis=2)) / min(z.shape[1:]))
 
 
 def distinct_usage_ratio(

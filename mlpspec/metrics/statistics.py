@@ -27,12 +27,12 @@ class Interval(NamedTuple):
     confidence: float
 
 
-def median_interval(values: Array, confidence: float = 0.95) -> Interval:
+def median_interval(values: Array) -> Interval:
     """Return the median of ``values`` (n,) with its order-statistic interval.
 
     The k-th smallest and k-th largest value enclose the median of any continuous distribution
-    with probability 1 - 2 P(Binomial(n, 1/2) < k); k is the largest with at least
-    ``confidence``, or 1 where no interval reaches it (n < 6 for 95 %). NaN are left out.
+    with probability 1 - 2 P(Binomial(n, 1/2) < k); k is the largest with at least 95 %, or 1
+    where no interval reaches it (n < 6). NaN are left out.
 
     Examples
     --------
@@ -40,16 +40,14 @@ def median_interval(values: Array, confidence: float = 0.95) -> Interval:
     >>> median, low, high, round(confidence, 4)
     (4.5, 1.0, 8.0, 0.9785)
     """
-    from scipy.stats import binom  # here: it takes a quarter of a second, which training is spared
-
     ordered = np.sort(values[~np.isnan(values)])
     n = len(ordered)
     if n == 0:
         return Interval(np.nan, np.nan, np.nan, np.nan)
-    k = _order(n, confidence)
-    reached = 1.0 - 2.0 * float(binom.cdf(k - 1, n, 0.5))
-    low, high = float(ordered[k - 1]), float(ordered[n - k])
-    return Interval(float(np.median(ordered)), low, high, max(reached, 0.0))
+    k, confidence = _order(n)
+    return Interval(
+        float(np.median(ordered)), float(ordered[k - 1]), float(ordered[n - k]), confidence
+    )
 
 
 def interval_confidence(n: int) -> float:
@@ -60,15 +58,17 @@ def interval_confidence(n: int) -> float:
     >>> interval_confidence(6)
     0.96875
     """
-    return median_interval(np.arange(float(n))).confidence
+    return _order(n)[1]
 
 
 @cache
-def _order(n: int, confidence: float) -> int:
-    from scipy.stats import binom
+def _order(n: int) -> tuple[int, float]:
+    """Return k of the interval of n values, and its confidence."""
+    from scipy.stats import binom  # here: it takes a quarter of a second, which training is spared
 
     # The quantile is the first k with P(X <= k) at or above the tail's share.
-    return max(int(binom.ppf((1.0 - confidence) / 2.0, n, 0.5)), 1)
+    k = max(int(binom.ppf((1.0 - 0.95) / 2.0, n, 0.5)), 1)
+    return k, max(1.0 - 2.0 * float(binom.cdf(k - 1, n, 0.5)), 0.0)
 
 
 def sign_flip(differences: Array, alternative: str = "two-sided") -> Array:
