@@ -6,7 +6,7 @@ quantity lies below another, seed by seed. `mlpspec.analysis.judging` judges the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -37,7 +37,7 @@ class Demand:
     """``smaller`` (S,) lies below ``larger`` (S,), seed by seed, at one size.
 
     ``margin`` is what the difference must exceed to matter; ``strict`` is no where equality
-    meets the demand as stated; ``aside`` marks what is reported and does not count.
+    meets the demand as stated.
     """
 
     size: int
@@ -46,7 +46,6 @@ class Demand:
     larger: Array
     margin: float = 0.0
     strict: bool = True
-    aside: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +98,30 @@ class Evidence:
         )
 
 
-def _rivals(grid: Grid) -> list[str]:
-    return [label for label in grid.labels if label != "coverage"]
+def _below(
+    e: Evidence, name: str, pairs: Iterable[tuple[str, str, str]], *, strict: bool = True
+) -> list[Demand]:
+    """Demand, at every size, that one subset lies below another, of triples (what, one, other)."""
+    return [
+        Demand(
+            size,
+            what,
+            e.runs.values((size,), lower, name),
+            e.runs.values((size,), upper, name),
+            ERROR_MARGIN * e.spacing[size] if name == "reconstruction_error" else SHARE_MARGIN,
+            strict,
+        )
+        for (size,) in e.runs.cells
+        for what, lower, upper in pairs
+    ]
+
+
+def _with_overlap(e: Evidence) -> list[tuple[str, str, str]]:
+    return [(label, twin, label) for label, twin in twins(e.runs.labels, "overlap")]
+
+
+def _but_coverage(e: Evidence) -> list[tuple[str, str, str]]:
+    return [(label, "coverage", label) for label in e.runs.labels if label != "coverage"]
 
 
 def c1(e: Evidence, calibrated: bool) -> list[Demand]:
@@ -108,17 +129,13 @@ def c1(e: Evidence, calibrated: bool) -> list[Demand]:
 
     Calibrated, also than the grid that knows no data, and lower on its own data than on others'.
     """
-    demands = []
-    for cell in e.runs.cells:
-        size, margin = cell[0], ERROR_MARGIN * e.spacing[cell[0]]
-        covered = e.runs.values(cell, "coverage", "reconstruction_error")
-        for rival in _rivals(e.runs):
-            other = e.runs.values(cell, rival, "reconstruction_error")
-            demands.append(Demand(size, rival, covered, other, margin))
-        if calibrated:
-            demands.append(Demand(size, "the ignorant grid", covered, e.grid_error[size], margin))
-            elsewhere = e.other_error[size, "coverage"]
-            demands.append(Demand(size, "other seeds' data", covered, elsewhere, margin))
+    demands = _below(e, "reconstruction_error", _but_coverage(e))
+    for (size,) in e.runs.cells if calibrated else ():
+        covered = e.runs.values((size,), "coverage", "reconstruction_error")
+        elsewhere = e.other_error[size, "coverage"]
+        margin = ERROR_MARGIN * e.spacing[size]
+        demands.append(Demand(size, "the ignorant grid", covered, e.grid_error[size], margin))
+        demands.append(Demand(size, "other seeds' data", covered, elsewhere, margin))
     return demands
 
 
@@ -128,15 +145,10 @@ def c2(e: Evidence, calibrated: bool) -> list[Demand]:
     Calibrated, on the ratio after merging, and also above random prototypes.
     """
     name = "distinct_usage_ratio" if calibrated else "usage_ratio"
-    demands = []
-    for cell in e.runs.cells:
-        size = cell[0]
-        covered = e.runs.values(cell, "coverage", name)
-        baseline = e.runs.values(cell, "baseline", name)
-        demands.append(Demand(size, "baseline", baseline, covered, SHARE_MARGIN))
-        if calibrated:
-            chance = e.random_usage[size]
-            demands.append(Demand(size, "random prototypes", chance, covered, SHARE_MARGIN))
+    demands = _below(e, name, [("baseline", "baseline", "coverage")])
+    for (size,) in e.runs.cells if calibrated else ():
+        covered, chance = e.runs.values((size,), "coverage", name), e.random_usage[size]
+        demands.append(Demand(size, "random prototypes", chance, covered, SHARE_MARGIN))
     return demands
 
 
@@ -145,38 +157,12 @@ def c3(e: Evidence, calibrated: bool) -> list[Demand]:
 
     The demands say "lowers"; the claim holds if some are met and some are reversed.
     """
-    return [
-        Demand(
-            cell[0],
-            "baseline",
-            e.runs.values(cell, "separation", "reconstruction_error"),
-            e.runs.values(cell, "baseline", "reconstruction_error"),
-            ERROR_MARGIN * e.spacing[cell[0]],
-        )
-        for cell in e.runs.cells
-    ]
-
-
-def _against_twins(
-    e: Evidence, name: str, margin: Callable[[int], float], *, aside: bool = False
-) -> list[Demand]:
-    return [
-        Demand(
-            cell[0],
-            label,
-            e.runs.values(cell, twin, name),
-            e.runs.values(cell, label, name),
-            margin(cell[0]),
-            aside=aside and "separation" in label,
-        )
-        for cell in e.runs.cells
-        for label, twin in twins(e.runs.labels, "overlap")
-    ]
+    return _below(e, "reconstruction_error", [("baseline", "separation", "baseline")])
 
 
 def c4(e: Evidence, calibrated: bool) -> list[Demand]:
     """Every overlap-active subset has a higher reconstruction error than its twin without it."""
-    return _against_twins(e, "reconstruction_error", lambda size: ERROR_MARGIN * e.spacing[size])
+    return _below(e, "reconstruction_error", _with_overlap(e))
 
 
 def c5(e: Evidence, calibrated: bool) -> list[Demand]:
@@ -203,33 +189,23 @@ def c5(e: Evidence, calibrated: bool) -> list[Demand]:
 def c6(e: Evidence, calibrated: bool) -> list[Demand]:
     """Overlap raises the share of prototypes outside the hull, against the twins without it.
 
-    Calibrated, of expelled neurons. The twins with separation, which expels by itself, stand
-    aside.
+    Calibrated, of expelled neurons. The twins with separation, which expels by itself, do not
+    count.
     """
     name = "expelled_fraction" if calibrated else "outside_fraction"
-    return _against_twins(e, name, lambda _: SHARE_MARGIN, aside=True)
+    return _below(e, name, [pair for pair in _with_overlap(e) if "separation" not in pair[0]])
 
 
 def c7(e: Evidence, calibrated: bool) -> list[Demand]:
     """Coverage alone has the smallest share of prototypes outside the hull, ties allowed.
 
-    Calibrated, of expelled neurons, against the subsets without separation; those with it stand
-    aside.
+    Calibrated, of expelled neurons, and among the subsets without separation.
     """
-    name = "expelled_fraction" if calibrated else "outside_fraction"
-    return [
-        Demand(
-            cell[0],
-            rival,
-            e.runs.values(cell, "coverage", name),
-            e.runs.values(cell, rival, name),
-            SHARE_MARGIN,
-            strict=False,
-            aside=calibrated and "separation" in rival,
-        )
-        for cell in e.runs.cells
-        for rival in _rivals(e.runs)
-    ]
+    rivals = _but_coverage(e)
+    if not calibrated:
+        return _below(e, "outside_fraction", rivals, strict=False)
+    rivals = [pair for pair in rivals if "separation" not in pair[0]]
+    return _below(e, "expelled_fraction", rivals, strict=False)
 
 
 def c8(e: Evidence, calibrated: bool) -> list[Demand]:
