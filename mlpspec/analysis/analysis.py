@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,6 +68,13 @@ def _analysis(directory: Path) -> Analysis | None:
     return Analysis(directory) if (directory / FILE_NAME).exists() else None
 
 
+def _aligned(grid: Grid, seeds: Array, values: Array) -> Array:
+    """Return values of some seeds in the order of the grid's, NaN for the others."""
+    aligned = np.full(len(grid.seeds), np.nan)
+    aligned[np.searchsorted(grid.seeds, seeds)] = values
+    return aligned
+
+
 class Problems(NamedTuple):
     """Training problems that differ in seed alone: a run for each of S seeds, with its data.
 
@@ -92,11 +99,6 @@ class Problems(NamedTuple):
     def domain(self) -> Uniform:
         """Where the inputs come from."""
         return domain_of(self.runs[0])
-
-    @property
-    def n_hidden(self) -> int:
-        """K."""
-        return self.runs[0].hidden_units
 
 
 class Analysis:
@@ -124,16 +126,6 @@ class Analysis:
     def sweep(self) -> Analysis | None:
         """The temperature sweep that belongs to this directory."""
         return self.inner("tau-sweep")
-
-    @cached_property
-    def placebo(self) -> Analysis | None:
-        """The placebo arm that belongs to this directory."""
-        return self.inner("placebo")
-
-    @cached_property
-    def confirmation(self) -> Analysis | None:
-        """The confirmation that belongs to this directory."""
-        return self.inner("confirm")
 
     @cached_property
     def grid(self) -> Grid:
@@ -177,11 +169,6 @@ class Analysis:
         return {cell: function(problems) for cell, problems in self.problems.items()}
 
     @cached_property
-    def domain(self) -> Uniform:
-        """Where the inputs of the first run come from."""
-        return domain_of(next(iter(self.results.runs.values())))
-
-    @cached_property
     def spacing(self) -> dict[Cell, float]:
         """Mean spacing of the inputs by problem."""
         return self._each(lambda at: mean_spacing(at.domain.width, *at.x.shape[1:]))
@@ -189,12 +176,14 @@ class Analysis:
     @cached_property
     def grid_null(self) -> dict[Cell, dict[str, Array]]:
         """Measurements (S,) of the grid null by problem."""
-        return self._each(lambda at: nulls.grid_null(at.x, at.n_hidden, at.domain))
+        return self._each(lambda at: nulls.grid_null(at.x, at.runs[0].hidden_units, at.domain))
 
     @cached_property
     def random_null(self) -> dict[Cell, dict[str, tuple[Array, Array, Array]]]:
         """Mean and 95 % band (S,) of random prototypes by problem."""
-        return self._each(lambda at: nulls.random_null(at.x, at.seeds, at.n_hidden, at.domain))
+        return self._each(
+            lambda at: nulls.random_null(at.x, at.seeds, at.runs[0].hidden_units, at.domain)
+        )
 
     @cached_property
     def start_null(self) -> dict[Cell, dict[str, Array]]:
@@ -225,22 +214,22 @@ class Analysis:
         null = {}
         for keys, params, x, _ in self.stacks:
             prototypes = params.prototypes.astype(float)
+            seeds = np.array([runs[key].seed for key in keys.tolist()])
             groups: dict[tuple[Cell, str], list[int]] = {}
             for row, key in enumerate(keys.tolist()):
                 groups.setdefault((cells[key], runs[key].label), []).append(row)
             for group, rows in groups.items():
-                rows = sorted(rows, key=[runs[key].seed for key in keys].__getitem__)
+                rows.sort(key=seeds.__getitem__)
                 scores = nulls.other_null(x[rows].astype(float), prototypes[rows])
-                column = np.searchsorted(self.grid.seeds, [runs[keys[row]].seed for row in rows])
-                aligned = {}
-                for name, values in scores.items():
-                    aligned[name] = np.full(len(self.grid.seeds), np.nan)
-                    aligned[name][column] = values
-                null[group] = aligned
+                null[group] = {
+                    name: _aligned(self.grid, seeds[rows], values)
+                    for name, values in scores.items()
+                }
         return null
 
+    @cached_property
     def evidence(self) -> list[Evidence]:
-        """Return the evidence of the grid, one entry for each number of steps, ascending.
+        """The evidence of the grid, one entry for each number of steps, ascending.
 
         The claims are about the eight subsets of the study: other losses are left out.
         """
@@ -248,6 +237,7 @@ class Analysis:
             return []
         table = self.results.table
         known = np.isin(table["losses"], ["+".join(s) or "baseline" for s in subsets(BUILT_IN)])
+        seeds = by_size(self._each(lambda at: at.seeds))
         stages = []
         for steps, grid in by_steps(select(table, known)).items():
             if grid.fields != ("n_samples",):
@@ -258,7 +248,7 @@ class Analysis:
                     grid,
                     by_size(self.spacing),
                     grid_error={
-                        size: self._aligned(grid, size, scores["reconstruction_error"])
+                        size: _aligned(grid, seeds[size], scores["reconstruction_error"])
                         for size, scores in by_size(self.grid_null).items()
                     },
                     other_error={
@@ -267,17 +257,12 @@ class Analysis:
                         if not varying or cell[1] == steps
                     },
                     random_usage={
-                        size: self._aligned(grid, size, scores["distinct_usage_ratio"][0])
+                        size: _aligned(grid, seeds[size], scores["distinct_usage_ratio"][0])
                         for size, scores in by_size(self.random_null).items()
                     },
                 )
             )
         return stages
-
-    def _aligned(self, grid: Grid, size: int, values: Array) -> Array:
-        aligned = np.full(len(grid.seeds), np.nan)
-        aligned[np.searchsorted(grid.seeds, self.problems[size,].seeds)] = values
-        return aligned
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
@@ -291,21 +276,19 @@ class Analysis:
         study = self.results.identity["study"]
         if study not in ("paper", "confirm"):
             return []
-        evidence = self.evidence()
         around = self if study == "paper" else _analysis(self.directory.parent)
+        fresh = self if study == "confirm" else self.inner("confirm")
         sweep = Evidence()
-        if around is not None and around.sweep is not None:
-            beside = evidence if study == "paper" else around.evidence()
-            if beside:
-                critical = by_size(around.sweep.critical)
-                sweep = Evidence(None, {}, around.sweep.grid, critical, beside[0].grid)
-        first = evidence[0] if evidence else Evidence()
-        stated_on = Evidence(first.grid, first.spacing, sweep.sweep, sweep.critical, sweep.baseline)
+        if around is not None and around.sweep is not None and around.evidence:
+            sweep = Evidence(
+                sweep=around.sweep.grid,
+                critical=by_size(around.sweep.critical),
+                baseline=around.evidence[0].grid,
+            )
+        first = self.evidence[0] if self.evidence else Evidence()
+        stated_on = replace(sweep, grid=first.grid, spacing=first.spacing)
         inner = self.directory / "confirm"
-        if study == "confirm":
-            confirmed = evidence
-        else:
-            confirmed = self.confirmation.evidence() if self.confirmation is not None else []
+        confirmed = fresh.evidence if fresh is not None else []
         source = confirmed[0] if confirmed else None
         if not confirmed and (inner / "claims.csv").exists() and (inner / "runs.csv").exists():
             verdicts = read_verdicts(inner / "claims.csv")
@@ -359,17 +342,20 @@ class Analysis:
                     }
                 )
 
+        found: dict[str, Mapping[Cell, Any]] = {
+            "grid": self.grid_null,
+            "random": self.random_null,
+            "start": self.start_null,
+        }
         for cell in sorted(self.problems):
-            for name, values in self.grid_null[cell].items():
-                add("grid", cell, "", name, values)
-            for name, (mean, low, high) in self.random_null[cell].items():
-                add("random", cell, "", name, mean, low, high)
-            for name, values in self.start_null[cell].items():
-                add("start", cell, "", name, values)
-        if self.placebo is not None and self.placebo.grid.fields == self.problem_fields:
-            for cell in self.placebo.grid.cells:
-                for name in self.placebo.grid.names:
-                    values = self.placebo.grid.values(cell, "baseline", name)
+            for null, by_problem in found.items():
+                for name, values in by_problem[cell].items():
+                    add(null, cell, "", name, *np.atleast_2d(values))
+        placebo = self.inner("placebo")
+        if placebo is not None and placebo.grid.fields == self.problem_fields:
+            for cell in placebo.grid.cells:
+                for name in placebo.grid.names:
+                    values = placebo.grid.values(cell, "baseline", name)
                     add("placebo", cell, "baseline", name, values)
         if self.grid.fields == self.problem_fields:
             for (cell, label), scores in self.other_null.items():

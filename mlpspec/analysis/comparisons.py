@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -126,7 +127,7 @@ def twins(labels: list[str], name: str) -> list[tuple[str, str]]:
     return [(label, twin) for label, twin in without.items() if twin in labels]
 
 
-def compare(grid: Grid) -> list[dict[str, Any]]:
+def compare(grid: Grid, compared: Sequence[Pair] | None = None) -> list[dict[str, Any]]:
     """Return the rows of ``comparisons.csv``: paired over seeds, per cell and measurement.
 
     ``median_difference`` is treatment less control, with its exact interval; ``p`` that of the
@@ -144,7 +145,7 @@ def compare(grid: Grid) -> list[dict[str, Any]]:
     """
     rows: list[dict[str, Any]] = []
     for cell in grid.cells:
-        for pair in pairs(grid.labels):
+        for pair in pairs(grid.labels) if compared is None else compared:
             d = grid.matrix(cell, pair.treatment) - grid.matrix(cell, pair.control)
             p = sign_flip(d)
             nonzero = (np.nan_to_num(d) != 0.0).sum(axis=0)

@@ -14,14 +14,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.comparisons import Grid, as_table, median_columns
+from mlpspec.analysis.comparisons import Grid, Pair, as_table, compare, median_columns
 from mlpspec.arrays import Array
 from mlpspec.data.datasets import mean_spacing
 from mlpspec.errors import InputError
 from mlpspec.losses import LossReport, StructuralLoss
 from mlpspec.losses.objective import INERT, Objective
 from mlpspec.metrics.nulls import NULLS
-from mlpspec.metrics.statistics import holm, sign_flip
 from mlpspec.network.forward import Forward, forward
 from mlpspec.network.neurons import NEURONS
 from mlpspec.store.results import Results, Table
@@ -54,30 +53,16 @@ RECORDS = 10
 """Records of a run without a fit: its last stretch is a tenth."""
 
 FIELDS: dict[str, Any] = {
-    "loss": "",
-    "definition": "",
-    "section": "",
-    "quantity": "",
-    "n_samples": 0,
-    "n_inputs": 0,
+    **dict.fromkeys(("loss", "definition", "section", "quantity"), ""),
+    **dict.fromkeys(("n_samples", "n_inputs"), 0),
     "weight": np.nan,
     "weight_unit": "",
-    "value": np.nan,
-    "low": np.nan,
-    "high": np.nan,
+    **dict.fromkeys(("value", "low", "high"), np.nan),
     "limits": "",
     "seeds": 0,
-    "baseline": np.nan,
-    "baseline_low": np.nan,
-    "baseline_high": np.nan,
-    "difference": np.nan,
-    "difference_low": np.nan,
-    "difference_high": np.nan,
-    "p": np.nan,
-    "p_holm": np.nan,
-    "null_grid": np.nan,
-    "null_random": np.nan,
-    "null_start": np.nan,
+    **dict.fromkeys(("baseline", "baseline_low", "baseline_high"), np.nan),
+    **dict.fromkeys(("difference", "difference_low", "difference_high", "p", "p_holm"), np.nan),
+    **dict.fromkeys((f"null_{null}" for null in NULLS), np.nan),
     "note": "",
 }
 """Columns of ``card.csv``, with what stands where a row has nothing to say."""
@@ -183,11 +168,8 @@ def force_summary(table: Table) -> Table:
         row = {"n_samples": int(size), "seeds": len(ratio), "inert": int(inert.sum())}
         equal = 1.0 / ratio[~inert] if not inert.all() else np.array([np.nan])
         for name, values in (("ratio", ratio), ("equal_weight", equal)):
-            row |= {
-                name: np.median(values),
-                f"{name}_low": values.min(),
-                f"{name}_high": values.max(),
-            }
+            row |= {name: np.median(values)}
+            row |= {f"{name}_low": values.min(), f"{name}_high": values.max()}
         rows.append(row)
     return as_table(rows)
 
@@ -245,24 +227,23 @@ def alone_summary(results: Results, loss: StructuralLoss) -> Table:
     """
     grid = Grid(results.table)
     alone = Objective({TERM: (1.0, loss)}, fit_weight=0.0)
+    at_end = dict(zip(results.table["key"], results.table["gradient_norm"], strict=True))
     rows = []
-    for n_inputs in np.unique(results.table["n_inputs"]):
+    for n_inputs in np.unique(results.table["n_inputs"]).tolist():
         settled, moved = [], []
-        at_end = dict(zip(results.table["key"], results.table["gradient_norm"], strict=True))
         for key, run in results.runs.items():
-            if run.n_inputs != n_inputs or results.status[key] != "ok":
-                continue
-            with threadpool_limits(limits=1, user_api="blas"):
-                begun = alone.force(start(run))
-            settled.append(at_end[key] / begun if begun > 0.0 else np.nan)
-            before, after = results.curve(key).params.prototypes[-2:]
-            unit = mean_spacing(domain_of(run).width, run.n_samples, run.n_inputs)
-            moved.append(np.linalg.norm(after - before, axis=1).max() / unit)
+            if run.n_inputs == n_inputs and results.status[key] == "ok":
+                with threadpool_limits(limits=1, user_api="blas"):
+                    begun = alone.force(start(run))
+                settled.append(at_end[key] / begun if begun > 0.0 else np.nan)
+                before, after = results.curve(key).params.prototypes[-2:]
+                unit = mean_spacing(domain_of(run).width, run.n_samples, run.n_inputs)
+                moved.append(np.linalg.norm(after - before, axis=1).max() / unit)
         quantities = {"gradient_ratio": np.array(settled), "late_movement": np.array(moved)}
-        cell = (ALONE_SIZE, int(n_inputs))
+        cell = (ALONE_SIZE, n_inputs)
         quantities |= {name: grid.values(cell, TERM, name) for name in grid.names}
         for name, values in quantities.items():
-            rows.append({"n_inputs": int(n_inputs), "quantity": name, **_median(values)})
+            rows.append({"n_inputs": n_inputs, "quantity": name, **_median(values)})
     return as_table(rows)
 
 
@@ -307,28 +288,21 @@ def effects(analysis: Analysis) -> Table:
     null_rows = analysis.nulls_table
     keys = zip(null_rows["null"], null_rows["n_samples"], null_rows["measurement"], strict=True)
     nulls = dict(zip(keys, null_rows["median"].tolist(), strict=True))
-    rows: list[dict[str, Any]] = []
-    for name in grid.names:
-        start = len(rows)
-        for cell in grid.cells:
-            base = grid.values(cell, "baseline", name)
-            for weight in WEIGHTS:
-                values = grid.values(cell, label(weight, unit), name)
-                parts = {"": values, "baseline": base, "difference": values - base}
-                row = {"measurement": name, "n_samples": cell[0]}
-                row |= {"weight": weight, "weight_unit": unit}
-                for part, sample in parts.items():
-                    median = _median(sample)
-                    row |= {part or "value": median["value"]}
-                    row |= {f"{part}_{end}".strip("_"): median[end] for end in ("low", "high")}
-                row["seeds"] = int((~np.isnan(values - base)).sum())
-                row["p"] = sign_flip((values - base)[:, None])[0]
-                for null in NULLS:
-                    row[f"null_{null}"] = nulls.get((null, cell[0], name), np.nan)
-                rows.append(row)
-        family = np.array([row["p"] for row in rows[start:]])
-        for row, p in zip(rows[start:], holm(family), strict=True):
-            row["p_holm"] = p
+    weights = {label(weight, unit): weight for weight in WEIGHTS}
+    compared = compare(grid, [Pair(name, "baseline", "baseline") for name in weights])
+    rows = []
+    for row in sorted(compared, key=lambda row: grid.names.index(row["measurement"])):
+        name, size = row["measurement"], row["n_samples"]
+        row |= {"weight": weights[row["treatment"]], "weight_unit": unit, "seeds": row["pairs"]}
+        row |= {"difference": row["median_difference"]}
+        row |= {"difference_low": row["low"], "difference_high": row["high"]}
+        base = _median(grid.values((size,), "baseline", name))
+        row |= {"baseline": base["value"]}
+        row |= {"baseline_low": base["low"], "baseline_high": base["high"]}
+        value = _median(grid.values((size,), row["treatment"], name))
+        row |= {end: value[end] for end in ("value", "low", "high")}
+        row |= {f"null_{null}": nulls.get((null, size, name), np.nan) for null in NULLS}
+        rows.append({name: row[name] for name in ("measurement", *FIELDS) if name in row})
     return as_table(rows)
 
 
@@ -357,20 +331,23 @@ def table(
     for check in checks.checks:
         add("check", check.name, value=check.value, note=f"{check.verdict}: {check.detail}")
     for row in _rows(force):
-        size = {"n_samples": row["n_samples"], "n_inputs": 1}
-        shown = {"ratio": row["seeds"], "equal_weight": row["seeds"] - row["inert"]}
-        for quantity, seeds in shown.items():
-            ends = {"low": row[f"{quantity}_low"], "high": row[f"{quantity}_high"]}
-            more = (
-                {"limits": "range", "weight": 1.0} if quantity == "ratio" else {"limits": "range"}
-            )
-            add("force", quantity, value=row[quantity], seeds=seeds, **size, **ends, **more)
-        add("force", "inert_seeds", value=row["inert"], seeds=row["seeds"], **size)
+        at: dict[str, Any] = {"n_samples": row["n_samples"], "n_inputs": 1}
+        active = row["seeds"] - row["inert"]
+        for quantity, seeds, weight in (
+            ("ratio", row["seeds"], 1.0),
+            ("equal_weight", active, np.nan),
+        ):
+            ends = {
+                "low": row[f"{quantity}_low"],
+                "high": row[f"{quantity}_high"],
+                "limits": "range",
+            }
+            add("force", quantity, value=row[quantity], weight=weight, seeds=seeds, **ends, **at)
+        add("force", "inert_seeds", value=row["inert"], seeds=row["seeds"], **at)
     for row in _rows(alone):
         add("alone", n_samples=ALONE_SIZE, weight=1.0, limits="interval", **row)
     for row in _rows(effect):
-        quantity = row.pop("measurement")
-        add("effect", quantity, n_inputs=1, limits="interval", **row)
+        add("effect", row.pop("measurement"), n_inputs=1, limits="interval", **row)
     return as_table(rows)
 
 

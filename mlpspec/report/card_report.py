@@ -1,4 +1,4 @@
-"""The page, the table and the figures of a loss card, from what was trained for it."""
+"""The report.page, the table and the figures of a loss card, from what was trained for it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,24 @@ import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.losses import LossReport
-from mlpspec.report import card
-from mlpspec.report.report import citation_section, draw_all, page, table_cell
+from mlpspec.report import card, report
 from mlpspec.store.results import Results, Table, replacing, write_csv
 from mlpspec.study.extensions import define
+
+FORCE_COLUMNS = {"N": "n_samples", "loss / fit": "ratio", "least": "ratio_low"}
+FORCE_COLUMNS |= {"largest": "ratio_high", "weight of equal force": "equal_weight"}
+FORCE_COLUMNS |= {"least ": "equal_weight_low", "largest ": "equal_weight_high"}
+FORCE_COLUMNS |= {"inert seeds": "inert", "seeds": "seeds"}
+"""Columns of the tables beside the figures, by their headings."""
+
+ALONE_COLUMNS = {"D": "n_inputs", "quantity": "quantity", "median": "value"}
+ALONE_COLUMNS |= {"low": "low", "high": "high"}
+
+EFFECT_COLUMNS = {"measurement": "measurement", "N": "n_samples", "weight": "weight"}
+EFFECT_COLUMNS |= {"median": "value", "low": "low", "high": "high", "baseline": "baseline"}
+EFFECT_COLUMNS |= {"difference": "difference", "low ": "difference_low", "high ": "difference_high"}
+EFFECT_COLUMNS |= {"p": "p", "p Holm": "p_holm", "null grid": "null_grid"}
+EFFECT_COLUMNS |= {"null random": "null_random", "null start": "null_start"}
 
 
 def write(directory: Path, name: str, checks: LossReport, forces: Table) -> Path:
@@ -45,11 +59,11 @@ def write(directory: Path, name: str, checks: LossReport, forces: Table) -> Path
         card.table(name, f"{call}, source {definition.source}", checks, force, alone, effect),
     )
     tables = {key: figure.rows(runs) for key, figure in figures.CARD_FIGURES.items()}
-    drawn = draw_all(tables, directory / "figures")
+    drawn = report.draw_all(tables, directory / "figures")
     numbers = {
-        "force": _table(_force_columns(force)),
-        "alone": _table(_alone_columns(alone), tall=True),
-        "effect": _table(_effect_columns(effect), tall=True),
+        "force": _table(force, FORCE_COLUMNS, tall=False),
+        "alone": _table(alone, ALONE_COLUMNS),
+        "effect": _table(effect, EFFECT_COLUMNS),
     }
     sections = [
         f"<h1>{escape(name)}</h1>",
@@ -60,12 +74,12 @@ def write(directory: Path, name: str, checks: LossReport, forces: Table) -> Path
         _glance_section(checks, force, alone, effect, [runs.analysis.results, runs.alone]),
         _check_section(checks),
     ]
-    for key, section in drawn.items():
-        sections.append(section.replace("</section>", f"{numbers[key]}</section>"))
-    sections.append(citation_section())
+    for key, drawing in drawn.items():
+        sections.append(drawing.replace("</section>", f"{numbers[key]}</section>"))
+    sections.append(report.citation_section())
     path = directory / "card.html"
     with replacing(path) as file:
-        file.write(page(f"Loss card: {name}", sections))
+        file.write(report.page(f"Loss card: {name}", sections))
     return path
 
 
@@ -93,7 +107,7 @@ def _glance_section(
     told = ", ".join(f"{count} {state}" for state, count in counts.items())
     lines.append(f"{len(status)} runs: {told}.")
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return f"<section><h2 id='glance'>At a glance</h2><ul>{items}</ul></section>"
+    return report.section("glance", "At a glance", f"<ul>{items}</ul>")
 
 
 def _force_line(force: Table) -> str:
@@ -150,56 +164,28 @@ def _effect_line(effect: Table) -> str:
 
 
 def _check_section(checks: LossReport) -> str:
-    columns = {
-        "check": [check.name for check in checks.checks],
-        "": [check.verdict for check in checks.checks],
-        "found": [check.detail for check in checks.checks],
-    }
-    return (
-        "<section><h2 id='checks'>Checks</h2><p class='note'>What <code>mlpspec check-loss</code> "
-        "finds: gradients against eighth-order differences, invariances, and the loss where "
-        f"prototypes coincide or are far away.</p>{_table(columns, sort=False)}</section>"
-    )
-
-
-def _force_columns(force: Table) -> Mapping[str, Any]:
-    shown = {"N": "n_samples", "loss / fit": "ratio", "least": "ratio_low", "largest": "ratio_high"}
-    shown |= {"weight of equal force": "equal_weight", "least ": "equal_weight_low"}
-    shown |= {"largest ": "equal_weight_high", "inert seeds": "inert", "seeds": "seeds"}
-    return {heading: force[name] for heading, name in shown.items()}
-
-
-def _alone_columns(alone: Table) -> Mapping[str, Any]:
-    shown = {"D": "n_inputs", "quantity": "quantity", "median": "value", "low": "low"}
-    return {heading: alone[name] for heading, name in (shown | {"high": "high"}).items()}
-
-
-def _effect_columns(effect: Table) -> Mapping[str, Any]:
-    shown = {"measurement": "measurement", "N": "n_samples", "weight": "weight"}
-    shown |= {"median": "value", "low": "low", "high": "high", "baseline": "baseline"}
-    shown |= {"difference": "difference", "low ": "difference_low", "high ": "difference_high"}
-    shown |= {"p": "p", "p Holm": "p_holm", "null grid": "null_grid"}
-    shown |= {"null random": "null_random", "null start": "null_start"}
-    return {heading: effect[name] for heading, name in shown.items()}
-
-
-def _table(columns: Mapping[str, Any], *, sort: bool = True, tall: bool = False) -> str:
-    """Return columns as a table, with headings that sort it."""
-    titles = [
-        f"<button type='button'>{escape(name)}</button>" if sort else escape(name)
-        for name in columns
+    rows = [
+        "".join(map(report.table_cell, (check.name, check.verdict, check.detail)))
+        for check in checks.checks
     ]
-    classes = [
-        " class='number'" * (np.asarray(values).dtype.kind in "fi") for values in columns.values()
+    table = report.html_table(map(report.heading, ("check", "", "found")), rows, tall=False)
+    return report.section(
+        "checks",
+        "Checks",
+        "<p class='note'>What <code>mlpspec check-loss</code> finds: gradients against "
+        "eighth-order differences, invariances, and the loss where prototypes coincide or are far "
+        f"away.</p>{table}",
+    )
+
+
+def _table(table: Table, columns: Mapping[str, str], *, tall: bool = True) -> str:
+    """Return columns of a table, by report.heading, with headings that sort it."""
+    shown = {title: table[name] for title, name in columns.items()}
+    head = [
+        report.heading(
+            f"<button type='button'>{title}</button>", " class='number'" * (kind in "fi")
+        )
+        for title, kind in ((title, values.dtype.kind) for title, values in shown.items())
     ]
-    head = "".join(
-        f"<th scope='col'{number}>{title}</th>"
-        for number, title in zip(classes, titles, strict=True)
-    )
-    rows = "".join(
-        f"<tr>{''.join(map(table_cell, row))}</tr>" for row in zip(*columns.values(), strict=True)
-    )
-    return (
-        f"<div class='scroll{' tall' * tall}'><table{' class=sortable' * sort}>"
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    rows = ["".join(map(report.table_cell, row)) for row in zip(*shown.values(), strict=True)]
+    return report.html_table(head, rows, tall=tall, look=" class=sortable")

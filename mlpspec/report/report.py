@@ -6,7 +6,7 @@ The page needs no network, no other file and no script to be read; a script sort
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +16,8 @@ import numpy as np
 
 from mlpspec import __version__
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.store.results import Table, replacing, write_csv
+from mlpspec.analysis.claims import Verdict
+from mlpspec.store.results import Results, Table, replacing, write_csv
 from mlpspec.study.run import SETTINGS
 from mlpspec.study.study import Study
 
@@ -52,7 +53,7 @@ class Report:
             file.write(self._page(sections))
         return path
 
-    def _page(self, figures: Mapping[str, str]) -> str:
+    def _page(self, figures: dict[str, str]) -> str:
         results = self.analysis.results
         study = results.study
         status = list(results.status.values())
@@ -66,14 +67,13 @@ class Report:
             "the study arXiv:2605.25939, whose code is unreleased; see the README of mlpspec.</p>",
             _described(study),
         ]
-        if "verdicts" in figures:
-            sections.append(_verdict_section(self.analysis.claims_table()))
-        sections += [section for name, section in figures.items() if name != "verdicts"]
+        if figures.pop("verdicts", ""):  # the page has a table in place of the picture
+            sections.append(_verdict_section(self.analysis.verdicts))
+        sections += figures.values()
         sections.append(_comparison_section(self.analysis.comparisons_table()))
         sections.append(_trouble_section(results))
         sections.append(_provenance_section(results.sessions))
-        sections.append(citation_section())
-        return page(study.name, sections)
+        return page(study.name, [*sections, citation_section()])
 
 
 def _described(study: Study) -> str:
@@ -87,7 +87,7 @@ def _described(study: Study) -> str:
     fixed = ", ".join(f"{name}={SETTINGS[name].meaning(v)}" for name, v in study.settings.items())
     lines.append(f"Other settings: {fixed or 'the defaults'}.")
     lines += [f"Loss {name}: {what}." for name, what in study.extensions.items()]
-    if set(study.extensions):
+    if study.extensions:
         lines.append("The nine claims are about the built-in losses alone.")
     return "".join(f"<p class='note'>{escape(line)}</p>" for line in lines)
 
@@ -129,61 +129,79 @@ def draw_all(
         if figure.animate:
             figure.animate(table, str(folder / f"{name}.gif"))
         caption = figures.caption(name, table)
-        sections[name] = figure_section(figure.title or name, drawn["svg"], caption)
+        label = f"<svg role='img' aria-label='{escape(caption)}' "
+        svg = label + drawn["svg"].decode().partition("<svg ")[2]
+        title = figure.title or name
+        sections[name] = section(
+            title,
+            title.capitalize().replace("-", " "),
+            f"\n<figure><div class='scroll'>{svg}</div>"
+            f"<figcaption>{escape(caption)}</figcaption></figure>",
+        )
     return sections
 
 
-def figure_section(name: str, svg: bytes, caption: str) -> str:
-    """Return a section with a figure, headed by its name."""
-    text = svg.decode()
-    drawing = text[text.index("<svg") :]
-    label = f"<svg role='img' aria-label='{escape(caption, quote=True)}' "
+def section(name: str, title: str, content: str) -> str:
+    """Return a section of a page, to which ``#name`` leads.
+
+    Examples
+    --------
+    >>> section("seeds", "Seeds", "<p>Ten.</p>")
+    "<section><h2 id='seeds'>Seeds</h2><p>Ten.</p></section>"
+    """
+    return f"<section><h2 id='{name}'>{title}</h2>{content}</section>"
+
+
+def html_table(head: Iterable[str], rows: Iterable[str], *, tall: bool, look: str = "") -> str:
+    """Return a table that scrolls: headings and rows of cells, and the table's attributes.
+
+    Examples
+    --------
+    >>> html_table(["<th>N</th>"], ["<td>3</td>"], tall=False)[28:-16]
+    '<thead><tr><th>N</th></tr></thead><tbody><tr><td>3</td></tr></tbody>'
+    """
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
     return (
-        f"<section><h2 id='{name}'>{name.capitalize().replace('-', ' ')}</h2>\n"
-        "<figure><div class='scroll'>"
-        f"{drawing.replace('<svg ', label, 1)}</div>"
-        f"<figcaption>{escape(caption)}</figcaption></figure></section>"
+        f"<div class='scroll{' tall' * tall}'><table{look}><thead><tr>{''.join(head)}</tr></thead>"
+        f"<tbody>{body}</tbody></table></div>"
     )
 
 
-def _verdict_section(claims: Table) -> str:
-    from mlpspec.report import figures
+def heading(text: str, look: str = "") -> str:
+    """Return the heading of a column, in HTML."""
+    return f"<th scope='col'{look}>{text}</th>"
 
-    caption = figures.caption("verdicts", claims)
-    bases = list(dict.fromkeys(claims["basis"].tolist()))
-    head = "".join(f"<th scope='col'>{escape(basis)}</th>" for basis in bases)
+
+def _verdict_section(verdicts: Sequence[Verdict]) -> str:
+    from mlpspec.report.figures.verdicts import CAPTION
+
+    judged: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        judged.setdefault(verdict.claim, []).append(verdict)
     rows = []
-    for claim in dict.fromkeys(claims["claim"].tolist()):
-        judged = []
-        for basis in bases:
-            (row,) = np.flatnonzero((claims["claim"] == claim) & (claims["basis"] == basis))
-            verdict = claims["verdict"][row]
-            details = [str(claims["reading"][row])]
-            if np.isfinite(claims["effect"][row]):
-                details.append(
-                    f"effect {claims['effect'][row]:.3g} "
-                    f"[{claims['low'][row]:.3g}, {claims['high'][row]:.3g}]"
-                )
-            if np.isfinite(claims["p_holm"][row]):
-                details.append(f"p = {claims['p_holm'][row]:.2g} (Holm)")
-            if np.isfinite(claims["repeat"][row]):
-                details.append(f"repeats with probability {claims['repeat'][row]:.2f}")
-            judged.append(
-                f"<td><span class='verdict {verdict}'>{verdict}</span>"
+    for claim, bases in judged.items():
+        row = f"<th scope='row'>{claim}<small>{escape(bases[0].text)}</small></th>"
+        for v in bases:
+            details = [v.reading]
+            if np.isfinite(v.effect):
+                details.append(f"effect {v.effect:.3g} [{v.low:.3g}, {v.high:.3g}]")
+            if np.isfinite(v.p_holm):
+                details.append(f"p = {v.p_holm:.2g} (Holm)")
+            if np.isfinite(v.repeat):
+                details.append(f"repeats with probability {v.repeat:.2f}")
+            row += (
+                f"<td><span class='verdict {v.verdict}'>{v.verdict}</span>"
                 f"<small>{escape('; '.join(details))}</small></td>"
             )
-        text = claims["text"][claims["claim"] == claim][0]
-        rows.append(
-            f"<tr><th scope='row'>{claim}<small>{escape(text)}</small></th>{''.join(judged)}</tr>"
-        )
-    return (
-        "<section><h2 id='verdicts'>Verdicts</h2><div class='scroll'><table>"
-        f"<thead><tr><th scope='col'>claim</th>{head}</tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-        f"<p class='note'>{escape(caption)} The effect is the median paired "
-        "difference of the least favourable demand, positive where it is for the claim, with its "
-        "exact interval. For the calibrated column: <code>mlpspec run confirm --out "
-        "DIR/confirm</code>, then <code>mlpspec report DIR</code>.</p></section>"
+        rows.append(row)
+    head = map(heading, dict.fromkeys(["claim", *(escape(v.basis) for v in verdicts)]))
+    return section(
+        "verdicts",
+        "Verdicts",
+        f"{html_table(head, rows, tall=False)}<p class='note'>{escape(CAPTION)} The effect is the "
+        "median paired difference of the least favourable demand, positive where it is for the "
+        "claim, with its exact interval. For the calibrated column: <code>mlpspec run confirm "
+        "--out DIR/confirm</code>, then <code>mlpspec report DIR</code>.</p>",
     )
 
 
@@ -197,24 +215,20 @@ def _comparison_section(table: Table) -> str:
         np.isin(table["measurement"], SHOWN)
         & ~((table["family"] == "coverage") & (table["control"] == "baseline"))
     )
-    names = [n for n in table if n not in ("confidence", "least_p", "family", "nonzero", "pairs")]
-    head = "".join(
-        f"<th scope='col'><button type='button'>{escape(name.replace('_', ' '))}</button></th>"
-        for name in names
-    )
-    rows = "".join(
-        "<tr>" + "".join(table_cell(table[name][row]) for name in names) + "</tr>"
-        for row in chosen[:2000]
-    )
+    skipped = ("confidence", "family", "nonzero", "pairs")
+    names = [name for name in table if name not in skipped]
+    titles = [name.replace("_", " ") for name in names]
+    head = [heading(f"<button type='button'>{title}</button>") for title in titles]
+    rows = ["".join(table_cell(table[name][row]) for name in names) for row in chosen[:2000]]
     cut = f" The first 2,000 of {len(chosen)} rows." if len(chosen) > 2000 else ""
-    return (
-        "<section><h2 id='comparisons'>Comparisons</h2>"
+    return section(
+        "comparisons",
+        "Comparisons",
         "<p class='note'>Paired over seeds: treatment less control, with the exact interval of the "
         "median, the share of seeds in which the treatment is lower, and the p-value of the "
-        "sign-flip test, plain and after Holm over the family. "
-        f"Select a heading to sort. All measurements are in <code>comparisons.csv</code>.{cut}"
-        f"</p><div class='scroll tall'><table class='sortable'><thead><tr>{head}</tr></thead>"
-        f"<tbody>{rows}</tbody></table></div></section>"
+        "sign-flip test, plain and after Holm over the family. Select a heading to sort. All "
+        f"measurements are in <code>comparisons.csv</code>.{cut}</p>"
+        + html_table(head, rows, tall=True, look=" class='sortable'"),
     )
 
 
@@ -234,7 +248,7 @@ def table_cell(value: Any) -> str:
     return f"<td>{escape(str(value).replace('_', ' '))}</td>"
 
 
-def _trouble_section(results: Any) -> str:
+def _trouble_section(results: Results) -> str:
     rows = []
     for key, status in results.status.items():
         if status != "ok":
@@ -242,17 +256,12 @@ def _trouble_section(results: Any) -> str:
             reason = results.errors.get(key, "left the finite numbers").strip().splitlines()[-1]
             place = f"{run.label}, N = {run.n_samples}, seed {run.seed}"
             rows.append(
-                f"<tr><td><code>{key}</code></td><td>{escape(place)}</td>"
-                f"<td>{status}</td><td>{escape(reason)}</td></tr>"
+                f"<td><code>{key}</code></td><td>{escape(place)}</td>"
+                f"<td>{status}</td><td>{escape(reason)}</td>"
             )
-    if not rows:
-        return "<section><h2 id='trouble'>Failed or diverged runs</h2><p>None.</p></section>"
-    return (
-        "<section><h2 id='trouble'>Failed or diverged runs</h2><div class='scroll tall'><table>"
-        "<thead><tr><th scope='col'>key</th><th scope='col'>run</th><th scope='col'>status</th>"
-        f"<th scope='col'>reason</th></tr></thead><tbody>{''.join(rows[:500])}</tbody></table>"
-        "</div></section>"
-    )
+    head = map(heading, ("key", "run", "status", "reason"))
+    found = html_table(head, rows[:500], tall=True) if rows else "<p>None.</p>"
+    return section("trouble", "Failed or diverged runs", found)
 
 
 def _provenance_section(sessions: list[dict[str, Any]]) -> str:
@@ -260,18 +269,21 @@ def _provenance_section(sessions: list[dict[str, Any]]) -> str:
         {name: value for name, value in session.items() if name != "study"}
         for session in sessions[-20:]
     ]
-    return (
-        "<section><h2 id='provenance'>Provenance</h2><details><summary>"
-        f"{len(sessions)} sessions trained these runs</summary><pre>"
-        f"{escape(json.dumps(shown, indent=1))}</pre></details></section>"
+    return section(
+        "provenance",
+        "Provenance",
+        f"<details><summary>{len(sessions)} sessions trained these runs</summary><pre>"
+        f"{escape(json.dumps(shown, indent=1))}</pre></details>",
     )
 
 
 def citation_section() -> str:
     """Return the section that says what to cite."""
-    return (
-        "<section><h2 id='cite'>How to cite</h2><p>The study: Alba &amp; L\u00f3pez-Rubio, "
-        "<cite>From Latent Space to Training Data: Explainable Specialization in Minimal "
-        "MLPs</cite>, arXiv:2605.25939 (2026). This toolkit: The mlpspec developers, "
-        f"<cite>mlpspec</cite>, version {__version__}; see its CITATION.cff.</p></section>"
+    return section(
+        "cite",
+        "How to cite",
+        "<p>The study: Alba &amp; L\u00f3pez-Rubio, <cite>From Latent Space to Training Data: "
+        "Explainable Specialization in Minimal MLPs</cite>, arXiv:2605.25939 (2026). This toolkit: "
+        "The mlpspec developers, <cite>mlpspec</cite>, "
+        f"version {__version__}; see its CITATION.cff.</p>",
     )

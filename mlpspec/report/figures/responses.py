@@ -19,9 +19,9 @@ def rows(analysis: Analysis) -> Table:
     ``kind`` is ``response`` (of neuron ``unit``), ``output``, ``datum`` or ``prototype``.
     """
     stack = base.nearest_stack(analysis, 10)
-    low, high = analysis.domain.low, analysis.domain.high
-    margin = 0.15 * (high - low)
-    axis = np.linspace(low - margin, high + margin, 161)
+    domain = next(iter(analysis.problems.values())).domain
+    margin = 0.15 * domain.width
+    axis = np.linspace(domain.low - margin, domain.high + margin, 161)
     parts: list[dict[str, Any]] = []
     for row, run in base.first_seed(analysis, stack):
         params = base.one_run(stack.params, row)

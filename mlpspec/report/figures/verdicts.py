@@ -20,11 +20,6 @@ COLOURS = {
 }
 
 
-def applies(analysis: Analysis) -> bool:
-    """Return whether the claims are about the study."""
-    return bool(analysis.verdicts)
-
-
 def draw(table: Table) -> style.Canvas:
     """Draw the verdict table."""
     claims, bases = style.distinct(table["claim"]), style.distinct(table["basis"])
@@ -51,13 +46,11 @@ def draw(table: Table) -> style.Canvas:
     return figure
 
 
-def caption(table: Table) -> str:
-    """Say what the columns mean."""
-    return (
-        "The nine claims. Stated: on the means and medians of this directory's own runs. "
-        "Calibrated: on fresh seeds, with a margin of substance and after 3,000 and 10,000 steps; "
-        "untested until those runs are there."
-    )
-
-
-FIGURE = base.Figure(Analysis.claims_table, draw, caption, applies)
+CAPTION = (
+    "The nine claims. Stated: on the means and medians of this directory's own runs. Calibrated: "
+    "on fresh seeds, with a margin of substance and after 3,000 and 10,000 steps; untested until "
+    "those runs are there."
+)
+FIGURE = base.Figure(
+    Analysis.claims_table, draw, lambda _: CAPTION, lambda analysis: bool(analysis.verdicts)
+)
