@@ -7,11 +7,10 @@ inside (``tau-sweep``, ``placebo``, ``confirm``).
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -53,17 +52,6 @@ def read_verdicts(path: Path) -> list[Verdict]:
         raise InputError(f"{path} is not a table of verdicts ({error}); remove it") from None
 
 
-def by_size(values: Mapping[Cell, Any]) -> dict[int, Any]:
-    """Return values by cell as values by N, where N is all that a cell says.
-
-    Examples
-    --------
-    >>> by_size({(3,): "few", (100,): "many"})
-    {3: 'few', 100: 'many'}
-    """
-    return {size: value for (size,), value in values.items()}
-
-
 def _analysis(directory: Path) -> Analysis | None:
     return Analysis(directory) if (directory / FILE_NAME).exists() else None
 
@@ -75,7 +63,8 @@ def _aligned(grid: Grid, seeds: Array, values: Array) -> Array:
     return aligned
 
 
-class Problems(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Problems:
     """Training problems that differ in seed alone: a run for each of S seeds, with its data.
 
     Attributes
@@ -99,6 +88,30 @@ class Problems(NamedTuple):
     def domain(self) -> Uniform:
         """Where the inputs come from."""
         return domain_of(self.runs[0])
+
+    @property
+    def spacing(self) -> float:
+        """Mean spacing of the inputs."""
+        return mean_spacing(self.domain.width, *self.x.shape[1:])
+
+    @property
+    def critical(self) -> Array:
+        """2 lambda_max(Cov x) (S,): where coverage alone collapses in theory."""
+        covariances = [np.atleast_2d(np.cov(x.T, bias=True)) for x in self.x]
+        return np.asarray(2.0 * np.linalg.norm(covariances, 2, axis=(1, 2)))
+
+    @cached_property
+    def nulls(self) -> dict[str, dict[str, Any]]:
+        """Measurements (S,) by null: grid, untrained start, and random (mean and 95 % band)."""
+        first, domain = self.runs[0], self.domain
+        flat = np.stack([start_of(run) for run in self.runs]).astype(float)
+        params = NEURONS[first.neuron].unflatten(flat, self.x.shape[2])
+        losses = built_in(temperature_of(first))
+        return {
+            "grid": nulls.grid_null(self.x, first.hidden_units, domain),
+            "random": nulls.random_null(self.x, self.seeds, first.hidden_units, domain),
+            "start": measure(params, self.x, self.y, width=domain.width, losses=losses),
+        }
 
 
 class Analysis:
@@ -164,49 +177,6 @@ class Analysis:
             problems[cell] = Problems(list(ordered), x, y)
         return problems
 
-    def _each(self, function: Callable[[Problems], Any]) -> dict[Cell, Any]:
-        """Return what a function says of the problems, by cell."""
-        return {cell: function(problems) for cell, problems in self.problems.items()}
-
-    @cached_property
-    def spacing(self) -> dict[Cell, float]:
-        """Mean spacing of the inputs by problem."""
-        return self._each(lambda at: mean_spacing(at.domain.width, *at.x.shape[1:]))
-
-    @cached_property
-    def grid_null(self) -> dict[Cell, dict[str, Array]]:
-        """Measurements (S,) of the grid null by problem."""
-        return self._each(lambda at: nulls.grid_null(at.x, at.runs[0].hidden_units, at.domain))
-
-    @cached_property
-    def random_null(self) -> dict[Cell, dict[str, tuple[Array, Array, Array]]]:
-        """Mean and 95 % band (S,) of random prototypes by problem."""
-        return self._each(
-            lambda at: nulls.random_null(at.x, at.seeds, at.runs[0].hidden_units, at.domain)
-        )
-
-    @cached_property
-    def start_null(self) -> dict[Cell, dict[str, Array]]:
-        """Measurements (S,) of the untrained networks by problem."""
-
-        def untrained(at: Problems) -> dict[str, Array]:
-            first = at.runs[0]
-            flat = np.stack([start_of(run) for run in at.runs]).astype(float)
-            params = NEURONS[first.neuron].unflatten(flat, at.x.shape[2])
-            losses = built_in(temperature_of(first))
-            return measure(params, at.x, at.y, width=at.domain.width, losses=losses)
-
-        return self._each(untrained)
-
-    @cached_property
-    def critical(self) -> dict[Cell, Array]:
-        """2 lambda_max(Cov x) (S,) by problem: where coverage alone collapses in theory."""
-
-        def collapse(x: Array) -> float:
-            return 2.0 * float(np.linalg.norm(np.atleast_2d(np.cov(x.T, bias=True)), 2))
-
-        return self._each(lambda at: np.array([collapse(x) for x in at.x]))
-
     @cached_property
     def other_null(self) -> dict[tuple[Cell, str], dict[str, Array]]:
         """Measurements (S,) of prototypes on other seeds' data, by cell and subset."""
@@ -237,7 +207,6 @@ class Analysis:
             return []
         table = self.results.table
         known = np.isin(table["losses"], ["+".join(s) or "baseline" for s in subsets(BUILT_IN)])
-        seeds = by_size(self._each(lambda at: at.seeds))
         stages = []
         for steps, grid in by_steps(select(table, known)).items():
             if grid.fields != ("n_samples",):
@@ -246,10 +215,10 @@ class Analysis:
             stages.append(
                 Evidence(
                     grid,
-                    by_size(self.spacing),
+                    {size: at.spacing for (size,), at in self.problems.items()},
                     grid_error={
-                        size: _aligned(grid, seeds[size], scores["reconstruction_error"])
-                        for size, scores in by_size(self.grid_null).items()
+                        size: _aligned(grid, at.seeds, at.nulls["grid"]["reconstruction_error"])
+                        for (size,), at in self.problems.items()
                     },
                     other_error={
                         (cell[0], label): scores["reconstruction_error"]
@@ -257,8 +226,10 @@ class Analysis:
                         if not varying or cell[1] == steps
                     },
                     random_usage={
-                        size: _aligned(grid, seeds[size], scores["distinct_usage_ratio"][0])
-                        for size, scores in by_size(self.random_null).items()
+                        size: _aligned(
+                            grid, at.seeds, at.nulls["random"]["distinct_usage_ratio"][0]
+                        )
+                        for (size,), at in self.problems.items()
                     },
                 )
             )
@@ -282,7 +253,7 @@ class Analysis:
         if around is not None and around.sweep is not None and around.evidence:
             sweep = Evidence(
                 sweep=around.sweep.grid,
-                critical=by_size(around.sweep.critical),
+                critical={size: at.critical for (size,), at in around.sweep.problems.items()},
                 baseline=around.evidence[0].grid,
             )
         first = self.evidence[0] if self.evidence else Evidence()
@@ -342,14 +313,9 @@ class Analysis:
                     }
                 )
 
-        found: dict[str, Mapping[Cell, Any]] = {
-            "grid": self.grid_null,
-            "random": self.random_null,
-            "start": self.start_null,
-        }
         for cell in sorted(self.problems):
-            for null, by_problem in found.items():
-                for name, values in by_problem[cell].items():
+            for null, scores in self.problems[cell].nulls.items():
+                for name, values in scores.items():
                     add(null, cell, "", name, *np.atleast_2d(values))
         placebo = self.inner("placebo")
         if placebo is not None and placebo.grid.fields == self.problem_fields:
@@ -358,8 +324,8 @@ class Analysis:
                     values = placebo.grid.values(cell, "baseline", name)
                     add("placebo", cell, "baseline", name, values)
         if self.grid.fields == self.problem_fields:
-            for (cell, label), scores in self.other_null.items():
-                for name, values in scores.items():
+            for (cell, label), others in self.other_null.items():
+                for name, values in others.items():
                     add("other", cell, label, name, values)
         return as_table(rows)
 

@@ -203,6 +203,18 @@ def select(table: Table, rows: Array) -> Table:
     return {name: values[rows] for name, values in table.items()}
 
 
+def where(table: Table, **values: Any) -> Table:
+    """Return the rows of a table in which columns have given values.
+
+    Examples
+    --------
+    >>> where({"a": np.array([1, 2, 1]), "b": np.array([4, 5, 6])}, a=1)
+    {'a': array([1, 1]), 'b': array([4, 6])}
+    """
+    equal = [table[name] == value for name, value in values.items()]
+    return select(table, np.logical_and.reduce(equal))
+
+
 def by_steps(table: Table) -> dict[int, Grid]:
     """Return the grids of the runs that were trained for each number of steps, ascending.
 
@@ -214,7 +226,7 @@ def by_steps(table: Table) -> dict[int, Grid]:
     [(10, [(5,)]), (30, [(5,)])]
     """
     steps = np.unique(table["steps"]).tolist()
-    return {number: Grid(select(table, table["steps"] == number)) for number in steps}
+    return {number: Grid(where(table, steps=number)) for number in steps}
 
 
 def median_columns(values: Array) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The report.page, the table and the figures of a loss card, from what was trained for it."""
+"""The page, the table and the figures of a loss card, from what was trained for it."""
 
 from __future__ import annotations
 
@@ -179,13 +179,11 @@ def _check_section(checks: LossReport) -> str:
 
 
 def _table(table: Table, columns: Mapping[str, str], *, tall: bool = True) -> str:
-    """Return columns of a table, by report.heading, with headings that sort it."""
+    """Return columns of a table, by their headings, with headings that sort it."""
     shown = {title: table[name] for title, name in columns.items()}
-    head = [
-        report.heading(
-            f"<button type='button'>{title}</button>", " class='number'" * (kind in "fi")
-        )
-        for title, kind in ((title, values.dtype.kind) for title, values in shown.items())
-    ]
+    head = []
+    for title, values in shown.items():
+        number = " class='number'" * (values.dtype.kind in "fi")
+        head.append(report.heading(f"<button type='button'>{title}</button>", number))
     rows = ["".join(map(report.table_cell, row)) for row in zip(*shown.values(), strict=True)]
     return report.html_table(head, rows, tall=tall, look=" class=sortable")

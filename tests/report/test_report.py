@@ -153,14 +153,14 @@ def test_untrained_start_is_what_training_began_with(analysis):
     from mlpspec.running.worker import train_batch
 
     (record,) = train_batch(study.runs)
-    found = analysis.start_null[run.n_samples,]["fit_mse"][0]
+    found = analysis.problems[run.n_samples,].nulls["start"]["fit_mse"][0]
     assert found == pytest.approx(record.measurements["fit_mse"])
 
 
 def test_critical_temperature_by_hand(analysis):
     key = next(k for k, run in analysis.results.runs.items() if run.n_samples == 10)
     x = analysis.results.dataset(key)[0][0, :, 0]
-    assert analysis.critical[10,][0] == pytest.approx(2 * ((x - x.mean()) ** 2).mean())
+    assert analysis.problems[10,].critical[0] == pytest.approx(2 * ((x - x.mean()) ** 2).mean())
 
 
 def test_plotted_medians_are_those_of_the_runs(analysis):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlpspec.analysis.comparisons import as_table, select
+from mlpspec.analysis.comparisons import where
 from mlpspec.arrays import Array
 from mlpspec.report import card
 from mlpspec.report.figures import base, style
@@ -28,29 +28,27 @@ def rows(runs: card.CardRuns) -> Table:
         end = runs.alone.params(key).prototypes
         sets = {"input": start.x[0], "start": start.prototypes[0], "end": end[0]}
         for kind, points in sets.items():
-            for unit, point in enumerate(points):
-                x, y = point if run.n_inputs == 2 else (point[0], np.nan)
-                where = {"n_inputs": run.n_inputs, "n_samples": run.n_samples, "seed": run.seed}
-                parts.append({**where, "kind": kind, "unit": unit, "x": x, "y": y})
-    return as_table(parts)
+            place = {"n_inputs": run.n_inputs, "n_samples": run.n_samples, "seed": run.seed}
+            x, y = points.T if run.n_inputs == 2 else (points[:, 0], np.nan)
+            parts.append({**place, "kind": kind, "unit": np.arange(len(points)), "x": x, "y": y})
+    return base.joined(parts)
 
 
-def _points(table: Table, seed: int) -> list[Array]:
-    """Return the inputs, starts and ends (K, 2) of a seed."""
+def _points(table: Table) -> list[Array]:
+    """Return the inputs, starts and ends (K, 2) of one seed."""
     points = np.stack([table["x"], table["y"]], axis=1)
-    here = table["seed"] == seed
-    return [points[here & (table["kind"] == kind)] for kind in ("input", "start", "end")]
+    return [points[table["kind"] == kind] for kind in ("input", "start", "end")]
 
 
 def draw(table: Table) -> style.Canvas:
     """Draw what a loss alone does to prototypes: three seeds on a line, one in the plane."""
     figure = style.Canvas(figsize=(9.6, 4.1), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1.45, 1.0), squeeze=False)[0]
-    line = select(table, table["n_inputs"] == 1)
+    line, plane = (where(table, n_inputs=n_inputs) for n_inputs in (1, 2))
     seeds = np.unique(line["seed"])[:3]
     axes = left.subplots(len(seeds), 1, sharex=True, squeeze=False)[:, 0]
     for ax, seed in zip(axes, seeds, strict=True):
-        inputs, start, end = (points[:, 0] for points in _points(line, seed))
+        inputs, start, end = (points[:, 0] for points in _points(where(line, seed=seed)))
         ax.axvspan(inputs.min(), inputs.max(), color=style.HULL, alpha=0.10, lw=0)
         ax.plot(inputs, np.full(len(inputs), 1.3), "|", ms=7, mew=0.8, color=style.HULL)
         ax.plot([start, end], [0.0, 1.0], color=GREY, lw=0.5, zorder=1)
@@ -65,9 +63,8 @@ def draw(table: Table) -> style.Canvas:
     axes[-1].set_xlabel("position (units of x); shaded: hull of the inputs")
 
     ax = right.subplots()
-    plane = select(table, table["n_inputs"] == 2)
     seed = plane["seed"].min()
-    inputs, start, end = _points(plane, seed)
+    inputs, start, end = _points(where(plane, seed=seed))
     ax.fill(*style.hull_corners(inputs).T, color=style.HULL, alpha=0.10, lw=0)
     moves = np.stack([start, end])
     ax.plot(moves[:, :, 0], moves[:, :, 1], color=GREY, lw=0.5, zorder=1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.comparisons import as_table, median_columns
+from mlpspec.analysis.comparisons import as_table, median_columns, where
 from mlpspec.report.figures import base, style
 from mlpspec.report.figures.contrast import CONTRASTED
 from mlpspec.store.results import Table
@@ -22,22 +24,12 @@ def rows(analysis: Analysis) -> Table:
     """Return median paired differences from the baseline by attractor, repulsion and N."""
     grid = analysis.grid
     parts = []
-    for name in CONTRASTED:
-        for cell in grid.cells:
-            base = grid.values(cell, "baseline", name)
-            for attractor in ("none", *ATTRACTORS):
-                for repulsion in ("none", *REPULSIONS):
-                    active = [n for n in (attractor, repulsion) if n != "none"]
-                    label = "+".join(canonical_losses(active)) or "baseline"
-                    parts.append(
-                        {
-                            "attractor": attractor,
-                            "repulsion": repulsion,
-                            "n_samples": cell[0],
-                            "measurement": name,
-                            **median_columns(grid.values(cell, label, name) - base),
-                        }
-                    )
+    pairs = list(itertools.product(("none", *ATTRACTORS), ("none", *REPULSIONS)))
+    for name, cell, pair in itertools.product(CONTRASTED, grid.cells, pairs):
+        label = "+".join(canonical_losses(loss for loss in pair if loss != "none")) or "baseline"
+        difference = grid.values(cell, label, name) - grid.values(cell, "baseline", name)
+        row = {"attractor": pair[0], "repulsion": pair[1], "n_samples": cell[0]}
+        parts.append({**row, "measurement": name, **median_columns(difference)})
     return as_table(parts)
 
 
@@ -51,24 +43,22 @@ def draw(table: Table) -> style.Canvas:
     """Draw what each attractor leaves of the harm of each repulsion, as shades with numbers."""
     names, sizes = style.distinct(table["measurement"]), np.unique(table["n_samples"])
     attractors, repulsions = style.distinct(table["attractor"]), style.distinct(table["repulsion"])
-    size = (1.2 + 2.3 * len(sizes), 1.0 + 1.55 * len(names))
-    figure, axes = style.grid_of_axes(len(names), len(sizes), size, sharex=True, sharey=True)
+    titles = [f"N = {n_samples}" for n_samples in sizes]
+    inches = (1.2 + 2.3 * len(sizes), 1.0 + 1.55 * len(names))
+    figure, axes = style.measurement_panels(names, titles, inches, sharex=True, sharey=True)
     for row, name in zip(axes, names, strict=True):
-        reach = float(np.nanmax(np.abs(table["value"][table["measurement"] == name]))) or 1.0
+        reach = float(np.nanmax(np.abs(where(table, measurement=name)["value"]))) or 1.0
         limit = min(reach, 1.0)
         for ax, n_samples in zip(row, sizes, strict=True):
-            values = np.full((len(attractors), len(repulsions)), np.nan)
-            chosen = (table["measurement"] == name) & (table["n_samples"] == n_samples)
-            for i in np.flatnonzero(chosen):
-                value = table["value"][i]
-                line = attractors.index(table["attractor"][i])
-                column = repulsions.index(table["repulsion"][i])
-                values[line, column] = value
-                apart = table["low"][i] > 0 or table["high"][i] < 0
-                sure = apart and table["confidence"][i] >= 0.95
-                look = {"weight": "bold" if sure else "normal", "ha": "center", "va": "center"}
+            here = where(table, measurement=name, n_samples=n_samples)
+            apart = (here["low"] > 0) | (here["high"] < 0)
+            places = itertools.product(range(len(attractors)), range(len(repulsions)))
+            sure = apart & (here["confidence"] >= 0.95)
+            for (line, column), value, bold in zip(places, here["value"], sure, strict=True):
+                look = {"weight": "bold" if bold else "normal", "ha": "center", "va": "center"}
                 colour = "white" if abs(value) > 0.6 * limit else "black"
                 ax.text(column, line, _signed(value), fontsize=6.5, color=colour, **look)
+            values = here["value"].reshape(len(attractors), len(repulsions))
             shades = ax.imshow(
                 values, aspect="auto", cmap="PuOr_r", vmin=-limit, vmax=limit, interpolation="none"
             )
@@ -78,8 +68,6 @@ def draw(table: Table) -> style.Canvas:
             ax.spines[:].set_visible(False)
         style.colour_bar(figure, shades, name, ax=row[-1], fraction=0.06, pad=0.03)
         row[0].set_ylabel("attractor")
-    for ax, n_samples in zip(axes[0], sizes, strict=True):
-        ax.set_title(f"N = {n_samples}")
     for ax in axes[-1]:
         ax.set_xlabel("repulsion")
     return figure

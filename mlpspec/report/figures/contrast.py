@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.comparisons import Cell, Grid, as_table, median_columns, select
-from mlpspec.metrics.measure import MEASUREMENTS
+from mlpspec.analysis.comparisons import Cell, as_table, median_columns, where
 from mlpspec.report.figures import base, style
 from mlpspec.store.results import Table
 from mlpspec.study.run import SETTINGS
@@ -42,49 +40,38 @@ def applies(analysis: Analysis) -> bool:
 def rows(analysis: Analysis) -> Table:
     """Return medians with exact intervals by subset, N and the settings that vary besides."""
     grid = analysis.grid
-    parts = [
-        {
-            "losses": label,
-            "n_samples": cell[0],
-            "variant": ", ".join(
-                f"{field} {value}".replace("_", " ")
-                for field, value in zip(grid.fields[1:], cell[1:], strict=True)
-            ),
-            "measurement": name,
-            **median_columns(grid.values(cell, label, name)),
-        }
-        for name in CONTRASTED
-        for cell in sorted(grid.cells, key=_defaults_first(grid))
-        for label in base.shown(grid)
-    ]
+    fields = grid.fields[1:]
+    defaults = [SETTINGS[field].default for field in fields]
+
+    def defaults_first(cell: Cell) -> tuple[Any, ...]:
+        return cell[0], *((a != b, a) for a, b in zip(cell[1:], defaults, strict=True))
+
+    parts = []
+    for name in CONTRASTED:
+        for cell in sorted(grid.cells, key=defaults_first):
+            settings = zip(fields, cell[1:], strict=True)
+            variant = ", ".join(f"{field} {value}".replace("_", " ") for field, value in settings)
+            for label in base.shown(grid):
+                row = {"losses": label, "n_samples": cell[0], "variant": variant}
+                medians = median_columns(grid.values(cell, label, name))
+                parts.append({**row, "measurement": name, **medians})
     return as_table(parts)
-
-
-def _defaults_first(grid: Grid) -> Callable[[Cell], tuple[Any, ...]]:
-    """Return the key that sorts cells by N, and then those of default settings first."""
-    defaults = [SETTINGS[field].default for field in grid.fields[1:]]
-    return lambda cell: (
-        cell[0],
-        *((a != b, a) for a, b in zip(cell[1:], defaults, strict=True)),
-    )
 
 
 def draw(table: Table) -> style.Canvas:
     """Draw medians with intervals by subset, side by side for the values of other settings."""
     names, sizes = style.distinct(table["measurement"]), np.unique(table["n_samples"])
-    variants, labels = (
-        style.distinct(table["variant"]),
-        list(style.styles(table["losses"].tolist())),
-    )
-    size = (0.9 + 2.6 * len(sizes), 1.6 * len(names) + 1.5)
-    figure, axes = style.grid_of_axes(len(names), len(sizes), size, sharex=True, sharey="row")
+    variants = style.distinct(table["variant"])
+    labels = list(style.styles(table["losses"].tolist()))
+    titles = [f"N = {n_samples}" for n_samples in sizes]
+    inches = (0.9 + 2.6 * len(sizes), 1.6 * len(names) + 1.5)
+    figure, axes = style.measurement_panels(names, titles, inches, sharex=True, sharey="row")
     apart = min(0.22, 0.7 / len(variants))
     for row, name in zip(axes, names, strict=True):
         for ax, n_samples in zip(row, sizes, strict=True):
-            chosen = (table["measurement"] == name) & (table["n_samples"] == n_samples)
-            here = style.floored(name, select(table, chosen))
+            here = style.floored(name, where(table, measurement=name, n_samples=n_samples))
             for place, variant in enumerate(variants):
-                medians = select(here, here["variant"] == variant)
+                medians = where(here, variant=variant)
                 shift = (place - (len(variants) - 1) / 2) * apart
                 at = np.array([labels.index(label) for label in medians["losses"]]) + shift
                 colour, marker = CONTRAST_STYLE[place]
@@ -92,9 +79,6 @@ def draw(table: Table) -> style.Canvas:
                 style.draw_medians(ax, at, medians, label=variant, **look)
             style.scale_values(ax, name)
             ax.set_xlim(-0.6, len(labels) - 0.4)
-        row[0].set_ylabel(MEASUREMENTS[name].axis)
-    for ax, n_samples in zip(axes[0], sizes, strict=True):
-        ax.set_title(f"N = {n_samples}")
     for ax in axes[-1]:
         ax.set_xticks(range(len(labels)), [style.readable(label) for label in labels])
         ax.tick_params("x", rotation=90, labelsize=7)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.comparisons import as_table, select
 from mlpspec.arrays import Array
 from mlpspec.metrics.hull import expelled
 from mlpspec.network.forward import forward
@@ -38,19 +38,22 @@ def rows(analysis: Analysis) -> Table:
         left = expelled(forward(params, stack.x[[row]], stack.y[[row]]))[0]
         place = {**base.place_of(run), "n_inputs": run.n_inputs}
         project = _principal_plane(stack.x[row]) if run.n_inputs > 2 else lambda points: points
-        blank = {"dx": 0.0, "dy": 0.0, "radius": 0.0, "expelled": 0}
-        for a, b in project(stack.x[row]):
-            parts.append({**place, "kind": "input", "x": a, "y": b, **blank})
-        for k, (a, b) in enumerate(project(params.prototypes[0])):
-            shape = {**blank, "expelled": int(left[k])}
-            if not isinstance(params, RidgeParams):
-                shape["radius"] = 1.0 / max(params.slopes[0, k], 1e-3)
-            elif run.n_inputs == 2:
-                u, v = params.hidden_weight[0, k]
-                length = float(np.hypot(u, v)) or 1.0
-                shape |= {"dx": -v / length, "dy": u / length}
-            parts.append({**place, "kind": "neuron", "x": a, "y": b, **shape})
-    return as_table(parts)
+        blank: dict[str, Any] = {"dx": 0.0, "dy": 0.0, "radius": 0.0, "expelled": 0}
+        shape = {**blank, "expelled": left.astype(int)}
+        if not isinstance(params, RidgeParams):
+            shape["radius"] = 1.0 / np.maximum(params.slopes[0], 1e-3)
+        elif run.n_inputs == 2:
+            u, v = params.hidden_weight[0].T
+            length = np.hypot(u, v)
+            length[length == 0.0] = 1.0
+            shape |= {"dx": -v / length, "dy": u / length}
+        for kind, points, columns in (
+            ("input", stack.x[row], blank),
+            ("neuron", params.prototypes[0], shape),
+        ):
+            x, y = project(points).T
+            parts.append({**place, "kind": kind, "x": x, "y": y, **columns})
+    return base.joined(parts)
 
 
 def _principal_plane(x: Array) -> Callable[[Array], Array]:
@@ -70,8 +73,7 @@ def draw(table: Table) -> style.Canvas:
     inputs = np.stack([table[name][table["kind"] == "input"] for name in "xy"])
     middle = (inputs.max(axis=1) + inputs.min(axis=1)) / 2
     reach = 1.2 * np.ptp(inputs, axis=1).max()
-    for label, ax in axes:
-        here = select(table, table["losses"] == label)
+    for ax, here, _ in axes:
         positions = np.stack([here["x"], here["y"]], axis=1)
         points = positions[here["kind"] == "input"]
         corners = style.hull_corners(points)

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.comparisons import Grid, select
+from mlpspec.analysis.comparisons import Grid, select, where
 from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.metrics.nulls import NULLS
 from mlpspec.metrics.statistics import median_interval
@@ -60,12 +60,11 @@ def draw(table: Table, looks: style.Style | None = None) -> style.Canvas:
     figure, axes = style.grid_of_axes(rows, columns, (10.2, 2.5 * rows + 0.9))
     heavy = (table["kind"] == "run").sum() / len(names) > style.RASTER_ABOVE
     for ax, name in zip(axes.flat, names, strict=False):
-        here = style.floored(name, select(table, table["measurement"] == name))
+        here = style.floored(name, where(table, measurement=name))
         _draw_nulls(ax, here, sizes)
         for place, (label, (colour, marker)) in enumerate(looks.items()):
             shift = (place - (len(looks) - 1) / 2) * apart
-            mine = here["losses"] == label
-            runs, medians = (select(here, mine & (here["kind"] == k)) for k in ("run", "median"))
+            runs, medians = (where(here, losses=label, kind=kind) for kind in ("run", "median"))
             at = np.searchsorted(sizes, runs["n_samples"]) + shift
             look: dict[str, Any] = {"ms": 3.0, "mew": 0, "alpha": 0.45, "rasterized": bool(heavy)}
             ax.plot(at, runs["value"], ".", color=colour, zorder=2, **look)
@@ -91,7 +90,7 @@ def draw(table: Table, looks: style.Style | None = None) -> style.Canvas:
 
 def _draw_nulls(ax: Axes, here: Table, sizes: list[int]) -> None:
     for null, dashes in style.NULL_STYLE.items():
-        rows = select(here, (here["kind"] == "null") & (here["losses"] == null))
+        rows = where(here, kind="null", losses=null)
         if not len(rows["value"]):
             continue
         rows = select(rows, np.argsort(rows["n_samples"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.comparisons import select
+from mlpspec.analysis.comparisons import select, where
 from mlpspec.report.figures import base, style
 from mlpspec.store.results import Table
 
@@ -26,17 +26,18 @@ def draw(table: Table) -> style.Canvas:
     """Draw prototypes along the axis: one seed and all seeds, far ones at the edge."""
     looks = style.styles(table["losses"].tolist())
     seeds = np.unique(table["seed"])
-    inputs = select(table, table["kind"] == "input")
+    inputs = where(table, kind="input")
     low, high = inputs["position"].min(), inputs["position"].max()
     edge = 0.75 * (high - low)
     limits = (low - edge, high + edge)
-    first = (inputs["losses"] == next(iter(looks))) & (inputs["seed"] == seeds[0])
+    n_samples = len(where(inputs, losses=next(iter(looks)), seed=seeds[0])["seed"])
     size = (9.0, 0.62 * len(looks) + 1.0)
     figure, axes = style.grid_of_axes(len(looks), 2, size, sharex=True)
     jitter = np.random.Generator(np.random.PCG64(0))
     for row, (label, (colour, marker)) in zip(axes, looks.items(), strict=True):
         for ax, chosen in zip(row, (seeds[:1], seeds), strict=True):
-            here = select(table, (table["losses"] == label) & np.isin(table["seed"], chosen))
+            here = where(table, losses=label)
+            here = select(here, np.isin(here["seed"], chosen))
             ticks, p = (here["position"][here["kind"] == kind] for kind in ("input", "prototype"))
             ax.axvspan(ticks.min(), ticks.max(), color=style.HULL, alpha=0.10, lw=0)
             if len(chosen) == 1:
@@ -50,7 +51,7 @@ def draw(table: Table) -> style.Canvas:
             ax.spines["left"].set_visible(False)
         name = style.readable(label).replace(" + ", "\n+ ")
         row[0].set_ylabel(name, rotation=0, ha="right", va="center")
-    axes[0, 0].set_title(f"seed {seeds[0]}, inputs as ticks (N = {first.sum()})")
+    axes[0, 0].set_title(f"seed {seeds[0]}, inputs as ticks (N = {n_samples})")
     axes[0, 1].set_title(f"{len(seeds)} seeds pooled")
     for ax in axes[-1]:
         ax.set_xlabel("prototype position (units of x); shaded: hull of the inputs")

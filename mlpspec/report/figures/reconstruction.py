@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.comparisons import select
 from mlpspec.metrics.prototypes import match
 from mlpspec.report.figures import base, style
 from mlpspec.store.results import Table
@@ -28,14 +27,11 @@ def draw(table: Table) -> style.Canvas:
     low, high = table["input"].min(), table["input"].max()
     margin = 0.125 * (high - low)
     ends = (low - margin, high + margin)
-    looks = style.styles(table["losses"].tolist())
-    for label, ax in axes:
-        here = select(table, table["losses"] == label)
+    for ax, here, (colour, marker) in axes:
         x, p = here["input"], here["prototype"]
         ax.axhspan(low, high, color=style.HULL, alpha=0.08, lw=0)
         ax.plot(ends, ends, color="#999999", lw=0.7)
         inside = (p >= ends[0]) & (p <= ends[1])
-        colour, marker = looks[label]
         heavy = len(p) > style.RASTER_ABOVE
         x, p = x[inside], p[inside]
         ax.plot(x, p, marker, color=colour, ms=2.8, mew=0, alpha=0.55, rasterized=heavy)

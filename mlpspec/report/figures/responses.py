@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.comparisons import select
+from mlpspec.analysis.comparisons import where
 from mlpspec.network.forward import forward
 from mlpspec.report.figures import base, style
 from mlpspec.store.results import Table
@@ -39,22 +39,15 @@ def rows(analysis: Analysis) -> Table:
 def draw(table: Table) -> style.Canvas:
     """Draw every neuron's response, the fitted curve, data and prototypes of one seed."""
     figure, axes = style.panels(table, (2.5, 2.0), 0.6, "input x", "response, output")
-    looks = style.styles(table["losses"].tolist())
-    for label, ax in axes:
-        here = select(table, table["losses"] == label)
-        colour = looks[label][0]
-        responses, output, data, prototypes = (
-            select(here, here["kind"] == kind)
-            for kind in ("response", "output", "datum", "prototype")
-        )
+    for ax, here, (colour, _) in axes:
+        output, data = where(here, kind="output"), where(here, kind="datum")
         axis = output["x"]
-        for unit in np.unique(responses["unit"]):
-            h = responses["y"][responses["unit"] == unit]
-            ax.plot(axis, h, lw=0.6, color=colour, alpha=0.55)
+        responses = where(here, kind="response")["y"].reshape(-1, len(axis))
+        ax.plot(axis, responses.T, lw=0.6, color=colour, alpha=0.55)
         ax.plot(axis, output["y"], color="#333333", lw=1.4)
-        x, y = data["x"], data["y"]
-        ax.plot(x, y, "o", ms=3.5, mfc="white", mec="#333333", mew=0.9, zorder=3)
-        p = prototypes["x"]
+        look: dict[str, Any] = {"ms": 3.5, "mfc": "white", "mec": "#333333", "mew": 0.9}
+        ax.plot(data["x"], data["y"], "o", zorder=3, **look)
+        p = where(here, kind="prototype")["x"]
         near = (p >= axis[0]) & (p <= axis[-1])
         ax.plot(p[near], np.full(near.sum(), -1.45), "^", ms=4, color=colour, mew=0)
         if (~near).any():

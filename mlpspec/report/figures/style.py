@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
+from mlpspec.analysis.comparisons import where
 from mlpspec.arrays import Array
 from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.store.results import Table
@@ -121,9 +122,12 @@ def grid_of_axes(
 
 def panels(
     table: Table, size: tuple[float, float], extra: float, xlabel: str, ylabel: str
-) -> tuple[Canvas, list[tuple[str, Axes]]]:
-    """Return a figure with a panel of ``size`` (inches) per subset, four in a row."""
-    labels = list(styles(table["losses"].tolist()))
+) -> tuple[Canvas, list[tuple[Axes, Table, tuple[str, str]]]]:
+    """Return a figure with a panel of ``size`` (inches) per subset, four in a row.
+
+    Each with the subset's rows of the table, and its colour and marker.
+    """
+    labels = styles(table["losses"].tolist())
     columns = min(4, len(labels))
     rows = -(-len(labels) // columns)
     inches = (size[0] * columns, size[1] * rows + extra)
@@ -137,7 +141,20 @@ def panels(
         ax.tick_params(labelbottom=True)
     for ax in axes[:, 0]:
         ax.set_ylabel(ylabel)
-    return figure, list(zip(labels, axes.flat, strict=False))
+    parts = zip(axes.flat, labels.items(), strict=False)
+    return figure, [(ax, where(table, losses=label), look) for ax, (label, look) in parts]
+
+
+def measurement_panels(
+    names: Sequence[str], titles: Sequence[str], size: tuple[float, float], **share: Any
+) -> tuple[Canvas, NDArray[Any]]:
+    """Return a figure of ``size`` (inches) and its axes, a row a measurement, a column a title."""
+    figure, axes = grid_of_axes(len(names), len(titles), size, **share)
+    for ax, title in zip(axes[0], titles, strict=True):
+        ax.set_title(title)
+    for ax, name in zip(axes[:, 0], names, strict=True):
+        ax.set_ylabel(MEASUREMENTS[name].axis)
+    return figure, axes
 
 
 def size_axis(ax: Axes, sizes: Sequence[int]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.ticker import NullLocator
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.comparisons import as_table, median_columns, select
+from mlpspec.analysis.comparisons import as_table, median_columns, where
 from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.report.figures import base, style
 from mlpspec.report.figures.outcomes import OUTCOMES
@@ -25,17 +25,10 @@ def applies(analysis: Analysis) -> bool:
 def rows(analysis: Analysis) -> Table:
     """Return medians with exact intervals by subset, N and measurement."""
     grid = analysis.grid
-    parts = [
-        {
-            "losses": label,
-            "n_samples": cell[0],
-            "measurement": name,
-            **median_columns(grid.values(cell, label, name)),
-        }
-        for name in OUTCOMES
-        for cell in grid.cells
-        for label in grid.labels
-    ]
+    parts = []
+    for name, cell, label in itertools.product(OUTCOMES, grid.cells, grid.labels):
+        row = {"losses": label, "n_samples": cell[0], "measurement": name}
+        parts.append({**row, **median_columns(grid.values(cell, label, name))})
     return as_table(parts)
 
 
@@ -60,16 +53,14 @@ def draw(table: Table) -> style.Canvas:
     dots.set_ylabel("subset of losses")
     for ax, name in zip(axes, names, strict=True):
         values = np.full((len(labels), len(sizes)), np.nan)
-        here = select(table, table["measurement"] == name)
+        here = where(table, measurement=name)
         lines = [labels.index(label) for label in here["losses"]]
         values[lines, np.searchsorted(sizes, here["n_samples"])] = here["value"]
-        scale: dict[str, Any] = {}
         floor = MEASUREMENTS[name].floor
-        if floor is not None:
-            values = np.maximum(values, floor)
-            if np.nanmax(values) > 10 * np.nanmin(values):
-                scale["norm"] = "log"
-        shades = ax.imshow(values, aspect="auto", cmap="viridis", interpolation="none", **scale)
+        values = values if floor is None else np.maximum(values, floor)
+        wide = floor is not None and np.nanmax(values) > 10 * np.nanmin(values)
+        norm = "log" if wide else None
+        shades = ax.imshow(values, norm=norm, aspect="auto", cmap="viridis", interpolation="none")
         ax.set_xticks(range(len(sizes)), [str(size) for size in sizes])
         ax.set_xlabel("N")
         ax.tick_params(length=0)

@@ -7,8 +7,7 @@ import numpy as np
 from matplotlib.ticker import NullLocator
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.comparisons import as_table, select
-from mlpspec.metrics.measure import MEASUREMENTS
+from mlpspec.analysis.comparisons import as_table, where
 from mlpspec.metrics.statistics import median_interval
 from mlpspec.report.figures import base, style
 from mlpspec.store.results import Table
@@ -34,25 +33,16 @@ def rows(analysis: Analysis) -> Table:
     grid = sweep.grid
     parts = []
     for size, temperature in grid.cells:
-        square = sweep.spacing[size,] ** 2
+        problems = sweep.problems[size,]
+        square = problems.spacing**2
+        row = {"n_samples": size, "temperature": temperature, "in_spacing": temperature / square}
+        theory = {"merging": square, "collapse": float(np.median(problems.critical))}
         for label in grid.labels:
             for name in SWEPT:
                 interval = median_interval(grid.values((size, temperature), label, name))
-                parts.append(
-                    {
-                        "losses": label,
-                        "n_samples": size,
-                        "temperature": temperature,
-                        "in_spacing": temperature / square,
-                        "measurement": name,
-                        "value": interval.median,
-                        "low": interval.low,
-                        "high": interval.high,
-                        "merging": square,
-                        "collapse": float(np.median(sweep.critical[size,])),
-                        "seeds": len(grid.seeds),
-                    }
-                )
+                medians = dict(zip(("value", "low", "high"), interval, strict=False))
+                more = {"measurement": name, **medians, **theory, "seeds": len(grid.seeds)}
+                parts.append({"losses": label, **row, **more})
     return as_table(parts)
 
 
@@ -61,19 +51,19 @@ def draw(table: Table) -> style.Canvas:
     names, sizes = style.distinct(table["measurement"]), np.unique(table["n_samples"])
     labels = style.styles(table["losses"].tolist())
     columns = [(label, unit) for label in labels for unit in ("temperature", "in_spacing")]
+    titles = [f"{label} alone" for label, _ in columns]
     inches = (2.5 * len(columns), 1.75 * len(names) + 0.8)
-    share = {"sharex": "col", "sharey": "row"}
-    figure, axes = style.grid_of_axes(len(names), len(columns), inches, **share)
+    figure, axes = style.measurement_panels(names, titles, inches, sharex="col", sharey="row")
     shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, len(sizes)))
     for row, name in zip(axes, names, strict=True):
         for ax, (label, unit) in zip(row, columns, strict=True):
             for size, colour, marker in zip(sizes, shades, "osD^vPX*<>"[: len(sizes)], strict=True):
-                chosen = (table["losses"] == label) & (table["measurement"] == name)
-                here = select(table, chosen & (table["n_samples"] == size))
-                at = here[unit]
-                ax.fill_between(at, here["low"], here["high"], color=colour, alpha=0.15, lw=0)
+                here = where(table, losses=label, measurement=name, n_samples=size)
+                ax.fill_between(
+                    here[unit], here["low"], here["high"], color=colour, alpha=0.15, lw=0
+                )
                 look = {"marker": marker, "ms": 3, "lw": 0.9, "color": colour}
-                ax.plot(at, here["value"], label=f"N = {size}", **look)
+                ax.plot(here[unit], here["value"], label=f"N = {size}", **look)
                 if label == "coverage" and unit == "temperature":
                     ax.axvline(here["merging"][0], color=colour, lw=0.6, ls=":")
             if label == "coverage":
@@ -84,9 +74,6 @@ def draw(table: Table) -> style.Canvas:
             ax.set_xscale("log")
             ax.xaxis.set_minor_locator(NullLocator())
             style.scale_values(ax, name)
-        row[0].set_ylabel(MEASUREMENTS[name].axis)
-    for ax, (label, _) in zip(axes[0], columns, strict=True):
-        ax.set_title(f"{label} alone")
     for ax, (_, unit) in zip(axes[-1], columns, strict=True):
         ax.set_xlabel(r"$\tau$ (units of $x^2$)" if unit == "temperature" else r"$\tau / g^2$")
     merging = r"theory: merging, $\tau = g^2$"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.comparisons import as_table, select
+from mlpspec.analysis.comparisons import where
 from mlpspec.metrics.measure import silent
 from mlpspec.network.forward import forward
 from mlpspec.report.figures import base, style
@@ -36,20 +36,12 @@ def rows(analysis: Analysis) -> Table:
         xs, ys = (np.broadcast_to(values, (moments, *values.shape[1:])) for values in (x, y))
         net = forward(curve.params, xs, ys)
         is_silent = silent(net)
+        ends = {"low": x.min(), "high": x.max()}
         for t in _log_spaced(curve.steps):
-            for unit in range(run.hidden_units):
-                parts.append(
-                    {
-                        **base.place_of(run),
-                        "step": int(curve.steps[t]),
-                        "unit": unit,
-                        "position": net.prototypes[t, unit, 0],
-                        "silent": int(is_silent[t, unit]),
-                        "low": x.min(),
-                        "high": x.max(),
-                    }
-                )
-    return as_table(parts)
+            when = {"step": curve.steps[t], "unit": np.arange(run.hidden_units)}
+            then = {"position": net.prototypes[t, :, 0], "silent": is_silent[t].astype(int)}
+            parts.append({**base.place_of(run), **when, **then, **ends})
+    return base.joined(parts)
 
 
 def _log_spaced(steps: NDArray[Any], count: int = 60) -> NDArray[Any]:
@@ -71,17 +63,17 @@ def draw(table: Table) -> style.Canvas:
     figure, axes = style.grid_of_axes(1, len(looks), size, sharex=True, sharey=True)
     middle, reach = _frame(table)
     for ax, (label, (colour, _)) in zip(axes[0], looks.items(), strict=True):
-        here = select(table, table["losses"] == label)
+        here = where(table, losses=label)
         ax.axhspan(here["low"][0], here["high"][0], color=style.HULL, alpha=0.10, lw=0)
         for unit in np.unique(here["unit"]):
-            path = select(here, here["unit"] == unit)
+            path = where(here, unit=unit)
             time, position, quiet = path["step"] + 1, path["position"], path["silent"] == 1
             ax.plot(time, position, color=colour, lw=0.7, alpha=0.7)
             fill = "white" if quiet[-1] else colour
             ax.plot(time[-1:], position[-1:], "o", ms=4, mew=0.8, mec=colour, mfc=fill)
             time, position = time[quiet][:-1:6], position[quiet][:-1:6]
             ax.plot(time, position, "o", ms=2.2, mew=0.5, mec=colour, mfc="white")
-        ended = here["position"][here["step"] == here["step"].max()]
+        ended = where(here, step=here["step"].max())["position"]
         beyond = int((np.abs(ended - middle) > reach).sum())
         if beyond:
             style.note(ax, f"{beyond} end beyond the frame")
@@ -114,9 +106,9 @@ def animate(table: Table, path: str) -> None:
             for old in [*ax.lines]:
                 old.remove()
             for place, (label, (colour, _)) in enumerate(looks.items()):
-                now = (table["losses"] == label) & (table["step"] == step)
                 for quiet, fill in ((0, colour), (1, "white")):
-                    position = table["position"][now & (table["silent"] == quiet)]
+                    now = where(table, losses=label, step=step, silent=quiet)
+                    position = now["position"]
                     line = np.full(len(position), place)
                     ax.plot(position, line, "o", ms=6, mec=colour, mfc=fill, mew=1.0)
             ax.set_title(f"step {step}", loc="left")
