@@ -43,11 +43,9 @@ def read_verdicts(path: Path) -> list[Verdict]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows: list[dict[str, Any]] = list(csv.DictReader(file))
-        for row in rows:
-            for name in row:
-                if types[name] in (float, int):
-                    row[name] = types[name](row[name] or "nan")
-        return [Verdict(**row) for row in rows]
+        numbers = [name for name in types if types[name] in (float, int)]
+        parsed = [{name: types[name](row[name] or "nan") for name in numbers} for row in rows]
+        return [Verdict(**row | found) for row, found in zip(rows, parsed, strict=True)]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is not a table of verdicts ({error}); remove it") from None
 

@@ -218,18 +218,14 @@ def c8(e: Evidence, calibrated: bool) -> list[Demand]:
     assert e.baseline is not None
     demands = []
     for size, temperatures in _temperatures(e.sweep).items():
-        if (size,) not in e.baseline.cells:
-            continue
-        rows = np.searchsorted(e.baseline.seeds, e.sweep.seeds)
-        rows = np.minimum(rows, len(e.baseline.seeds) - 1)
-        plain = e.baseline.values((size,), "baseline", "outside_fraction")[rows]
-        plain = np.where(e.baseline.seeds[rows] == e.sweep.seeds, plain, np.nan)
-        low, high = (
-            e.sweep.values((size, tau), "separation", "outside_fraction")
-            for tau in (temperatures[0], temperatures[-1])
-        )
-        demands.append(Demand(size, f"tau = {temperatures[0]:g}", low, plain + SHARE_MARGIN))
-        demands.append(Demand(size, f"tau = {temperatures[-1]:g}", plain + SHARE_MARGIN, high))
+        if (size,) in e.baseline.cells:
+            plain = e.baseline.values((size,), "baseline", "outside_fraction")
+            by_seed = dict(zip(e.baseline.seeds.tolist(), plain + SHARE_MARGIN, strict=True))
+            limit = np.array([by_seed.get(seed, np.nan) for seed in e.sweep.seeds.tolist()])
+            ends = temperatures[0], temperatures[-1]
+            low, high = (e.sweep.values((size, t), "separation", "outside_fraction") for t in ends)
+            demands.append(Demand(size, f"tau = {ends[0]:g}", low, limit))
+            demands.append(Demand(size, f"tau = {ends[1]:g}", limit, high))
     return demands
 
 

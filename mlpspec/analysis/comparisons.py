@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -118,13 +118,13 @@ def twins(labels: list[str], name: str) -> list[tuple[str, str]]:
     >>> twins(["baseline", "overlap", "coverage+overlap"], "overlap")
     [('overlap', 'baseline')]
     """
-    split = {label: label.split("+") for label in labels}
-    without = {
-        label: "+".join(other for other in names if other != name) or "baseline"
-        for label, names in split.items()
-        if name in names
-    }
-    return [(label, twin) for label, twin in without.items() if twin in labels]
+    found = []
+    for label in labels:
+        others = [other for other in label.split("+") if other != name]
+        twin = "+".join(others) or "baseline"
+        if twin in labels and twin != label:
+            found.append((label, twin))
+    return found
 
 
 def compare(grid: Grid, compared: Sequence[Pair] | None = None) -> list[dict[str, Any]]:
@@ -181,15 +181,17 @@ def compare(grid: Grid, compared: Sequence[Pair] | None = None) -> list[dict[str
     return rows
 
 
-def as_table(rows: list[dict[str, Any]]) -> Table:
-    """Return rows with equal keys as columns.
+def as_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return rows with equal keys as columns; one with arrays among its values stands for several.
 
     Examples
     --------
-    >>> as_table([{"a": 1, "b": "x"}, {"a": 2, "b": "y"}])
-    {'a': array([1, 2]), 'b': array(['x', 'y'], dtype='<U1')}
+    >>> as_table([{"a": 1, "b": "x"}, {"a": [2, 3], "b": "y"}])
+    {'a': array([1, 2, 3]), 'b': array(['x', 'y', 'y'], dtype='<U1')}
     """
-    return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else {})}
+    names = list(rows[0]) if rows else []
+    parts = [np.broadcast_arrays(*(np.atleast_1d(row[name]) for name in names)) for row in rows]
+    return {name: np.concatenate(column) for name, *column in zip(names, *parts, strict=True)}
 
 
 def select(table: Table, rows: Array) -> Table:

@@ -96,10 +96,9 @@ def input_gaps(x: Array) -> Array:
         return np.array([cKDTree(points).query(points, k=2)[0][:, 1] for points in x])
     order = np.argsort(x[:, :, 0], axis=1)
     steps = np.diff(np.take_along_axis(x[:, :, 0], order, axis=1), axis=1)
-    end = np.full((len(x), 1), np.inf)
-    sides = np.concatenate([end, steps], axis=1), np.concatenate([steps, end], axis=1)
+    sides = np.pad(steps, ((0, 0), (1, 1)), constant_values=np.inf)
     gaps = np.empty(x.shape[:2])
-    np.put_along_axis(gaps, order, np.minimum(*sides), axis=1)
+    np.put_along_axis(gaps, order, np.minimum(sides[:, :-1], sides[:, 1:]), axis=1)
     return gaps
 
 

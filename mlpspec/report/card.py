@@ -332,17 +332,11 @@ def table(
         add("check", check.name, value=check.value, note=f"{check.verdict}: {check.detail}")
     for row in _rows(force):
         at: dict[str, Any] = {"n_samples": row["n_samples"], "n_inputs": 1}
-        active = row["seeds"] - row["inert"]
-        for quantity, seeds, weight in (
-            ("ratio", row["seeds"], 1.0),
-            ("equal_weight", active, np.nan),
-        ):
-            ends = {
-                "low": row[f"{quantity}_low"],
-                "high": row[f"{quantity}_high"],
-                "limits": "range",
-            }
-            add("force", quantity, value=row[quantity], weight=weight, seeds=seeds, **ends, **at)
+        for quantity, weight in (("ratio", 1.0), ("equal_weight", np.nan)):
+            found = {end: row[f"{quantity}_{end}"] for end in ("low", "high")}
+            found |= {"value": row[quantity], "weight": weight, "limits": "range"}
+            seeds = row["seeds"] if quantity == "ratio" else row["seeds"] - row["inert"]
+            add("force", quantity, seeds=seeds, **found, **at)
         add("force", "inert_seeds", value=row["inert"], seeds=row["seeds"], **at)
     for row in _rows(alone):
         add("alone", n_samples=ALONE_SIZE, weight=1.0, limits="interval", **row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlpspec.analysis.comparisons import where
+from mlpspec.analysis.comparisons import as_table, where
 from mlpspec.arrays import Array
 from mlpspec.report import card
 from mlpspec.report.figures import base, style
@@ -31,7 +31,7 @@ def rows(runs: card.CardRuns) -> Table:
             place = {"n_inputs": run.n_inputs, "n_samples": run.n_samples, "seed": run.seed}
             x, y = points.T if run.n_inputs == 2 else (points[:, 0], np.nan)
             parts.append({**place, "kind": kind, "unit": np.arange(len(points)), "x": x, "y": y})
-    return base.joined(parts)
+    return as_table(parts)
 
 
 def _points(table: Table) -> list[Array]:

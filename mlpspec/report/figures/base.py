@@ -7,7 +7,7 @@ when it applies. To add one, write its file and name it in the list of the packa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -110,23 +110,6 @@ def one_run(params: Params, row: int) -> Params:
 def place_of(run: Run) -> dict[str, Any]:
     """Return the columns that say which run a row is of."""
     return {"losses": run.label, "n_samples": run.n_samples, "seed": run.seed}
-
-
-def joined(parts: Sequence[Mapping[str, Any]]) -> Table:
-    """Return tables, whose columns may be single values, one below the other.
-
-    Examples
-    --------
-    >>> joined([{"a": [1, 2], "b": 0}, {"a": [3], "b": 1}])
-    {'a': array([1, 2, 3]), 'b': array([0, 0, 1])}
-    """
-    lengths = [max(np.size(column) for column in part.values()) for part in parts]
-    return {
-        name: np.concatenate(
-            [np.broadcast_to(part[name], (n,)) for part, n in zip(parts, lengths, strict=True)]
-        )
-        for name in parts[0]
-    }
 
 
 # ------------------------------------------------------------------------- what captions say

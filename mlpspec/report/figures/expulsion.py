@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.comparisons import Grid
 from mlpspec.report.figures import base
-from mlpspec.report.figures.over_sizes import draw, over_sizes
+from mlpspec.report.figures.over_sizes import figure
 from mlpspec.store.results import Table
 
 EXPULSION = ("outside_fraction", "expelled_fraction", "silent_fraction", "overshoot")
-
-
-def rows(analysis: Analysis, grid: Grid | None = None) -> Table:
-    """Return runs, medians and nulls of `EXPULSION` over N, of all runs or of a part of them."""
-    return over_sizes(analysis, EXPULSION, grid or analysis.grid)
 
 
 def caption(table: Table) -> str:
@@ -26,4 +19,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = base.Figure(rows, draw, caption, base.over_n, by_steps=True)
+FIGURE = figure(EXPULSION, caption)

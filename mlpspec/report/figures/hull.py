@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
+from mlpspec.analysis.comparisons import as_table
 from mlpspec.arrays import Array
 from mlpspec.metrics.hull import expelled
 from mlpspec.network.forward import forward
@@ -53,7 +54,7 @@ def rows(analysis: Analysis) -> Table:
         ):
             x, y = project(points).T
             parts.append({**place, "kind": kind, "x": x, "y": y, **columns})
-    return base.joined(parts)
+    return as_table(parts)
 
 
 def _principal_plane(x: Array) -> Callable[[Array], Array]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.comparisons import Grid
 from mlpspec.report.figures import base
-from mlpspec.report.figures.over_sizes import draw, over_sizes
+from mlpspec.report.figures.over_sizes import figure
 from mlpspec.store.results import Table
 
 OUTCOMES = (
@@ -16,11 +14,6 @@ OUTCOMES = (
     "outside_fraction",
     "expelled_fraction",
 )
-
-
-def rows(analysis: Analysis, grid: Grid | None = None) -> Table:
-    """Return runs, medians and nulls of `OUTCOMES` over N, of all runs or of a part of them."""
-    return over_sizes(analysis, OUTCOMES, grid or analysis.grid)
 
 
 def caption(table: Table) -> str:
@@ -34,4 +27,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = base.Figure(rows, draw, caption, base.over_n, by_steps=True)
+FIGURE = figure(OUTCOMES, caption)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.comparisons import Grid, select, where
+from mlpspec.analysis.comparisons import Grid, as_table, select, where
 from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.metrics.nulls import NULLS
 from mlpspec.metrics.statistics import median_interval
@@ -19,13 +18,14 @@ from mlpspec.store.results import Table
 GREY = "#555555"
 
 
-def over_sizes(analysis: Analysis, names: Sequence[str], grid: Grid) -> Table:
+def over_sizes(analysis: Analysis, names: Sequence[str], grid: Grid | None = None) -> Table:
     """Return runs, medians with exact intervals, and nulls of measurements over N.
 
-    ``grid`` is the analysis's own, or a part of it with cells of one size each. ``kind`` is
-    ``run`` (with its seed), ``median`` (with ``low``, ``high`` and the number of ``seeds``) or
-    ``null`` (``losses`` is then its name).
+    ``grid`` is by default the analysis's own; or a part of it with cells of one size each.
+    ``kind`` is ``run`` (with its seed), ``median`` (with ``low``, ``high`` and the number of
+    ``seeds``) or ``null`` (``losses`` is then its name).
     """
+    grid = grid or analysis.grid
     parts: list[dict[str, Any]] = []
 
     def add(kind: str, name: str, label: str, size: int, values: Any, **more: Any) -> None:
@@ -46,7 +46,7 @@ def over_sizes(analysis: Analysis, names: Sequence[str], grid: Grid) -> Table:
             limits = {end: nulls[end][row] for end in ("low", "high")}
             size, label = int(nulls["n_samples"][row]), str(nulls["null"][row])
             add("null", name, label, size, nulls["median"][row], **limits)
-    return base.joined(parts)
+    return as_table(parts)
 
 
 def draw(table: Table, looks: style.Style | None = None) -> style.Canvas:
@@ -56,16 +56,23 @@ def draw(table: Table, looks: style.Style | None = None) -> style.Canvas:
         looks = style.styles(table["losses"][table["kind"] != "null"].tolist())
     apart = min(0.09, 0.72 / len(looks))
     columns = 3 if len(names) > 4 else 4
-    rows = -(-len(names) // columns)
-    figure, axes = style.grid_of_axes(rows, columns, (10.2, 2.5 * rows + 0.9))
+    figure, axes = style.wrapped(len(names), columns, (10.2 / columns, 2.5), 0.9)
     heavy = (table["kind"] == "run").sum() / len(names) > style.RASTER_ABOVE
-    for ax, name in zip(axes.flat, names, strict=False):
+    for ax, name in zip(axes, names, strict=True):
         here = style.floored(name, where(table, measurement=name))
-        _draw_nulls(ax, here, sizes)
+        for null, (_, dashes) in style.NULL_STYLE.items():
+            line = where(here, kind="null", losses=null)
+            line = select(line, np.argsort(line["n_samples"]))
+            sized = np.searchsorted(sizes, line["n_samples"])
+            if len(sized):
+                ax.plot(sized, line["value"], ls=dashes, color=GREY, lw=0.8, zorder=1)
+            if len(sized) and np.isfinite(line["low"]).all():
+                band: dict[str, Any] = {"color": GREY, "alpha": 0.12, "lw": 0, "zorder": 0}
+                ax.fill_between(sized, line["low"], line["high"], **band)
         for place, (label, (colour, marker)) in enumerate(looks.items()):
             shift = (place - (len(looks) - 1) / 2) * apart
             runs, medians = (where(here, losses=label, kind=kind) for kind in ("run", "median"))
-            at = np.searchsorted(sizes, runs["n_samples"]) + shift
+            at = shift + np.searchsorted(sizes, runs["n_samples"])
             look: dict[str, Any] = {"ms": 3.0, "mew": 0, "alpha": 0.45, "rasterized": bool(heavy)}
             ax.plot(at, runs["value"], ".", color=colour, zorder=2, **look)
             at = np.searchsorted(sizes, medians["n_samples"]) + shift
@@ -74,27 +81,22 @@ def draw(table: Table, looks: style.Style | None = None) -> style.Canvas:
         style.scale_values(ax, name)
         style.size_axis(ax, sizes)
         ax.set_ylabel(MEASUREMENTS[name].axis)
-    for ax in axes.flat[len(names) :]:
-        ax.set_axis_off()
     handles = [
         style.entry(style.readable(label), color=colour, marker=marker, ls="", ms=5)
         for label, (colour, marker) in looks.items()
     ]
     handles += [
-        style.entry(style.NULL_NAMES[null], color=GREY, ls=dashes, lw=0.9)
-        for null, dashes in style.NULL_STYLE.items()
+        style.entry(label, color=GREY, ls=dashes, lw=0.9)
+        for label, dashes in style.NULL_STYLE.values()
     ]
     style.legend_below(figure, handles, columns=4)
     return figure
 
 
-def _draw_nulls(ax: Axes, here: Table, sizes: list[int]) -> None:
-    for null, dashes in style.NULL_STYLE.items():
-        rows = where(here, kind="null", losses=null)
-        if not len(rows["value"]):
-            continue
-        rows = select(rows, np.argsort(rows["n_samples"]))
-        at = np.searchsorted(sizes, rows["n_samples"])
-        ax.plot(at, rows["value"], ls=dashes, color=GREY, lw=0.8, zorder=1)
-        if np.isfinite(rows["low"]).all():
-            ax.fill_between(at, rows["low"], rows["high"], color=GREY, alpha=0.12, lw=0, zorder=0)
+def figure(names: Sequence[str], caption: Callable[[Table], str]) -> base.Figure:
+    """Return the figure of measurements over N, of all runs or by the number of steps."""
+
+    def rows(analysis: Analysis, grid: Grid | None = None) -> Table:
+        return over_sizes(analysis, names, grid)
+
+    return base.Figure(rows, draw, caption, base.over_n, by_steps=True)

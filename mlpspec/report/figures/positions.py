@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.comparisons import select, where
+from mlpspec.analysis.comparisons import as_table, select, where
 from mlpspec.report.figures import base, style
 from mlpspec.store.results import Table
 
@@ -19,7 +19,7 @@ def rows(analysis: Analysis) -> Table:
         for kind, points in (("input", stack.x[row]), ("prototype", prototypes[row])):
             columns = {"losses": run.label, "seed": run.seed, "kind": kind}
             parts.append({**columns, "position": points[:, 0]})
-    return base.joined(parts)
+    return as_table(parts)
 
 
 def draw(table: Table) -> style.Canvas:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlpspec.analysis.analysis import Analysis
+from mlpspec.analysis.comparisons import as_table
 from mlpspec.metrics.prototypes import match
 from mlpspec.report.figures import base, style
 from mlpspec.store.results import Table
@@ -18,7 +19,7 @@ def rows(analysis: Analysis) -> Table:
         columns = {"losses": run.label, "seed": run.seed, "n_samples": run.n_samples}
         pairs = stack.x[row, inputs[row], 0], prototypes[row, matched[row], 0]
         parts.append({**columns, "input": pairs[0], "prototype": pairs[1]})
-    return base.joined(parts)
+    return as_table(parts)
 
 
 def draw(table: Table) -> style.Canvas:

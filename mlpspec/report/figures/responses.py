@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.comparisons import where
+from mlpspec.analysis.comparisons import as_table, where
 from mlpspec.network.forward import forward
 from mlpspec.report.figures import base, style
 from mlpspec.store.results import Table
@@ -33,7 +33,7 @@ def rows(analysis: Analysis) -> Table:
         curves += [("prototype", -1, prototypes, np.zeros(len(prototypes)))]
         for kind, unit, x, y in curves:
             parts.append({**base.place_of(run), "kind": kind, "unit": unit, "x": x, "y": y})
-    return base.joined(parts)
+    return as_table(parts)
 
 
 def draw(table: Table) -> style.Canvas:

@@ -57,12 +57,13 @@ OTHER_STYLES = (
 HULL = "#0072B2"
 """The hull of the inputs, and what else belongs to the data."""
 
-NULL_STYLE = {"grid": (0, (5, 2)), "random": (0, (1, 1)), "start": (0, (4, 1, 1, 1))}
-NULL_NAMES = {
-    "grid": "null: equally spaced grid",
-    "random": "null: random prototypes, 95 % band",
-    "start": "null: untrained start",
+NULL_STYLE = {
+    "grid": ("null: equally spaced grid", (0, (5, 2))),
+    "random": ("null: random prototypes, 95 % band", (0, (1, 1))),
+    "start": ("null: untrained start", (0, (4, 1, 1, 1))),
 }
+"""Name and dashes of the nulls."""
+
 RASTER_ABOVE = 2000
 """Points per panel above which they are drawn as a bitmap, also in SVG."""
 
@@ -120,6 +121,18 @@ def grid_of_axes(
     return figure, figure.subplots(rows, columns, squeeze=False, **share)
 
 
+def wrapped(
+    count: int, columns: int, size: tuple[float, float], extra: float, **share: Any
+) -> tuple[Canvas, list[Axes]]:
+    """Return a figure with ``count`` panels of ``size`` (inches), so many in a row."""
+    rows = -(-count // columns)
+    inches = (size[0] * columns, size[1] * rows + extra)
+    figure, axes = grid_of_axes(rows, columns, inches, **share)
+    for ax in axes.flat[count:]:
+        ax.set_axis_off()
+    return figure, list(axes.flat[:count])
+
+
 def panels(
     table: Table, size: tuple[float, float], extra: float, xlabel: str, ylabel: str
 ) -> tuple[Canvas, list[tuple[Axes, Table, tuple[str, str]]]]:
@@ -127,21 +140,17 @@ def panels(
 
     Each with the subset's rows of the table, and its colour and marker.
     """
-    labels = styles(table["losses"].tolist())
-    columns = min(4, len(labels))
-    rows = -(-len(labels) // columns)
-    inches = (size[0] * columns, size[1] * rows + extra)
-    figure, axes = grid_of_axes(rows, columns, inches, sharex=True, sharey=True)
-    for ax, label in zip(axes.flat, labels, strict=False):
+    looks = styles(table["losses"].tolist())
+    columns = min(4, len(looks))
+    figure, axes = wrapped(len(looks), columns, size, extra, sharex=True, sharey=True)
+    for ax, label in zip(axes, looks, strict=True):
         ax.set_title(textwrap.fill(readable(label), 32))
-    for ax in axes.flat[len(labels) :]:
-        ax.set_axis_off()
-    for ax in axes.flat[len(labels) - columns : len(labels)]:  # the lowest of each column
+    for ax in axes[-columns:]:  # the lowest of each column
         ax.set_xlabel(xlabel)
         ax.tick_params(labelbottom=True)
-    for ax in axes[:, 0]:
+    for ax in axes[::columns]:
         ax.set_ylabel(ylabel)
-    parts = zip(axes.flat, labels.items(), strict=False)
+    parts = zip(axes, looks.items(), strict=True)
     return figure, [(ax, where(table, losses=label), look) for ax, (label, look) in parts]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.comparisons import where
+from mlpspec.analysis.comparisons import as_table, where
 from mlpspec.metrics.measure import silent
 from mlpspec.network.forward import forward
 from mlpspec.report.figures import base, style
@@ -41,7 +41,7 @@ def rows(analysis: Analysis) -> Table:
             when = {"step": curve.steps[t], "unit": np.arange(run.hidden_units)}
             then = {"position": net.prototypes[t, :, 0], "silent": is_silent[t].astype(int)}
             parts.append({**base.place_of(run), **when, **then, **ends})
-    return base.joined(parts)
+    return as_table(parts)
 
 
 def _log_spaced(steps: NDArray[Any], count: int = 60) -> NDArray[Any]:
@@ -88,14 +88,12 @@ def animate(table: Table, path: str) -> None:
     """Write the trajectories as an animated GIF."""
     import matplotlib as mpl
     from matplotlib.animation import FuncAnimation, PillowWriter
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     looks = style.styles(table["losses"].tolist())
     steps = np.unique(table["step"])
     middle, reach = _frame(table)
     with mpl.rc_context(style.RC):
         figure = style.Canvas(figsize=(7.0, 2.6), layout="constrained")
-        FigureCanvasAgg(figure)
         ax = figure.subplots()
         ax.axvspan(table["low"][0], table["high"][0], color=style.HULL, alpha=0.10, lw=0)
         ax.set_yticks(range(len(looks)), list(looks))
