@@ -170,14 +170,13 @@ def compare(grid: Grid, compared: Sequence[Pair] | None = None) -> list[dict[str
                         "least_p": least[m],
                     }
                 )
-    families: dict[tuple[str, str], list[int]] = {}
-    for index, row in enumerate(rows):
-        families.setdefault((row["family"], row["measurement"]), []).append(index)
+    families: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        families.setdefault((row["family"], row["measurement"]), []).append(row)
     for members in families.values():
-        for index, p in zip(members, holm(np.array([rows[i]["p"] for i in members])), strict=True):
-            rows[index]["p_holm"] = p
-            reachable = rows[index].pop("least_p") * len(members) < ALPHA
-            rows[index]["can_reach"] = "yes" if reachable else "no"
+        for row, p in zip(members, holm(np.array([row["p"] for row in members])), strict=True):
+            row["p_holm"] = p
+            row["can_reach"] = "yes" if row.pop("least_p") * len(members) < ALPHA else "no"
     return rows
 
 

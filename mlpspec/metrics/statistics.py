@@ -44,26 +44,21 @@ def median_interval(values: Array) -> Interval:
     n = len(ordered)
     if n == 0:
         return Interval(np.nan, np.nan, np.nan, np.nan)
-    k, confidence = _order(n)
+    k, confidence = interval_rank(n)
     return Interval(
         float(np.median(ordered)), float(ordered[k - 1]), float(ordered[n - k]), confidence
     )
 
 
-def interval_confidence(n: int) -> float:
-    """Return the probability with which `median_interval` of n values encloses the median.
+@cache
+def interval_rank(n: int) -> tuple[int, float]:
+    """Return k of the `median_interval` of n values, and the probability that it holds the median.
 
     Examples
     --------
-    >>> interval_confidence(6)
-    0.96875
+    >>> interval_rank(6)
+    (1, 0.96875)
     """
-    return _order(n)[1]
-
-
-@cache
-def _order(n: int) -> tuple[int, float]:
-    """Return k of the interval of n values, and its confidence."""
     from scipy.stats import binom  # here: it takes a quarter of a second, which training is spared
 
     # The quantile is the first k with P(X <= k) at or above the tail's share.

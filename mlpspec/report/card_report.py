@@ -107,7 +107,7 @@ def _glance_section(
     told = ", ".join(f"{count} {state}" for state, count in counts.items())
     lines.append(f"{len(status)} runs: {told}.")
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return report.section("glance", "At a glance", f"<ul>{items}</ul>")
+    return report.section("glance", f"<ul>{items}</ul>", "At a glance")
 
 
 def _force_line(force: Table) -> str:
@@ -171,7 +171,6 @@ def _check_section(checks: LossReport) -> str:
     table = report.html_table(map(report.heading, ("check", "", "found")), rows, tall=False)
     return report.section(
         "checks",
-        "Checks",
         "<p class='note'>What <code>mlpspec check-loss</code> finds: gradients against "
         "eighth-order differences, invariances, and the loss where prototypes coincide or are far "
         f"away.</p>{table}",

@@ -131,24 +131,23 @@ def draw_all(
         caption = figures.caption(name, table)
         label = f"<svg role='img' aria-label='{escape(caption)}' "
         svg = label + drawn["svg"].decode().partition("<svg ")[2]
-        title = figure.title or name
         sections[name] = section(
-            title,
-            title.capitalize().replace("-", " "),
+            figure.title or name,
             f"\n<figure><div class='scroll'>{svg}</div>"
             f"<figcaption>{escape(caption)}</figcaption></figure>",
         )
     return sections
 
 
-def section(name: str, title: str, content: str) -> str:
-    """Return a section of a page, to which ``#name`` leads.
+def section(name: str, content: str, title: str = "") -> str:
+    """Return a section of a page, headed by its title or name, to which ``#name`` leads.
 
     Examples
     --------
-    >>> section("seeds", "Seeds", "<p>Ten.</p>")
+    >>> section("seeds", "<p>Ten.</p>")
     "<section><h2 id='seeds'>Seeds</h2><p>Ten.</p></section>"
     """
+    title = title or name.capitalize().replace("-", " ")
     return f"<section><h2 id='{name}'>{title}</h2>{content}</section>"
 
 
@@ -197,7 +196,6 @@ def _verdict_section(verdicts: Sequence[Verdict]) -> str:
     head = map(heading, dict.fromkeys(["claim", *(escape(v.basis) for v in verdicts)]))
     return section(
         "verdicts",
-        "Verdicts",
         f"{html_table(head, rows, tall=False)}<p class='note'>{escape(CAPTION)} The effect is the "
         "median paired difference of the least favourable demand, positive where it is for the "
         "claim, with its exact interval. For the calibrated column: <code>mlpspec run confirm "
@@ -223,7 +221,6 @@ def _comparison_section(table: Table) -> str:
     cut = f" The first 2,000 of {len(chosen)} rows." if len(chosen) > 2000 else ""
     return section(
         "comparisons",
-        "Comparisons",
         "<p class='note'>Paired over seeds: treatment less control, with the exact interval of the "
         "median, the share of seeds in which the treatment is lower, and the p-value of the "
         "sign-flip test, plain and after Holm over the family. Select a heading to sort. All "
@@ -261,7 +258,7 @@ def _trouble_section(results: Results) -> str:
             )
     head = map(heading, ("key", "run", "status", "reason"))
     found = html_table(head, rows[:500], tall=True) if rows else "<p>None.</p>"
-    return section("trouble", "Failed or diverged runs", found)
+    return section("trouble", found, "Failed or diverged runs")
 
 
 def _provenance_section(sessions: list[dict[str, Any]]) -> str:
@@ -271,7 +268,6 @@ def _provenance_section(sessions: list[dict[str, Any]]) -> str:
     ]
     return section(
         "provenance",
-        "Provenance",
         f"<details><summary>{len(sessions)} sessions trained these runs</summary><pre>"
         f"{escape(json.dumps(shown, indent=1))}</pre></details>",
     )
@@ -279,11 +275,10 @@ def _provenance_section(sessions: list[dict[str, Any]]) -> str:
 
 def citation_section() -> str:
     """Return the section that says what to cite."""
-    return section(
-        "cite",
-        "How to cite",
+    text = (
         "<p>The study: Alba &amp; L\u00f3pez-Rubio, <cite>From Latent Space to Training Data: "
         "Explainable Specialization in Minimal MLPs</cite>, arXiv:2605.25939 (2026). This toolkit: "
-        "The mlpspec developers, <cite>mlpspec</cite>, "
-        f"version {__version__}; see its CITATION.cff.</p>",
+        f"The mlpspec developers, <cite>mlpspec</cite>, version {__version__}; see its "
+        "CITATION.cff.</p>"
     )
+    return section("cite", text, "How to cite")

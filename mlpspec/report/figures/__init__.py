@@ -11,8 +11,7 @@ import matplotlib as mpl
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import by_steps
-from mlpspec.report.figures.base import Figure
-from mlpspec.report.figures.style import RC, Canvas
+from mlpspec.report.figures.base import RC, Canvas, Figure
 from mlpspec.store.results import Table
 
 PAGE = (

@@ -7,7 +7,7 @@ import numpy as np
 from mlpspec.analysis.comparisons import as_table, where
 from mlpspec.arrays import Array
 from mlpspec.report import card
-from mlpspec.report.figures import base, style
+from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 
 GREY, END = "#777777", "#D55E00"
@@ -40,21 +40,21 @@ def _points(table: Table) -> list[Array]:
     return [points[table["kind"] == kind] for kind in ("input", "start", "end")]
 
 
-def draw(table: Table) -> style.Canvas:
+def draw(table: Table) -> base.Canvas:
     """Draw what a loss alone does to prototypes: three seeds on a line, one in the plane."""
-    figure = style.Canvas(figsize=(9.6, 4.1), layout="constrained")
+    figure = base.Canvas(figsize=(9.6, 4.1), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1.45, 1.0), squeeze=False)[0]
     line, plane = (where(table, n_inputs=n_inputs) for n_inputs in (1, 2))
     seeds = np.unique(line["seed"])[:3]
     axes = left.subplots(len(seeds), 1, sharex=True, squeeze=False)[:, 0]
     for ax, seed in zip(axes, seeds, strict=True):
         inputs, start, end = (points[:, 0] for points in _points(where(line, seed=seed)))
-        ax.axvspan(inputs.min(), inputs.max(), color=style.HULL, alpha=0.10, lw=0)
-        ax.plot(inputs, np.full(len(inputs), 1.3), "|", ms=7, mew=0.8, color=style.HULL)
+        ax.axvspan(inputs.min(), inputs.max(), color=base.HULL, alpha=0.10, lw=0)
+        ax.plot(inputs, np.full(len(inputs), 1.3), "|", ms=7, mew=0.8, color=base.HULL)
         ax.plot([start, end], [0.0, 1.0], color=GREY, lw=0.5, zorder=1)
         ax.plot(start, np.zeros(len(start)), "o", ms=3.5, mfc="white", mec=GREY)
         ax.plot(end, np.ones(len(end)), "D", ms=3.5, mew=0, color=END, alpha=0.7)
-        style.note_beyond(ax, end, (-REACH, REACH), 0.98, _distance, fontsize=6.5)
+        base.note_beyond(ax, end, (-REACH, REACH), 0.98, _distance, fontsize=6.5)
         ax.set(xlim=(-REACH, REACH), ylim=(-0.25, 1.75))
         ax.set_yticks([0.0, 1.0, 1.3], ["start", "end", "inputs"])
         ax.tick_params(axis="y", length=0)
@@ -65,11 +65,11 @@ def draw(table: Table) -> style.Canvas:
     ax = right.subplots()
     seed = plane["seed"].min()
     inputs, start, end = _points(where(plane, seed=seed))
-    ax.fill(*style.hull_corners(inputs).T, color=style.HULL, alpha=0.10, lw=0)
+    ax.fill(*base.hull_corners(inputs).T, color=base.HULL, alpha=0.10, lw=0)
     moves = np.stack([start, end])
     ax.plot(moves[:, :, 0], moves[:, :, 1], color=GREY, lw=0.5, zorder=1)
     ax.plot(*start.T, "o", ms=4, mfc="white", mec=GREY)
-    ax.plot(*inputs.T, "+", ms=6, mew=1.0, color=style.HULL, zorder=3)
+    ax.plot(*inputs.T, "+", ms=6, mew=1.0, color=base.HULL, zorder=3)
     ax.plot(*end.T, "D", ms=4, mew=0, color=END, alpha=0.7, zorder=2)
     far = int((np.abs(end) > REACH).any(axis=1).sum())
     furthest = _distance(np.linalg.norm(end, axis=1).max())
@@ -78,11 +78,11 @@ def draw(table: Table) -> style.Canvas:
     ax.set(xlabel="$x_1$ (units of x)", ylabel="$x_2$ (units of x)")
     ax.set_title(f"in the plane, seed {seed}{beyond}", loc="left")
     handles = [
-        style.entry("input", color=style.HULL, marker="+", mew=1.2, ls="", ms=6),
-        style.entry("prototype, start", mfc="white", mec=GREY, marker="o", ls="", ms=4),
-        style.entry("prototype, end", color=END, marker="D", ls="", ms=4),
+        base.entry("input", color=base.HULL, marker="+", mew=1.2, ls="", ms=6),
+        base.entry("prototype, start", mfc="white", mec=GREY, marker="o", ls="", ms=4),
+        base.entry("prototype, end", color=END, marker="D", ls="", ms=4),
     ]
-    style.legend_below(figure, handles)
+    base.legend_below(figure, handles)
     return figure
 
 

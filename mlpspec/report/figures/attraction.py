@@ -8,7 +8,7 @@ import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, median_columns, where
-from mlpspec.report.figures import base, style
+from mlpspec.report.figures import base
 from mlpspec.report.figures.contrast import CONTRASTED
 from mlpspec.store.results import Table
 from mlpspec.studies import ATTRACTORS, REPULSIONS
@@ -39,13 +39,13 @@ def _signed(value: float) -> str:
     return f"{value:+.0f}" if abs(value) >= 10 else f"{value:+.2g}"
 
 
-def draw(table: Table) -> style.Canvas:
+def draw(table: Table) -> base.Canvas:
     """Draw what each attractor leaves of the harm of each repulsion, as shades with numbers."""
-    names, sizes = style.distinct(table["measurement"]), np.unique(table["n_samples"])
-    attractors, repulsions = style.distinct(table["attractor"]), style.distinct(table["repulsion"])
+    names, sizes = base.distinct(table["measurement"]), np.unique(table["n_samples"])
+    attractors, repulsions = base.distinct(table["attractor"]), base.distinct(table["repulsion"])
     titles = [f"N = {n_samples}" for n_samples in sizes]
     inches = (1.2 + 2.3 * len(sizes), 1.0 + 1.55 * len(names))
-    figure, axes = style.measurement_panels(names, titles, inches, sharex=True, sharey=True)
+    figure, axes = base.measurement_panels(names, titles, inches, sharex=True, sharey=True)
     for row, name in zip(axes, names, strict=True):
         reach = float(np.nanmax(np.abs(where(table, measurement=name)["value"]))) or 1.0
         limit = min(reach, 1.0)
@@ -66,7 +66,7 @@ def draw(table: Table) -> style.Canvas:
             ax.set_yticks(range(len(attractors)), [a.replace("_", " ") for a in attractors])
             ax.tick_params(length=0, labelsize=7)
             ax.spines[:].set_visible(False)
-        style.colour_bar(figure, shades, name, ax=row[-1], fraction=0.06, pad=0.03)
+        base.colour_bar(figure, shades, name, ax=row[-1], fraction=0.06, pad=0.03)
         row[0].set_ylabel("attractor")
     for ax in axes[-1]:
         ax.set_xlabel("repulsion")

@@ -1,33 +1,103 @@
-"""What a figure is, and what the files of figures share to choose their rows.
+"""What a figure is, and what figures share: choosing rows, looks, drawing, and captions' numbers.
 
 A figure is declared in one file, as a `Figure` called ``FIGURE``: the rows that it draws, which
 are its CSV file too; the drawing, which computes nothing but places on paper; its caption; and
 when it applies. To add one, write its file and name it in the list of the package.
+
+A subset has one colour and one marker everywhere; the colours are those of Okabe & Ito (2008),
+which colour-blind readers can tell apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib.figure
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+from scipy.spatial import ConvexHull, QhullError
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.comparisons import Grid
-from mlpspec.metrics.statistics import interval_confidence
+from mlpspec.analysis.comparisons import Grid, where
+from mlpspec.arrays import Array
+from mlpspec.metrics.measure import MEASUREMENTS
+from mlpspec.metrics.statistics import interval_rank
 from mlpspec.network.neurons import Params
 from mlpspec.store.results import Stack, Table
 from mlpspec.study.run import Run
+from mlpspec.study.subsets import canonical_losses, subset_order
 
-if TYPE_CHECKING:
-    from mlpspec.report.figures.style import Canvas
+Canvas = matplotlib.figure.Figure
+"""What is drawn on, and becomes a file; a `Figure` says how."""
 
 MOST_SHOWN = 8
 """Subsets that one picture can tell apart; of more, the baseline and single losses are shown."""
 
 POOLED = 100
 """Seeds that are pooled in one picture, at the most: the first ones."""
+
+
+Style = Mapping[str, tuple[str, str]]
+"""Colour and marker by label."""
+
+STYLE: Style = {
+    "baseline": ("#000000", "o"),
+    "coverage": ("#0072B2", "s"),
+    "separation": ("#E69F00", "^"),
+    "overlap": ("#D55E00", "v"),
+    "coverage+separation": ("#009E73", "D"),
+    "coverage+overlap": ("#56B4E9", "P"),
+    "separation+overlap": ("#CC79A7", "X"),
+    "coverage+separation+overlap": ("#7F7F7F", "*"),
+}
+"""The subsets of the study."""
+
+OTHER_STYLES = (
+    ("#882255", "<"),
+    ("#117733", ">"),
+    ("#332288", "p"),
+    ("#999933", "h"),
+    ("#AA4499", "d"),
+    ("#DDCC77", "H"),
+    ("#44AA99", "8"),
+    ("#661100", "*"),
+)
+"""Other subsets, in their order; from Paul Tol's muted palette."""
+
+HULL = "#0072B2"
+"""The hull of the inputs, and what else belongs to the data."""
+
+NULL_STYLE = {
+    "grid": ("null: equally spaced grid", (0, (5, 2))),
+    "random": ("null: random prototypes, 95 % band", (0, (1, 1))),
+    "start": ("null: untrained start", (0, (4, 1, 1, 1))),
+}
+"""Name and dashes of the nulls."""
+
+RASTER_ABOVE = 2000
+"""Points per panel above which they are drawn as a bitmap, also in SVG."""
+
+RC: Any = {
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 7.5,
+    "lines.linewidth": 1.0,
+    "svg.fonttype": "path",
+    "figure.dpi": 150,
+}
+"""Matplotlib's settings while a figure is drawn and written."""
 
 
 @dataclass(frozen=True)
@@ -122,4 +192,171 @@ def n_seeds(table: Table) -> int:
 
 def confidence(table: Table) -> str:
     """Return the confidence of the exact interval of its seeds' median, in per cent."""
-    return f"{100 * interval_confidence(n_seeds(table)):.1f} %"
+    return f"{100 * interval_rank(n_seeds(table))[1]:.1f} %"
+
+
+# ------------------------------------------------------------------------- looks and drawing
+
+
+def styles(labels: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return colour and marker of subsets by label, in canonical order.
+
+    Examples
+    --------
+    >>> styles(["overlap", "baseline", "overlap"])
+    {'baseline': ('#000000', 'o'), 'overlap': ('#D55E00', 'v')}
+    """
+    others = itertools.cycle(OTHER_STYLES)
+    ordered = sorted(set(labels), key=lambda label: subset_order(canonical_losses(label)))
+    return {label: STYLE[label] if label in STYLE else next(others) for label in ordered}
+
+
+def distinct(column: NDArray[Any]) -> list[Any]:
+    """Return the values of a column, each once, in the order of their first rows.
+
+    Examples
+    --------
+    >>> distinct(np.array(["b", "a", "b"]))
+    ['b', 'a']
+    """
+    return list(dict.fromkeys(column.tolist()))
+
+
+def readable(label: str) -> str:
+    """Return the label of a subset as it stands in figures."""
+    return label.replace("+", " + ").replace("_", " ")
+
+
+def grid_of_axes(
+    rows: int, columns: int, size: tuple[float, float], **share: Any
+) -> tuple[Canvas, NDArray[Any]]:
+    """Return a figure of ``size`` (inches) and its axes (rows, columns)."""
+    figure = Canvas(figsize=size, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **share)
+
+
+def wrapped(
+    count: int, columns: int, size: tuple[float, float], extra: float, **share: Any
+) -> tuple[Canvas, list[Axes]]:
+    """Return a figure with ``count`` panels of ``size`` (inches), so many in a row."""
+    rows = -(-count // columns)
+    inches = (size[0] * columns, size[1] * rows + extra)
+    figure, axes = grid_of_axes(rows, columns, inches, **share)
+    for ax in axes.flat[count:]:
+        ax.set_axis_off()
+    return figure, list(axes.flat[:count])
+
+
+def panels(
+    table: Table, size: tuple[float, float], extra: float, xlabel: str, ylabel: str
+) -> tuple[Canvas, list[tuple[Axes, Table, tuple[str, str]]]]:
+    """Return a figure with a panel of ``size`` (inches) per subset, four in a row.
+
+    Each with the subset's rows of the table, and its colour and marker.
+    """
+    looks = styles(table["losses"].tolist())
+    columns = min(4, len(looks))
+    figure, axes = wrapped(len(looks), columns, size, extra, sharex=True, sharey=True)
+    for ax, label in zip(axes, looks, strict=True):
+        ax.set_title(textwrap.fill(readable(label), 32))
+    for ax in axes[-columns:]:  # the lowest of each column
+        ax.set_xlabel(xlabel)
+        ax.tick_params(labelbottom=True)
+    for ax in axes[::columns]:
+        ax.set_ylabel(ylabel)
+    parts = zip(axes, looks.items(), strict=True)
+    return figure, [(ax, where(table, losses=label), look) for ax, (label, look) in parts]
+
+
+def measurement_panels(
+    names: Sequence[str], titles: Sequence[str], size: tuple[float, float], **share: Any
+) -> tuple[Canvas, NDArray[Any]]:
+    """Return a figure of ``size`` (inches) and its axes, a row a measurement, a column a title."""
+    figure, axes = grid_of_axes(len(names), len(titles), size, **share)
+    for ax, title in zip(axes[0], titles, strict=True):
+        ax.set_title(title)
+    for ax, name in zip(axes[:, 0], names, strict=True):
+        ax.set_ylabel(MEASUREMENTS[name].axis)
+    return figure, axes
+
+
+def size_axis(ax: Axes, sizes: Sequence[int]) -> None:
+    """Make the horizontal axis one of the sizes N, equally far apart."""
+    ax.set_xticks(range(len(sizes)), [str(size) for size in sizes])
+    ax.set_xlim(-0.6, len(sizes) - 0.4)
+    ax.set_xlabel("number of inputs N")
+
+
+def floored(name: str, rows: Table) -> Table:
+    """Return rows with what is below a measurement's floor at the floor, where axes end."""
+    floor = MEASUREMENTS[name].floor
+    least = -np.inf if floor is None else floor
+    return rows | {end: np.maximum(rows[end], least) for end in ("value", "low", "high")}
+
+
+def scale_values(ax: Axes, name: str) -> None:
+    """Make the vertical axis logarithmic if the measurement has a floor."""
+    if MEASUREMENTS[name].floor is not None:
+        ax.set_yscale("log")
+
+
+def draw_medians(ax: Axes, at: Array, rows: Table, **look: Any) -> None:
+    """Draw medians with their intervals."""
+    below, above = (np.abs(rows["value"] - rows[end]).tolist() for end in ("low", "high"))
+    ax.errorbar(at, rows["value"], (below, above), **look)  # lists: arrays of one entry warn
+
+
+def colour_bar(figure: Canvas, shades: Any, name: str, **place: Any) -> Any:
+    """Draw the colours of a measurement's values, and return their axis."""
+    bar = figure.colorbar(shades, **place)
+    bar.set_label(MEASUREMENTS[name].axis.replace("\n", " "), fontsize=7)
+    bar.ax.tick_params(labelsize=6)
+    return bar.ax
+
+
+def note(ax: Axes, text: str) -> None:
+    """Write a note into the upper left corner of a panel."""
+    ax.text(0.03, 0.98, text, transform=ax.transAxes, fontsize=6.5, va="top")
+
+
+def note_beyond(
+    ax: Axes,
+    p: Array,
+    limits: tuple[float, float],
+    height: float,
+    number: Callable[[float], str] = "{:.3g}".format,
+    **text: Any,
+) -> None:
+    """Count positions (K,) beyond either limit at that edge, with the furthest's distance."""
+    for far, at, side, arrow in (
+        (p < limits[0], 0.005, "left", "\u25c0 {}"),
+        (p > limits[1], 0.995, "right", "{} \u25b6"),
+    ):
+        if far.any():
+            told = arrow.format(f"{far.sum()}, to {number(np.abs(p[far]).max())}")
+            ax.text(at, height, told, transform=ax.transAxes, ha=side, va="top", **text)
+
+
+def entry(label: str, **line: Any) -> Line2D:
+    """Return an entry of a legend."""
+    return Line2D([], [], label=label, **line)
+
+
+def legend_below(figure: Canvas, handles: Sequence[Line2D], columns: int | None = None) -> None:
+    """Put a legend below all panels, by default in one row."""
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns or len(handles))
+
+
+def hull_corners(points: Array) -> Array:
+    """Return the corners of the hull of points (N, 2) in order, or its ends if it is a line.
+
+    Examples
+    --------
+    >>> hull_corners(np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])).tolist()
+    [[0.0, 0.0], [2.0, 2.0]]
+    """
+    try:
+        return np.asarray(points[ConvexHull(points).vertices])
+    except QhullError:
+        along = np.linalg.svd(points - points.mean(axis=0))[2][0]
+        return np.asarray(points[[np.argmin(points @ along), np.argmax(points @ along)]])

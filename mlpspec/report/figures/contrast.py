@@ -8,7 +8,7 @@ import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import Cell, as_table, median_columns, where
-from mlpspec.report.figures import base, style
+from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 from mlpspec.study.run import SETTINGS
 
@@ -58,29 +58,29 @@ def rows(analysis: Analysis) -> Table:
     return as_table(parts)
 
 
-def draw(table: Table) -> style.Canvas:
+def draw(table: Table) -> base.Canvas:
     """Draw medians with intervals by subset, side by side for the values of other settings."""
-    names, sizes = style.distinct(table["measurement"]), np.unique(table["n_samples"])
-    variants = style.distinct(table["variant"])
-    labels = list(style.styles(table["losses"].tolist()))
+    names, sizes = base.distinct(table["measurement"]), np.unique(table["n_samples"])
+    variants = base.distinct(table["variant"])
+    labels = list(base.styles(table["losses"].tolist()))
     titles = [f"N = {n_samples}" for n_samples in sizes]
     inches = (0.9 + 2.6 * len(sizes), 1.6 * len(names) + 1.5)
-    figure, axes = style.measurement_panels(names, titles, inches, sharex=True, sharey="row")
+    figure, axes = base.measurement_panels(names, titles, inches, sharex=True, sharey="row")
     apart = min(0.22, 0.7 / len(variants))
     for row, name in zip(axes, names, strict=True):
         for ax, n_samples in zip(row, sizes, strict=True):
-            here = style.floored(name, where(table, measurement=name, n_samples=n_samples))
+            here = base.floored(name, where(table, measurement=name, n_samples=n_samples))
             for place, variant in enumerate(variants):
                 medians = where(here, variant=variant)
                 shift = (place - (len(variants) - 1) / 2) * apart
                 at = np.array([labels.index(label) for label in medians["losses"]]) + shift
                 colour, marker = CONTRAST_STYLE[place]
                 look = {"fmt": marker, "ms": 3.6, "mew": 0, "elinewidth": 0.8, "color": colour}
-                style.draw_medians(ax, at, medians, label=variant, **look)
-            style.scale_values(ax, name)
+                base.draw_medians(ax, at, medians, label=variant, **look)
+            base.scale_values(ax, name)
             ax.set_xlim(-0.6, len(labels) - 0.4)
     for ax in axes[-1]:
-        ax.set_xticks(range(len(labels)), [style.readable(label) for label in labels])
+        ax.set_xticks(range(len(labels)), [base.readable(label) for label in labels])
         ax.tick_params("x", rotation=90, labelsize=7)
     width = 0.06 * max(map(len, variants)) + 0.6  # of an entry, about, in inches
     columns = max(1, min(len(variants), int(figure.get_figwidth() / width)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlpspec.report import card
-from mlpspec.report.figures import base, over_sizes, style
+from mlpspec.report.figures import base, over_sizes
 from mlpspec.store.results import Table
 
 SHOWN = (
@@ -29,9 +29,9 @@ def rows(runs: card.CardRuns) -> Table:
     return over_sizes.over_sizes(runs.analysis, SHOWN, grid)
 
 
-def draw(table: Table) -> style.Canvas:
+def draw(table: Table) -> base.Canvas:
     """Draw measurements of baseline and weights over N."""
-    labels = style.distinct(table["losses"][table["kind"] != "null"])
+    labels = base.distinct(table["losses"][table["kind"] != "null"])
     figure = over_sizes.draw(table, dict(zip(labels, WEIGHT_STYLE, strict=True)))
     for ax in figure.axes:
         low, high = ax.get_ylim()

@@ -6,7 +6,7 @@ import numpy as np
 
 from mlpspec.losses.objective import INERT
 from mlpspec.report import card
-from mlpspec.report.figures import base, style
+from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 
 GREY = "#555555"
@@ -17,10 +17,10 @@ def rows(runs: card.CardRuns) -> Table:
     return runs.forces
 
 
-def draw(table: Table) -> style.Canvas:
+def draw(table: Table) -> base.Canvas:
     """Draw the force of a loss at the start, and the weight at which it has the fit's, over N."""
     sizes = np.unique(table["n_samples"]).tolist()
-    figure, axes = style.grid_of_axes(1, 2, (9.0, 2.8))
+    figure, axes = base.grid_of_axes(1, 2, (9.0, 2.8))
     left, right = axes[0]
     inert = table["inert"] == 1
     ratio = np.maximum(table["ratio"], INERT)
@@ -30,15 +30,15 @@ def draw(table: Table) -> style.Canvas:
         (left, ratio, np.full(len(ratio), True)),
         (right, 1.0 / ratio, ~inert),
     ):
-        for state, fill in ((known & ~inert, style.HULL), (known & inert, "white")):
-            ax.plot(at[state], values[state], "o", ms=3.2, mew=0.6, mec=style.HULL, mfc=fill)
+        for state, fill in ((known & ~inert, base.HULL), (known & inert, "white")):
+            ax.plot(at[state], values[state], "o", ms=3.2, mew=0.6, mec=base.HULL, mfc=fill)
         for place, size in enumerate(sizes):
             here = values[(table["n_samples"] == size) & known]
             if len(here):
                 ax.plot([place - 0.3, place + 0.3], [np.median(here)] * 2, color="black", lw=1.4)
         ax.axhline(1.0, color=GREY, lw=0.8, ls=(0, (5, 2)))
         ax.set_yscale("log")
-        style.size_axis(ax, sizes)
+        base.size_axis(ax, sizes)
     left.set_ylabel("RMS force of the loss at weight 1\nover that of the fit")
     right.set_ylabel("weight at which the loss\nhas the force of the fit")
     for place, size in enumerate(sizes):
@@ -48,15 +48,15 @@ def draw(table: Table) -> style.Canvas:
     if inert.all():
         right.set_yticks([])
         right.text(0.5, 0.5, "inert everywhere", transform=right.transAxes, ha="center")
-    dot = {"mec": style.HULL, "marker": "o", "ls": "", "ms": 4}
+    dot = {"mec": base.HULL, "marker": "o", "ls": "", "ms": 4}
     handles = [
-        style.entry("seed", color=style.HULL, **dot),
-        style.entry("median", color="black", lw=1.4),
-        style.entry("as strong as the fit", color=GREY, lw=0.9, ls=(0, (5, 2))),
+        base.entry("seed", color=base.HULL, **dot),
+        base.entry("median", color="black", lw=1.4),
+        base.entry("as strong as the fit", color=GREY, lw=0.9, ls=(0, (5, 2))),
     ]
     if inert.any():
-        handles.insert(1, style.entry("seed in which the loss is inert", mfc="white", **dot))
-    style.legend_below(figure, handles)
+        handles.insert(1, base.entry("seed in which the loss is inert", mfc="white", **dot))
+    base.legend_below(figure, handles)
     return figure
 
 

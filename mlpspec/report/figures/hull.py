@@ -13,7 +13,7 @@ from mlpspec.arrays import Array
 from mlpspec.metrics.hull import expelled
 from mlpspec.network.forward import forward
 from mlpspec.network.neurons import RidgeParams
-from mlpspec.report.figures import base, style
+from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 
 GREY, EXPELLED = "#777777", "#D55E00"
@@ -66,20 +66,20 @@ def _principal_plane(x: Array) -> Callable[[Array], Array]:
     return lambda points: np.asarray((points - mean) @ axes.T)
 
 
-def draw(table: Table) -> style.Canvas:
+def draw(table: Table) -> base.Canvas:
     """Draw inputs with their hull, ridges and prototypes in the plane, per subset."""
     projected = table["n_inputs"].max() > 2
     names = ("principal axis 1", "principal axis 2") if projected else ("$x_1$", "$x_2$")
-    figure, axes = style.panels(table, (2.4, 2.4), 0.7, *names)
+    figure, axes = base.panels(table, (2.4, 2.4), 0.7, *names)
     inputs = np.stack([table[name][table["kind"] == "input"] for name in "xy"])
     middle = (inputs.max(axis=1) + inputs.min(axis=1)) / 2
     reach = 1.2 * np.ptp(inputs, axis=1).max()
     for ax, here, _ in axes:
         positions = np.stack([here["x"], here["y"]], axis=1)
         points = positions[here["kind"] == "input"]
-        corners = style.hull_corners(points)
-        ax.fill(*corners.T, color=style.HULL, alpha=0.10, lw=0)
-        ax.plot(*np.vstack([corners, corners[:1]]).T, color=style.HULL, lw=0.8)
+        corners = base.hull_corners(points)
+        ax.fill(*corners.T, color=base.HULL, alpha=0.10, lw=0)
+        ax.plot(*np.vstack([corners, corners[:1]]).T, color=base.HULL, lw=0.8)
         far = 0
         for row in np.flatnonzero(here["kind"] == "neuron"):
             position, radius = positions[row], here["radius"][row]
@@ -96,20 +96,20 @@ def draw(table: Table) -> style.Canvas:
             mark = "X" if gone else "D"
             ax.plot(*position, mark, ms=4.5, mew=0.4, mec="white", color=colour, zorder=3)
             far += np.abs(position - middle).max() > reach
-        ax.plot(*points.T, "o", ms=3, color=style.HULL, zorder=2)
+        ax.plot(*points.T, "o", ms=3, color=base.HULL, zorder=2)
         if far:
-            style.note(ax, f"{far} beyond the frame")
+            base.note(ax, f"{far} beyond the frame")
         ends = np.stack([middle - reach, middle + reach], axis=1)
         ax.set(xlim=ends[0], ylim=ends[1], aspect="equal")
     shape = "" if projected else " and ridge"
     shape = " and circle of response 1/e" if table["radius"].any() else shape
     solid, dashed = ("-", "--") if shape else ("", "")
     handles = [
-        style.entry("input, and their hull", color=style.HULL, marker="o", ls="", ms=4),
-        style.entry(f"prototype{shape}", color=GREY, marker="D", ls=solid, ms=4),
-        style.entry("of an expelled neuron", color=EXPELLED, marker="X", ls=dashed, ms=5),
+        base.entry("input, and their hull", color=base.HULL, marker="o", ls="", ms=4),
+        base.entry(f"prototype{shape}", color=GREY, marker="D", ls=solid, ms=4),
+        base.entry("of an expelled neuron", color=EXPELLED, marker="X", ls=dashed, ms=5),
     ]
-    style.legend_below(figure, handles)
+    base.legend_below(figure, handles)
     return figure
 
 

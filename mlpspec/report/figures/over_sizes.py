@@ -12,7 +12,7 @@ from mlpspec.analysis.comparisons import Grid, as_table, select, where
 from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.metrics.nulls import NULLS
 from mlpspec.metrics.statistics import median_interval
-from mlpspec.report.figures import base, style
+from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 
 GREY = "#555555"
@@ -49,18 +49,18 @@ def over_sizes(analysis: Analysis, names: Sequence[str], grid: Grid | None = Non
     return as_table(parts)
 
 
-def draw(table: Table, looks: style.Style | None = None) -> style.Canvas:
+def draw(table: Table, looks: base.Style | None = None) -> base.Canvas:
     """Draw every seed, medians with intervals, and nulls over N."""
-    names, sizes = style.distinct(table["measurement"]), np.unique(table["n_samples"]).tolist()
+    names, sizes = base.distinct(table["measurement"]), np.unique(table["n_samples"]).tolist()
     if looks is None:
-        looks = style.styles(table["losses"][table["kind"] != "null"].tolist())
+        looks = base.styles(table["losses"][table["kind"] != "null"].tolist())
     apart = min(0.09, 0.72 / len(looks))
     columns = 3 if len(names) > 4 else 4
-    figure, axes = style.wrapped(len(names), columns, (10.2 / columns, 2.5), 0.9)
-    heavy = (table["kind"] == "run").sum() / len(names) > style.RASTER_ABOVE
+    figure, axes = base.wrapped(len(names), columns, (10.2 / columns, 2.5), 0.9)
+    heavy = (table["kind"] == "run").sum() / len(names) > base.RASTER_ABOVE
     for ax, name in zip(axes, names, strict=True):
-        here = style.floored(name, where(table, measurement=name))
-        for null, (_, dashes) in style.NULL_STYLE.items():
+        here = base.floored(name, where(table, measurement=name))
+        for null, (_, dashes) in base.NULL_STYLE.items():
             line = where(here, kind="null", losses=null)
             line = select(line, np.argsort(line["n_samples"]))
             sized = np.searchsorted(sizes, line["n_samples"])
@@ -77,19 +77,19 @@ def draw(table: Table, looks: style.Style | None = None) -> style.Canvas:
             ax.plot(at, runs["value"], ".", color=colour, zorder=2, **look)
             at = np.searchsorted(sizes, medians["n_samples"]) + shift
             look = {"fmt": marker, "ms": 4, "mew": 0.3, "mec": "white", "elinewidth": 0.9}
-            style.draw_medians(ax, at, medians, color=colour, zorder=3, **look)
-        style.scale_values(ax, name)
-        style.size_axis(ax, sizes)
+            base.draw_medians(ax, at, medians, color=colour, zorder=3, **look)
+        base.scale_values(ax, name)
+        base.size_axis(ax, sizes)
         ax.set_ylabel(MEASUREMENTS[name].axis)
     handles = [
-        style.entry(style.readable(label), color=colour, marker=marker, ls="", ms=5)
+        base.entry(base.readable(label), color=colour, marker=marker, ls="", ms=5)
         for label, (colour, marker) in looks.items()
     ]
     handles += [
-        style.entry(label, color=GREY, ls=dashes, lw=0.9)
-        for label, dashes in style.NULL_STYLE.values()
+        base.entry(label, color=GREY, ls=dashes, lw=0.9)
+        for label, dashes in base.NULL_STYLE.values()
     ]
-    style.legend_below(figure, handles, columns=4)
+    base.legend_below(figure, handles, columns=4)
     return figure
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, select, where
-from mlpspec.report.figures import base, style
+from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 
 
@@ -22,9 +22,9 @@ def rows(analysis: Analysis) -> Table:
     return as_table(parts)
 
 
-def draw(table: Table) -> style.Canvas:
+def draw(table: Table) -> base.Canvas:
     """Draw prototypes along the axis: one seed and all seeds, far ones at the edge."""
-    looks = style.styles(table["losses"].tolist())
+    looks = base.styles(table["losses"].tolist())
     seeds = np.unique(table["seed"])
     inputs = where(table, kind="input")
     low, high = inputs["position"].min(), inputs["position"].max()
@@ -32,24 +32,24 @@ def draw(table: Table) -> style.Canvas:
     limits = (low - edge, high + edge)
     n_samples = len(where(inputs, losses=next(iter(looks)), seed=seeds[0])["seed"])
     size = (9.0, 0.62 * len(looks) + 1.0)
-    figure, axes = style.grid_of_axes(len(looks), 2, size, sharex=True)
+    figure, axes = base.grid_of_axes(len(looks), 2, size, sharex=True)
     jitter = np.random.Generator(np.random.PCG64(0))
     for row, (label, (colour, marker)) in zip(axes, looks.items(), strict=True):
         for ax, chosen in zip(row, (seeds[:1], seeds), strict=True):
             here = where(table, losses=label)
             here = select(here, np.isin(here["seed"], chosen))
             ticks, p = (here["position"][here["kind"] == kind] for kind in ("input", "prototype"))
-            ax.axvspan(ticks.min(), ticks.max(), color=style.HULL, alpha=0.10, lw=0)
+            ax.axvspan(ticks.min(), ticks.max(), color=base.HULL, alpha=0.10, lw=0)
             if len(chosen) == 1:
                 ax.plot(ticks, np.full(len(ticks), -0.75), "|", ms=5, mew=0.5, color="#333333")
             near = (p >= limits[0]) & (p <= limits[1])
             at, height = p[near], jitter.uniform(-0.4, 0.8, len(p))[near]
-            heavy = len(p) > style.RASTER_ABOVE
+            heavy = len(p) > base.RASTER_ABOVE
             ax.plot(at, height, marker, color=colour, ms=2.6, mew=0, alpha=0.6, rasterized=heavy)
-            style.note_beyond(ax, p, limits, 1.0, fontsize=6, color="#333333")
+            base.note_beyond(ax, p, limits, 1.0, fontsize=6, color="#333333")
             ax.set(ylim=(-1, 1.7), yticks=[], xlim=limits)
             ax.spines["left"].set_visible(False)
-        name = style.readable(label).replace(" + ", "\n+ ")
+        name = base.readable(label).replace(" + ", "\n+ ")
         row[0].set_ylabel(name, rotation=0, ha="right", va="center")
     axes[0, 0].set_title(f"seed {seeds[0]}, inputs as ticks (N = {n_samples})")
     axes[0, 1].set_title(f"{len(seeds)} seeds pooled")

@@ -9,7 +9,7 @@ import numpy as np
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, where
 from mlpspec.network.forward import forward
-from mlpspec.report.figures import base, style
+from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 
 
@@ -36,9 +36,9 @@ def rows(analysis: Analysis) -> Table:
     return as_table(parts)
 
 
-def draw(table: Table) -> style.Canvas:
+def draw(table: Table) -> base.Canvas:
     """Draw every neuron's response, the fitted curve, data and prototypes of one seed."""
-    figure, axes = style.panels(table, (2.5, 2.0), 0.6, "input x", "response, output")
+    figure, axes = base.panels(table, (2.5, 2.0), 0.6, "input x", "response, output")
     for ax, here, (colour, _) in axes:
         output, data = where(here, kind="output"), where(here, kind="datum")
         axis = output["x"]
@@ -51,15 +51,15 @@ def draw(table: Table) -> style.Canvas:
         near = (p >= axis[0]) & (p <= axis[-1])
         ax.plot(p[near], np.full(near.sum(), -1.45), "^", ms=4, color=colour, mew=0)
         if (~near).any():
-            style.note(ax, f"{(~near).sum()} beyond the frame")
+            base.note(ax, f"{(~near).sum()} beyond the frame")
         ax.set(xlim=(axis[0], axis[-1]), ylim=(-1.65, 1.65))
     handles = [
-        style.entry("response $h_k(x)$", color="#777777", lw=0.8),
-        style.entry("output f(x)", color="#333333", lw=1.4),
-        style.entry("data", color="#333333", marker="o", mfc="white", ls="", ms=4),
-        style.entry("prototype $p_k$", color="#777777", marker="^", ls="", ms=4),
+        base.entry("response $h_k(x)$", color="#777777", lw=0.8),
+        base.entry("output f(x)", color="#333333", lw=1.4),
+        base.entry("data", color="#333333", marker="o", mfc="white", ls="", ms=4),
+        base.entry("prototype $p_k$", color="#777777", marker="^", ls="", ms=4),
     ]
-    style.legend_below(figure, handles)
+    base.legend_below(figure, handles)
     return figure
 
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import NullLocator
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, median_columns, where
 from mlpspec.metrics.measure import MEASUREMENTS
-from mlpspec.report.figures import base, style
+from mlpspec.report.figures import base
 from mlpspec.report.figures.outcomes import OUTCOMES
 from mlpspec.store.results import Table
 from mlpspec.study.subsets import canonical_losses
@@ -32,14 +32,14 @@ def rows(analysis: Analysis) -> Table:
     return as_table(parts)
 
 
-def draw(table: Table) -> style.Canvas:
+def draw(table: Table) -> base.Canvas:
     """Draw medians by subset and N as shades, with the active losses as dots on the left."""
-    names, sizes = style.distinct(table["measurement"]), np.unique(table["n_samples"]).tolist()
-    labels = list(style.styles(table["losses"].tolist()))
+    names, sizes = base.distinct(table["measurement"]), np.unique(table["n_samples"]).tolist()
+    labels = list(base.styles(table["losses"].tolist()))
     active = [canonical_losses(label) for label in labels]
     losses = canonical_losses(set(itertools.chain.from_iterable(active)))
     height = max(3.0, 0.16 * len(labels) + 1.3)
-    figure = style.Canvas(figsize=(2.1 + 1.45 * len(names), height), layout="constrained")
+    figure = base.Canvas(figsize=(2.1 + 1.45 * len(names), height), layout="constrained")
     widths = [0.16 * len(losses) / 1.2] + [1.0] * len(names)
     dots, *axes = figure.subplots(1, len(names) + 1, sharey=True, width_ratios=widths)
     for line, there in enumerate(active):
@@ -65,7 +65,7 @@ def draw(table: Table) -> style.Canvas:
         ax.set_xlabel("N")
         ax.tick_params(length=0)
         bar: dict[str, Any] = {"ax": ax, "location": "top", "fraction": 0.05, "pad": 0.02}
-        style.colour_bar(figure, shades, name, **bar).xaxis.set_minor_locator(NullLocator())
+        base.colour_bar(figure, shades, name, **bar).xaxis.set_minor_locator(NullLocator())
     return figure
 
 

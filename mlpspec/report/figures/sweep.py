@@ -9,7 +9,7 @@ from matplotlib.ticker import NullLocator
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, where
 from mlpspec.metrics.statistics import median_interval
-from mlpspec.report.figures import base, style
+from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 
 SWEPT = ("outside_fraction", "expelled_fraction", "reconstruction_error", "distinct_usage_ratio")
@@ -46,14 +46,14 @@ def rows(analysis: Analysis) -> Table:
     return as_table(parts)
 
 
-def draw(table: Table) -> style.Canvas:
+def draw(table: Table) -> base.Canvas:
     """Draw measurements over the temperature, absolute and in units of the spacing squared."""
-    names, sizes = style.distinct(table["measurement"]), np.unique(table["n_samples"])
-    labels = style.styles(table["losses"].tolist())
+    names, sizes = base.distinct(table["measurement"]), np.unique(table["n_samples"])
+    labels = base.styles(table["losses"].tolist())
     columns = [(label, unit) for label in labels for unit in ("temperature", "in_spacing")]
     titles = [f"{label} alone" for label, _ in columns]
     inches = (2.5 * len(columns), 1.75 * len(names) + 0.8)
-    figure, axes = style.measurement_panels(names, titles, inches, sharex="col", sharey="row")
+    figure, axes = base.measurement_panels(names, titles, inches, sharex="col", sharey="row")
     shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, len(sizes)))
     for row, name in zip(axes, names, strict=True):
         for ax, (label, unit) in zip(row, columns, strict=True):
@@ -73,17 +73,17 @@ def draw(table: Table) -> style.Canvas:
                     ax.axvline(np.median(table["collapse"]), color="#333333", lw=0.7, ls="--")
             ax.set_xscale("log")
             ax.xaxis.set_minor_locator(NullLocator())
-            style.scale_values(ax, name)
+            base.scale_values(ax, name)
     for ax, (_, unit) in zip(axes[-1], columns, strict=True):
         ax.set_xlabel(r"$\tau$ (units of $x^2$)" if unit == "temperature" else r"$\tau / g^2$")
     merging = r"theory: merging, $\tau = g^2$"
     collapse = r"theory: collapse, $\tau = 2\lambda_{\max}$ (no fit)"
     handles = [
         *axes[0, 0].get_legend_handles_labels()[0],
-        style.entry(merging, color="#333333", lw=0.8, ls=":"),
-        style.entry(collapse, color="#333333", lw=0.8, ls="--"),
+        base.entry(merging, color="#333333", lw=0.8, ls=":"),
+        base.entry(collapse, color="#333333", lw=0.8, ls="--"),
     ]
-    style.legend_below(figure, handles)
+    base.legend_below(figure, handles)
     return figure
 
 

@@ -11,7 +11,7 @@ from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, where
 from mlpspec.metrics.measure import silent
 from mlpspec.network.forward import forward
-from mlpspec.report.figures import base, style
+from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 
 
@@ -56,15 +56,15 @@ def _frame(table: Table) -> tuple[float, float]:
     return (low + high) / 2, high - low
 
 
-def draw(table: Table) -> style.Canvas:
+def draw(table: Table) -> base.Canvas:
     """Draw prototypes over training time, side by side, silent neurons hollow."""
-    looks = style.styles(table["losses"].tolist())
+    looks = base.styles(table["losses"].tolist())
     size = (2.5 * len(looks), 3.0)
-    figure, axes = style.grid_of_axes(1, len(looks), size, sharex=True, sharey=True)
+    figure, axes = base.grid_of_axes(1, len(looks), size, sharex=True, sharey=True)
     middle, reach = _frame(table)
     for ax, (label, (colour, _)) in zip(axes[0], looks.items(), strict=True):
         here = where(table, losses=label)
-        ax.axhspan(here["low"][0], here["high"][0], color=style.HULL, alpha=0.10, lw=0)
+        ax.axhspan(here["low"][0], here["high"][0], color=base.HULL, alpha=0.10, lw=0)
         for unit in np.unique(here["unit"]):
             path = where(here, unit=unit)
             time, position, quiet = path["step"] + 1, path["position"], path["silent"] == 1
@@ -76,7 +76,7 @@ def draw(table: Table) -> style.Canvas:
         ended = where(here, step=here["step"].max())["position"]
         beyond = int((np.abs(ended - middle) > reach).sum())
         if beyond:
-            style.note(ax, f"{beyond} end beyond the frame")
+            base.note(ax, f"{beyond} end beyond the frame")
         ax.set(xscale="log", ylim=(middle - reach, middle + reach))
         ax.set_xlabel("training step + 1")
         ax.set_title(label)
@@ -89,13 +89,13 @@ def animate(table: Table, path: str) -> None:
     import matplotlib as mpl
     from matplotlib.animation import FuncAnimation, PillowWriter
 
-    looks = style.styles(table["losses"].tolist())
+    looks = base.styles(table["losses"].tolist())
     steps = np.unique(table["step"])
     middle, reach = _frame(table)
-    with mpl.rc_context(style.RC):
-        figure = style.Canvas(figsize=(7.0, 2.6), layout="constrained")
+    with mpl.rc_context(base.RC):
+        figure = base.Canvas(figsize=(7.0, 2.6), layout="constrained")
         ax = figure.subplots()
-        ax.axvspan(table["low"][0], table["high"][0], color=style.HULL, alpha=0.10, lw=0)
+        ax.axvspan(table["low"][0], table["high"][0], color=base.HULL, alpha=0.10, lw=0)
         ax.set_yticks(range(len(looks)), list(looks))
         ax.set(xlim=(middle - reach, middle + reach), ylim=(len(looks) - 0.5, -0.5))
         ax.set_xlabel("prototype position (units of x); shaded: hull; hollow: silent")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.report.figures import base, style
+from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 
 COLOURS = {
@@ -20,10 +20,10 @@ COLOURS = {
 }
 
 
-def draw(table: Table) -> style.Canvas:
+def draw(table: Table) -> base.Canvas:
     """Draw the verdict table."""
-    claims, bases = style.distinct(table["claim"]), style.distinct(table["basis"])
-    figure = style.Canvas(figsize=(9.0, 0.36 * len(claims) + 0.55))
+    claims, bases = base.distinct(table["claim"]), base.distinct(table["basis"])
+    figure = base.Canvas(figsize=(9.0, 0.36 * len(claims) + 0.55))
     ax = figure.add_axes((0.01, 0.01, 0.98, 0.98))
     ax.set_axis_off()
     ax.set(xlim=(0, 100), ylim=(len(claims) + 0.05, -0.95))
