@@ -34,12 +34,13 @@ class Overlap(StructuralLoss):
     """
 
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
-        """Return L (R,) and its partial derivative for ``"hidden"``.
+        """Return L (R,) and its partial derivatives for both sums of responses.
 
-        sum_{k<l} h_nk h_nl is half of (sum_k h_nk)^2 - sum_k h_nk^2.
+        With t_n = sum_k h_nk and q_n = sum_k h_nk^2, sum_{k<l} h_nk h_nl = (t_n^2 - q_n) / 2.
         """
-        h, total = forward.hidden, forward.response
-        _, n_samples, n_hidden = h.shape
-        scale = 1.0 / (n_samples * max(1, n_hidden * (n_hidden - 1) // 2))
-        value = (np.square(total) - forward.squared_response).sum(axis=1) * (0.5 * scale)
-        return value, {"hidden": (total[:, :, None] - h) * scale}
+        t, q = forward.response, forward.squared_response
+        _, n_samples, n_hidden = forward.shape
+        n_pairs = n_hidden * (n_hidden - 1) // 2
+        scale = 1.0 / (n_samples * n_pairs) if n_pairs else 0.0
+        value = (np.square(t) - q).sum(axis=1) * (0.5 * scale)
+        return value, {"response": scale * t, "squared_response": np.full_like(q, -0.5 * scale)}

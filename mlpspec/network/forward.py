@@ -222,12 +222,14 @@ def backward(forward: Forward, partials: Mapping[str, Array]) -> Params:
             grad[name] += partial
     if of_h:
         z, h = forward.preactivation, forward.hidden
-        of_z.append(-2.0 * z * h * sum(of_h))
+        driven = z * h
+        driven *= sum(of_h[1:], of_h[0])
+        driven *= -2.0
+        of_z.append(driven)
     pulled = []
     if of_z:
-        of_z_total = np.asarray(sum(of_z))
-        z = forward.preactivation
-        pulled.append(params.pull_back_preactivation(forward.x, z, of_z_total))
+        x, z = forward.x, forward.preactivation
+        pulled.append(params.pull_back_preactivation(x, z, sum(of_z[1:], of_z[0])))
     if "prototypes" in partials:
         pulled.append(params.pull_back_prototypes(partials["prototypes"]))
     for fields in pulled:

@@ -71,9 +71,10 @@ class Params(ABC):
                 f"{located} has shape {getattr(self, located).shape}; expected (R, K, D)"
             )
         n_runs, n_hidden, n_inputs = self.shape
+        shapes = {"KD": (n_runs, n_hidden, n_inputs), "K": (n_runs, n_hidden), "": (n_runs,)}
         for name, axes in self.AXES.items():
-            sizes = {"K": n_hidden, "D": n_inputs}
-            expect_shape(name, getattr(self, name), (n_runs, *(sizes[axis] for axis in axes)))
+            if getattr(self, name).shape != shapes[axes]:
+                expect_shape(name, getattr(self, name), shapes[axes])
 
     @classmethod
     @abstractmethod
@@ -225,9 +226,11 @@ class RidgeParams(Params):
 
     def preactivation(self, x: Array) -> Array:
         """Return z_nk = w_k . x_n + b_k (R, N, K)."""
-        z: Array = np.matmul(x, self.hidden_weight.swapaxes(1, 2))
+        w, z = self.hidden_weight, np.multiply(x[:, :, None, 0], self.hidden_weight[:, None, :, 0])
+        for d in range(1, w.shape[2]):
+            z += x[:, :, None, d] * w[:, None, :, d]
         z += self.hidden_bias[:, None, :]
-        return z
+        return np.asarray(z)
 
     def pull_back_preactivation(self, x: Array, z: Array, of_z: Array) -> dict[str, Array]:
         """Return dL/dw_k = sum_n dL/dz_nk x_n and dL/db_k = sum_n dL/dz_nk."""

@@ -25,7 +25,7 @@ from mlpspec.training.compiled import KNOWN_RULES, KernelRuns, RidingRuns, Value
 from mlpspec.training.engine import choose
 from mlpspec.training.optimizers import RULES, Optimizer, adam
 
-RESPONSES = 2**17
+RESPONSES = 2**16
 """Most responses (R N K) of runs that `descend` trains together: more are not faster."""
 
 
