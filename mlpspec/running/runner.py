@@ -27,6 +27,7 @@ from mlpspec.study.problem import read_tables
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
 from mlpspec.training import engine as engines
+from mlpspec.training.compiled import is_cached
 
 
 def run_study(
@@ -124,8 +125,8 @@ def run_study(
         store.check_study(study)
         batches = plan(missing, about["jobs"], batch_size)
         began = provenance.now()
-        if engine == "compiled" and dask is None:
-            with signals.deferred():
+        if engine == "compiled" and dask is None and not is_cached():
+            with signals.deferred():  # once, not in each worker
                 engines.prepare(missing)
         finished = stack.enter_context(contextlib.closing(train(batches)))
         next(finished)  # workers load their modules during what follows

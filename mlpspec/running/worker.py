@@ -27,6 +27,7 @@ from mlpspec.study.extensions import code_of
 from mlpspec.study.problem import Tables, data_of, domain_of, losses_of, objective_of, start_of
 from mlpspec.study.run import Run, affecting
 from mlpspec.study.study import Study
+from mlpspec.training.engine import prepare
 from mlpspec.training.optimizers import OPTIMIZERS
 from mlpspec.training.trainer import Trained, train
 
@@ -83,7 +84,14 @@ def train_batch(
 
     Whoever started the study chose the ``engine`` (`mlpspec.training.engine.choose`). If a batch
     raises, each run is tried alone, so that only the guilty ones fail.
+
+    Raises
+    ------
+    InputError
+        The compiled engine does not work here: no run is guilty of that.
     """
+    if engine == "compiled":
+        prepare(batch)
     try:
         with threadpool_limits(limits=1, user_api="blas"):  # on more threads bits would differ
             return _train_together(batch, extensions, tables, engine)

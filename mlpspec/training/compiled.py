@@ -9,8 +9,10 @@ other losses read.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, cached_property
+from importlib.metadata import version
 from pathlib import Path
 from types import FunctionType
 from typing import cast
@@ -60,29 +62,36 @@ def load() -> Kernel:
     Exception
         Whatever numba raises where it cannot compile.
     """
-    import llvmlite.binding
     import numba
 
     from mlpspec.training import kernel, rows
 
-    # numba's cache looks at one file's size and time. The name of what is compiled says the rest:
-    # the source of all that may go into it, and what it is compiled by and for.
-    processor = numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
-    name = f"run_kernel_{digest(numba.__version__, processor)}"
-    function = FunctionType(kernel.run_kernel.__code__, vars(kernel), name)
-    function.__qualname__ = name
+    function = FunctionType(kernel.run_kernel.__code__, vars(kernel), kernel_name())
+    function.__qualname__ = kernel_name()
     try:
         return cast(Kernel, numba.njit(SIGNATURE, cache=True, **rows.MATH)(function))
     except Exception:  # no place for a cache, a full disk, a damaged file
         return cast(Kernel, numba.njit(SIGNATURE, **rows.MATH)(function))
 
 
-def digest(*parts: str) -> str:
-    """Return a digest of ``parts`` and of the source in `ROOMS`."""
+@cache
+def kernel_name() -> str:
+    """Return the name under which numba caches the kernel.
+
+    numba looks at one file's size and time, and at the processor. The name says the rest: the
+    source of all that may go into the kernel, and the compiler.
+    """
     package = Path(__file__).parents[1]
     files = (file for room in ROOMS for file in sorted((package / room).glob("*.py")))
-    content = b"\0".join([*map(str.encode, parts), *(file.read_bytes() for file in files)])
-    return hashlib.sha256(content).hexdigest()[:16]
+    compiler = [version("numba"), version("llvmlite"), os.environ.get("NUMBA_CPU_NAME", "")]
+    content = b"\0".join([*map(str.encode, compiler), *(file.read_bytes() for file in files)])
+    return f"run_kernel_{hashlib.sha256(content).hexdigest()[:16]}"
+
+
+def is_cached() -> bool:
+    """Return whether the kernel is seen to lie in numba's cache, which tells without loading it."""
+    place = os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).with_name("__pycache__")
+    return any(Path(place).rglob(f"*{kernel_name()}-*.nbi"))
 
 
 class KernelRuns:
@@ -143,8 +152,8 @@ class KernelRuns:
         self.names = [known_terms(objective) for objective in objectives]
         for row, objective, names in zip(self.memory, objectives, self.names, strict=True):
             row[0], row[4:6] = objective.fit_weight, 1.0
-            for i, name in names.items():
-                row[i], loss = objective.terms[name]
+            for i, term in names.items():
+                row[i], loss = objective.terms[term]
                 if isinstance(loss, Coverage | Separation):
                     row[3 + i] = loss.temperature
 

@@ -91,13 +91,17 @@ def why_not_compiled() -> str | None:
         release = version("numba")
     except PackageNotFoundError:
         return "numba is not installed"
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        return "NUMBA_DISABLE_JIT is set, so that numba compiles nothing"
+    from mlpspec.training.compiled import is_cached
+
+    if is_cached():  # it has worked here, and takes a while to import
+        return None
     try:
-        import numba
+        import numba  # noqa: F401
     except Exception as error:  # its own checks of what it needs raise anything
         message = " ".join(str(error).split())[:200]
         return f"numba {release} cannot be imported ({type(error).__name__}: {message})"
-    if numba.config.DISABLE_JIT:
-        return "NUMBA_DISABLE_JIT is set, so that numba compiles nothing"
     return None
 
 
@@ -120,7 +124,7 @@ def _version(name: str) -> str | None:
 
 
 def prepare(runs: Iterable[Any]) -> None:
-    """Compile what training ``runs`` (each a `mlpspec.Run`) needs; their workers then load it.
+    """Compile, or load, what training ``runs`` (each a `mlpspec.Run`) needs.
 
     Raises
     ------

@@ -32,13 +32,29 @@ def calls(monkeypatch):
     return noted
 
 
-def test_the_engine_reaches_the_workers(calls, tmp_path):
+def test_the_engine_reaches_the_workers(calls, tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "is_cached", lambda: False)
     mlpspec.run_study(SMALL, tmp_path / "a", n_jobs=1, engine="numpy")
     assert set(calls) == {"numpy"}
     calls.clear()
     mlpspec.run_study(SMALL, tmp_path / "b", n_jobs=1, engine="compiled")
     assert calls[0] == "prepared 8"
     assert set(calls[1:]) == {"compiled"}
+    calls.clear()
+    monkeypatch.setattr(runner, "is_cached", lambda: True)  # then the workers load it alone
+    mlpspec.run_study(SMALL, tmp_path / "c", n_jobs=1, engine="compiled")
+    assert set(calls) == {"compiled"}
+
+
+def test_a_kernel_that_cannot_be_loaded_is_no_fault_of_a_run(tmp_path, monkeypatch):
+    def broken(runs):
+        raise InputError("numba 0.99.0 cannot compile the kernel here")
+
+    monkeypatch.setattr(runner, "is_cached", lambda: True)
+    monkeypatch.setattr(worker, "prepare", broken)
+    with pytest.raises(InputError, match="cannot compile the kernel here"):
+        mlpspec.run_study(SMALL, tmp_path, n_jobs=1, engine="compiled")
+    assert mlpspec.load(tmp_path).status == {}
 
 
 @pytest.mark.parametrize("name", engine.ENGINES)
@@ -74,6 +90,7 @@ def test_a_signal_waits_while_it_compiles(calls, tmp_path, monkeypatch, number):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(engine, "prepare", prepare)
+    monkeypatch.setattr(runner, "is_cached", lambda: False)
     before = signal.signal(number, interrupt)
     try:
         with pytest.raises(KeyboardInterrupt):

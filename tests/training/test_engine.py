@@ -7,14 +7,15 @@ from types import SimpleNamespace
 import pytest
 
 from mlpspec.errors import InputError
-from mlpspec.training import engine
+from mlpspec.training import compiled, engine
 from mlpspec.training.engine import choose, used_in, why_not_compiled
 
 
 @pytest.fixture
 def numba(monkeypatch):
     """A numba that can be imported and compiles, as far as anybody asks."""
-    installed = SimpleNamespace(config=SimpleNamespace(DISABLE_JIT=0))
+    installed = SimpleNamespace()
+    monkeypatch.setattr(compiled, "is_cached", lambda: False)  # else nobody asks numba itself
     monkeypatch.delenv("MLPSPEC_COMPILED", raising=False)
     monkeypatch.setattr(engine, "version", {"numba": "0.99.0", "llvmlite": "0.98.0"}.__getitem__)
     monkeypatch.setitem(sys.modules, "numba", installed)
@@ -47,10 +48,11 @@ def test_where_numba_is_missing(numba, monkeypatch, last):
 
 
 def test_numba_that_compiles_nothing(numba, monkeypatch):
-    numba.config.DISABLE_JIT = 1
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     assert choose() == "numpy"
     with pytest.raises(InputError, match="does not work here: NUMBA_DISABLE_JIT is set"):
         choose("compiled")
+    monkeypatch.delenv("NUMBA_DISABLE_JIT")
     monkeypatch.setitem(sys.modules, "numba", None)
     assert choose() == "numpy"
     with pytest.raises(InputError, match=r"numba 0\.99\.0 cannot be imported \(ModuleNotFound"):

@@ -14,7 +14,7 @@ import pytest
 from helpers import ROOT, SUBSETS, objective, problem, same_bits
 
 from mlpspec.training import rows
-from mlpspec.training.compiled import KernelRuns
+from mlpspec.training.compiled import KernelRuns, is_cached, kernel_name
 from mlpspec.training.optimizers import adam
 
 EVERYTHING = objective(SUBSETS[-1])
@@ -217,3 +217,11 @@ def test_on_a_line_the_cost_grows_slower_than_the_pairs():
         return min(times) / steps
 
     assert np.log10(least(2000, 3) / least(200, 30)) < 1.6
+
+
+def test_what_lies_in_the_cache_is_seen_without_loading_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    assert not is_cached()
+    (tmp_path / "training_1").mkdir()
+    (tmp_path / "training_1" / f"kernel.{kernel_name()}-440.py311.nbi").write_text("")
+    assert is_cached()
