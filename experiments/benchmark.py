@@ -12,7 +12,7 @@ responses a run, N K more where coverage is active, K (K - 1) / 2 where separati
 the number of runs, the time with a loss of one's own, the whole command, and compilation.
 
     pip install -e '.[bench]'            # numba and the peers, JAX and PyTorch; may be absent
-    python experiments/benchmark.py      # half an hour, with --before one; --quick: two minutes
+    python experiments/benchmark.py      # a quarter of an hour or more; --quick: two minutes
 
 writes ``benchmark.json`` and a figure into ``results/benchmark``.
 """
@@ -421,8 +421,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             report.table(RIDING, riding((3,), 1, before, 0.1, 1))
             report.table(RUNS, against_runs((48, 96), 0.1))
         else:
-            report.table(SIZE, against_size(SIZES, before, BEFORE_SIZES, 500, 1.0, 3))
-            report.table(RIDING, riding(RIDDEN, 10, before, 2.0, 3))
+            report.table(SIZE, against_size(SIZES, before, BEFORE_SIZES, 500, 1.0, 1))
+            report.table(RIDING, riding(RIDDEN, 10, before, 2.0, 1))
             report.table(RUNS, against_runs(COUNTS, 2.0))
         report.table(EXPONENTS, exponents(report.content[SIZE], 0 if quick else 200))
     out.mkdir(parents=True, exist_ok=True)
