@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -98,7 +99,7 @@ def why_not_compiled() -> str | None:
     if is_cached():  # it has worked here, and takes a while to import
         return None
     try:
-        import numba  # noqa: F401
+        import_module("numba")
     except Exception as error:  # its own checks of what it needs raise anything
         message = " ".join(str(error).split())[:200]
         return f"numba {release} cannot be imported ({type(error).__name__}: {message})"

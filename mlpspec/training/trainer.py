@@ -160,7 +160,7 @@ def train(
     compiled &= optimizer.rule in KNOWN_RULES
     stops = sorted({*range(0, steps + 1, record_every or steps + 1), steps})
     plan = _Plan(type(params), optimizer, stops, record_every > 0, params.flatten(), x, y)
-    ends: list[_End | None] = [None] * n_runs
+    ends: dict[int, _End] = {}
     with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
         for rows in _together(objectives, y.shape[1] * params.shape[1], compiled):
             some = [objectives[row] for row in rows]
@@ -168,9 +168,8 @@ def train(
                 found = [_train_whole(plan, row, objectives[row]) for row in rows]
             else:
                 found = descend(plan, rows, some, compiled)
-            for row, end in zip(rows, found, strict=True):
-                ends[row] = end
-    done = [end for end in ends if end is not None]
+            ends |= zip(rows, found, strict=True)
+    done = [ends[row] for row in range(n_runs)]
     return Trained(
         params.unflatten(np.stack([end.theta for end in done]), n_inputs),
         np.array([end.diverged for end in done]),
