@@ -23,6 +23,7 @@ from mlpspec.errors import InputError
 from mlpspec.losses import BUILT_IN, built_in
 from mlpspec.metrics import nulls
 from mlpspec.metrics.measure import measure
+from mlpspec.metrics.statistics import average, beyond_rounding, summaries
 from mlpspec.network.neurons import NEURONS
 from mlpspec.store.database import FILE_NAME
 from mlpspec.store.results import Results, Stack, Table, read_csv, write_csv
@@ -94,9 +95,14 @@ class Problems:
 
     @property
     def critical(self) -> Array:
-        """2 lambda_max(Cov x) (S,): where coverage alone collapses in theory."""
+        """2 lambda_max(Cov x) (S,): where coverage alone collapses in theory.
+
+        NaN where all inputs are equal, up to rounding.
+        """
         covariances = [np.atleast_2d(np.cov(x.T, bias=True)) for x in self.x]
-        return np.asarray(2.0 * np.linalg.norm(covariances, 2, axis=(1, 2)))
+        apart = beyond_rounding(np.ptp(self.x, axis=1).max(axis=1), np.abs(self.x).max(axis=(1, 2)))
+        found = 2.0 * np.linalg.norm(covariances, 2, axis=(1, 2))
+        return np.where(np.isnan(apart), np.nan, found)
 
     @cached_property
     def nulls(self) -> dict[str, dict[str, Any]]:
@@ -285,27 +291,24 @@ class Analysis:
     def nulls_table(self) -> Table:
         """``nulls.csv``: by null, problem (and subset, for ``other``) and measurement, over seeds.
 
-        ``median``, ``q25`` and ``q75`` are over data sets; for ``random``, ``low`` and ``high``
-        are the mean limits of the 95 % band of one set of random prototypes.
+        Statistics are over the ``count`` data sets in which the measurement is defined; for
+        ``random``, ``low`` and ``high`` are the mean limits of the 95 % band of one set of random
+        prototypes.
         """
         rows: list[dict[str, Any]] = []
 
         def add(null: str, cell: Cell, label: str, name: str, values: Array, *band: Array) -> None:
-            values = values[np.isfinite(values)]
-            if len(values):
-                q25, median, q75 = np.quantile(values, (0.25, 0.5, 0.75))
-                low, high = (float(np.nanmean(limit)) for limit in band) if band else (np.nan,) * 2
+            found = {key: number[0] for key, number in summaries(values[None]).items()}
+            del found["std"]
+            if found["count"]:
+                low, high = average(np.stack(band, axis=1)) if band else (np.nan, np.nan)
                 rows.append(
                     {
                         "null": null,
                         "losses": label,
                         **dict(zip(self.problem_fields, cell, strict=True)),
                         "measurement": name,
-                        "count": len(values),
-                        "mean": values.mean(),
-                        "median": median,
-                        "q25": q25,
-                        "q75": q75,
+                        **found,
                         "low": low,
                         "high": high,
                     }

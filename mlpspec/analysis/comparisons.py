@@ -9,7 +9,16 @@ import numpy as np
 
 from mlpspec.arrays import Array
 from mlpspec.losses import BUILT_IN
-from mlpspec.metrics.statistics import ALPHA, holm, least_p, median_interval, sign_flip, win_share
+from mlpspec.metrics.statistics import (
+    ALPHA,
+    defined,
+    holm,
+    least_p,
+    less,
+    median_interval,
+    sign_flip,
+    win_share,
+)
 from mlpspec.store.results import Table, measurement_names
 from mlpspec.study.run import SETTINGS
 from mlpspec.study.subsets import canonical_losses
@@ -62,7 +71,7 @@ class Grid:
         cells = list(zip(*(table[name].tolist() for name in self.fields), strict=True))
         self.cells: list[Cell] = sorted(set(cells))
         self._matrix: dict[tuple[Cell, str], Array] = {}
-        values = np.reshape([table[name].astype(float) for name in self.names], (-1, len(cells))).T
+        values = np.reshape([defined(table[name]) for name in self.names], (-1, len(cells))).T
         column = np.searchsorted(self.seeds, table["seed"])
         good = table["status"] == "ok"
         for row, group in enumerate(zip(cells, table["losses"].tolist(), strict=True)):
@@ -72,7 +81,10 @@ class Grid:
                 self._matrix[group][column[row]] = values[row]
 
     def matrix(self, cell: Cell, label: str) -> Array:
-        """Return all measurements (S, M) of a subset; NaN where there is no run that ended ok."""
+        """Return all measurements (S, M) of a subset.
+
+        NaN where there is no run that ended ok, and where one is undefined.
+        """
         missing = np.full((len(self.seeds), len(self.names)), np.nan)
         return self._matrix.get((cell, label), missing)
 
@@ -146,9 +158,9 @@ def compare(grid: Grid, compared: Sequence[Pair] | None = None) -> list[dict[str
     rows: list[dict[str, Any]] = []
     for cell in grid.cells:
         for pair in pairs(grid.labels) if compared is None else compared:
-            d = grid.matrix(cell, pair.treatment) - grid.matrix(cell, pair.control)
+            d = less(grid.matrix(cell, pair.treatment), grid.matrix(cell, pair.control))
             p = sign_flip(d)
-            nonzero = (np.nan_to_num(d) != 0.0).sum(axis=0)
+            nonzero = (np.isfinite(d) & (d != 0.0)).sum(axis=0)
             least = least_p(nonzero)
             for m, name in enumerate(grid.names):
                 interval = median_interval(d[:, m])
@@ -159,7 +171,7 @@ def compare(grid: Grid, compared: Sequence[Pair] | None = None) -> list[dict[str
                         "control": pair.control,
                         **dict(zip(grid.fields, cell, strict=True)),
                         "measurement": name,
-                        "pairs": int((~np.isnan(d[:, m])).sum()),
+                        "pairs": int(np.isfinite(d[:, m]).sum()),
                         "nonzero": int(nonzero[m]),
                         "median_difference": interval.median,
                         "low": interval.low,
@@ -239,6 +251,6 @@ def median_columns(values: Array) -> dict[str, Any]:
     {'value': 2.0, 'low': 1.0, 'high': 3.0, 'confidence': 0.75, 'seeds': 3}
     """
     interval = median_interval(values)
-    known = int((~np.isnan(values)).sum())
+    known = int(np.isfinite(values).sum())
     columns = dict(zip(("value", "low", "high", "confidence"), interval, strict=True))
     return {**columns, "seeds": known}

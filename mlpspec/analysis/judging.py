@@ -6,17 +6,17 @@ where every demand is met; it ``fails`` where some demand is contradicted signif
 sizes; else it is ``mixed``, and ``untested`` where runs are missing.
 
 **Calibrated**: on fresh seeds, with a margin of substance (0.1 of the mean spacing for errors,
-0.05 for shares). A demand is met if the paired differences lie beyond the margin (one-sided
-sign-flip test), contradicted if they lie on the wrong side of zero, or if their interval falls
-short of the margin. A claim ``holds`` if every demand is met at p < 0.05 (an intersection-union
-test: its p is the largest), after Holm over the claims; it ``fails`` if one is contradicted, and
-is ``undetermined`` otherwise; it is ``transient`` if it holds after the fewest steps and no
-longer after the most.
+0.05 for shares). The claims about temperatures (C8, C9) have no fresh seeds: they rest on those of
+the sweep, which they are stated on, and their reading says so. A demand is met if the paired
+differences lie beyond the margin (one-sided sign-flip test), contradicted if they lie on the wrong
+side of zero, or if their interval falls short of the margin. A claim ``holds`` if every demand is
+met at p < 0.05 (an intersection-union test: its p is the largest), after Holm over the claims; it
+``fails`` if one is contradicted, and is ``undetermined`` otherwise; it is ``transient`` if it holds
+after the fewest steps and no longer after the most.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ from scipy.stats import binom
 
 from mlpspec.analysis.claims import CLAIMS, Claim, Demand, Evidence, Verdict
 from mlpspec.arrays import Array
-from mlpspec.metrics.statistics import ALPHA, holm, median_interval, sign_flip
+from mlpspec.metrics.statistics import ALPHA, average, holm, less, median_interval, sign_flip
 
 REPEATS = 200
 STUDY_SEEDS = 10
@@ -57,13 +57,15 @@ def judge_stated(
     verdicts = []
     for claim in CLAIMS:
         demands = _demands(claim, evidence, False)
-        if not demands:
-            verdicts.append(_untested(claim, f"stated, {basis}"))
+        untested = _untested(claim, f"stated, {basis}", demands)
+        if untested is not None:
+            verdicts.append(untested)
             continue
         outcome, met, against = _outcome(claim, demands, _values(demands), basis)
         verdict = _describe(claim, f"stated, {basis}", outcome, demands, met, against, np.nan)
         if source is not None and not claim.on_sweep and source.complete():
-            demands = claim.demands(source, False)
+            fresh = claim.demands(source, False)
+            demands = demands if _untested(claim, basis, fresh) else fresh
         verdicts.append(replace(verdict, repeat=_repeat(claim, outcome, demands, basis)))
     return verdicts
 
@@ -103,7 +105,8 @@ def judge_calibrated(stages: Sequence[Evidence], sweep: Evidence) -> list[Verdic
         row = []
         for claim in CLAIMS:
             demands = _demands(claim, sweep if claim.on_sweep else evidence, True)
-            row.append(_calibrated(claim, demands) if demands else _untested(claim, "calibrated"))
+            untested = _untested(claim, "calibrated", demands)
+            row.append(untested or _calibrated(claim, demands))
         tested = [i for i, verdict in enumerate(row) if verdict.verdict != "untested"]
         adjusted = holm(np.array([row[i].p for i in tested]))
         for i, p in zip(tested, adjusted, strict=True):
@@ -126,10 +129,7 @@ def judge_calibrated(stages: Sequence[Evidence], sweep: Evidence) -> list[Verdic
 
 
 def _demands(claim: Claim, evidence: Evidence, calibrated: bool) -> list[Demand]:
-    """Return what a claim demands; nothing if runs are missing that it is about.
-
-    Every demand needs a seed with both of its runs.
-    """
+    """Return what a claim demands; nothing if runs are missing that it is about."""
     if claim.on_sweep:
         sweep = evidence.sweep
         if sweep is None or not {"coverage", "separation"} <= set(sweep.labels):
@@ -138,12 +138,18 @@ def _demands(claim: Claim, evidence: Evidence, calibrated: bool) -> list[Demand]
             return []
     elif not evidence.complete():
         return []
-    demands = claim.demands(evidence, calibrated)
-    paired = all(not np.isnan(demand.larger - demand.smaller).all() for demand in demands)
-    return demands if paired else []
+    return claim.demands(evidence, calibrated)
 
 
-def _untested(claim: Claim, basis: str) -> Verdict:
+def _untested(claim: Claim, basis: str, demands: list[Demand]) -> Verdict | None:
+    """Return the verdict on a claim of which a demand has no seed with both values, if one has."""
+    lacking = [d for d in demands if not np.isfinite(less(d.larger, d.smaller)).any()]
+    if demands and not lacking:
+        return None
+    if lacking:
+        place = f"N = {lacking[0].size}, {lacking[0].what}"
+        reading = f"undefined, or without runs, in every seed at {place}"
+        return Verdict(claim.name, claim.text, basis, "untested", reading=reading)
     mend = "mlpspec run tau-sweep --out DIR/tau-sweep" if claim.on_sweep else "mlpspec run"
     if basis == "calibrated" and not claim.on_sweep:
         mend = "mlpspec run confirm --out DIR/confirm"
@@ -162,11 +168,8 @@ def _outcome(
 ) -> tuple[str, Array, Array]:
     """Return the stated verdict, and which demands are met and which significantly reversed."""
     smaller, larger = values
-    average = np.nanmean if basis == "means" else np.nanmedian
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # seeds drawn anew may all lack a run: no gap, not met
-        gaps = average(larger, axis=0) - average(smaller, axis=0)
-        p = holm(sign_flip(smaller - larger))
+    gaps = average(larger, basis) - average(smaller, basis)  # NaN, not met, without any value
+    p = holm(sign_flip(less(smaller, larger)))
     met = (gaps > 0) | ((gaps == 0) & ~np.array([demand.strict for demand in demands]))
     against = ~met & (p < ALPHA)
     sizes = np.array([demand.size for demand in demands])
@@ -183,8 +186,7 @@ def _outcome(
 
 
 def _calibrated(claim: Claim, demands: list[Demand]) -> Verdict:
-    smaller, larger = _values(demands)
-    d = smaller - larger
+    d = less(*_values(demands))
     margins = np.array([demand.margin for demand in demands])
     intervals = [median_interval(column) for column in -d.T]
     short = np.array([interval.high for interval in intervals]) < margins
@@ -199,14 +201,18 @@ def _calibrated(claim: Claim, demands: list[Demand]) -> Verdict:
         wrong = (sign_flip(d, "greater") < ALPHA) | (short & sure)
         if claim.name == "C5":  # where 1 % is the limit, it is for the 95th percentile
             rare = np.array([demand.what.endswith("1 %") for demand in demands])
-            misses, pairs = (d > 0).sum(axis=0), (~np.isnan(d)).sum(axis=0)
+            misses, pairs = (d > 0).sum(axis=0), np.isfinite(d).sum(axis=0)
             p = np.where(rare, binom.cdf(misses, pairs, 0.05), p)
             wrong = np.where(rare, binom.sf(misses - 1, pairs, 0.05) < ALPHA, wrong)
         met, against = p < ALPHA, wrong & (p >= ALPHA)
         largest = p.max()
         failed = against.any()
     outcome = "holds" if largest < ALPHA else "fails" if failed else "undetermined"
-    return _describe(claim, "calibrated", outcome, demands, met, against, largest)
+    verdict = _describe(claim, "calibrated", outcome, demands, met, against, largest)
+    if claim.on_sweep:
+        own = f"on the {len(d)} seeds of the sweep, which it is stated on: no fresh ones"
+        verdict = replace(verdict, reading=f"{own}; {verdict.reading}")
+    return verdict
 
 
 def _describe(
@@ -221,11 +227,11 @@ def _describe(
     sizes = sorted({demand.size for demand in demands})
     unmet = {demands[m].size for m in np.flatnonzero(~met)}
     good = [str(size) for size in sizes if size not in unmet]
-    smaller, larger = _values(demands)
-    with np.errstate(invalid="ignore"):
-        gaps = [median_interval(column) for column in (larger - smaller).T]
-        scale = [np.nanstd(column) or 1.0 for column in (larger - smaller).T]
-    worst = int(np.nanargmin([g.median / s for g, s in zip(gaps, scale, strict=True)]))
+    d = -less(*_values(demands))
+    gaps = [median_interval(column) for column in d.T]
+    scale = np.sqrt(average(np.square(d - average(d))))
+    scale[~(scale > 0.0)] = 1.0
+    worst = int(np.argmin([gap.median for gap in gaps] / scale))
     weakest = f"N = {demands[worst].size}, {demands[worst].what}"
     words = "reversed" if claim.both_ways else "contradicted"
     where = f"N = {', '.join(good)}" if good else "no N"

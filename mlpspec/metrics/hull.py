@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpspec.arrays import Array
+from mlpspec.metrics.statistics import ROUNDING
 from mlpspec.network.forward import Forward
 from mlpspec.network.neurons import RadialParams
 
@@ -25,7 +26,8 @@ def hull_escape(x: Array, p: Array) -> tuple[Array, Array]:
     """Return the outside fraction and the overshoot.
 
     A prototype is outside if its distance from the convex hull of the inputs (`hull_distance`)
-    exceeds 1e-3 of the data's diameter, the largest distance between two inputs. The overshoot is
+    exceeds 1e-3 of the data's diameter, the largest distance between two inputs, and rounding
+    (16 eps of the largest absolute input), should all inputs be equal. The overshoot is
     the mean distance of those outside, 0 if there are none.
 
     Parameters
@@ -60,7 +62,8 @@ def _outside(x: Array, p: Array) -> tuple[Array, NDArray[np.bool_]]:
 
         distance = np.array([hull_distance(*run) for run in zip(x, p, strict=True)])
         diameter = np.array([[pdist(_corners(points)).max(initial=0.0)] for points in x])
-    return distance, distance > OUTSIDE_TOLERANCE * diameter
+    rounding = ROUNDING * np.abs(x).max(axis=(1, 2))[:, None]
+    return distance, distance > np.maximum(OUTSIDE_TOLERANCE * diameter, rounding)
 
 
 def hull_distance(x: Array, p: Array) -> Array:

@@ -25,6 +25,7 @@ from mlpspec.data.datasets import mean_spacing
 from mlpspec.losses import StructuralLoss
 from mlpspec.metrics import prototypes
 from mlpspec.metrics.hull import expelled, hull_escape
+from mlpspec.metrics.statistics import beyond_rounding, defined
 from mlpspec.network.forward import Forward, forward
 from mlpspec.network.neurons import Params
 
@@ -125,8 +126,23 @@ def fit_mse(net: Forward) -> Array:
 
 
 def fit_fvu(net: Forward) -> Array:
-    """Return the share (R,) of the targets' variance that the fit leaves unexplained."""
-    return np.asarray(fit_mse(net) / net.y.var(axis=1))
+    """Return the share (R,) of the targets' variance that the fit leaves unexplained.
+
+    NaN where all targets of a run are equal up to rounding: their range is at most 16 eps of the
+    largest absolute value among them and the inputs, which they are functions of (sin(pi) is
+    1e-16).
+
+    Examples
+    --------
+    >>> from mlpspec import RidgeParams, forward
+    >>> params = RidgeParams(np.ones((2, 1, 1)), np.zeros((2, 1)), np.ones((2, 1)), np.zeros(2))
+    >>> x = np.array([[[0.0], [1.0]], [[1.0], [1.0]]])
+    >>> fit_fvu(forward(params, x, np.array([[0.0, 2.0], [0.1, 0.1]]))).round(3)
+    array([1.832,   nan])
+    """
+    magnitude = np.maximum(np.abs(net.y).max(axis=1), np.abs(net.x).max(axis=(1, 2)))
+    apart = beyond_rounding(np.ptp(net.y, axis=1), magnitude)
+    return np.asarray(fit_mse(net) / np.where(np.isnan(apart), np.nan, net.y.var(axis=1)))
 
 
 def silent(net: Forward) -> NDArray[np.bool_]:
@@ -199,7 +215,7 @@ def measure(
     -------
     dict of str to (R,)
         The columns of ``runs.csv`` that follow from weights and data: `MEASUREMENTS`, and
-        ``NAME_loss`` for each of the losses.
+        ``NAME_loss`` for each of the losses. What is undefined or not finite is NaN.
 
     Raises
     ------
@@ -220,13 +236,15 @@ def measure(
     """
     double = type(params)(*(np.asarray(value, dtype=float) for value in vars(params).values()))
     net = forward(double, x, y)
-    return {
+    found = {
         **measure_places(net.x, net.prototypes, width=width),
         **{measurement.name: measurement.function(net) for measurement in OF_NETWORKS},
         **{f"{name}_loss": loss.value_and_grad(net)[0] for name, loss in losses.items()},
     }
+    return {name: defined(values) for name, values in found.items()}
 
 
+@np.errstate(all="ignore")
 def measure_places(x: Array, p: Array, *, width: float) -> dict[str, Array]:
     """Return the measurements (R,) that need inputs and prototypes alone.
 
@@ -246,4 +264,5 @@ def measure_places(x: Array, p: Array, *, width: float) -> dict[str, Array]:
     array([0.5])
     """
     places = Places(x, p, width)
-    return {measurement.name: measurement.function(places) for measurement in OF_PLACES}
+    found = {measurement.name: measurement.function(places) for measurement in OF_PLACES}
+    return {name: defined(values) for name, values in found.items()}

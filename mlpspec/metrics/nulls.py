@@ -19,6 +19,7 @@ from mlpspec.arrays import Array
 from mlpspec.data.datasets import Uniform, stream
 from mlpspec.metrics.measure import measure_places
 from mlpspec.metrics.prototypes import nearest_error, reconstruction
+from mlpspec.metrics.statistics import average
 
 NULLS = ("grid", "random", "start")
 """Those that every data set has; the others need further runs."""
@@ -63,7 +64,8 @@ def random_null(
     """Return mean and 2.5 and 97.5 % quantiles (S,) of random prototypes on x (S, N, D).
 
     Every data set has draws of its own, from the stream ``"random prototypes"`` of its seed; from
-    the 201st on (`MOST_SETS`), a data set has none and is NaN.
+    the 201st on (`MOST_SETS`), a data set has none and is NaN, as is what its inputs leave
+    undefined.
 
     Examples
     --------
@@ -81,9 +83,9 @@ def random_null(
         p = domain.draw(rng, DRAWS * n_hidden, n_inputs).reshape(DRAWS, n_hidden, n_inputs)
         repeated = np.broadcast_to(data, (DRAWS, n_samples, n_inputs))
         for name, values in measure_places(repeated, p, width=domain.width).items():
-            scores.setdefault(name, []).append(
-                np.array([np.nanmean(values), *np.nanquantile(values, (0.025, 0.975))])
-            )
+            known = values[np.isfinite(values)]
+            band = np.quantile(known, (0.025, 0.975)) if len(known) else (np.nan, np.nan)
+            scores.setdefault(name, []).append(np.array([average(values[:, None])[0], *band]))
     unknown = np.full((n_sets - len(x), 3), np.nan)
     return {name: tuple(np.vstack([*rows, unknown]).T) for name, rows in scores.items()}
 
@@ -107,4 +109,4 @@ def other_null(x: Array, p: Array) -> dict[str, Array]:
         other = np.roll(x, -shift, axis=0)
         scores[row] = *reconstruction(other, p), nearest_error(other, p)
     names = ("reconstruction_error", "hit_rate", "nearest_error")
-    return dict(zip(names, scores.mean(axis=0), strict=True))
+    return dict(zip(names, average(scores), strict=True))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpspec.arrays import Array
+from mlpspec.metrics.statistics import beyond_rounding
 
 
 def match(x: Array, p: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -224,7 +225,8 @@ def _distinct(labels: NDArray[np.intp]) -> NDArray[np.intp]:
 def spread_ratio(x: Array, p: Array) -> Array:
     """Return the interquartile range of the prototypes over the inputs', mean over dimensions (R,).
 
-    NaN where the inputs have none.
+    NaN where the inputs have none in some dimension, or no more than rounding: 16 eps of the
+    largest absolute input.
 
     Examples
     --------
@@ -233,5 +235,5 @@ def spread_ratio(x: Array, p: Array) -> Array:
     array([3.])
     """
     quartiles = [np.diff(np.quantile(points, (0.25, 0.75), axis=1), axis=0)[0] for points in (p, x)]
-    ratio: NDArray[Any] = quartiles[0] / np.where(quartiles[1] == 0.0, np.nan, quartiles[1])
+    ratio: NDArray[Any] = quartiles[0] / beyond_rounding(quartiles[1], np.abs(x).max(axis=1))
     return np.asarray(ratio.mean(axis=1))

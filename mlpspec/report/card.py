@@ -21,6 +21,7 @@ from mlpspec.errors import InputError
 from mlpspec.losses import LossReport, StructuralLoss
 from mlpspec.losses.objective import INERT, Objective
 from mlpspec.metrics.nulls import NULLS
+from mlpspec.metrics.statistics import defined, median_interval
 from mlpspec.network.forward import Forward, forward
 from mlpspec.network.neurons import NEURONS
 from mlpspec.store.results import Results, Table
@@ -134,7 +135,7 @@ def forces(loss: StructuralLoss) -> Table:
                         "seed": seed,
                         "fit_force": fit / root,
                         "own_force": of_loss / root,
-                        "ratio": of_loss / fit,
+                        "ratio": float(defined(of_loss / fit)),
                         "inert": int(of_loss < INERT * fit),
                     }
                 )
@@ -151,8 +152,8 @@ def start(run: Run) -> Forward:
 def force_summary(table: Table) -> Table:
     """Return medians and ranges over seeds of `forces`, by N.
 
-    ``ratio`` over all seeds; ``equal_weight``, at which the loss has the fit's force, over those
-    in which it is not inert (NaN if there are none).
+    ``ratio`` over the ``seeds`` in which it is defined (the fit has a force); ``equal_weight``, at
+    which the loss has the fit's force, over those in which it is not inert (NaN if there are none).
 
     Examples
     --------
@@ -164,11 +165,16 @@ def force_summary(table: Table) -> Table:
     rows = []
     for size in np.unique(table["n_samples"]):
         mine = table["n_samples"] == size
+        mine &= np.isfinite(table["ratio"])
         ratio, inert = table["ratio"][mine], table["inert"][mine] == 1
-        row = {"n_samples": int(size), "seeds": len(ratio), "inert": int(inert.sum())}
-        equal = 1.0 / ratio[~inert] if not inert.all() else np.array([np.nan])
-        for name, values in (("ratio", ratio), ("equal_weight", equal)):
-            row |= {name: np.median(values)}
+        row: dict[str, Any] = {
+            "n_samples": int(size),
+            "seeds": len(ratio),
+            "inert": int(inert.sum()),
+        }
+        for name, values in (("ratio", ratio), ("equal_weight", 1.0 / ratio[~inert])):
+            values = values if len(values) else np.array([np.nan])
+            row |= {name: median_interval(values).median}
             row |= {f"{name}_low": values.min(), f"{name}_high": values.max()}
         rows.append(row)
     return as_table(rows)
@@ -233,12 +239,12 @@ def alone_summary(results: Results, loss: StructuralLoss) -> Table:
         settled, moved = [], []
         for key, run in results.runs.items():
             if run.n_inputs == n_inputs and results.status[key] == "ok":
-                with threadpool_limits(limits=1, user_api="blas"):
-                    begun = alone.force(start(run))
-                settled.append(at_end[key] / begun if begun > 0.0 else np.nan)
-                before, after = results.curve(key).params.prototypes[-2:]
                 unit = mean_spacing(domain_of(run).width, run.n_samples, run.n_inputs)
-                moved.append(np.linalg.norm(after - before, axis=1).max() / unit)
+                before, after = results.curve(key).params.prototypes[-2:]
+                with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
+                    begun = alone.force(start(run))
+                    settled.append(at_end[key] / begun if begun > 0.0 else np.nan)
+                    moved.append(np.linalg.norm(after - before, axis=1).max() / unit)
         quantities = {"gradient_ratio": np.array(settled), "late_movement": np.array(moved)}
         cell = (ALONE_SIZE, n_inputs)
         quantities |= {name: grid.values(cell, TERM, name) for name in grid.names}

@@ -23,12 +23,12 @@ FORCE_COLUMNS |= {"inert seeds": "inert", "seeds": "seeds"}
 """Columns of the tables beside the figures, by their headings."""
 
 ALONE_COLUMNS = {"D": "n_inputs", "quantity": "quantity", "median": "value"}
-ALONE_COLUMNS |= {"low": "low", "high": "high"}
+ALONE_COLUMNS |= {"low": "low", "high": "high", "seeds": "seeds"}
 
 EFFECT_COLUMNS = {"measurement": "measurement", "N": "n_samples", "weight": "weight"}
 EFFECT_COLUMNS |= {"median": "value", "low": "low", "high": "high", "baseline": "baseline"}
 EFFECT_COLUMNS |= {"difference": "difference", "low ": "difference_low", "high ": "difference_high"}
-EFFECT_COLUMNS |= {"p": "p", "p Holm": "p_holm", "null grid": "null_grid"}
+EFFECT_COLUMNS |= {"pairs": "seeds", "p": "p", "p Holm": "p_holm", "null grid": "null_grid"}
 EFFECT_COLUMNS |= {"null random": "null_random", "null start": "null_start"}
 
 

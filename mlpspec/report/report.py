@@ -213,7 +213,7 @@ def _comparison_section(table: Table) -> str:
         np.isin(table["measurement"], SHOWN)
         & ~((table["family"] == "coverage") & (table["control"] == "baseline"))
     )
-    skipped = ("confidence", "family", "nonzero", "pairs")
+    skipped = ("confidence", "family", "nonzero")
     names = [name for name in table if name not in skipped]
     titles = [name.replace("_", " ") for name in names]
     head = [heading(f"<button type='button'>{title}</button>") for title in titles]
@@ -221,9 +221,10 @@ def _comparison_section(table: Table) -> str:
     cut = f" The first 2,000 of {len(chosen)} rows." if len(chosen) > 2000 else ""
     return section(
         "comparisons",
-        "<p class='note'>Paired over seeds: treatment less control, with the exact interval of the "
-        "median, the share of seeds in which the treatment is lower, and the p-value of the "
-        "sign-flip test, plain and after Holm over the family. Select a heading to sort. All "
+        "<p class='note'>Paired over seeds: treatment less control, in as many pairs as are known, "
+        "with the exact interval of the median, the share of seeds in which the treatment is "
+        "lower, and the p-value of the sign-flip test, plain and after Holm over the family. "
+        "Select a heading to sort. All "
         f"measurements are in <code>comparisons.csv</code>.{cut}</p>"
         + html_table(head, rows, tall=True, look=" class='sortable'"),
     )

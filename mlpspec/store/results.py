@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mlpspec.arrays import Array
 from mlpspec.errors import InputError
-from mlpspec.metrics.statistics import hill_index
+from mlpspec.metrics.statistics import defined, hill_index, summaries
 from mlpspec.network.neurons import NEURONS, Params, RadialParams
 from mlpspec.store.store import Record, Store
 from mlpspec.study.run import SETTINGS, Run
@@ -91,7 +91,8 @@ class Results:
 
         ``key``, the fields of `Run` (``losses`` as a label, ``n_hidden`` resolved to K, of a file
         its content; ``start``, ``columns``, ``scaling`` and ``shift`` where a run sets them),
-        ``status`` and the measurements, which are NaN for failed runs.
+        ``status`` and the measurements, which are NaN for failed runs and where they are undefined
+        (whatever is stored that is not finite).
         """
         table: dict[str, list[Any]] = {"key": [record.run.key for record in self._records]}
         for name in SETTINGS:
@@ -104,7 +105,9 @@ class Results:
         table["status"] = [record.status for record in self._records]
         names = dict.fromkeys(name for record in self._records for name in record.measurements)
         for name in names:
-            table[name] = [record.measurements.get(name, np.nan) for record in self._records]
+            table[name] = defined(
+                [r.measurements.get(name, np.nan) for r in self._records]
+            ).tolist()
         columns = {name: np.array(values) for name, values in table.items()}
         if "steps_taken" in columns and not np.isnan(columns["steps_taken"]).any():
             columns["steps_taken"] = columns["steps_taken"].astype(int)
@@ -179,7 +182,7 @@ class Results:
         """Return the statistics of every measurement in every group of runs that ended ``ok``.
 
         A group shares all fields that vary, but for the seed and what affects the recording alone.
-        ``runs`` counts all of its runs, ``count`` the finite values of those that ended ``ok``, on
+        ``runs`` counts all of its runs, ``count`` the defined values of those that ended ``ok``, on
         which the rest is based; ``std`` is the sample's (n - 1), quartiles interpolate linearly.
         ``heavy_tail`` is yes where the Hill index is below 2, so that the mean says little.
         """
@@ -275,24 +278,11 @@ class Results:
 
 
 def _statistics(measured: Array) -> Iterator[dict[str, Any]]:
-    """Iterate over the statistics of the rows of (M, n), which are over their finite values."""
-    finite = np.isfinite(measured)
-    found = np.full((len(measured), 5), np.nan)
-    # Rows that lack the same values, as a rule none, go together.
-    for pattern in np.unique(finite, axis=0):
-        rows = np.flatnonzero((finite == pattern).all(axis=1))
-        values = np.ascontiguousarray(measured[rows][:, pattern])
-        if values.size:
-            q25, median, q75 = np.quantile(values, (0.25, 0.5, 0.75), axis=1)
-            several = values.shape[1] > 1
-            std = values.std(axis=1, ddof=1) if several else np.full(len(rows), np.nan)
-            found[rows] = np.stack([values.mean(axis=1), median, std, q25, q75], axis=1)
-    for values, count, numbers in zip(measured, finite.sum(axis=1), found, strict=True):
-        yield {
-            "count": count,
-            **dict(zip(("mean", "median", "std", "q25", "q75"), numbers, strict=True)),
-            "heavy_tail": "yes" if hill_index(values) < 2.0 else "no",
-        }
+    """Iterate over the statistics of the rows of (M, n), which are of their defined values."""
+    found = summaries(measured)
+    for values, *numbers in zip(measured, *found.values(), strict=True):
+        heavy = "yes" if hill_index(values) < 2.0 else "no"
+        yield {**dict(zip(found, numbers, strict=True)), "heavy_tail": heavy}
 
 
 class Stack(NamedTuple):

@@ -45,7 +45,8 @@ def test_median_interval_leaves_out_what_is_missing():
 
 
 def by_enumeration(d, alternative):
-    ranks = np.where(d == 0, 0, stats.rankdata(np.abs(d)))
+    d = d[np.isfinite(d) & (d != 0)]
+    ranks = stats.rankdata(np.abs(d))
     observed = (np.sign(d) * ranks).sum()
     found = []
     for signs in itertools.product((1, -1), repeat=len(d)):
@@ -75,11 +76,33 @@ def test_sign_flip_against_scipy():
             assert sign_flip(d, alternative)[0] == pytest.approx(exact)
 
 
-def test_sampled_sign_flip_is_near_the_exact_one_and_always_the_same():
-    d = RNG.normal(0.25, 1, (60, 1))
+@pytest.mark.parametrize("alternative", ["two-sided", "less", "greater"])
+@pytest.mark.parametrize("n", [5, 10, 12])
+def test_sign_flip_against_scipy_with_ties_zeros_and_missing_pairs(n, alternative):
+    d = RNG.integers(-3, 6, (n, 8)).astype(float)
+    d[0], d[1, ::2], d[2, 3] = 0.0, np.nan, np.inf
+    every_flip = stats.PermutationMethod(n_resamples=2**n)
+    for column, found in zip(d.T, sign_flip(d, alternative), strict=True):
+        known = column[np.isfinite(column)]
+        options = {"zero_method": "wilcox", "alternative": alternative, "method": every_flip}
+        assert found == pytest.approx(stats.wilcoxon(known, **options).pvalue, rel=1e-12)
+
+
+@pytest.mark.parametrize("n", [16, 60, 100, 200])
+def test_sign_flip_is_exact_for_many_pairs(n):
+    d = RNG.normal(0.2, 1, (n, 1))
     exact = stats.wilcoxon(d[:, 0], method="exact").pvalue
-    assert sign_flip(d)[0] == pytest.approx(exact, rel=0.15, abs=0.004)
-    assert sign_flip(d)[0] == sign_flip(d.copy())[0]
+    assert sign_flip(d)[0] == pytest.approx(exact, rel=1e-9)
+    padded = np.concatenate([d, np.full((7, 1), np.nan), np.zeros((5, 1))])
+    assert sign_flip(padded)[0] == sign_flip(d)[0]
+
+
+def test_sign_flip_of_very_many_pairs_is_the_asymptotic_one():
+    d = np.round(RNG.normal(0.1, 1, (500, 1)), 1)
+    options = {"method": "asymptotic", "zero_method": "wilcox", "correction": False}
+    for alternative in ("two-sided", "less", "greater"):
+        expected = stats.wilcoxon(d[:, 0], alternative=alternative, **options).pvalue
+        assert sign_flip(d, alternative)[0] == pytest.approx(expected, rel=1e-9)
 
 
 def test_sign_flip_is_calibrated():
@@ -91,7 +114,7 @@ def test_sign_flip_is_calibrated():
 def test_missing_pairs_count_for_nothing():
     d = np.array([[1.0], [2.0], [-0.5], [3.0]])
     padded = np.concatenate([d, [[np.nan]], [[0.0]]])
-    assert sign_flip(padded)[0] == sign_flip(d)[0]
+    assert sign_flip(padded)[0] == sign_flip(d)[0] == 0.25
     assert sign_flip(np.zeros((3, 1)))[0] == 1.0
     assert sign_flip(np.zeros((0, 2))).tolist() == [1.0, 1.0]
 
@@ -99,7 +122,7 @@ def test_missing_pairs_count_for_nothing():
 def test_least_p():
     for n in (1, 5, 10):
         assert least_p(n) == sign_flip(np.arange(1.0, n + 1)[:, None])[0]
-    assert least_p(100) == sign_flip(np.arange(1.0, 101)[:, None])[0] == 1e-4
+    assert least_p(100) == sign_flip(np.arange(1.0, 101)[:, None])[0] == 2.0**-99
     assert least_p(0) == 1.0
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, median_columns, where
+from mlpspec.metrics.statistics import less
 from mlpspec.report.figures import base
 from mlpspec.report.figures.contrast import CONTRASTED
 from mlpspec.store.results import Table
@@ -27,7 +28,7 @@ def rows(analysis: Analysis) -> Table:
     pairs = list(itertools.product(("none", *ATTRACTORS), ("none", *REPULSIONS)))
     for name, cell, pair in itertools.product(CONTRASTED, grid.cells, pairs):
         label = "+".join(canonical_losses(loss for loss in pair if loss != "none")) or "baseline"
-        difference = grid.values(cell, label, name) - grid.values(cell, "baseline", name)
+        difference = less(grid.values(cell, label, name), grid.values(cell, "baseline", name))
         row = {"attractor": pair[0], "repulsion": pair[1], "n_samples": cell[0]}
         parts.append({**row, "measurement": name, **median_columns(difference)})
     return as_table(parts)
@@ -47,7 +48,8 @@ def draw(table: Table) -> base.Canvas:
     inches = (1.2 + 2.3 * len(sizes), 1.0 + 1.55 * len(names))
     figure, axes = base.measurement_panels(names, titles, inches, sharex=True, sharey=True)
     for row, name in zip(axes, names, strict=True):
-        reach = float(np.nanmax(np.abs(where(table, measurement=name)["value"]))) or 1.0
+        values = np.abs(where(table, measurement=name)["value"])
+        reach = float(values[np.isfinite(values)].max(initial=0.0)) or 1.0
         limit = min(reach, 1.0)
         for ax, n_samples in zip(row, sizes, strict=True):
             here = where(table, measurement=name, n_samples=n_samples)

@@ -185,14 +185,28 @@ def place_of(run: Run) -> dict[str, Any]:
 # ------------------------------------------------------------------------- what captions say
 
 
-def n_seeds(table: Table) -> int:
-    """Return the number of seeds of a table: at a point, or in all."""
-    return int(table["seeds"].max()) if "seeds" in table else len(np.unique(table["seed"]))
+def n_seeds(table: Table) -> str:
+    """Return the number of seeds of a table: at a point, from the fewest to the most, or in all.
+
+    Examples
+    --------
+    >>> n_seeds({"seeds": np.array([6, 4, 6])}), n_seeds({"seed": np.array([7, 8])})
+    ('4 to 6', '2')
+    """
+    fewest, most = _seeds(table)
+    return f"{most}" if fewest == most else f"{fewest} to {most}"
+
+
+def _seeds(table: Table) -> tuple[int, int]:
+    if "seeds" not in table:
+        return (len(np.unique(table["seed"])),) * 2
+    medians = table["kind"] == "median" if "kind" in table else slice(None)
+    return int(table["seeds"][medians].min()), int(table["seeds"][medians].max())
 
 
 def confidence(table: Table) -> str:
-    """Return the confidence of the exact interval of its seeds' median, in per cent."""
-    return f"{100 * interval_rank(n_seeds(table))[1]:.1f} %"
+    """Return the confidence of the exact interval of the median of most seeds, in per cent."""
+    return f"{100 * interval_rank(_seeds(table)[1])[1]:.1f} %"
 
 
 # ------------------------------------------------------------------------- looks and drawing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mlpspec.losses.objective import INERT
+from mlpspec.metrics.statistics import median_interval
 from mlpspec.report import card
 from mlpspec.report.figures import base
 from mlpspec.store.results import Table
@@ -33,9 +34,8 @@ def draw(table: Table) -> base.Canvas:
         for state, fill in ((known & ~inert, base.HULL), (known & inert, "white")):
             ax.plot(at[state], values[state], "o", ms=3.2, mew=0.6, mec=base.HULL, mfc=fill)
         for place, size in enumerate(sizes):
-            here = values[(table["n_samples"] == size) & known]
-            if len(here):
-                ax.plot([place - 0.3, place + 0.3], [np.median(here)] * 2, color="black", lw=1.4)
+            here = median_interval(values[(table["n_samples"] == size) & known]).median
+            ax.plot([place - 0.3, place + 0.3], [here, here], color="black", lw=1.4)
         ax.axhline(1.0, color=GREY, lw=0.8, ls=(0, (5, 2)))
         ax.set_yscale("log")
         base.size_axis(ax, sizes)

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.comparisons import Grid, as_table, select, where
+from mlpspec.analysis.comparisons import Grid, as_table, median_columns, select, where
 from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.metrics.nulls import NULLS
-from mlpspec.metrics.statistics import median_interval
 from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 
@@ -39,9 +38,9 @@ def over_sizes(analysis: Analysis, names: Sequence[str], grid: Grid | None = Non
             for label in base.shown(grid):
                 values = grid.values(cell, label, name)
                 add("run", name, label, cell[0], values, seed=grid.seeds)
-                median, low, high, _ = median_interval(values)
-                known = int((~np.isnan(values)).sum())
-                add("median", name, label, cell[0], median, low=low, high=high, seeds=known)
+                median = median_columns(values)
+                del median["confidence"]
+                add("median", name, label, cell[0], median.pop("value"), **median)
         for row in np.flatnonzero((nulls["measurement"] == name) & np.isin(nulls["null"], NULLS)):
             limits = {end: nulls[end][row] for end in ("low", "high")}
             size, label = int(nulls["n_samples"][row]), str(nulls["null"][row])

@@ -58,7 +58,8 @@ def draw(table: Table) -> base.Canvas:
         values[lines, np.searchsorted(sizes, here["n_samples"])] = here["value"]
         floor = MEASUREMENTS[name].floor
         values = values if floor is None else np.maximum(values, floor)
-        wide = floor is not None and np.nanmax(values) > 10 * np.nanmin(values)
+        known = values[np.isfinite(values)]
+        wide = floor is not None and len(known) > 0 and known.max() > 10 * known.min()
         norm = "log" if wide else None
         shades = ax.imshow(values, norm=norm, aspect="auto", cmap="viridis", interpolation="none")
         ax.set_xticks(range(len(sizes)), [str(size) for size in sizes])

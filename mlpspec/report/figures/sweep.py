@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.ticker import NullLocator
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.comparisons import as_table, where
-from mlpspec.metrics.statistics import median_interval
+from mlpspec.analysis.comparisons import as_table, median_columns, where
+from mlpspec.metrics.statistics import average
 from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 
@@ -36,12 +36,12 @@ def rows(analysis: Analysis) -> Table:
         problems = sweep.problems[size,]
         square = problems.spacing**2
         row = {"n_samples": size, "temperature": temperature, "in_spacing": temperature / square}
-        theory = {"merging": square, "collapse": float(np.median(problems.critical))}
+        theory = {"merging": square, "collapse": average(problems.critical[:, None], "medians")}
         for label in grid.labels:
             for name in SWEPT:
-                interval = median_interval(grid.values((size, temperature), label, name))
-                medians = dict(zip(("value", "low", "high"), interval, strict=False))
-                more = {"measurement": name, **medians, **theory, "seeds": len(grid.seeds)}
+                medians = median_columns(grid.values((size, temperature), label, name))
+                del medians["confidence"]
+                more = {"measurement": name, **medians, **theory}
                 parts.append({"losses": label, **row, **more})
     return as_table(parts)
 
@@ -70,7 +70,12 @@ def draw(table: Table) -> base.Canvas:
                 if unit == "in_spacing":
                     ax.axvline(1.0, color="#333333", lw=0.7, ls=":")
                 else:
-                    ax.axvline(np.median(table["collapse"]), color="#333333", lw=0.7, ls="--")
+                    ax.axvline(
+                        average(table["collapse"][:, None], "medians")[0],
+                        color="#333333",
+                        lw=0.7,
+                        ls="--",
+                    )
             ax.set_xscale("log")
             ax.xaxis.set_minor_locator(NullLocator())
             base.scale_values(ax, name)
