@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,20 +27,9 @@ from mlpspec.losses.differences import (
     rough_faults,
     where,
 )
+from mlpspec.losses.trials import LONG, N_RUNS, SHAPES, SPREADS, chosen, copied, extremes, trial
 from mlpspec.network.forward import QUANTITIES, Forward, backward, check_partial, respond
-from mlpspec.network.neurons import NEURONS, Params
-
-N_RUNS = 3
-"""Runs of a batch: unlike any N, K and D below, so that a mean over it shows."""
-
-SHAPES = ((2, 2), (5, 5), (4, 6), (7, 4))
-"""(N, K) of the networks whose gradients are compared."""
-
-SPREADS = ((1.5, 0.8, 0.1), (0.03, 0.01, 3e-3))
-"""How far the prototypes of each run spread: as far as the inputs and beyond, or less and less."""
-
-LONG = (33, 34)
-"""(N, K) long enough for sums whose order depends on the layout of a batch."""
+from mlpspec.network.neurons import NEURONS
 
 
 @dataclass(frozen=True)
@@ -139,7 +128,7 @@ def check_loss(loss: StructuralLoss, *, neuron: str = "ridge") -> LossReport:
 
 def _checks(loss: StructuralLoss, neuron: str) -> Iterator[Check]:
     nets = [
-        _net(neuron, *shape, n_inputs, spread)
+        trial(neuron, *shape, n_inputs, spread)
         for n_inputs in (1, 2)
         for shape in SHAPES
         for spread in SPREADS
@@ -147,57 +136,12 @@ def _checks(loss: StructuralLoss, neuron: str) -> Iterator[Check]:
     yield _check_class(loss)
     yield _check_returns(loss, nets)
     yield _check_input(loss, nets)
-    yield _check_runs(loss, [*nets, *(_net(neuron, *LONG, d, SPREADS[0]) for d in (1, 2))])
+    yield _check_runs(loss, [*nets, *(trial(neuron, *LONG, d, SPREADS[0]) for d in (1, 2))])
     yield from _check_gradient(loss, nets)
     yield _check_extremes(loss, neuron)
     yield _note_permutation(loss, nets)
     yield _note_single(loss, nets)
     yield _note_one(loss, neuron)
-
-
-# -------------------------------------------------------------------------------- networks
-
-
-def _params(neuron: str, p: Array, rng: np.random.Generator) -> Params:
-    """Return random networks whose neurons are placed at p (R, K, D)."""
-    cls = NEURONS[neuron]
-    slope = rng.uniform(0.7, 3.0, p.shape[:2]) * rng.choice([-1.0, 1.0], p.shape[:2])
-    height = rng.standard_normal(p.shape[:2])
-    runs = [cls.placed(*run).flatten() for run in zip(p, slope, height, strict=True)]
-    flat = np.concatenate(runs)
-    flat[:, -1] = rng.standard_normal(len(p))
-    return cls.unflatten(flat, p.shape[2])
-
-
-def _net(
-    neuron: str, n_samples: int, n_hidden: int, n_inputs: int, spread: tuple[float, ...]
-) -> Forward:
-    """Return a batch of networks whose prototypes spread as far as told, run by run."""
-    rng = np.random.default_rng([n_samples, n_hidden, n_inputs])
-    p = np.array(spread)[:, None, None] * rng.uniform(-1.0, 1.0, (N_RUNS, n_hidden, n_inputs))
-    x = rng.uniform(-1.0, 1.0, (N_RUNS, n_samples, n_inputs))
-    return respond(_params(neuron, p, rng), x, rng.standard_normal((N_RUNS, n_samples)))
-
-
-def _chosen(params: Params, neurons: Sequence[int]) -> Params:
-    """Return the networks with some of their neurons, in the order that is given."""
-    fields = {
-        name: value[:, neurons] if "K" in params.AXES[name] else value
-        for name, value in vars(params).items()
-    }
-    return type(params)(**fields)
-
-
-def _copy(net: Forward, rows: Any = slice(None), dtype: Any = None) -> Forward:
-    """Return a forward pass of copies of some runs, protected from writing."""
-
-    def copy(array: Array) -> Array:
-        copied = np.array(array[rows], dtype=dtype or array.dtype, order="C")
-        copied.flags.writeable = False
-        return copied
-
-    fields = {name: copy(value) for name, value in vars(net.params).items()}
-    return respond(type(net.params)(**fields), copy(net.x), copy(net.y))
 
 
 # -------------------------------------------------------------------------------- one call
@@ -303,7 +247,7 @@ def _check_class(loss: object) -> Check:
 
 
 def _check_returns(loss: StructuralLoss, nets: list[Forward]) -> Check:
-    names = {name for net in nets for name in _call(loss, _copy(net))} - {"value"}
+    names = {name for net in nets for name in _call(loss, copied(net))} - {"value"}
     return Check(
         "returns", "ok", f"value (R,), partials of {', '.join(sorted(names)) or 'nothing'}"
     )
@@ -312,18 +256,18 @@ def _check_returns(loss: StructuralLoss, nets: list[Forward]) -> Check:
 def _check_input(loss: StructuralLoss, nets: list[Forward]) -> Check:
     before = hash(loss), repr(loss)
     for net, other in zip(nets, [*nets[1:], nets[0]], strict=True):
-        given = _copy(net)
+        given = copied(net)
         first = _call(loss, given)
         bits = _bits(first)
         faults = [
             f"value_and_grad changes its input {name}: copy it first"
-            for name, array in _inputs(_copy(net)).items()
+            for name, array in _inputs(copied(net)).items()
             if _inputs(given)[name].tobytes() != array.tobytes()
         ]
-        _call(loss, _copy(other))
+        _call(loss, copied(other))
         if _bits(first) != bits:
             faults.append("a later call overwrites what an earlier one returned: make new arrays")
-        if _bits(_call(loss, _copy(net))) != bits:
+        if _bits(_call(loss, copied(net))) != bits:
             faults.append("the same input gives other bits the second time: keep no state")
         if (hash(loss), repr(loss)) != before:
             faults.append("value_and_grad changes the fields of the loss: keep no state")
@@ -346,9 +290,9 @@ def _check_runs(loss: StructuralLoss, nets: list[Forward]) -> Check:
         **{f"alone (run {r})": np.array([r]) for r in range(N_RUNS)},
     }
     for net in nets:
-        whole = _call(loss, _copy(net))
+        whole = _call(loss, copied(net))
         for when, rows in batches.items():
-            other = _call(loss, _copy(net, rows))
+            other = _call(loss, copied(net, rows))
             if set(other) != set(whole):
                 raise LossError(f"other partials are returned {when}: always return the same")
             for name, array in other.items():
@@ -381,32 +325,13 @@ def _leak(when: str, batch: Array, other: Array) -> str:
 def _check_extremes(loss: StructuralLoss, neuron: str) -> Check:
     faults: list[str] = []
     for n_inputs in (1, 2):
-        for place, net in _extremes(neuron, n_inputs).items():
+        for place, net in extremes(neuron, n_inputs).items():
             try:
-                _call(loss, _copy(net))
+                _call(loss, copied(net))
             except LossError as found:
                 faults += [f"{place}: {fault}" for fault in found.args]
     _raise(faults)
     return Check("extremes", "ok", "finite where neurons coincide, lie on an input or are 1e6 away")
-
-
-def _extremes(neuron: str, n_inputs: int) -> dict[str, Forward]:
-    """Return networks where formulas that are right elsewhere divide by 0 or overflow."""
-    rng = np.random.default_rng(n_inputs)
-    shape = (N_RUNS, 4, n_inputs)
-    x, y = rng.uniform(-1.0, 1.0, shape), rng.standard_normal(shape[:2])
-    far = rng.uniform(0.5, 1.0, shape) * 1e6
-    mixed = rng.uniform(-1.0, 1.0, shape)
-    mixed[:, 0] = 1e6
-    same = _chosen(_params(neuron, mixed[:, 1:2], rng), [0, 0, 0, 0])
-    touching = x.copy()
-    touching[:, 0] = same.prototypes[:, 0]
-    return {
-        "where all prototypes coincide": respond(same, x, y),
-        "where all prototypes lie on one input": respond(same, touching, y),
-        "where all prototypes are 1e6 away": respond(_params(neuron, far, rng), x, y),
-        "where one prototype is 1e6 away": respond(_params(neuron, mixed, rng), x, y),
-    }
 
 
 # -------------------------------------------------------------------------------- the gradient
@@ -430,7 +355,7 @@ def _check_gradient(loss: StructuralLoss, nets: list[Forward]) -> Iterator[Check
 
 
 def _compare(loss: StructuralLoss, net: Forward) -> Compared:
-    given = _copy(net)
+    given = copied(net)
     partials = _call(loss, given)
     size = np.abs(partials.pop("value"))[:, None]
 
@@ -441,7 +366,7 @@ def _compare(loss: StructuralLoss, net: Forward) -> Compared:
     def values(flat: Array) -> Array:
         x, y = (np.repeat(array, len(flat) // N_RUNS, axis=0) for array in (net.x, net.y))
         moved = respond(type(net.params).unflatten(flat, x.shape[2]), x, y)
-        return _call(loss, _copy(moved))["value"]
+        return _call(loss, copied(moved))["value"]
 
     expected, doubt, step = central_differences(values, net.params.flatten())
     scale = np.abs(expected).max(axis=1, keepdims=True)
@@ -458,7 +383,7 @@ def _compare(loss: StructuralLoss, net: Forward) -> Compared:
 
 def _reads(loss: StructuralLoss, net: Forward) -> set[str]:
     """Return which quantities of a forward pass the loss reads by itself."""
-    given, reads = _copy(net), set()
+    given, reads = copied(net), set()
 
     class Watched(Forward):
         def __getattribute__(self, name: str) -> Any:
@@ -477,8 +402,8 @@ def _note_permutation(loss: StructuralLoss, nets: list[Forward]) -> Check:
     worst = 0.0
     for net in nets:
         order = np.roll(np.arange(net.shape[2]), 1)
-        permuted = respond(_chosen(net.params, order.tolist()), net.x, net.y)
-        worst = max(worst, _difference(loss, _copy(net), _copy(permuted)))
+        permuted = respond(chosen(net.params, order.tolist()), net.x, net.y)
+        worst = max(worst, _difference(loss, copied(net), copied(permuted)))
     verdict, shown = ("ok", f"{worst:.1g}") if worst < 1e-9 else ("note", f"{worst:.3g}")
     detail = f"permuting the neurons changes the value by {shown}"
     return Check("permutation", verdict, detail, worst)
@@ -486,7 +411,7 @@ def _note_permutation(loss: StructuralLoss, nets: list[Forward]) -> Check:
 
 def _note_single(loss: StructuralLoss, nets: list[Forward]) -> Check:
     try:
-        worst = max(_difference(loss, _copy(net), _copy(net, dtype=np.float32)) for net in nets)
+        worst = max(_difference(loss, copied(net), copied(net, dtype=np.float32)) for net in nets)
     except LossError as faults:
         return Check("float32", "note", faults.args[0])
     detail = f"works in single precision; the value differs by {worst:.1g}"
@@ -502,7 +427,7 @@ def _difference(loss: StructuralLoss, net: Forward, other: Forward) -> float:
 
 def _note_one(loss: StructuralLoss, neuron: str) -> Check:
     try:
-        _call(loss, _copy(_net(neuron, 4, 1, 1, SPREADS[0])))
+        _call(loss, copied(trial(neuron, 4, 1, 1, SPREADS[0])))
     except LossError as faults:
         return Check("one neuron", "note", faults.args[0])
     return Check("one neuron", "ok", "works for K = 1")
