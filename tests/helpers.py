@@ -23,6 +23,19 @@ ROOT = Path(__file__).parents[1]
 SUBSETS = [s for k in range(4) for s in itertools.combinations(BUILT_IN, k)]
 
 
+def every_loss(**chosen):
+    """All structural losses that `mlpspec.losses` offers, by class name; defaults unless given."""
+    offered = {name: getattr(mlpspec.losses, name) for name in mlpspec.losses.__all__}
+    base = mlpspec.StructuralLoss
+    classes = {
+        name: thing
+        for name, thing in offered.items()
+        if isinstance(thing, type) and issubclass(thing, base) and thing is not base
+    }
+    assert set(chosen) <= set(classes)
+    return {name: chosen[name] if name in chosen else cls() for name, cls in classes.items()}
+
+
 def problem(n_runs=3, n_samples=5, n_inputs=1, n_hidden=None, neuron="ridge"):
     """Start, inputs and targets of the runs with seeds 0, 1, ..."""
     starts, inputs = [], []

@@ -23,6 +23,9 @@ TOLERANCE = 1e-6
 NOTHING = 1e-30
 """Below it there is nothing but exponentials that were cut."""
 
+NEGLIGIBLE = 1e-9
+"""Share of the largest entry near the origin below which an entry elsewhere is nothing."""
+
 Law = Callable[[int, int, int], float]
 
 LAWS: dict[str, tuple[Law, str]] = {
@@ -67,8 +70,10 @@ class Compared(NamedTuple):
 
 
 def where(net: Forward) -> str:
-    """Return the sizes of a batch in words."""
-    return f"N = {net.x.shape[1]}, K = {net.shape[2]}, D = {net.x.shape[2]}"
+    """Return the sizes of a batch in words, and how far prototypes lie where they are far."""
+    sizes = f"N = {net.x.shape[1]}, K = {net.shape[2]}, D = {net.x.shape[2]}"
+    reach = np.abs(net.prototypes).max()
+    return sizes if reach < 2.0 else f"{sizes}, prototypes up to {reach:.3g} from the origin"
 
 
 def central_differences(

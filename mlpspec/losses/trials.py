@@ -20,14 +20,23 @@ SHAPES = ((2, 2), (5, 5), (4, 6), (7, 4))
 SPREADS = ((1.5, 0.8, 0.1), (0.03, 0.01, 3e-3))
 """How far the prototypes of each run spread: as far as the inputs and beyond, or less and less."""
 
+FAR = (3.0, 10.0, 100.0)
+"""How far the prototypes of all runs spread in further batches: where training expels them to."""
+
+FAR_SHAPES = ((5, 5), (7, 4))
+"""(N, K) of those batches, and of networks such as training leaves."""
+
 LONG = (33, 34)
 """(N, K) long enough for sums whose order depends on the layout of a batch."""
 
 
-def placed(neuron: str, p: Array, rng: np.random.Generator) -> Params:
-    """Return random networks whose neurons are placed at p (R, K, D)."""
+def placed(neuron: str, p: Array, rng: np.random.Generator, steep: float | Array = 1.0) -> Params:
+    """Return random networks whose neurons are placed at p (R, K, D), with slopes of 0.7 to 3.
+
+    ``steep``, a number or (R, 1), multiplies the slopes.
+    """
     cls = NEURONS[neuron]
-    slope = rng.uniform(0.7, 3.0, p.shape[:2]) * rng.choice([-1.0, 1.0], p.shape[:2])
+    slope = steep * rng.uniform(0.7, 3.0, p.shape[:2]) * rng.choice([-1.0, 1.0], p.shape[:2])
     height = rng.standard_normal(p.shape[:2])
     runs = [cls.placed(*run).flatten() for run in zip(p, slope, height, strict=True)]
     flat = np.concatenate(runs)
@@ -43,6 +52,35 @@ def trial(
     p = np.array(spread)[:, None, None] * rng.uniform(-1.0, 1.0, (N_RUNS, n_hidden, n_inputs))
     x = rng.uniform(-1.0, 1.0, (N_RUNS, n_samples, n_inputs))
     return respond(placed(neuron, p, rng), x, rng.standard_normal((N_RUNS, n_samples)))
+
+
+def elsewhere(neuron: str) -> dict[str, list[Forward]]:
+    """Return further batches by where their prototypes are: `FAR`, and `trained`."""
+    batches = [(*shape, n_inputs) for shape in FAR_SHAPES for n_inputs in (1, 2)]
+    return {
+        **{
+            f"where prototypes spread to {spread:g}": [
+                trial(neuron, *batch, (spread,) * N_RUNS) for batch in batches
+            ]
+            for spread in FAR
+        },
+        "where training leads": [trained(neuron, *batch) for batch in batches],
+    }
+
+
+def trained(neuron: str, n_samples: int, n_hidden: int, n_inputs: int) -> Forward:
+    """Return a batch of networks such as training leaves.
+
+    One prototype of each run is expelled, two are close together (1e-3), and the slopes are usual,
+    steep (to 36) and gentle (from 0.2).
+    """
+    rng = np.random.default_rng([n_samples, n_hidden, n_inputs, 1])
+    p = rng.uniform(-1.0, 1.0, (N_RUNS, n_hidden, n_inputs))
+    p[:, 0] += np.sign(p[:, 0]) * np.array([[3.0], [10.0], [30.0]])
+    p[:, 1] = p[:, 2] + 1e-3 * rng.uniform(-1.0, 1.0, p[:, 2].shape)
+    x = rng.uniform(-1.0, 1.0, (N_RUNS, n_samples, n_inputs))
+    params = placed(neuron, p, rng, np.array([[1.0], [12.0], [0.3]]))
+    return respond(params, x, rng.standard_normal((N_RUNS, n_samples)))
 
 
 def chosen(params: Params, neurons: Sequence[int]) -> Params:

@@ -1,39 +1,28 @@
 """check_loss: wrong losses are caught, with a message that names the fault; right ones pass."""
 
 from dataclasses import dataclass, field
+from importlib import import_module
+from pkgutil import iter_modules
 
 import numpy as np
 import pytest
+from helpers import every_loss
 
 import mlpspec
+from mlpspec import losses
 from mlpspec.errors import InputError, LossError
 from mlpspec.losses import (
     Coverage,
     HardCoverage,
-    HullBarrier,
     LogRepulsion,
     Overlap,
-    ReverseCoverage,
     Separation,
     StructuralLoss,
-    WeightDecay,
     check_loss,
 )
 from mlpspec.network.neurons import NEURONS
 
-RIGHT = [
-    Coverage(),
-    Coverage(1e-6),
-    Coverage(10.0),
-    Separation(),
-    Separation(10.0),
-    Overlap(),
-    HardCoverage(),
-    ReverseCoverage(),
-    LogRepulsion(),
-    HullBarrier(),
-    WeightDecay(),
-]
+RIGHT = [*every_loss().values(), Coverage(1e-6), Coverage(10.0), Separation(10.0)]
 
 
 def loss_of(function, **fields):
@@ -87,6 +76,84 @@ def test_right_losses_pass(loss, neuron):
 def test_it_is_public():
     assert mlpspec.check_loss is check_loss
     assert issubclass(mlpspec.LossError, InputError)
+
+
+def test_every_loss_that_the_package_defines_is_among_them():
+    modules = [import_module(f"mlpspec.losses.{m.name}") for m in iter_modules(losses.__path__)]
+    defined = {
+        thing
+        for module in modules
+        for thing in vars(module).values()
+        if isinstance(thing, type) and issubclass(thing, StructuralLoss)
+    }
+    assert defined - {StructuralLoss} == {type(loss) for loss in RIGHT}
+
+
+# ---------------------------------------------------------------- wrong far from the origin
+
+
+def squares(wrong):
+    """sum |p|^2 with a gradient that is too large where ``wrong`` of the forward pass is true."""
+
+    def function(forward):
+        p = forward.prototypes
+        return np.square(p).sum(axis=(1, 2)), {"prototypes": 2 * p * np.where(wrong(forward), 2, 1)}
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "spread"),
+    [(2, np.inf, 3), (2, 3, 3), (3, np.inf, 10), (4, 9, 10), (12, np.inf, 100), (30, 60, 100)],
+)
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_a_gradient_that_is_wrong_far_away_is_named_with_the_spread(low, high, spread, neuron):
+    def between(forward):
+        return (np.abs(forward.prototypes) > low) & (np.abs(forward.prototypes) < high)
+
+    text = fault_of(squares(between), neuron=neuron)
+    assert f"right near the origin, and wrong where prototypes spread to {spread}\n" in text
+    assert "(ratio 2)" in text
+    assert "from the origin; wrong entries there" in text
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_a_gradient_that_is_wrong_where_training_leads_is_named(neuron):
+    steep = fault_of(squares(lambda f: f.params.slopes[:, :, None] > 8.0), neuron=neuron)
+    assert "the gradient is right near the origin, and wrong where training leads\n" in steep
+
+    def close_and_expelled(forward):
+        p = forward.prototypes
+        gaps = np.linalg.norm(p[:, :, None] - p[:, None], axis=3) + 9.0 * np.eye(p.shape[1])
+        return (gaps.min(axis=2) < 5e-3)[:, :, None] & (np.abs(p).max() > 2.0)
+
+    text = fault_of(squares(close_and_expelled), neuron=neuron)
+    assert "the gradient is right near the origin, and wrong where training leads\n" in text
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_kinks_and_flat_stretches_far_away_are_no_faults(neuron):
+    def of_prototypes(value, slope):
+        def function(forward):
+            p = forward.prototypes
+            return value(p).sum(axis=(1, 2)), {"prototypes": slope(p)}
+
+        return loss_of(function)
+
+    for value, slope in (
+        (np.abs, np.sign),
+        (lambda p: np.minimum(p**2, 9.0), lambda p: np.where(p**2 < 9.0, 2 * p, 0.0)),
+        (np.tanh, lambda p: 1.0 - np.tanh(p) ** 2),
+        (lambda p: np.maximum(np.abs(p) - 2.0, 0.0), lambda p: np.sign(p) * (np.abs(p) > 2.0)),
+        (lambda p: np.exp(-(p**2) / 0.02), lambda p: -100.0 * p * np.exp(-(p**2) / 0.02)),
+        (lambda p: p**8, lambda p: 8.0 * p**7),
+    ):
+        (gradient,) = [
+            check
+            for check in check_loss(of_prototypes(value, slope), neuron=neuron).checks
+            if check.name == "gradient"
+        ]
+        assert "prototypes up to 100 from the origin" in gradient.detail
 
 
 # ---------------------------------------------------------------- eight wrong losses

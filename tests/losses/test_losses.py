@@ -10,7 +10,7 @@ from mlpspec.network.neurons import NEURONS, RidgeParams
 from mlpspec.training.optimizers import adam
 from mlpspec.training.trainer import train
 
-LOSSES = list(built_in(0.05).items())
+LOSSES = list(built_in(0.05).items())  # all others are in test_more_losses
 
 
 def coverage_by_loops(x, p, tau):
