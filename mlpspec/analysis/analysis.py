@@ -23,7 +23,7 @@ from mlpspec.errors import InputError
 from mlpspec.losses import BUILT_IN, built_in
 from mlpspec.metrics import nulls
 from mlpspec.metrics.measure import measure
-from mlpspec.metrics.statistics import average, beyond_rounding, summaries
+from mlpspec.metrics.statistics import beyond_rounding, summaries
 from mlpspec.network.neurons import NEURONS
 from mlpspec.store.database import FILE_NAME
 from mlpspec.store.results import Results, Stack, Table, read_csv, write_csv
@@ -301,7 +301,7 @@ class Analysis:
             found = {key: number[0] for key, number in summaries(values[None]).items()}
             del found["std"]
             if found["count"]:
-                low, high = average(np.stack(band, axis=1)) if band else (np.nan, np.nan)
+                low, high = summaries(np.stack(band))["mean"] if band else (np.nan, np.nan)
                 rows.append(
                     {
                         "null": null,

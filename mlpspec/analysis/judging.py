@@ -227,7 +227,8 @@ def _describe(
     sizes = sorted({demand.size for demand in demands})
     unmet = {demands[m].size for m in np.flatnonzero(~met)}
     good = [str(size) for size in sizes if size not in unmet]
-    d = -less(*_values(demands))
+    smaller, larger = _values(demands)
+    d = less(larger, smaller)
     gaps = [median_interval(column) for column in d.T]
     scale = np.sqrt(average(np.square(d - average(d))))
     scale[~(scale > 0.0)] = 1.0

@@ -19,7 +19,7 @@ from mlpspec.arrays import Array
 from mlpspec.data.datasets import Uniform, stream
 from mlpspec.metrics.measure import measure_places
 from mlpspec.metrics.prototypes import nearest_error, reconstruction
-from mlpspec.metrics.statistics import average
+from mlpspec.metrics.statistics import average, summaries
 
 NULLS = ("grid", "random", "start")
 """Those that every data set has; the others need further runs."""
@@ -85,7 +85,8 @@ def random_null(
         for name, values in measure_places(repeated, p, width=domain.width).items():
             known = values[np.isfinite(values)]
             band = np.quantile(known, (0.025, 0.975)) if len(known) else (np.nan, np.nan)
-            scores.setdefault(name, []).append(np.array([average(values[:, None])[0], *band]))
+            (mean,) = summaries(values[None])["mean"]
+            scores.setdefault(name, []).append(np.array([mean, *band]))
     unknown = np.full((n_sets - len(x), 3), np.nan)
     return {name: tuple(np.vstack([*rows, unknown]).T) for name, rows in scores.items()}
 

@@ -40,8 +40,8 @@ def rows(analysis: Analysis) -> Table:
         for label in grid.labels:
             for name in SWEPT:
                 medians = median_columns(grid.values((size, temperature), label, name))
-                del medians["confidence"]
-                more = {"measurement": name, **medians, **theory}
+                more = {end: medians[end] for end in ("value", "low", "high")} | theory
+                more = {"measurement": name, **more, "seeds": medians["seeds"]}
                 parts.append({"losses": label, **row, **more})
     return as_table(parts)
 
