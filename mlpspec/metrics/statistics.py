@@ -85,7 +85,8 @@ def average(values: Array, of: str = "means") -> Array:
         if of == "means":
             return defined(np.where(known, values, 0.0).sum(axis=0) / count)
         ordered = np.sort(np.where(known, values, np.inf), axis=0)
-        middle = np.array([(count - 1) // 2, np.minimum(count // 2, len(values) - 1)])
+        ordered = np.vstack([ordered, np.full((1, ordered.shape[1]), np.inf)])  # if there are none
+        middle = np.array([(count - 1) // 2, count // 2])
         return defined(np.take_along_axis(ordered, middle, axis=0).mean(axis=0))
 
 

@@ -27,7 +27,7 @@ from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import Grid, where
 from mlpspec.arrays import Array
 from mlpspec.metrics.measure import MEASUREMENTS
-from mlpspec.metrics.statistics import interval_rank
+from mlpspec.metrics.statistics import beyond_rounding, interval_rank
 from mlpspec.network.neurons import Params
 from mlpspec.store.results import Stack, Table
 from mlpspec.study.run import Run
@@ -292,6 +292,18 @@ def measurement_panels(
     for ax, name in zip(axes[:, 0], names, strict=True):
         ax.set_ylabel(MEASUREMENTS[name].axis)
     return figure, axes
+
+
+def width_of(low: float, high: float) -> float:
+    """Return the width of the inputs that a frame is made for: 1 where all inputs are equal.
+
+    Examples
+    --------
+    >>> width_of(-1.0, 1.0), width_of(0.3, 0.3 + 1e-16)
+    (2.0, 1.0)
+    """
+    (width,) = beyond_rounding([high - low], max(abs(low), abs(high)))
+    return float(np.nan_to_num(width, nan=1.0))
 
 
 def size_axis(ax: Axes, sizes: Sequence[int]) -> None:

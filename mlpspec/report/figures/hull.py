@@ -73,7 +73,7 @@ def draw(table: Table) -> base.Canvas:
     figure, axes = base.panels(table, (2.4, 2.4), 0.7, *names)
     inputs = np.stack([table[name][table["kind"] == "input"] for name in "xy"])
     middle = (inputs.max(axis=1) + inputs.min(axis=1)) / 2
-    reach = 1.2 * np.ptp(inputs, axis=1).max()
+    reach = 1.2 * base.width_of(0.0, np.ptp(inputs, axis=1).max())
     for ax, here, _ in axes:
         positions = np.stack([here["x"], here["y"]], axis=1)
         points = positions[here["kind"] == "input"]
