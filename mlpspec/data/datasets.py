@@ -18,7 +18,14 @@ import numpy as np
 
 from mlpspec.arrays import Array
 from mlpspec.data.spec import Call, parse_call
-from mlpspec.data.tabular import SCALINGS, content_hash, read_columns, scaled
+from mlpspec.data.tabular import (
+    MISSING,
+    SCALINGS,
+    canonical_columns,
+    content_hash,
+    read_columns,
+    scaled,
+)
 from mlpspec.errors import InputError, unknown
 
 
@@ -190,6 +197,8 @@ class FileData:
     scaling : str
     target : str, optional
         One more column, always scaled by itself.
+    separator, decimal : str
+        How the file is written; see `mlpspec.data.tabular.read_columns`.
 
     Examples
     --------
@@ -207,6 +216,8 @@ class FileData:
     columns: tuple[str, ...]
     scaling: str = SCALINGS[0]
     target: str | None = None
+    separator: str = "comma"
+    decimal: str = "point"
 
     domain = Uniform()
 
@@ -219,8 +230,14 @@ class FileData:
             The file cannot be read, is not the one that was described, or holds what cannot be
             used; the message says where.
         """
+        if MISSING.fullmatch(canonical_columns(self.columns)):
+            raise InputError(
+                f"{self.path}: the column {self.columns[0]!r} would be read as no value in "
+                "runs.csv; rename it"
+            )
         more = () if self.target is None else (self.target,)
-        table = read_columns(self.path, self.content, (*self.columns, *more))
+        names = (*self.columns, *more)
+        table = read_columns(self.path, self.content, names, self.separator, self.decimal)
         inputs = table[:, : len(self.columns)]
         parts = [scaled(self.path, inputs, self.columns, self.scaling)]
         if more:

@@ -29,6 +29,7 @@ from mlpspec.errors import InputError
 from mlpspec.store.database import CONTENT, checksum, connect, create, mend, save
 from mlpspec.study.extensions import Definition
 from mlpspec.study.run import Run
+from mlpspec.study.settings import file_change
 from mlpspec.study.study import Study
 
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OSError, EOFError, BadZipFile)
@@ -153,6 +154,7 @@ class Store:
                 for name in sorted({*made, *wanted})
                 if made.get(name) != wanted.get(name)
             )
+            difference += file_change(study.settings.get("dataset"), made.get("dataset"))
         raise InputError(f"{directory} {difference}; give another directory with --out")
 
     def identity(self) -> dict[str, Any]:

@@ -34,7 +34,8 @@ def dataset_of(run: Run) -> Dataset | FileData:
         return datasets.read_dataset(run.dataset)
     target = run.target.removeprefix(COLUMN) if run.target.startswith(COLUMN) else None
     path, content = datasets.file_parts(run.dataset)
-    return FileData(path, content, column_names(run.columns), run.scaling, target)
+    columns = column_names(run.columns)
+    return FileData(path, content, columns, run.scaling, target, run.separator, run.decimal)
 
 
 def domain_of(run: Run) -> Uniform:

@@ -14,7 +14,13 @@ from functools import cached_property
 from typing import Any
 
 from mlpspec.data.datasets import COLUMN, FILE, canonical_dataset, canonical_target
-from mlpspec.data.tabular import SCALINGS, canonical_columns, column_names
+from mlpspec.data.tabular import (
+    SCALINGS,
+    canonical_columns,
+    canonical_decimal,
+    canonical_separator,
+    column_names,
+)
 from mlpspec.errors import InputError, unknown
 from mlpspec.losses import BUILT_IN
 from mlpspec.network.initializers import INITIALIZERS
@@ -112,6 +118,20 @@ class Run:
         names=SCALINGS,
         later=True,
     )
+    separator: str = declare(
+        "comma",
+        "of a file's cells: comma, semicolon, tab, space (any run of blanks) or bar",
+        "data",
+        canonical=canonical_separator,
+        later=True,
+    )
+    decimal: str = declare(
+        "point",
+        "of a file's numbers: point or comma",
+        "data",
+        canonical=canonical_decimal,
+        later=True,
+    )
     shift: float = declare(
         0.0, "of data and start, in every dimension", "data start objective", later=True
     )
@@ -169,7 +189,7 @@ def _checked_inputs(run: Run) -> int:
     if not -1e6 <= run.shift <= 1e6:
         raise InputError(f"shift is {run.shift:g}; it must be from -1e6 to 1e6")
     if not run.dataset.startswith(FILE):
-        for name in ("columns", "scaling", "target"):
+        for name in ("columns", "scaling", "separator", "decimal", "target"):
             value = getattr(run, name)
             if value.startswith(COLUMN) if name == "target" else value != SETTINGS[name].default:
                 raise InputError(

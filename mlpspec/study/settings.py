@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from mlpspec.data.datasets import without_path
+from mlpspec.data.datasets import FILE, file_parts, without_path
+from mlpspec.data.tabular import other_line_ends
 from mlpspec.errors import InputError, unknown
 
 AFFECTED = ("data", "start", "objective", "training", "recording")
@@ -107,3 +108,20 @@ class Setting:
         if wanted is int and number >= 2**63:
             raise InputError(f"{self.name} is {value}; it must be below 2**63")
         return number + 0  # -0.0 is 0.0
+
+
+def file_change(dataset: str | None, before: str | None) -> str:
+    """Return what to say if ``dataset`` is the file that ``before`` means but for its line ends.
+
+    Else "". ``before`` is as `Setting.meaning` returns it, without a path.
+
+    Examples
+    --------
+    >>> file_change("grid", "uniform")
+    ''
+    """
+    if dataset is None or before is None or not dataset.startswith(FILE) or dataset == before:
+        return ""
+    path = file_parts(dataset)[0]
+    change = other_line_ends(path, before.rpartition("@")[2])
+    return f"; {path} has changed{change}" if change else ""

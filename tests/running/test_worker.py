@@ -51,7 +51,9 @@ def mixed_runs(path):
     settings = [COMMON | around | change for around in surroundings for change in changes]
     of_file = ({}, {"columns": "b,a"}, {"scaling": "common"}, {"target": "column:c"}, {"seed": 1})
     settings += [COMMON | table | change for change in of_file]
-    assert {*OTHER, "columns", "scaling"} == {*SETTINGS}
+    semicolons = {"dataset": f"file:{path.with_name('t2.csv')}", "separator": "semicolon"}
+    settings.append(COMMON | table | semicolons | {"decimal": "comma"})
+    assert {*OTHER, "columns", "scaling", "separator", "decimal"} == {*SETTINGS}
     return list(dict.fromkeys(Run(**values) for values in settings))
 
 
@@ -75,6 +77,8 @@ def assert_same(together, alone):
 def test_a_mixed_list_trains_as_each_run_alone(tmp_path, monkeypatch):
     path = tmp_path / "t.csv"
     path.write_text("a,b,c\n" + "".join(f"{i},{i * i % 7},{i % 4}\n" for i in range(9)))
+    german = path.read_text().replace(",", ",5;").replace("a,5;b,5;c", "a;b;c")
+    path.with_name("t2.csv").write_text(german)
     runs = mixed_runs(path)
     calls = []
 

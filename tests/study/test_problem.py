@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from helpers import ROOT, same_bits
 
+import mlpspec
 from mlpspec.data.datasets import sine
 from mlpspec.data.tabular import content_hash, read_columns
 from mlpspec.errors import InputError
@@ -57,6 +58,32 @@ def test_a_file_is_known_by_its_content(wheat):
     assert domain_of(run).width == 2.0
 
 
+def test_a_file_may_be_written_in_another_way(wheat):
+    settings = {"columns": "width", "target": "column:area"}
+    german = wheat.with_name("german.csv")
+    german.write_text(wheat.read_text().replace(",", ";").replace("49", '"49,0"'))
+    way = {"separator": ";", "decimal": ","}
+    run = Run(dataset="file:german.csv", **settings, **way)
+    plain = Run(dataset="file:wheat.csv", **settings)
+    for first, second in zip(data_of(run), data_of(plain), strict=True):
+        np.testing.assert_array_equal(first, second)
+    named = {"separator": "semicolon", "decimal": "comma"}
+    assert run == Run(dataset="file:german.csv", **settings, **named)
+    default = {"separator": "comma", "decimal": "point"}
+    assert (
+        Run(dataset="file:wheat.csv", **settings, **default).key
+        == file_run(target="column:area").key
+    )
+
+
+def test_a_column_that_tables_would_not_show_is_refused(wheat):
+    wheat.write_text(wheat.read_text().replace("width", "NA"))
+    run = Run(dataset="file:wheat.csv", columns="NA")
+    with pytest.raises(InputError, match=r"the column 'NA' would be read as no value in runs.csv"):
+        read_tables([run])
+    assert read_tables([Run(dataset="file:wheat.csv", columns="NA,area")])
+
+
 def test_tables_stand_in_for_the_file(wheat):
     run = file_run(n_samples=4)
     tables = read_tables([run, Run()])
@@ -96,6 +123,10 @@ def test_a_changed_file_fails_its_runs(wheat):
         ({"columns": "a"}, "columns is a, but dataset is uniform; give dataset=file:PATH.csv"),
         ({"target": "column:a"}, "target is column:a, but dataset is uniform"),
         ({"scaling": "common"}, "scaling is common, but dataset is uniform"),
+        ({"separator": ";"}, "separator is semicolon, but dataset is uniform"),
+        ({"decimal": "comma"}, "decimal is comma, but dataset is uniform"),
+        ({"separator": "x"}, "unknown separator 'x'; known: bar, comma, semicolon, space, tab"),
+        ({"decimal": 5}, "unknown decimal '5'; known: comma, point"),
         ({"dataset": "file:wheat.csv"}, "and columns is empty; name the inputs"),
         (
             {"dataset": "file:wheat.csv", "columns": "width,area", "n_inputs": 3},
@@ -164,3 +195,13 @@ def test_own_data_of_the_experiment_follow_their_formula():
     np.testing.assert_allclose(way, (i + 0.5) / 120, atol=6e-7)
     np.testing.assert_allclose(x, way * np.cos(3 * np.pi * way), atol=2e-5)
     np.testing.assert_allclose(y, way * np.sin(3 * np.pi * way), atol=2e-5)
+
+
+def test_a_directory_says_that_only_line_ends_of_its_file_differ(wheat, tmp_path):
+    settings = {"dataset": "file:wheat.csv", "columns": "width", "n_samples": 4, "steps": 1}
+    study = mlpspec.Study("wheat", {"losses": ((),), "seed": (0,)}, settings)
+    mlpspec.run_study(study, tmp_path / "out", n_jobs=1)
+    wheat.write_bytes(wheat.read_bytes().replace(b"\n", b"\r\n"))
+    study = mlpspec.Study("wheat", {"losses": ((),), "seed": (0, 1)}, settings)
+    with pytest.raises(InputError, match=r"wheat.csv has changed only in its line ends"):
+        mlpspec.run_study(study, tmp_path / "out", n_jobs=1)

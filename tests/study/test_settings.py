@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mlpspec.errors import InputError
 from mlpspec.network.forward import forward
 from mlpspec.network.neurons import NEURONS
 from mlpspec.running.planning import TRAINED
@@ -34,7 +35,7 @@ ANOTHER = {
     "dtype": "float32",
     "record_every": 1,
 }
-OF_FILES = {"columns": "b,a", "scaling": "common"}
+OF_FILES = {"columns": "b,a", "scaling": "common", "separator": "bar", "decimal": "comma"}
 
 DECLARED = {
     "losses": "objective",
@@ -57,6 +58,8 @@ DECLARED = {
     "dataset": "data start objective",
     "columns": "data",
     "scaling": "data",
+    "separator": "data",
+    "decimal": "data",
     "shift": "data start objective",
     "dtype": "data start objective training recording",
     "record_every": "recording",
@@ -72,7 +75,7 @@ def test_groups_follow_from_the_declarations():
     together = {"steps", "learning_rate", "neuron", "optimizer", "dtype", "record_every"}
     assert {*TRAINED} == together
     problem = {"n_samples", "seed", "n_hidden", "n_inputs", "neuron", "initializer", "target"}
-    problem |= {"start", "dataset", "columns", "scaling", "shift", "dtype"}
+    problem |= {"start", "dataset", "columns", "scaling", "separator", "decimal", "shift", "dtype"}
     assert {*PROBLEM} == {*affecting("data", "start")} == problem
     assert [name for name in SETTINGS if not SETTINGS[name].changes_result] == ["record_every"]
 
@@ -80,7 +83,7 @@ def test_groups_follow_from_the_declarations():
 @pytest.fixture
 def bases(tmp_path):
     path = tmp_path / "t.csv"
-    path.write_text("a,b\n1,2\n2,9\n3,4\n5,7\n8,0\n9,5\n")
+    path.write_text("a,b\n1,2.5\n2,9\n3,4\n5,7\n8,0\n9,5\n")
     of_file = {"dataset": f"file:{path}", "columns": "a,b"}
     common = {"n_samples": 5, "losses": "coverage+overlap", "temperature": 0.1}
     return common, common | {"temperature_unit": "spacing"}, common | of_file
@@ -89,7 +92,11 @@ def bases(tmp_path):
 def observed(run, other):
     """What two runs differ in, of data, start and objective."""
     parts = set()
-    if any(a.tobytes() != b.tobytes() for a, b in zip(data_of(run), data_of(other), strict=True)):
+    try:
+        pairs = zip(data_of(run), data_of(other), strict=True)
+        if any(a.tobytes() != b.tobytes() for a, b in pairs):
+            parts.add("data")
+    except InputError:  # the one file cannot be read in both ways
         parts.add("data")
     if start_of(run).tobytes() != start_of(other).tobytes():
         parts.add("start")
