@@ -17,6 +17,7 @@ from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import Grid, Pair, as_table, compare, median_columns
 from mlpspec.arrays import Array
 from mlpspec.data.datasets import mean_spacing
+from mlpspec.data.tabular import MISSING
 from mlpspec.errors import InputError
 from mlpspec.losses import LossReport, StructuralLoss
 from mlpspec.losses.objective import INERT, Objective
@@ -104,6 +105,8 @@ def name_of(loss: StructuralLoss, name: str | None = None) -> str:
     if name is None:
         borders = r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
         name = re.sub(borders, "_", type(loss).__name__).lower()
+    if MISSING.fullmatch(name):
+        raise InputError(f"the name is {name!r}, which pandas reads as no value; give --name")
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name):
         raise InputError(
             f"the name is {name!r}; use letters, digits, '-' and '_', at most 40, with --name"

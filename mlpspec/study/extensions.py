@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from mlpspec.data.spec import parse_call
+from mlpspec.data.tabular import MISSING
 from mlpspec.errors import InputError
 from mlpspec.losses import BUILT_IN, StructuralLoss
 
@@ -120,6 +121,10 @@ def define(name: str, loss: StructuralLoss) -> Definition:
     >>> define("soft", Coverage(temperature=0.5)).fields
     (('temperature', 0.5),)
     """
+    if MISSING.fullmatch(
+        check_name(name)
+    ):  # here, as stored runs with such a loss can still be read
+        raise InputError(f"a loss is called {name!r}, which pandas reads as no value; rename it")
     cls = type(loss)
     parameters = getattr(cls, "__dataclass_params__", None)
     if not isinstance(loss, StructuralLoss) or not is_dataclass(loss) or not parameters.frozen:
@@ -138,7 +143,7 @@ def define(name: str, loss: StructuralLoss) -> Definition:
                 "number, a text, True, False or None"
             )
         values.append((entry.name, value))
-    return Definition(check_name(name), cls.__qualname__, tuple(values), _source(cls), loss)
+    return Definition(name, cls.__qualname__, tuple(values), _source(cls), loss)
 
 
 def load_loss(text: str) -> StructuralLoss:

@@ -256,3 +256,7 @@ def test_names():
     assert card.name_of(HullBarrier(), "Mine-2") == "Mine-2"
     with pytest.raises(mlpspec.InputError, match="the name is 'a/b'"):
         card.name_of(HullBarrier(), "a/b")
+    for name in ("NA", "NULL", "NaN", "-nan", "None", ""):
+        with pytest.raises(mlpspec.InputError, match=f"the name is '{name}', which pandas reads"):
+            card.name_of(HullBarrier(), name)
+    assert card.name_of(HullBarrier(), "Null") == "Null"

@@ -338,3 +338,12 @@ def test_styles_are_told_apart():
     every = base.styles([f"{a}+{b}" for a in "abcdef" for b in "ghijkl"])
     assert len(every) == 36
     assert np.all([len(style) == 2 for style in every.values()])
+
+
+@pytest.mark.parametrize("name", ["null", "nan"])
+def test_names_that_pandas_reads_as_no_value_are_refused(name):
+    with pytest.raises(InputError, match=f"a loss is called '{name}', which pandas reads as no"):
+        mlpspec.studies.paper().with_losses({name: Coverage()})
+    # A store that has such runs can be read.
+    stored = Definition.from_dict(name, {"class": "Soft", "fields": {}, "source": "0"})
+    assert Study("old", {"losses": ((name,),)}, extensions={name: stored}).runs[0].label == name
