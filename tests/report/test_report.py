@@ -9,9 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from helpers import ROOT
+from matplotlib.text import Text
 
 import mlpspec
 from mlpspec.analysis.analysis import Analysis, read_verdicts
@@ -402,3 +404,64 @@ def test_report_of_single_precision(tmp_path):
     mlpspec.run_study(study, tmp_path, n_jobs=1)
     table = figures.tables(Analysis(tmp_path))["responses"]
     assert 0.0 < table["y"][table["kind"] == "response"].max() <= 1.0
+
+
+def test_figures_are_the_same_whatever_the_caller_has_set(analysis):
+    def drawn():
+        table = figures.tables(analysis)["outcomes"]
+        canvas = figures.draw("outcomes", table)
+        return [figures.render("outcomes", canvas, suffix) for suffix in ("svg", "png")]
+
+    before = drawn()
+    dark = {"axes.facecolor": "black", "savefig.facecolor": "black", "lines.linewidth": 9.0}
+    with mpl.rc_context({"text.usetex": True, "font.size": 30.0, "svg.fonttype": "none", **dark}):
+        settings = dict(mpl.rcParams)
+        assert drawn() == before
+        assert dict(mpl.rcParams) == settings
+
+
+@pytest.mark.parametrize(
+    "backend", ["module://matplotlib_inline.backend_inline", "nonsense", "svg"]
+)
+def test_figures_need_no_backend(tmp_path, backend):
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nbackend: TkAgg\n")
+    code = "import os; from mlpspec.report import figures; import matplotlib as mpl; "
+    code += "print(os.environ['MPLBACKEND'], dict.get(mpl.rcParams, 'backend'))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": backend}
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.stderr == ""
+    left, taken = done.stdout.split()  # for others who draw in this process
+    assert left == backend
+    assert taken.lower() in (backend, "tkagg")
+    assert taken == "svg" or backend != "svg"
+
+
+def test_no_text_of_a_figure_is_a_formula(made):
+    for folder in (made[0], *(made[0] / name for name in ("tau-sweep", "trajectories"))):
+        for name, table in figures.tables(Analysis(folder)).items():
+            texts = figures.draw(name, table).findobj(Text)
+            texts = [text for text in texts if text.get_text()]
+            assert texts
+            assert not any(text.get_parse_math() or "$" in text.get_text() for text in texts), name
+
+
+ODD_NAMES = ("price ($)", "$x$ $", "a_b^2", "a b^2", r"\frac{1", "100 % & <script>", "\u65e5\u672c")
+
+
+def test_names_of_columns_are_shown_as_they_are(tmp_path):
+    file = tmp_path / "$t_1.csv"
+    rng = np.random.default_rng(0)
+    write_csv(file, {name: rng.random(8) for name in ODD_NAMES})
+    study = mlpspec.Study(
+        "odd",
+        {"losses": ((),), "columns": [(name,) for name in ODD_NAMES[1:]], "seed": (0, 1)},
+        {"dataset": f"file:{file}", "target": f"column:{ODD_NAMES[0]}", "n_samples": 5, "steps": 2},
+    )
+    mlpspec.run_study(study, tmp_path / "out", n_jobs=1)
+    table = figures.tables(Analysis(tmp_path / "out"))["contrast"]
+    entries = figures.draw("contrast", table).legends[0].get_texts()
+    assert {entry.get_text() for entry in entries} == {f"columns {name}" for name in ODD_NAMES[1:]}
+    page = Report(tmp_path / "out").write().read_text(encoding="utf-8")
+    assert "100 % &amp; &lt;script&gt;" in page
+    assert page.count("<script>") == 1  # the page's own

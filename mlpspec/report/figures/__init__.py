@@ -1,4 +1,4 @@
-"""The figures: one file each, listed here, with Matplotlib imported by nothing else."""
+"""The figures: one file each, listed here; nothing else but `drawing` imports Matplotlib."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-import matplotlib as mpl
-
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import by_steps
-from mlpspec.report.figures.base import RC, Canvas, Figure
+from mlpspec.report.drawing import plain  # before all that imports Matplotlib: it loads it
+from mlpspec.report.figures.base import Canvas, Figure, label_powers
 from mlpspec.store.results import Table
 
 PAGE = (
@@ -86,8 +85,9 @@ def caption(name: str, table: Table) -> str:
 
 def draw(name: str, table: Table) -> Canvas:
     """Return the figure of a table, laid out; ``name`` is what `tables` calls it."""
-    with mpl.rc_context(RC):
+    with plain():
         canvas = figure_of(name).draw(table)
+        label_powers(canvas)
         canvas.draw_without_rendering()
         canvas.draw_without_rendering()  # again, with the places that fixed aspects left
         canvas.set_layout_engine("none")  # what is laid out stays so in every format
@@ -98,8 +98,8 @@ def render(name: str, canvas: Canvas, format: str) -> bytes:
     """Return a figure as bytes: ``svg``, ``png`` or ``pdf``; the same for the same figure."""
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
     buffer = io.BytesIO()
-    settings: Any = {**RC, "svg.hashsalt": name}
-    with mpl.rc_context(settings):
+    settings: Any = {"svg.hashsalt": name}
+    with plain(**settings):
         canvas.savefig(
             buffer, format=format, metadata=undated[format], dpi=200 if format == "png" else 150
         )

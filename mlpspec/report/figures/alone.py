@@ -75,7 +75,7 @@ def draw(table: Table) -> base.Canvas:
     furthest = _distance(np.linalg.norm(end, axis=1).max())
     beyond = f"; {far} beyond the frame, to {furthest}" if far else ""
     ax.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), aspect="equal")
-    ax.set(xlabel="$x_1$ (units of x)", ylabel="$x_2$ (units of x)")
+    ax.set(xlabel="x\u2081 (units of x)", ylabel="x\u2082 (units of x)")
     ax.set_title(f"in the plane, seed {seed}{beyond}", loc="left")
     handles = [
         base.entry("input", color=base.HULL, marker="+", mew=1.2, ls="", ms=6),

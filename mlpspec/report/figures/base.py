@@ -11,6 +11,7 @@ which colour-blind readers can tell apart.
 from __future__ import annotations
 
 import itertools
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import matplotlib.figure
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogFormatter, LogFormatterSciNotation
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
@@ -83,21 +85,10 @@ NULL_STYLE = {
 RASTER_ABOVE = 2000
 """Points per panel above which they are drawn as a bitmap, also in SVG."""
 
-RC: Any = {
-    "font.size": 8,
-    "axes.titlesize": 8.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "legend.frameon": False,
-    "legend.fontsize": 7.5,
-    "lines.linewidth": 1.0,
-    "svg.fonttype": "path",
-    "figure.dpi": 150,
-}
-"""Matplotlib's settings while a figure is drawn and written."""
+SUPERSCRIPTS = str.maketrans(
+    "-\u22120123456789",
+    "\u207b\u207b\u2070\u00b9\u00b2\u00b3" + "".join(map(chr, range(0x2074, 0x207A))),
+)
 
 
 @dataclass(frozen=True)
@@ -324,6 +315,32 @@ def scale_values(ax: Axes, name: str) -> None:
     """Make the vertical axis logarithmic if the measurement has a floor."""
     if MEASUREMENTS[name].floor is not None:
         ax.set_yscale("log")
+
+
+class Powers(LogFormatterSciNotation):
+    """Labels of a logarithmic axis as text, where Matplotlib's are formulas, which no text is here.
+
+    Examples
+    --------
+    >>> Powers()(0.01), Powers()(200.0)
+    ('10\u207b\u00b2', '2\u00d710\u00b2')
+    """
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """Return the label of ``x``."""
+        text = super().__call__(x, pos).removeprefix(r"$\mathdefault{").removesuffix("}$")
+        text = text.replace(r"\times", "\u00d7")
+        return re.sub(r"\^\{(.*?)\}", lambda found: found[1].translate(SUPERSCRIPTS), text)
+
+
+def label_powers(figure: Canvas) -> None:
+    """Give all logarithmic axes of a figure `Powers` as labels, where they have labels at all."""
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            if isinstance(axis.get_major_formatter(), LogFormatter):
+                axis.set_major_formatter(Powers())
+            if isinstance(axis.get_minor_formatter(), LogFormatter):
+                axis.set_minor_formatter(Powers())
 
 
 def draw_medians(ax: Axes, at: Array, rows: Table, **look: Any) -> None:

@@ -50,7 +50,7 @@ def rows(analysis: Analysis) -> Table:
     for name in CONTRASTED:
         for cell in sorted(grid.cells, key=defaults_first):
             settings = zip(fields, cell[1:], strict=True)
-            variant = ", ".join(f"{field} {value}".replace("_", " ") for field, value in settings)
+            variant = ", ".join(f"{field.replace('_', ' ')} {value}" for field, value in settings)
             for label in base.shown(grid):
                 row = {"losses": label, "n_samples": cell[0], "variant": variant}
                 medians = median_columns(grid.values(cell, label, name))

@@ -69,7 +69,7 @@ def _principal_plane(x: Array) -> Callable[[Array], Array]:
 def draw(table: Table) -> base.Canvas:
     """Draw inputs with their hull, ridges and prototypes in the plane, per subset."""
     projected = table["n_inputs"].max() > 2
-    names = ("principal axis 1", "principal axis 2") if projected else ("$x_1$", "$x_2$")
+    names = ("principal axis 1", "principal axis 2") if projected else ("x\u2081", "x\u2082")
     figure, axes = base.panels(table, (2.4, 2.4), 0.7, *names)
     inputs = np.stack([table[name][table["kind"] == "input"] for name in "xy"])
     middle = (inputs.max(axis=1) + inputs.min(axis=1)) / 2

@@ -54,10 +54,10 @@ def draw(table: Table) -> base.Canvas:
             base.note(ax, f"{(~near).sum()} beyond the frame")
         ax.set(xlim=(axis[0], axis[-1]), ylim=(-1.65, 1.65))
     handles = [
-        base.entry("response $h_k(x)$", color="#777777", lw=0.8),
+        base.entry("response h\u2096(x)", color="#777777", lw=0.8),
         base.entry("output f(x)", color="#333333", lw=1.4),
         base.entry("data", color="#333333", marker="o", mfc="white", ls="", ms=4),
-        base.entry("prototype $p_k$", color="#777777", marker="^", ls="", ms=4),
+        base.entry("prototype p\u2096", color="#777777", marker="^", ls="", ms=4),
     ]
     base.legend_below(figure, handles)
     return figure

@@ -80,9 +80,9 @@ def draw(table: Table) -> base.Canvas:
             ax.xaxis.set_minor_locator(NullLocator())
             base.scale_values(ax, name)
     for ax, (_, unit) in zip(axes[-1], columns, strict=True):
-        ax.set_xlabel(r"$\tau$ (units of $x^2$)" if unit == "temperature" else r"$\tau / g^2$")
-    merging = r"theory: merging, $\tau = g^2$"
-    collapse = r"theory: collapse, $\tau = 2\lambda_{\max}$ (no fit)"
+        ax.set_xlabel("\u03c4 (units of x\u00b2)" if unit == "temperature" else "\u03c4 / g\u00b2")
+    merging = "theory: merging, \u03c4 = g\u00b2"
+    collapse = "theory: collapse, \u03c4 = 2\u03bb\u2098\u2090\u2093 (no fit)"
     handles = [
         *axes[0, 0].get_legend_handles_labels()[0],
         base.entry(merging, color="#333333", lw=0.8, ls=":"),

@@ -11,6 +11,7 @@ from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, where
 from mlpspec.metrics.measure import silent
 from mlpspec.network.forward import forward
+from mlpspec.report.drawing import plain
 from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 
@@ -86,13 +87,12 @@ def draw(table: Table) -> base.Canvas:
 
 def animate(table: Table, path: str) -> None:
     """Write the trajectories as an animated GIF."""
-    import matplotlib as mpl
     from matplotlib.animation import FuncAnimation, PillowWriter
 
     looks = base.styles(table["losses"].tolist())
     steps = np.unique(table["step"])
     middle, reach = _frame(table)
-    with mpl.rc_context(base.RC):
+    with plain():
         figure = base.Canvas(figsize=(7.0, 2.6), layout="constrained")
         ax = figure.subplots()
         ax.axvspan(table["low"][0], table["high"][0], color=base.HULL, alpha=0.10, lw=0)
