@@ -442,7 +442,8 @@ def _check_column(name: str, column: Array, cells: Sequence[str]) -> None:
                 f"{name} has {meant} different values, of which doubles tell {told_apart} apart; "
                 f"{offset}"
             )
-    suspects = {float(cell): cell for cell in written if SENTINEL.fullmatch(cell)}
+    marks = sorted(filter(SENTINEL.fullmatch, written), reverse=True)  # of equal ones, the shortest
+    suspects = {float(cell): cell for cell in marks}
     others = column[~np.isin(column, list(suspects))]
     for value, cell in suspects.items() if len(others) > 1 else ():
         low, high = others.min(), others.max()
