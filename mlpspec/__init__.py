@@ -7,9 +7,11 @@ of controlled runs, and measures whether their training data can be read back fr
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # true for type checkers; `typing` itself takes its time
 if TYPE_CHECKING:
+    from typing import Any
+
     from mlpspec import losses as losses
     from mlpspec import studies as studies
     from mlpspec.errors import InputError as InputError

@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from mlpspec.cli.parser import parser
-from mlpspec.cli.terminal import BAD_INPUT, FAILED, INTERRUPTED, line, warn
+from mlpspec.cli.terminal import BAD_INPUT, FAILED, INTERRUPTED, line, shown, warn
 from mlpspec.errors import InputError, LossError, WorkerLostError
+from mlpspec.running.surroundings import open_standard_streams
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,8 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     2
     """
     argv = sys.argv[1:] if argv is None else list(argv)
-    if sys.stderr is None:  # closed; libraries flush it without asking
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that it cannot show is no reason to fail
             stream.reconfigure(errors="backslashreplace")
@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.line = ["mlpspec", *argv]
         return _command(arguments.command)(arguments)
     except LossError as error:
-        warn(f"error: {error}")  # a line for each fault
+        faults = (shown(fault) for fault in str(error).split("\n"))
+        warn("error: " + "\n".join(faults))  # a line for each
         return BAD_INPUT
     except InputError as error:
         return _complain(str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import shlex
 import signal
@@ -209,10 +210,15 @@ def chosen_study(arguments: Namespace) -> tuple[Study, dict[str, Any]]:
 def _warn_of_faults(losses: Sequence[str], study: Study) -> None:
     """Check losses as check-loss does; what fails is trained all the same, but not unnoticed."""
     neuron = str(study.settings.get("neuron", "ridge"))
+    # Whatever this process imports from, and nothing else: no script of the working directory's.
+    places = os.pathsep.join(filter(None, sys.path))
+    environment = {**os.environ, "PYTHONPATH": places, "PYTHONSAFEPATH": "1"}
     for text in losses:
         # In another process: what a loss does to the one that it runs in is not foreseeable.
         command = [sys.executable, "-m", "mlpspec", "check-loss", text, "--neuron", neuron]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", env=environment
+        )
         if done.returncode or not done.stdout:
             first = next(iter(done.stderr.splitlines()), f"{text} ends the process that runs it")
             fault = line(first.removeprefix("mlpspec: error: "))

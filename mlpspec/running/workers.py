@@ -19,6 +19,7 @@ import joblib
 from mlpspec.errors import KILLED, InputError, WorkerLostError
 from mlpspec.running.planning import Batch
 from mlpspec.running.signals import unreachable_by_ctrl_c
+from mlpspec.running.surroundings import open_standard_streams, safe_path
 from mlpspec.running.worker import train_packed
 from mlpspec.store.store import Record
 
@@ -60,13 +61,15 @@ def train(payload: bytes, n_jobs: int, batches: list[Batch]) -> Generator[list[R
         A worker is killed though it has nothing to do.
     """
     work = partial(_work, payload, os.getpid())
-    for _ in range(2):
-        batches = yield from _attempt(work, n_jobs, batches)
-    for run in chain.from_iterable(batches):
-        if (yield from _attempt(work, 2, [(run,)])):
-            if (yield from _attempt(work, 2, [()])):
-                raise WorkerLostError("every worker is killed, even one that has nothing to do")
-            yield [Record(run, "failed", error=KILLED)]
+    open_standard_streams()
+    with safe_path():
+        for _ in range(2):
+            batches = yield from _attempt(work, n_jobs, batches)
+        for run in chain.from_iterable(batches):
+            if (yield from _attempt(work, 2, [(run,)])):
+                if (yield from _attempt(work, 2, [()])):
+                    raise WorkerLostError("every worker is killed, even one that has nothing to do")
+                yield [Record(run, "failed", error=KILLED)]
 
 
 def _attempt(

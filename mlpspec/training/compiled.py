@@ -90,8 +90,14 @@ def kernel_name() -> str:
 
 def is_cached() -> bool:
     """Return whether the kernel is seen to lie in numba's cache, which tells without loading it."""
-    place = os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).with_name("__pycache__")
-    return any(Path(place).rglob(f"*{kernel_name()}-*.nbi"))
+    place = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).with_name("__pycache__"))
+    if place not in _SEEN and any(place.rglob(f"*{kernel_name()}-*.nbi")):
+        _SEEN.add(place)
+    return place in _SEEN
+
+
+_SEEN: set[Path] = set()
+"""Caches in which this process has seen the kernel: to look there takes a while."""
 
 
 class KernelRuns:
