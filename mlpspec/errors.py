@@ -22,6 +22,32 @@ KILLED = "its worker was killed, again when it trained alone, perhaps for want o
 """What a failed run says whose worker did not live to say anything."""
 
 
+def one_line(error: BaseException) -> str:
+    r"""Return the type of an exception and its message, in one line, whatever it is.
+
+    Examples
+    --------
+    >>> one_line(ValueError("two\nlines"))
+    'ValueError: two lines'
+    """
+    try:
+        text = " ".join(str(error).split())
+    except BaseException as fault:  # a user's exception may do anything when it is asked
+        text = f"(its message cannot be had: {type(fault).__name__})"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Return whether an exception is Ctrl-C, rather than one of a user's code.
+
+    Examples
+    --------
+    >>> is_interrupt(KeyboardInterrupt()), is_interrupt(SystemExit())
+    (True, False)
+    """
+    return type(error) is KeyboardInterrupt
+
+
 def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
     """Return the error for a name that does not exist, with the nearest one that does."""
     names = sorted(known)

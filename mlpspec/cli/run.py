@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import mlpspec.losses
 from mlpspec.cli.results import write_report
 from mlpspec.cli.terminal import FAILED, INTERRUPTED, duration, last_line, line, say, warn
-from mlpspec.errors import InputError, unknown
+from mlpspec.errors import InputError, is_interrupt, one_line, unknown
 from mlpspec.running.planning import plan
 from mlpspec.running.progress import estimate
 from mlpspec.running.runner import last_engine, missing_runs, run_study
@@ -171,8 +171,10 @@ def chosen_study(arguments: Namespace) -> tuple[Study, dict[str, Any]]:
             study = runpy.run_path(name).get("STUDY")
         except InputError:
             raise
-        except (Exception, SystemExit) as error:
-            raise InputError(f"{name} fails with {type(error).__name__}: {error}") from None
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            raise InputError(f"{name} fails with {one_line(error)}") from None
         if not isinstance(study, Study):
             raise InputError(f"{name} defines no STUDY; it must hold STUDY = mlpspec.Study(...)")
     elif name in STUDIES:

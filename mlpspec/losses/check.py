@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mlpspec.arrays import Array
-from mlpspec.errors import InputError, LossError, unknown
+from mlpspec.errors import InputError, LossError, is_interrupt, one_line, unknown
 from mlpspec.losses.base import StructuralLoss
 from mlpspec.losses.differences import (
     NEGLIGIBLE,
@@ -173,7 +173,9 @@ def _call(loss: StructuralLoss, net: Forward) -> dict[str, Array]:
     try:
         with np.errstate(all="ignore"):
             returned: Any = loss.value_and_grad(net)
-    except (Exception, SystemExit) as error:  # whatever a user's code raises is a fault of the loss
+    except BaseException as error:  # whatever a user's code raises is a fault of the loss
+        if is_interrupt(error):
+            raise
         raise LossError(_exception_fault(error)) from None
     if not isinstance(returned, tuple) or len(returned) != 2:
         what = "None" if returned is None else f"a {type(returned).__name__}"
@@ -201,7 +203,7 @@ def _exception_fault(error: BaseException) -> str:
     place = "".join(f" ({Path(f.filename).name}, line {f.lineno}: {f.line})" for f in frames)
     if isinstance(error, ValueError) and "read-only" in str(error):
         return f"value_and_grad writes to its input, which is read-only: copy it first{place}"
-    return f"value_and_grad raises {type(error).__name__}: {error}{place}"
+    return f"value_and_grad raises {one_line(error)}{place}"
 
 
 def _value_faults(value: Any, net: Forward) -> list[str]:

@@ -6,6 +6,7 @@ joblib's Dask backend waits for ever when a worker dies; here such batches are t
 from __future__ import annotations
 
 import re
+import socket
 import time
 from collections.abc import Callable, Generator
 from functools import cache
@@ -23,6 +24,9 @@ from mlpspec.training.engine import why_not_compiled
 
 TIMEOUT = 600.0
 """Seconds for which a cluster may have no worker, or its scheduler not answer."""
+
+GREETING = 5.0
+"""Seconds within which a scheduler greets whoever connects to it."""
 
 _LACKS_MLPSPEC = "the cluster lacks mlpspec; install it where its scheduler and its workers run"
 
@@ -45,12 +49,24 @@ def connect(address: str) -> Any:
         ) from None
     client: Any = distributed.Client
     try:
+        if address.startswith("tcp:"):
+            _check_greeting(address)
         return client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
             f"no Dask scheduler answers at {address!r} ({error}); the address looks like "
             "tcp://host:8786"
         ) from None
+
+
+def _check_greeting(address: str) -> None:
+    """Raise `OSError` unless a scheduler greets; other servers wait, and a client with them."""
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=GREETING) as connection:
+        greeting = connection.recv(8, socket.MSG_WAITALL)
+    # A message begins with its length: of another server's greeting that is some large number.
+    if len(greeting) < 8 or int.from_bytes(greeting, "little") > 2**24:
+        raise OSError("another program answers")
 
 
 def describe(client: Any) -> dict[str, Any]:

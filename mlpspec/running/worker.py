@@ -17,6 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from mlpspec.arrays import Array
+from mlpspec.errors import is_interrupt, one_line
 from mlpspec.losses import StructuralLoss
 from mlpspec.metrics.measure import measure
 from mlpspec.network.forward import Forward, respond
@@ -95,9 +96,14 @@ def train_batch(
     try:
         with threadpool_limits(limits=1, user_api="blas"):  # on more threads bits would differ
             return _train_together(batch, extensions, tables, engine)
-    except (Exception, SystemExit):  # a loss of a user may raise anything
+    except BaseException as error:  # a loss of a user may raise anything
+        if is_interrupt(error):
+            raise
         if len(batch) == 1:
-            return [Record(batch[0], "failed", error=traceback.format_exc())]
+            told, last = traceback.format_exc().rstrip(), one_line(error)
+            # The last line says what went wrong, also where the message has many or none.
+            told = told if told.endswith(last) else f"{told}\n{last}"
+            return [Record(batch[0], "failed", error=f"{told}\n")]
         return [
             record for run in batch for record in train_batch((run,), extensions, tables, engine)
         ]

@@ -22,7 +22,7 @@ from typing import Any
 
 from mlpspec.data.spec import parse_call
 from mlpspec.data.tabular import MISSING
-from mlpspec.errors import InputError
+from mlpspec.errors import InputError, is_interrupt, one_line
 from mlpspec.losses import BUILT_IN, StructuralLoss
 
 RESERVED = (*BUILT_IN, "baseline", "fit", "objective")
@@ -184,8 +184,10 @@ def load_loss(text: str) -> StructuralLoss:
         raise InputError(f"{target} has no class {name} derived from StructuralLoss{there}")
     try:
         return cls(*call.args, **call.kwargs)
-    except Exception as error:
-        raise InputError(f"{text} cannot be made: {_one_line(error)}") from None
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        raise InputError(f"{text} cannot be made: {one_line(error)}") from None
 
 
 def named_loss(text: str) -> tuple[str, StructuralLoss]:
@@ -215,11 +217,13 @@ def _run_file(path: Path) -> ModuleType:
     sys.modules[module.__name__] = module  # dataclasses look there for names in annotations
     try:
         exec(compile(content, module.__file__, "exec"), module.__dict__)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         del sys.modules[module.__name__]
+        if is_interrupt(error):
+            raise
         missing = isinstance(error, ModuleNotFoundError)
         mend = "; it may import installed packages, but no files beside it" if missing else ""
-        raise InputError(f"{path} fails with {_one_line(error)}{mend}") from None
+        raise InputError(f"{path} fails with {one_line(error)}{mend}") from None
     return module
 
 
@@ -230,13 +234,10 @@ def _import(name: str) -> ModuleType:
         raise InputError(
             f"there is no module {name!r}; give an installed module, or a file that ends in .py"
         ) from None
-    except (Exception, SystemExit) as error:
-        raise InputError(f"the module {name} fails with {_one_line(error)}") from None
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        raise InputError(f"the module {name} fails with {one_line(error)}") from None
 
 
 def _source(cls: type) -> str:
