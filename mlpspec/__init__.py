@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from mlpspec import opened
+
 TYPE_CHECKING = False  # true for type checkers; `typing` itself takes its time
 if TYPE_CHECKING:
     from typing import Any
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from mlpspec.training.trainer import train as train
 
 __version__ = "0.1.0"
+
+opened.watch()  # before losses are loaded, whose formulas may lie in files
 
 # Loaded when first asked for, so that the command line starts at once.
 _NAMES = {

@@ -14,6 +14,10 @@ class LossError(InputError):
     """A structural loss that breaks its contract; its message has a line for each fault."""
 
 
+class LossWarning(UserWarning):
+    """Something that the formula of a loss depends on and that its digest does not cover."""
+
+
 class WorkerLostError(RuntimeError):
     """No worker lives long enough to train anything; what was finished before is stored."""
 

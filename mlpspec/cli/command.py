@@ -7,13 +7,15 @@ import os
 import signal
 import sqlite3
 import sys
+import warnings
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import Any
 
 from mlpspec.cli.parser import parser
 from mlpspec.cli.terminal import BAD_INPUT, FAILED, INTERRUPTED, line, shown, warn
-from mlpspec.errors import InputError, LossError, WorkerLostError
+from mlpspec.errors import InputError, LossError, LossWarning, WorkerLostError
 from mlpspec.running.surroundings import open_standard_streams
 
 
@@ -39,7 +41,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = parser().parse_args(argv)
         arguments.line = ["mlpspec", *argv]
-        return _command(arguments.command)(arguments)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("always", category=LossWarning)
+            usual = warnings.showwarning
+
+            def show(message: Any, category: Any, *others: Any, **more: Any) -> None:
+                if issubclass(category, LossWarning):
+                    warn(f"warning: {line(str(message))}")
+                else:
+                    usual(message, category, *others, **more)
+
+            warnings.showwarning = show
+            return _command(arguments.command)(arguments)
     except LossError as error:
         faults = (shown(fault) for fault in str(error).split("\n"))
         warn("error: " + "\n".join(faults))  # a line for each

@@ -22,9 +22,10 @@ from mlpspec.errors import InputError, is_interrupt, one_line, unknown
 from mlpspec.running.planning import plan
 from mlpspec.running.progress import estimate
 from mlpspec.running.runner import last_engine, missing_runs, run_study
+from mlpspec.running.worker import portable
 from mlpspec.running.workers import count_jobs
 from mlpspec.studies import COMPANIONS, STUDIES, companion
-from mlpspec.study.extensions import load_loss, named_loss
+from mlpspec.study.extensions import define, load_loss, named_loss
 from mlpspec.study.run import EXTENDABLE, SETTINGS, Run
 from mlpspec.study.study import MOST_RUNS, Study
 from mlpspec.training.engine import choose
@@ -251,7 +252,11 @@ def _whole_numbers(option: str, text: str, like: str = "3,5,10") -> tuple[int, .
 
 def check_loss(arguments: Namespace) -> int:
     """Print what a check of a loss found; a fault is an error."""
-    print(mlpspec.losses.check_loss(load_loss(arguments.loss), neuron=arguments.neuron))
+    loss = load_loss(arguments.loss)
+    report = mlpspec.losses.check_loss(loss, neuron=arguments.neuron)
+    define("checked", loss)  # says what cannot be followed
+    portable({type(loss).__name__: loss})
+    print(report)
     return 0
 
 

@@ -5,11 +5,13 @@ What else a worker needs travels as bytes: users' losses, files that are read, t
 
 from __future__ import annotations
 
+import io
 import os
 import time
 import traceback
 from collections.abc import Mapping
-from functools import partial
+from functools import lru_cache, partial
+from types import ModuleType
 from typing import Any, cast
 
 import cloudpickle
@@ -17,14 +19,14 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from mlpspec.arrays import Array
-from mlpspec.errors import is_interrupt, one_line
+from mlpspec.errors import InputError, is_interrupt, one_line
 from mlpspec.losses import StructuralLoss
 from mlpspec.metrics.measure import measure
 from mlpspec.network.forward import Forward, respond
 from mlpspec.network.neurons import NEURONS
 from mlpspec.running.planning import Batch
 from mlpspec.store.store import Record
-from mlpspec.study.extensions import code_of
+from mlpspec.study.extensions import Source, code_of, run_source
 from mlpspec.study.problem import Tables, data_of, domain_of, losses_of, objective_of, start_of
 from mlpspec.study.run import Run, affecting
 from mlpspec.study.study import Study
@@ -47,20 +49,74 @@ would change the classes that it loads where they were defined."""
 def pack(study: Study, tables: Tables, engine: str) -> bytes:
     """Return the users' losses of a study, the files it draws from and the engine as bytes.
 
-    Classes travel by value: a file that `--loss` ran is no module that a worker could import.
+    Raises
+    ------
+    InputError
+        A loss that workers could not be given.
     """
     losses = study.own_losses
-    modules = {module for loss in losses.values() for module in code_of(type(loss))}
-    for module in modules:
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        payload = cast(bytes, cloudpickle.dumps((losses, tables, engine)))
-    finally:
-        for module in modules:
-            cloudpickle.unregister_pickle_by_value(module)
+    payload = cast(bytes, cloudpickle.dumps((portable(losses), tables, engine)))
     _unpacked.clear()  # files may be large
     _unpacked[payload] = (losses, tables, engine)
     return payload
+
+
+def portable(losses: Extensions) -> tuple[list[Source], bytes]:
+    """Return what workers need to have the losses: files to run, and the losses as bytes.
+
+    A file that `--loss` ran is run there under the same name. Classes of other modules travel by
+    value, with the modules that they use, or as far as that is possible: what is left is imported.
+
+    Raises
+    ------
+    InputError
+        Something that a loss uses cannot travel, such as a lock or an open file.
+
+    Examples
+    --------
+    >>> from mlpspec.losses import Coverage
+    >>> sources, content = portable({"soft": Coverage(0.5)})
+    >>> sources, cloudpickle.loads(content)
+    ([], {'soft': Coverage(temperature=0.5)})
+    """
+    found = [code_of(type(loss)) for loss in losses.values()]
+    sources = [source for each, _, _ in found for source in each]
+    own = {module for _, modules, _ in found for module in modules}
+    more = {module for _, _, modules in found for module in modules}
+    fault: BaseException = InputError()
+    for modules in (own | more, own, set[ModuleType]()):
+        for module in modules:
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            content = io.BytesIO()
+            _Pickler(content).dump(dict(losses))
+            return sources, content.getvalue()
+        except Exception as error:
+            fault = error
+        finally:
+            for module in modules:
+                cloudpickle.unregister_pickle_by_value(module)
+    raise InputError(
+        f"{' and '.join(losses)} cannot be given to workers ({one_line(fault)}); define it in a "
+        "file of its own, and give that with --loss or import it"
+    )
+
+
+class _Pickler(cloudpickle.CloudPickler):  # type: ignore[misc]
+    """Takes functions under `functools.lru_cache` along by value, where others would be."""
+
+    def reducer_override(self, thing: Any) -> Any:
+        by_value = {"__main__", *cloudpickle.list_registry_pickle_by_value()}
+        if isinstance(thing, _Cached) and thing.__module__ in by_value:
+            return _cached, (thing.__wrapped__, thing.cache_parameters())
+        return super().reducer_override(thing)
+
+
+def _cached(function: Any, parameters: dict[str, Any]) -> Any:
+    return lru_cache(**parameters)(function)
+
+
+_Cached = type(lru_cache(len))
 
 
 def train_packed(payload: bytes, batch: Batch) -> list[Record]:
@@ -69,10 +125,25 @@ def train_packed(payload: bytes, batch: Batch) -> list[Record]:
         return []
     unpacked = _unpacked.get(payload)
     if unpacked is None:
-        unpacked = cloudpickle.loads(payload)
+        unpacked = _unpack(payload)
         _unpacked.clear()
         _unpacked[payload] = unpacked
     return train_batch(batch, *unpacked)
+
+
+def _unpack(payload: bytes) -> tuple[Extensions, Tables, str]:
+    try:
+        (sources, content), tables, engine = cloudpickle.loads(payload)
+        for source in sources:
+            run_source(source)
+        return cloudpickle.loads(content), tables, engine
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        raise InputError(
+            f"a worker cannot load the losses: {one_line(error)}; what they import, and the files "
+            "that they read, must be there too"
+        ) from None
 
 
 def train_batch(

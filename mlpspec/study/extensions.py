@@ -13,20 +13,27 @@ import linecache
 import math
 import re
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
+from itertools import chain, count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from mlpspec.data.spec import parse_call
 from mlpspec.data.tabular import MISSING
-from mlpspec.errors import InputError, is_interrupt, one_line
+from mlpspec.errors import InputError, LossWarning, is_interrupt, one_line
 from mlpspec.losses import BUILT_IN, StructuralLoss
+from mlpspec.opened import OPENED
+from mlpspec.study.dependencies import Dependencies
 
 RESERVED = (*BUILT_IN, "baseline", "fit", "objective")
 """Names that a custom loss cannot have."""
+
+Source = tuple[str, str, bytes]
+"""A file that was run: the name of its module, its own, and its content."""
 
 Scalar = bool | int | float | str | None
 
@@ -143,7 +150,21 @@ def define(name: str, loss: StructuralLoss) -> Definition:
                 "number, a text, True, False or None"
             )
         values.append((entry.name, value))
+    check_name(name)
+    _say_what_is_lost(cls)
     return Definition(name, cls.__qualname__, tuple(values), _source(cls), loss)
+
+
+@cache
+def _say_what_is_lost(cls: type) -> None:
+    lost = dependencies(cls).lost
+    if lost:
+        warnings.warn(
+            f"the formula of {cls.__qualname__} depends on {', '.join(sorted(lost))}: changes to "
+            "that go unseen, and old results would be taken for new ones",
+            LossWarning,
+            stacklevel=3,
+        )
 
 
 def load_loss(text: str) -> StructuralLoss:
@@ -210,20 +231,35 @@ def _run_file(path: Path) -> ModuleType:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
-    digest = hashlib.sha256(content).hexdigest()
-    module = ModuleType(f"{re.sub(r'[^0-9a-zA-Z_]', '_', path.stem)}_{digest[:8]}")
-    module.__file__ = str(path.resolve())
-    module.__dict__["_mlpspec_content"] = content
-    sys.modules[module.__name__] = module  # dataclasses look there for names in annotations
+    stem = re.sub(r"[^0-9a-zA-Z_]", "_", path.stem)
+    first = f"{stem}_{hashlib.sha256(content).hexdigest()[:8]}"
+    others = (f"{first}_{number}" for number in count(2))
+    name = next(name for name in chain([first], others) if name not in sys.modules)
     try:
-        exec(compile(content, module.__file__, "exec"), module.__dict__)
+        return run_source((name, str(path.resolve()), content))
     except BaseException as error:
-        del sys.modules[module.__name__]
         if is_interrupt(error):
             raise
         missing = isinstance(error, ModuleNotFoundError)
         mend = "; it may import installed packages, but no files beside it" if missing else ""
         raise InputError(f"{path} fails with {one_line(error)}{mend}") from None
+
+
+def run_source(source: Source) -> ModuleType:
+    """Return the module of a file's content, run under its name unless that is there already."""
+    name, file, content = source
+    if name in sys.modules:
+        return sys.modules[name]
+    OPENED.pop(file, None)
+    module = ModuleType(name)
+    module.__file__ = file
+    module.__dict__["_mlpspec_content"] = content
+    sys.modules[name] = module  # dataclasses and pickle look there
+    try:
+        exec(compile(content, file, "exec"), module.__dict__)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
 
 
@@ -242,26 +278,48 @@ def _import(name: str) -> ModuleType:
 
 def _source(cls: type) -> str:
     """Return the digest of what defines a class and its bases outside this package."""
-    contents = [_content(base) for base in _outside_bases(cls)]
+    contents = [_content(base)[1] for base in _outside_bases(cls)]
     if not contents:
         return "mlpspec"
-    return hashlib.sha256(b"\0".join(contents)).hexdigest()[:16]
+    return hashlib.sha256(b"\0".join([*contents, *dependencies(cls).digests])).hexdigest()[:16]
 
 
-def code_of(cls: type) -> set[ModuleType]:
-    """Return the modules that define a class and its bases outside this package.
+def dependencies(cls: type) -> Dependencies:
+    """Return what the formula of a class depends on beyond the files of itself and its bases.
+
+    Examples
+    --------
+    >>> from mlpspec.losses import Coverage
+    >>> dependencies(Coverage).files
+    {}
+    """
+    return Dependencies(cls, dict(_content(base) for base in _outside_bases(cls)))
+
+
+def code_of(cls: type) -> tuple[list[Source], set[ModuleType], set[ModuleType]]:
+    """Return where the code of a class lies outside this package.
+
+    Returns
+    -------
+    sources : list of Source
+        Files that were run, which no other process could import.
+    modules : set of modules
+        That define the class and its bases.
+    more : set of modules
+        Others that its formula depends on.
 
     Examples
     --------
     >>> from mlpspec.losses import Coverage
     >>> code_of(Coverage)
-    set()
+    ([], set(), set())
     """
-    return {
-        sys.modules[base.__module__]
-        for base in _outside_bases(cls)
-        if base.__module__ in sys.modules and base.__module__ != "__main__"
-    }
+    names = {base.__module__ for base in _outside_bases(cls)} - {"__main__"}
+    modules = {sys.modules[name] for name in names if name in sys.modules}
+    run = {module for module in modules if "_mlpspec_content" in vars(module)}
+    sources = [(m.__name__, str(m.__file__), vars(m)["_mlpspec_content"]) for m in run]
+    more = {m for m in dependencies(cls).modules if "_mlpspec_content" not in vars(m)}
+    return sources, modules - run, more
 
 
 def _outside_bases(cls: type) -> list[type]:
@@ -277,12 +335,12 @@ def _outside_bases(cls: type) -> list[type]:
 
 
 @cache  # cloudpickle changes a class that it loads in its own process: no file is named then
-def _content(cls: type) -> bytes:
-    """Return the content of the file, or of the notebook's cell, that defines a class."""
+def _content(cls: type) -> tuple[str, bytes]:
+    """Return name and content of the file, or of the notebook's cell, that defines a class."""
     module = sys.modules.get(cls.__module__)
     loaded: bytes | None = getattr(module, "_mlpspec_content", None)
     if loaded is not None:
-        return loaded
+        return str(getattr(module, "__file__", "")), loaded
     method = vars(cls).get("value_and_grad")
     code = getattr(method, "__code__", None)
     name = code.co_filename if code is not None else str(getattr(module, "__file__", ""))
@@ -293,4 +351,4 @@ def _content(cls: type) -> bytes:
             f"the source of the loss {cls.__qualname__} cannot be found, so that changes to it "
             "would go unseen; define it in a file"
         )
-    return "".join(lines).encode()
+    return name, "".join(lines).encode()
