@@ -150,7 +150,7 @@ class Dependencies:
         for name, value in vars(cls).items():
             hidden = name.startswith(("__", "_abc_")) and not callable(value)
             if _stable(value) is None and not hidden:
-                self._todo.append((value, f"{cls.__qualname__}.{name}", frozenset()))
+                self._todo.append((value, "", frozenset()))
 
     def _visit_function(self, function: FunctionType) -> None:
         code, found = function.__code__, function.__globals__
@@ -161,17 +161,18 @@ class Dependencies:
             except ValueError:  # not filled yet
                 continue
         library = is_library(code.co_filename) or of_library(str(found.get("__name__")))
-        generated = code.co_filename.startswith("<") and code.co_name.startswith("__")
-        if not library and not generated:  # as by dataclass, from fields
+        made = code.co_name.startswith("__") or found.get("__name__") not in sys.modules
+        generated = made and code.co_filename.startswith("<")
+        if not library and not generated:  # as by dataclass and namedtuple, from fields
             self._add_file(code.co_filename, found)
         for number, value in enumerate(inside):
             label = f"{function.__module__}.{function.__qualname__}[{number}]"
             if _stable(value) is None:
-                self._todo.append((value, label, frozenset()))
+                self._todo.append((value, "" if library else label, frozenset()))
             elif not library and not self._says(code.co_filename, found):
                 self._add_value(label, value)
         for name, value in vars(function).items():
-            self._todo.append((value, name, frozenset()))
+            self._todo.append((value, "", frozenset()))
         if library:
             return
         for each in _codes(code):
@@ -260,8 +261,8 @@ class Dependencies:
     def _visit_object(self, thing: Any, name: str) -> None:
         if _stable(thing) is not None:
             return
-        if isinstance(thing, dict | list | tuple | set | frozenset):
-            items = (*thing.keys(), *thing.values()) if isinstance(thing, dict) else thing
+        if isinstance(thing, Mapping | list | tuple | set | frozenset):
+            items = (*thing.keys(), *thing.values()) if isinstance(thing, Mapping) else thing
             for item in items:
                 self._todo.append((item, name, frozenset()))
             return
