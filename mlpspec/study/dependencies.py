@@ -28,8 +28,10 @@ import numpy as np
 
 from mlpspec.opened import OPENED, is_library
 
-_INSIDE = ("__wrapped__", "__func__", "__self__", "func", "args", "keywords", "fget", "fset")
-_INSIDE += ("py_func", "pyfunc")  # numba's and NumPy's
+_INSIDE = (
+    *("__wrapped__", "__func__", "__self__", "func", "args", "keywords", "fget", "fset"),
+    *("py_func", "pyfunc"),  # numba's and NumPy's
+)
 
 _seen_first: dict[int, tuple[object, str]] = {}
 """What may change in place, as it was at first: a cache that fills up is no other formula."""
@@ -171,8 +173,7 @@ class Dependencies:
                 self._todo.append((value, "" if library else label, frozenset()))
             elif not library and not self._says(code.co_filename, found):
                 self._add_value(label, value)
-        for name, value in vars(function).items():
-            self._todo.append((value, "", frozenset()))
+        self._todo += [(value, "", frozenset()) for value in vars(function).values()]
         if library:
             return
         for each in _codes(code):
@@ -254,7 +255,9 @@ class Dependencies:
         file = found.get("__file__")
         if file is None:
             # The cells of a notebook share a namespace; those of the loss say what they bind.
-            cells = [text for name, text in self.own.items() if name.startswith("<") or "ipy" in name]
+            cells = [
+                text for name, text in self.own.items() if name.startswith("<") or "ipy" in name
+            ]
             return b"\n".join(cells) if found.get("__name__") == "__main__" and cells else None
         return self.own.get(file) or self.files.get(file) or _read(file, found)
 
@@ -275,8 +278,7 @@ class Dependencies:
                     self._add_value(f"{name}.{attribute}", value)
                 inside.append(value)
         elif name and not callable(thing) and all(value is None for value in inside):
-            if not isinstance(thing, property | staticmethod | classmethod):
-                self.lost[f"{name}, of type {cls.__qualname__}"] = None
+            self.lost[f"{name}, of type {cls.__qualname__}"] = None
         for value in inside:
             if value is not None:
                 self._todo.append((value, "", frozenset()))
@@ -328,7 +330,7 @@ def _tree(text: bytes) -> ast.Module:
 @cache
 def _imports(text: bytes, package: str) -> dict[str, tuple[str, str]]:
     """Return which names a file takes from which modules, and their names there."""
-    found = {}
+    found: dict[str, tuple[str, str]] = {}
     for node in ast.walk(_tree(text)):
         if isinstance(node, ast.ImportFrom):
             name = "." * node.level + (node.module or "")

@@ -80,7 +80,7 @@ CASES = {
     "a method": ("from lab.a import Two\nt = Two()", "c = t.value()",
                  {"a.py": "class Two:\n    def value(self):\n        return 2.0\n"}),
     "a property": ("from lab.a import Two", "c = Two().value",
-                   {"a.py": "class Two:\n    @property\n    def value(self):\n        return 2.0\n"}),
+                   {"a.py": "class Two:\n    @property\n    def value(self): return 2.0\n"}),
     "a base of a helper": (
         "from lab.b import Child",
         "c = Child().value()",
@@ -93,7 +93,8 @@ CASES = {
                 {"a.py": "import enum\nclass Mode(enum.Enum):\n    A = 2.0\n"}),
     "a number": ("from lab.a import C", "c = C", {"a.py": "C = 2.0\n"}),
     "a number of a module": ("from lab import a", "c = a.C", {"a.py": "C = 2.0\n"}),
-    "an array": ("from lab.a import C", "c = C[0]", {"a.py": "import numpy\nC = numpy.array([2.0])\n"}),
+    "an array": ("from lab.a import C", "c = C[0]",
+                 {"a.py": "import numpy\nC = numpy.array([2.0])\n"}),
     "dispatched": (
         "from lab.a import f",
         "c = f(1)",
@@ -116,7 +117,7 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("head, body, files", CASES.values(), ids=CASES)
+@pytest.mark.parametrize(("head", "body", "files"), CASES.values(), ids=CASES)
 def test_what_another_file_says_counts(tmp_path, monkeypatch, head, body, files):
     loss = {"losses.py": LOSS.format(head=head, body=body)}
     write(tmp_path / "here", loss | files)
@@ -263,7 +264,11 @@ def test_cells_of_a_notebook_count(tmp_path):
 @pytest.mark.parametrize(
     ("head", "body", "lost"),
     [
-        ("import importlib", "c = importlib.import_module('lab.a').two()", "loads by import_module"),
+        (
+            "import importlib",
+            "c = importlib.import_module('lab.a').two()",
+            "loads by import_module",
+        ),
         ("", "c = eval('2.0')", "loads by eval"),
     ],
 )
