@@ -11,6 +11,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterable
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,10 +19,14 @@ from mlpspec.errors import InputError
 
 try:
     import fcntl
-except ImportError:  # Windows has no flock; SQLite's own locks still keep the store whole.
+except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 FILE_NAME = "study.sqlite"
+
+JOURNAL, LOG = f"{FILE_NAME}-journal", f"{FILE_NAME}-wal"
+"""What SQLite keeps beside a store: to roll back what was half written, or, if another program
+asked for that (write-ahead log), what was written last."""
 
 LOCK_NAME = ".lock"
 """Of the file that a command locks while it writes into a results directory."""
@@ -110,13 +115,21 @@ def connect(
     if not path.is_file():
         if os.path.lexists(path):
             raise InputError(f"{path} is not a file; remove it or mend it")
+        if in_use(path.parent):
+            raise InputError(f"{directory} holds nothing yet; a run that writes there has begun")
         raise InputError(f"{str(directory)!r} is not a results directory: no {FILE_NAME} in it")
+    interrupted, logged = (path.with_name(name).exists() for name in (JOURNAL, LOG))
+    if not path.stat().st_size:  # SQLite would delete the log
+        there = f"its log is not; {mend(path)}" if logged else "remove it or use another directory"
+        raise InputError(f"{path} is empty; {there}")
     # What a killed session left half written is in the journal; only a connection that may
     # write can roll it back.
-    interrupted = path.with_name(f"{FILE_NAME}-journal").exists()
-    if interrupted and (write or not in_use(path.parent)):
+    if (interrupted and (write or not in_use(path.parent))) or (logged and write):
         _try_rolling_back(path)
     mode = "rw" if write or interrupted else "ro"
+    if not (write or interrupted or logged or os.access(path.parent, os.W_OK)):
+        with path.open("rb") as file:  # SQLite would make an empty log
+            mode += "&immutable=1" if file.read(20)[18:] == b"\2\2" else ""
     try:
         db = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", timeout=_WAIT, uri=True)
         # What is no UTF-8 cannot fit its checksum.
@@ -126,7 +139,7 @@ def connect(
     try:
         owner = db.execute("PRAGMA application_id").fetchone()[0]
         version = db.execute("PRAGMA user_version").fetchone()[0]
-        damage = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        damage = _damage(db)
         if owner != _APPLICATION_ID:
             raise InputError(
                 f"{path} is a database of another program, or damaged at its beginning; use "
@@ -142,6 +155,9 @@ def connect(
             raise InputError(f"{path} is damaged ({damage}); {mend(path)}")
         if code := db.execute(CODE).fetchone():
             raise InputError(f"{path} holds what mlpspec did not write (a {code[0]}); {mend(path)}")
+        if write:
+            with contextlib.suppress(sqlite3.OperationalError):  # open in another program
+                db.execute("PRAGMA journal_mode = DELETE")
         if write and version == 1:
             _add_checksums(db)
             version = SCHEMA_VERSION
@@ -154,6 +170,11 @@ def connect(
         db.close()
         raise
     return db, path, version
+
+
+def _damage(db: sqlite3.Connection) -> str:
+    """Return what SQLite finds damaged, in one line, or ``ok``."""
+    return " ".join(db.execute("PRAGMA integrity_check(1)").fetchone()[0].split())
 
 
 def create(directory: str | os.PathLike[str], identity: dict[str, Any]) -> None:
@@ -233,7 +254,7 @@ def _add_checksums(db: sqlite3.Connection) -> None:
 
 
 def rolled_back(path: Path, folder: str) -> tuple[Path, str]:
-    """Return a copy of a store in ``folder``, rolled back by the journal beside the store.
+    """Return a copy of a store in ``folder``, with what the journal or log beside it says.
 
     Second is what is damaged in the copy, or ``ok``.
 
@@ -248,10 +269,12 @@ def rolled_back(path: Path, folder: str) -> tuple[Path, str]:
     ('study.sqlite', 'ok')
     """
     copy = Path(shutil.copy(path, folder))
-    shutil.copy(path.with_name(f"{FILE_NAME}-journal"), folder)
+    for name in (JOURNAL, LOG):
+        if path.with_name(name).exists():
+            shutil.copy(path.with_name(name), folder)
     try:
         with contextlib.closing(sqlite3.connect(copy)) as db:
-            return copy, db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            return copy, _damage(db)
     except sqlite3.Error as error:
         return copy, str(error)
 
@@ -273,8 +296,8 @@ def _try_rolling_back(path: Path) -> None:
             raise InputError(f"{path} cannot be read: {error.strerror}") from None
     if damage != "ok":
         raise InputError(
-            f"{path} would be damaged by rolling back the journal beside it ({damage}), which may "
-            f"be of another copy; {mend(path)}"
+            f"{path} would be damaged by rolling back the journal beside it, or by its log "
+            f"({damage}), which may be of another copy; {mend(path)}"
         )
 
 
@@ -290,10 +313,13 @@ def try_lock(file: IO[Any], *, shared: bool = False) -> bool:
     ...     try_lock(file), try_lock(same)
     (True, False)
     """
-    if fcntl is None:
-        return True
     try:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        if fcntl is not None:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        else:  # its locks are of bytes, from where the file stands, and never shared
+            msvcrt = import_module("msvcrt")
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
     except OSError:
         return False
     return True

@@ -14,13 +14,14 @@ import os
 import re
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from mlpspec.errors import InputError
-from mlpspec.store.database import CONTENT, FILE_NAME, checksum, create, rolled_back
+from mlpspec.store.database import CONTENT, FILE_NAME, JOURNAL, LOG, checksum, create, rolled_back
 from mlpspec.store.store import Store
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
@@ -49,8 +50,8 @@ class Recovered:
         Runs that were stored and are not saved, as far as the store's intact sessions and keys,
         ``provenance.json`` and ``runs.csv`` tell.
     unknown : bool
-        Nothing tells which runs there were (sessions are damaged, or the file is cut), so that
-        more may be lost.
+        Nothing tells which runs there were (sessions are damaged, the file is cut, or its log
+        cannot be read), so that more may be lost.
     unchecked : int
         Saved runs without a checksum (schema version 1); they were saved as they are.
 
@@ -84,15 +85,19 @@ def recover(directory: str | os.PathLike[str], out: str | os.PathLike[str]) -> R
     Recovered(runs=0, lost=0, unknown=True, unchecked=0)
     """
     path = Path(directory) / FILE_NAME
-    if not path.is_file() or not path.stat().st_size:
+    log = path.with_name(LOG).read_bytes() if path.with_name(LOG).is_file() else b""
+    if not path.is_file() or not (path.stat().st_size or log):
         raise InputError(f"{path} is not there or empty; there is nothing to recover")
     new = Path(out)
     if os.path.lexists(new) and not (new.is_dir() and not any(new.iterdir())):
         raise InputError(f"{out} is there already; give a new directory with --out")
     content = _content(path)
-    found, checked = _intact(content)
-    named = {match[1].decode() for match in re.finditer(rb"(?=([0-9a-f]{16}))", content)}
-    cut = len(content) < int.from_bytes(content[28:32], "big") * _page_size(content)
+    versions = [_logged(content, log), content] if log else [content]
+    found, checked = _intact(versions)
+    every = b" ".join([*versions, log])
+    named = {match[1].decode() for match in re.finditer(rb"(?=([0-9a-f]{16}))", every)}
+    cut = any(len(v) < int.from_bytes(v[28:32], "big") * _page_size(v) for v in versions)
+    unreadable = bool(log) and log[:3] != b"\x37\x7f\x06"  # how every log begins
     unknown = cut or not found["sessions"]
     try:
         beside = path.with_name("provenance.json")
@@ -129,7 +134,7 @@ def recover(directory: str | os.PathLike[str], out: str | os.PathLike[str]) -> R
     listed = _listed(path)
     counted = sum(session["runs"] for session in provenance.get("sessions", []))
     lost = max(len((named & asked | listed) - complete.keys()), counted - len(complete))
-    unknown = unknown and not listed and not counted
+    unknown = unreadable or (unknown and not listed and not counted)
     return Recovered(len(complete), lost, unknown, len(complete.keys() - checked))
 
 
@@ -166,17 +171,36 @@ def _listed(path: Path) -> set[str]:
 
 def _content(path: Path) -> bytes:
     """Return the bytes of a store, rolled back to its last transaction where SQLite still can."""
-    if not path.with_name(f"{FILE_NAME}-journal").exists():
+    if not path.with_name(JOURNAL).exists():
         return path.read_bytes()
     with tempfile.TemporaryDirectory() as folder:
         copy, damage = rolled_back(path, folder)
         return (copy if damage == "ok" else path).read_bytes()  # the journal may be another's
 
 
-def _intact(content: bytes) -> tuple[dict[str, dict[Any, Row]], set[str]]:
-    """Return the rows of each table by their first column, and that of runs with a checksum."""
+def _logged(content: bytes, log: bytes) -> bytes:
+    """Return a store with the pages that its write-ahead log has committed."""
+    size = _page_size(content)
+    frames = [log[at : at + 24 + size] for at in range(32, len(log) - 23 - size, 24 + size)]
+    frames = [frame for frame in frames if frame[8:16] == log[16:24]]  # not of an older log
+    commits = [number for number, frame in enumerate(frames, 1) if any(frame[4:8])]
+    pages = bytearray(content)
+    most = len(content) + len(log)
+    for frame in frames[: max(commits, default=0)]:
+        at = (int.from_bytes(frame[:4], "big") - 1) * size
+        if 0 <= at <= most:
+            pages.extend(bytes(max(0, at - len(pages))))
+            pages[at : at + size] = frame[24:]
+    return bytes(pages)
+
+
+def _intact(versions: Iterable[bytes]) -> tuple[dict[str, dict[Any, Row]], set[str]]:
+    """Return the rows of each table by their first column, and that of runs with a checksum.
+
+    Of rows that several versions of a store hold, those of the first are returned.
+    """
     best: dict[str, dict[Any, tuple[tuple[bool, bool], Row]]] = {table: {} for table in CONTENT}
-    for rowid, values in _rows(content):
+    for rowid, values in chain.from_iterable(map(_rows, versions)):
         for table, columns in CONTENT.items():
             row = values[: len(columns)]
             if table == "sessions" and row and row[0] is None:

@@ -12,7 +12,7 @@ from helpers import ROOT, runs_csv
 import mlpspec
 from mlpspec.cli import command as cli
 from mlpspec.errors import InputError
-from mlpspec.store.database import CONTENT, FILE_NAME
+from mlpspec.store.database import CONTENT, FILE_NAME, LOG
 from mlpspec.store.recovery import recover
 from mlpspec.store.store import Store
 
@@ -257,3 +257,118 @@ def test_missing_data_is_told(intact, tmp_path):
         db.execute("DELETE FROM datasets")
     with pytest.raises(InputError, match="lacks the data of run"):
         mlpspec.load(tmp_path).stacks()
+
+
+def in_a_log(intact, place):
+    """A store in write-ahead mode, whose last transactions are in the log alone."""
+    place.mkdir()
+    work = place / "work"
+    work.mkdir()
+    shutil.copy(intact / FILE_NAME, work)
+    with contextlib.closing(sqlite3.connect(work / FILE_NAME)) as db:
+        found = {table: db.execute(f"SELECT * FROM {table}").fetchall() for table in CONTENT}
+        with db:
+            for table in ("curves", "runs", "datasets"):
+                db.execute(f"DELETE FROM {table}")
+        db.execute("VACUUM")
+        db.execute("PRAGMA journal_mode = WAL")
+    with contextlib.closing(sqlite3.connect(work / FILE_NAME)) as db:
+        for row in found["datasets"]:
+            with db:
+                db.execute("INSERT INTO datasets VALUES (?, ?, ?, ?)", row)
+        for row, curve in zip(found["runs"], found["curves"], strict=True):
+            with db:
+                db.execute(f"INSERT INTO runs VALUES ({','.join('?' * len(row))})", row)
+                db.execute("INSERT INTO curves VALUES (?, ?, ?)", curve)
+        for name in (FILE_NAME, LOG):
+            shutil.copy(work / name, place)
+    shutil.rmtree(work)
+    return place
+
+
+def beside(place):
+    return {path.name for path in place.iterdir()}
+
+
+def test_what_is_in_a_log_alone_is_read_and_recovered(intact, tmp_path, capsys):
+    place = in_a_log(intact, tmp_path / "place")
+    content, log = (place / FILE_NAME).read_bytes(), (place / LOG).read_bytes()
+    runs, _ = everything(intact)
+    assert cli.main(["recover", str(place), "--out", str(tmp_path / "new")]) == 0
+    assert "has 48 runs" in capsys.readouterr().out
+    assert everything(tmp_path / "new")[0] == runs
+    assert everything(place)[0] == runs
+    assert cli.main(["status", str(place)]) == 0
+    assert ((place / FILE_NAME).read_bytes(), (place / LOG).read_bytes()) == (content, log)
+
+
+def test_a_session_that_writes_sets_the_journal_mode_back(intact, tmp_path):
+    place = in_a_log(intact, tmp_path / "place")
+    results = mlpspec.run_study(STUDY.replace(seed=(0, 1, 2)), place, n_jobs=1)
+    assert [session["runs"] for session in results.sessions] == [48, 24]
+    assert not beside(place) & {LOG, f"{FILE_NAME}-shm"}
+    with contextlib.closing(sqlite3.connect(place / FILE_NAME)) as db:
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+def test_a_store_that_another_program_has_open_in_a_log_is_written_all_the_same(intact, tmp_path):
+    place = in_a_log(intact, tmp_path / "place")
+    with contextlib.closing(sqlite3.connect(place / FILE_NAME)) as db:
+        db.execute("SELECT * FROM runs").fetchone()
+        results = mlpspec.run_study(STUDY.replace(seed=(0, 1, 2)), place, n_jobs=1)
+    assert len(results.runs) == 72
+
+
+def test_what_a_damaged_log_held_is_saved_or_counted(intact, tmp_path):
+    place = in_a_log(intact, tmp_path / "place")
+    whole = (place / LOG).read_bytes()
+    cut = whole[: len(whole) // 2]
+    flipped = bytearray(whole)
+    flipped[32 + 24 + 5000] ^= 1  # SQLite heeds nothing of the log from there on
+    headless = bytes(32) + whole[32:]
+    for number, (log, least) in enumerate([(cut, 10), (bytes(flipped), 40), (headless, 0)]):
+        (place / LOG).write_bytes(log)
+        found = recover(place, tmp_path / f"{number}")
+        assert found.runs >= least
+        assert found.runs + found.lost == 48 or (log == cut and (found.lost or found.unknown))
+    (place / LOG).write_bytes(bytes(5000))
+    shutil.copy(intact / "runs.csv", place)  # is older than the log may have been
+    assert recover(place, tmp_path / "nothing").unknown
+    (place / LOG).write_bytes(whole)
+    (place / FILE_NAME).write_bytes(b"")
+    with pytest.raises(InputError, match=r"is empty; its log is not; .*mlpspec recover"):
+        Store.open(place)
+    assert (place / LOG).read_bytes() == whole  # SQLite would have deleted it
+    shutil.copy(intact / "provenance.json", place)
+    assert recover(place, tmp_path / "rest").runs == 48
+
+
+def test_a_log_of_another_copy_is_not_applied(intact, tmp_path):
+    older, place = tmp_path / "older", tmp_path / "place"
+    for directory in (older, place):
+        directory.mkdir()
+        shutil.copy(intact / FILE_NAME, directory)
+    with contextlib.closing(sqlite3.connect(older / FILE_NAME)) as db, db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("UPDATE runs SET error = hex(randomblob(3000))")
+        db.commit()
+        log = (older / LOG).read_bytes()
+    mlpspec.run_study(STUDY.replace(seed=range(6)), place, n_jobs=1)
+    content = (place / FILE_NAME).read_bytes()
+    (place / LOG).write_bytes(log)
+    with pytest.raises(InputError, match="which may be of another copy"):
+        Store.open(place, write=True)
+    assert (place / FILE_NAME).read_bytes() == content
+    assert (place / LOG).read_bytes() == log
+    assert recover(place, tmp_path / "saved").runs == 144
+
+
+def test_damage_is_told_in_one_line(intact, tmp_path):
+    content = bytearray((intact / FILE_NAME).read_bytes())
+    content[4096 * 3 : 4096 * 4] = b"\xff" * 4096
+    (tmp_path / FILE_NAME).write_bytes(content)
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as db:
+        assert "\n" in db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    with pytest.raises(InputError, match="is damaged") as caught:
+        Store.open(tmp_path)
+    assert "\n" not in str(caught.value)

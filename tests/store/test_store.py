@@ -1,14 +1,19 @@
+import contextlib
+import os
 import sqlite3
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
 from helpers import ROOT
 
+import mlpspec
 from mlpspec import studies
 from mlpspec.errors import InputError
-from mlpspec.store.database import CONTENT, FILE_NAME, checksum
+from mlpspec.store import database
+from mlpspec.store.database import CONTENT, FILE_NAME, LOCK_NAME, checksum
 from mlpspec.store.results import Results
 from mlpspec.store.store import Record, Store
 
@@ -119,10 +124,17 @@ def test_directory_without_store(tmp_path):
         Store.open(tmp_path)
 
 
+def another_program():
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        db.execute("CREATE TABLE notes (text TEXT)")
+        return db.serialize()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "database of another program"),
+        (b"", "is empty; remove it or use another directory"),
+        (another_program(), "database of another program"),
         (b"not a database at all, but a text" * 99, "damaged or not a database"),
     ],
 )
@@ -243,3 +255,32 @@ def test_keys_of_stored_runs_are_those_of_their_descriptions(directory):
         keys = [record.run.key for record in store.records()]
         assert keys
         assert keys == list(store.status())
+
+
+def test_a_lock_without_flock_is_of_a_byte(tmp_path, monkeypatch):
+    """As on Windows, whose module this stands in for: it locks bytes from where a file stands."""
+    held = []  # by open files
+
+    def locking(number, mode, count):
+        place = os.fstat(number).st_ino, os.lseek(number, 0, os.SEEK_CUR)
+        assert (mode, count) == (windows.LK_NBLCK, 1)
+        if any(place == other for other, file in held if not file.closed):
+            raise PermissionError(13, "Permission denied")
+        tried.append(place)
+
+    tried = []
+    windows = types.SimpleNamespace(LK_NBLCK=2, locking=locking)
+    monkeypatch.setitem(sys.modules, "msvcrt", windows)
+    monkeypatch.setattr(database, "fcntl", None)
+    with (tmp_path / LOCK_NAME).open("a") as lock:
+        lock.write("more than nothing")
+        lock.flush()
+        assert database.try_lock(lock)
+        held.append((tried[-1], lock))
+        assert database.in_use(tmp_path)
+        with pytest.raises(InputError, match="is in use by another mlpspec run"):
+            mlpspec.run_study(STUDY.replace(steps=0), tmp_path, n_jobs=1)
+        with pytest.raises(InputError, match="holds nothing yet; a run that writes"):
+            Store.open(tmp_path)
+    assert not database.in_use(tmp_path)
+    assert len(mlpspec.run_study(STUDY.replace(steps=0), tmp_path, n_jobs=1).runs) == 16
