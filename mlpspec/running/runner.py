@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Generator, Sequence
+import warnings
+from collections.abc import Generator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from threadpoolctl import threadpool_limits
 
@@ -74,7 +75,8 @@ def run_study(
     engine : str
         ``"numpy"``, ``"compiled"``, or ``"auto"``: that of the directory's last session; in a new
         directory the compiled one where numba works. Single precision is always NumPy's. Each
-        session's provenance names its engine.
+        session's provenance names its engine. A warning says where ``MLPSPEC_COMPILED=0`` gives a
+        directory another engine than that of its last session.
 
     Raises
     ------
@@ -104,7 +106,14 @@ def run_study(
         if not all((directory / name).exists() for name in DERIVED):
             results.write_tables()
         return results
-    engine = engines.choose(engine, last_engine(directory))
+    asked, last = engine, last_engine(directory)
+    engine = engines.choose(asked, last)
+    if asked == "auto" and last not in (None, engine):
+        warnings.warn(
+            f"{directory} had the {last} engine; its missing runs use the {engine} one, as "
+            "MLPSPEC_COMPILED=0 asks",
+            stacklevel=2,
+        )
     if not any(run.dtype == "float64" for run in missing):
         engine = "numpy"  # which alone trains in single precision
     payload = pack(study, read_tables(missing), engine)
@@ -118,22 +127,16 @@ def run_study(
             train = partial(cluster.train, client, partial(train_packed, payload), engine)
             about = cluster.describe(client)
         stack.enter_context(_locked(directory))
-        if (directory / FILE_NAME).exists():
-            store = stack.enter_context(Store.open(directory, write=True))
-        else:
-            store = stack.enter_context(Store.create(directory, study))
-        store.check_study(study)
+        session = stack.enter_context(_Session(study, directory))
         batches = plan(missing, about["jobs"], batch_size)
-        began = provenance.now()
         if engine == "compiled" and dask is None and not is_cached():
             with signals.deferred():  # once, not in each worker
                 engines.prepare(missing)
         finished = stack.enter_context(contextlib.closing(train(batches)))
         next(finished)  # workers load their modules during what follows
-        about = {**provenance.collect(command, engine), **about}
-        session = store.begin_session(study, began, about)
+        session.about = {**provenance.collect(command, engine), **about}
         try:
-            _train_all(study, store, session, batches, finished, fail_fast, progress)
+            _train_all(session, batches, finished, fail_fast, progress)
         except BaseException:
             # What went wrong is to be raised, not that tables cannot be written after it.
             with contextlib.suppress(OSError, ValueError):
@@ -157,14 +160,15 @@ def missing_runs(study: Study, directory: Path) -> list[Run]:
     >>> len(missing_runs(Study("two", {"seed": (0, 1)}, {}), Path("there", "is", "nothing")))
     2
     """
-    status: dict[str, str] = {}
-    if (directory / FILE_NAME).exists():
+    kept: Mapping[Any, tuple[Record, list[str]]] = {}
+    if os.path.lexists(directory / FILE_NAME):
         with Store.open(directory) as store:
             store.check_study(study)
-            status = store.status()
+            kept = store.kept()
     elif directory.exists() and not directory.is_dir():
         raise InputError(f"{directory} is a file; give a directory with --out")
-    missing = [run for run in study.runs if status.get(run.key, "failed") == "failed"]
+    done = {meaning for meaning, (record, _) in kept.items() if record.status != "failed"}
+    missing = [run for run in study.runs if run.meaning not in done]
     read_tables(missing)
     return missing
 
@@ -200,28 +204,62 @@ def _locked(directory: Path) -> IO[str]:
     return file
 
 
+class _Session(contextlib.AbstractContextManager["_Session"]):
+    """Keeps what is trained; begins, and with it a new store, at the first records.
+
+    A study that is stopped before, or whose engine fails, leaves no empty session or store behind.
+    """
+
+    def __init__(self, study: Study, directory: Path) -> None:
+        self.study, self.directory = study, directory
+        self.began = provenance.now()
+        self.about: dict[str, Any] = {}
+        self.number: int | None = None
+        self.store: Store | None = None
+        if (directory / FILE_NAME).exists():
+            self.store = Store.open(directory, write=True)
+            self.store.check_study(study)
+
+    def add(self, records: list[Record]) -> None:
+        with signals.deferred():  # between the store and its session, too
+            self.store = self.store or Store.create(self.directory, self.study)
+            if self.number is None:
+                self.number = self.store.begin_session(self.study, self.began, self.about)
+            self.store.add(records, self.number)
+
+    def end(self) -> None:
+        if self.store is not None and self.number is not None:
+            self.store.end_session(self.number, provenance.now())
+
+    def __exit__(self, *exc: object) -> None:
+        if self.store is not None:
+            self.store.close()
+
+
 def _train_all(
-    study: Study,
-    store: Store,
-    session: int,
+    session: _Session,
     batches: list[Batch],
     finished: Generator[list[Record]],
     fail_fast: bool,
     progress: bool,
 ) -> None:
     try:
-        with progress_of(study.name, batches) if progress else contextlib.nullcontext() as show:
+        with (
+            progress_of(session.study.name, batches)
+            if progress
+            else contextlib.nullcontext() as show
+        ):
             for records in filter(None, finished):
-                store.add(records, session)
+                session.add(records)
                 if show is not None:
                     show(records)
                 if fail_fast and any(record.status == "failed" for record in records):
                     break
     except WorkerLostError as error:
+        kept = len(session.store.status()) if session.store is not None else 0
         raise WorkerLostError(
-            f"{error}; {len(store.status())} runs are kept in {store.path.parent}, run it again "
-            "to continue"
+            f"{error}; {kept} runs are kept in {session.directory}, run it again to continue"
         ) from error
     finally:
         finished.close()  # ends the workers if they are still at work
-        store.end_session(session, provenance.now())
+        session.end()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +40,12 @@ class Results:
     ----------
     directory : path
 
+    Attributes
+    ----------
+    repeats : dict of str to str
+        The key that counts, by each key under which an older version stored the run again; no
+        table, figure or claim knows of the latter.
+
     Raises
     ------
     ValueError
@@ -64,8 +70,11 @@ class Results:
         with Store.open(directory) as store:
             self.identity = store.identity()
             self.sessions = store.sessions()
-            self._records = sorted(store.records(), key=lambda r: _canonical_order(r.run))
+            kept = store.kept()
             self._curves = store.curves()
+        records = [record for record, _ in kept.values()]
+        self._records = sorted(records, key=lambda record: _canonical_order(record.run))
+        self.repeats = {key: record.run.key for record, others in kept.values() for key in others}
 
     def __repr__(self) -> str:
         return f"<Results {self.identity['study']} in {self.directory}: {len(self.runs)} runs>"
@@ -79,6 +88,11 @@ class Results:
             return Study(**self.sessions[-1]["study"])
         except TypeError as error:
             raise InputError(f"the last session of {self.directory} is damaged: {error}") from None
+
+    def keys_of(self, runs: Iterable[Run]) -> list[str]:
+        """Return the keys under which runs are stored; those that are missing have their own."""
+        stored = {record.run.meaning: record.run.key for record in self._records}
+        return [stored.get(run.meaning, run.key) for run in runs]
 
     @cached_property
     def runs(self) -> dict[str, Run]:

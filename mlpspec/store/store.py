@@ -93,6 +93,7 @@ class Store:
         self._db = connection
         self.path = path
         self._version = version
+        self._stored: dict[Any, Run] | None = None
 
     @classmethod
     def open(cls, directory: str | os.PathLike[str], *, write: bool = False) -> Store:
@@ -190,10 +191,16 @@ class Store:
             self._insert("sessions", row, _replace("sessions"))
 
     def add(self, records: Iterable[Record], session: int) -> None:
-        """Keep the results of a batch, all or none. A result that is there stays as it is."""
+        """Keep the results of a batch, all or none. A result that is there stays as it is.
+
+        A run that is stored under another key (`Run.meaning`) keeps that one.
+        """
+        if self._stored is None:
+            self._stored = {meaning: record.run for meaning, (record, _) in self.kept().items()}
         with self._db:
             for record in records:
-                key, dataset, params = record.run.key, None, None
+                described = self._stored.setdefault(record.run.meaning, record.run)
+                key, dataset, params = described.key, None, None
                 if record.params is not None:
                     x, y, params = (_to_bytes(a) for a in (record.x, record.y, record.params))
                     dataset = sha256(x + y).hexdigest()[:16]
@@ -202,7 +209,7 @@ class Store:
                     name: None if math.isnan(value) else value
                     for name, value in record.measurements.items()
                 }
-                run, measured = json.dumps(record.run.to_dict()), json.dumps(measurements)
+                run, measured = json.dumps(described.to_dict()), json.dumps(measurements)
                 row = [key, run, record.status, session, dataset, params, measured, record.error]
                 self._insert("runs", row, f"{_replace('runs')} WHERE status = 'failed'")
                 if record.curve is not None:
@@ -230,6 +237,22 @@ class Store:
             with self._reading():
                 record = _described(row)
             yield record
+
+    def kept(self) -> dict[Any, tuple[Record, list[str]]]:
+        """Return what counts of each run, by its `Run.meaning`, without arrays and curve.
+
+        Second are the keys of what does not count: older versions could store a run again, under
+        the key of another form of its settings. A result counts before a failure, then that of
+        the earlier session, then that of the smaller key.
+        """
+        kept: dict[Any, tuple[Record, list[str]]] = {}
+        with self._reading():
+            found = {(r[2] == "failed", r[3], r[0]): _described(r) for r in self._rows("runs")}
+            for rank in sorted(found):
+                record = found[rank]
+                first, others = kept.setdefault(record.run.meaning, (record, []))
+                others += [rank[2]] if first is not record else []
+        return kept
 
     def record(self, key: str) -> Record:
         """Return one run with its arrays and curve.

@@ -7,6 +7,7 @@ class, the values of its fields, and a digest of the file that defines it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import linecache
@@ -15,12 +16,13 @@ import re
 import sys
 import warnings
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from itertools import chain, count
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from mlpspec.data.spec import parse_call
 from mlpspec.data.tabular import MISSING
@@ -139,10 +141,10 @@ def define(name: str, loss: StructuralLoss) -> Definition:
             f"the loss {name!r} is of {cls.__qualname__}; it must be an instance of a class that "
             "derives from mlpspec.StructuralLoss and is decorated with @dataclass(frozen=True)"
         )
+    loss = _in_one_form(loss)
     values = []
     for entry in fields(loss):
         value = getattr(loss, entry.name)
-        value = value.item() if hasattr(value, "item") and not hasattr(value, "__len__") else value
         finite = not isinstance(value, float) or math.isfinite(value)
         if not isinstance(value, Scalar) or not finite:
             raise InputError(
@@ -165,6 +167,40 @@ def _say_what_is_lost(cls: type) -> None:
             LossWarning,
             stacklevel=3,
         )
+
+
+def _in_one_form(loss: StructuralLoss) -> StructuralLoss:
+    """Return a loss with its fields as declared, so that what is trained is what its key says."""
+    declared = {entry.name: entry.type for entry in fields(cast(Any, loss))}
+    given = {name: getattr(loss, name) for name in declared}
+    values = {name: _as_declared(declared[name], value) for name, value in given.items()}
+    if repr(values) == repr(given):
+        return loss
+    loss = copy(loss)
+    for name, value in values.items():
+        object.__setattr__(loss, name, value)
+    return loss
+
+
+def _as_declared(declared: Any, value: Any) -> Any:
+    """Return the value of a field in the one form that equal ones share.
+
+    A number becomes of the type that the field is declared as, the widest where there are several,
+    if that holds it exactly: ``2`` is ``2.0`` in a field of floats, and so is ``"2"``, unless texts
+    are declared too. NumPy's numbers become Python's, and -0.0 becomes 0.0. A truth value stays one
+    where one is declared.
+    """
+    if hasattr(value, "item") and not hasattr(value, "__len__"):
+        value = value.item()
+    name = declared.__name__ if isinstance(declared, type) else str(declared)
+    words = set(re.findall(r"[a-z]+", name))
+    wanted = next((t for t in (float, int, bool) if t.__name__ in words), None)
+    text = isinstance(value, str) and "str" not in words and wanted is not bool
+    number = isinstance(value, int | float) and not (isinstance(value, bool) and "bool" in words)
+    if wanted and (text or number):
+        with contextlib.suppress(OverflowError, ValueError):  # too large, no number, not finite
+            value = wanted(value) if text or wanted(value) == value else value
+    return value + 0.0 if isinstance(value, float) else value
 
 
 def load_loss(text: str) -> StructuralLoss:
@@ -204,7 +240,8 @@ def load_loss(text: str) -> StructuralLoss:
         there = f"; there is {', '.join(found)}" if found else ""
         raise InputError(f"{target} has no class {name} derived from StructuralLoss{there}")
     try:
-        return cls(*call.args, **call.kwargs)
+        loss = cls(*call.args, **call.kwargs)
+        return _in_one_form(loss) if is_dataclass(loss) else loss
     except BaseException as error:
         if is_interrupt(error):
             raise

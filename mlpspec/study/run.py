@@ -172,6 +172,20 @@ class Run:
         settings = {name: getattr(self, name) for name in SETTINGS} | {"losses": list(self.losses)}
         return settings | ({"definitions": definitions} if definitions else {})
 
+    @property
+    def meaning(self) -> tuple[Any, ...]:
+        """What decides the result; equal for all descriptions of one run.
+
+        Keys are of text: they may differ where values are equal, such as 2 and 2.0 in a field of a
+        loss that an older version stored, or K given as N and left to N.
+        """
+        values = {
+            name: setting.meaning(getattr(self, name))
+            for name, setting in SETTINGS.items()
+            if setting.changes_result
+        }
+        return (*(values | {"n_hidden": self.hidden_units}).values(), *self.definitions)
+
     @cached_property
     def key(self) -> str:
         """16 hexadecimal digits that stand for everything that could change the result."""

@@ -96,7 +96,7 @@ class Setting:
         try:
             number = wanted(value)
             exact = isinstance(value, str) or number == value
-            if isinstance(value, bool) or not (exact and math.isfinite(number)):
+            if isinstance(value, bool | np.bool_) or not (exact and math.isfinite(number)):
                 raise ValueError
         except (TypeError, ValueError, OverflowError):
             word = "finite number" if wanted is float else "whole number"

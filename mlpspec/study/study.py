@@ -117,13 +117,15 @@ class Study:
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
-        """The product of the axes, the last one varying fastest."""
+        """The product of the axes, the last one varying fastest; each run once."""
         bare = tuple(replace(definition, loss=None) for definition in self.extensions.values())
         same = {**self.settings, "definitions": bare}
         products = itertools.product(*self.axes.values())
-        return tuple(
-            Run(**dict(zip(self.axes, values, strict=True)), **same) for values in products
-        )
+        runs: dict[Any, Run] = {}
+        for values in products:  # n_hidden of N is the same run as n_hidden left to N
+            run = Run(**dict(zip(self.axes, values, strict=True)), **same)
+            runs.setdefault(run.meaning, run)
+        return tuple(runs.values())
 
     @property
     def own_losses(self) -> dict[str, StructuralLoss]:

@@ -8,6 +8,7 @@ import mlpspec
 from mlpspec.cli import command
 from mlpspec.errors import InputError
 from mlpspec.running import progress, runner, worker
+from mlpspec.store.database import FILE_NAME
 from mlpspec.training import engine
 from mlpspec.training.engine import versions
 
@@ -53,8 +54,12 @@ def test_a_kernel_that_cannot_be_loaded_is_no_fault_of_a_run(tmp_path, monkeypat
     monkeypatch.setattr(runner, "is_cached", lambda: True)
     monkeypatch.setattr(worker, "prepare", broken)
     with pytest.raises(InputError, match="cannot compile the kernel here"):
-        mlpspec.run_study(SMALL, tmp_path, n_jobs=1, engine="compiled")
-    assert mlpspec.load(tmp_path).status == {}
+        mlpspec.run_study(SMALL, tmp_path / "new", n_jobs=1, engine="compiled")
+    assert not (tmp_path / "new" / FILE_NAME).exists()  # nor a session without runs in it
+    mlpspec.run_study(SMALL, tmp_path, n_jobs=1, engine="numpy")
+    with pytest.raises(InputError, match="cannot compile the kernel here"):
+        mlpspec.run_study(MORE, tmp_path, n_jobs=1, engine="compiled")
+    assert [session["runs"] for session in mlpspec.load(tmp_path).sessions] == [8]
 
 
 @pytest.mark.parametrize("name", engine.ENGINES)
@@ -78,6 +83,19 @@ def test_a_directory_without_its_engine_is_refused(calls, tmp_path, monkeypatch)
     assert [session["engine"] for session in results.sessions] == ["compiled", "numpy"]
 
 
+def test_numpy_for_a_compiled_directory_is_said(calls, tmp_path, monkeypatch):
+    mlpspec.run_study(SMALL, tmp_path, n_jobs=1, engine="compiled")
+    monkeypatch.setenv("MLPSPEC_COMPILED", "0")
+    mlpspec.run_study(SMALL, tmp_path, n_jobs=1)  # there is nothing to train
+    with pytest.warns(
+        UserWarning, match=r"had the compiled engine; its missing runs use the numpy"
+    ):
+        mlpspec.run_study(MORE, tmp_path, n_jobs=1)
+    mlpspec.run_study(MORE.replace(seed=(0, 1, 2)), tmp_path, n_jobs=1)
+    engines = [session["engine"] for session in mlpspec.load(tmp_path).sessions]
+    assert engines == ["compiled", "numpy", "numpy"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_waits_while_it_compiles(calls, tmp_path, monkeypatch, number):
     """In a callback of LLVM its exception would be lost."""
@@ -99,7 +117,7 @@ def test_a_signal_waits_while_it_compiles(calls, tmp_path, monkeypatch, number):
     finally:
         signal.signal(number, before)
     assert calls == ["prepared"]
-    assert mlpspec.load(tmp_path).sessions == []
+    assert not (tmp_path / FILE_NAME).exists()  # a store would have no session
 
 
 def run(capsys, *arguments):

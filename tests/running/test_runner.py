@@ -19,6 +19,8 @@ from mlpspec.errors import InputError
 from mlpspec.report import figures
 from mlpspec.running import planning, runner, worker
 from mlpspec.running.progress import estimate
+from mlpspec.store.database import FILE_NAME
+from mlpspec.store.store import Store
 from mlpspec.study.problem import data_of, start_of, temperature_of
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
@@ -316,6 +318,42 @@ def test_interrupted_keeps_what_was_finished(tmp_path):
     assert 0 < stored(tmp_path / "r") < 96
     finish(start_mlpspec(*long, cwd=tmp_path), tmp_path)
     assert runs_csv(tmp_path / "r") == runs_csv(undisturbed)
+
+
+def test_a_session_begins_with_its_first_records(tmp_path, monkeypatch):
+    def interrupted(payload, n_jobs, batches):
+        yield []
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner.workers, "train", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            mlpspec.run_study(SMALL, tmp_path, n_jobs=1)
+    assert not (tmp_path / FILE_NAME).exists()
+    real = Store.begin_session
+
+    def begin_session(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "begin_session", begin_session)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                mlpspec.run_study(SMALL, tmp_path, n_jobs=1)
+        finally:
+            signal.signal(signal.SIGINT, before)
+    (session,) = mlpspec.load(tmp_path).sessions
+    assert session["runs"] > 0
+    assert session["ended"] is not None
+
+
+def test_a_link_to_nowhere_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner.workers, "train", None)
+    (tmp_path / FILE_NAME).symlink_to(tmp_path / "absent")
+    with pytest.raises(InputError, match="is not a file; remove it or mend it"):
+        mlpspec.run_study(SMALL, tmp_path, n_jobs=1)
 
 
 def processes_of(session):
