@@ -54,8 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.showwarning = show
             return _command(arguments.command)(arguments)
     except LossError as error:
-        faults = (shown(fault) for fault in str(error).split("\n"))
-        warn("error: " + "\n".join(faults))  # a line for each
+        warn(*f"error: {error}".split("\n"))  # a line for each fault
         return BAD_INPUT
     except InputError as error:
         return _complain(str(error))

@@ -10,7 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlpspec.cli.terminal import FAILED, last_line, shown
+from mlpspec.cli.terminal import FAILED, last_line, put
 from mlpspec.data.datasets import COLUMN, DATASETS, FILE, TARGETS, FileData
 from mlpspec.data.spec import Call
 from mlpspec.errors import InputError
@@ -27,28 +27,34 @@ def status(arguments: Namespace) -> int:
     """Print what a results directory holds."""
     results = load(arguments.directory)
     study, status = results.study, results.status
-    asked = [status.get(run.key, "missing") for run in study.runs]
+    asked = [status.get(key, "missing") for key in results.keys_of(study.runs)]
     counts = Counter(status.values())
     last = results.sessions[-1]
     settings = ", ".join(f"{name}={value}" for name, value in study.settings.items()) or "defaults"
-    print(shown(f"study     {study.name}: {study.question}"))
-    print(shown(f"settings  {settings}"))
+    put(f"study     {study.name}: {study.question}", f"settings  {settings}")
     counted = ", ".join(f"{counts[name]} {name}" for name in ("ok", "diverged", "failed"))
-    print(f"runs      {len(status)} in {results.directory}: {counted}")
-    print(
+    put(f"runs      {len(status)} in {results.directory}: {counted}")
+    for number, (key, first) in enumerate(results.repeats.items()):
+        if number == 0:
+            put(
+                f"repeated  {len(results.repeats)} more results are of runs that are stored again "
+                "under the key of another form of their settings; they are kept, but count nowhere:"
+            )
+        put(f"          {key}, which repeats {first}")
+    put(
         f"asked     {len(asked)} by the last session: {asked.count('missing')} missing, "
         f"{asked.count('failed')} failed"
     )
     ended = last["ended"] or "(running, or killed)"
-    print(f"sessions  {len(results.sessions)}; the last {last['started']} to {ended}")
-    print(
+    put(
+        f"sessions  {len(results.sessions)}; the last {last['started']} to {ended}",
         f"made with mlpspec {last['mlpspec']}, numpy {last['numpy']}, Python {last['python']}, "
-        f"{last['jobs']} jobs on {last['processor']}"
+        f"{last['jobs']} jobs on {last['processor']}",
     )
     for number, (key, error) in enumerate(list(results.errors.items())[:5]):
-        print(f"failed    {key}: {last_line(error)}")
+        put(f"failed    {key}: {last_line(error)}")
         if number == 0:
-            print("".join(f"          {shown(li)}\n" for li in error.strip().splitlines()), end="")
+            put(*(f"          {line}" for line in error.strip().splitlines()))
     return 0
 
 
@@ -69,8 +75,8 @@ def write_report(
     path = report.write(formats)
     if not quiet:
         if report.analysis.verdicts:
-            print(_verdict_lines(report.analysis.verdicts))
-        print(f"report: {path}")
+            put(*_verdict_lines(report.analysis.verdicts))
+        put(f"report: {path}")
 
 
 def verify(arguments: Namespace) -> int:
@@ -82,12 +88,12 @@ def verify(arguments: Namespace) -> int:
         raise InputError(
             f"{arguments.directory} holds no grid of the eight subsets, which the claims are about"
         )
-    print(_verdict_lines(verdicts))
+    put(*_verdict_lines(verdicts))
     stated = [verdict for verdict in verdicts if verdict.basis == "stated, means"]
     return 0 if all(verdict.verdict == "holds" for verdict in stated) else FAILED
 
 
-def _verdict_lines(verdicts: Sequence[Verdict]) -> str:
+def _verdict_lines(verdicts: Sequence[Verdict]) -> list[str]:
     bases = list(dict.fromkeys(verdict.basis for verdict in verdicts))
     lines = [f"{'claim':66}" + "".join(f"{basis:17}" for basis in bases) + "repeats"]
     for claim in dict.fromkeys(verdict.claim for verdict in verdicts):
@@ -98,7 +104,7 @@ def _verdict_lines(verdicts: Sequence[Verdict]) -> str:
         columns = "".join(f"{by_basis[basis].verdict:17}" for basis in bases)
         lines.append(f"{text[:64]:66}{columns}{repeats}")
     wanting = [v.reading for v in verdicts if v.verdict == "untested"]
-    return "\n".join([*lines, *dict.fromkeys(f"untested: {reading}" for reading in wanting)])
+    return [*lines, *dict.fromkeys(f"untested: {reading}" for reading in wanting)]
 
 
 def recover(arguments: Namespace) -> int:
@@ -106,41 +112,40 @@ def recover(arguments: Namespace) -> int:
     found = recovery.recover(arguments.directory, arguments.out)
     load(arguments.out).write_tables()
     lost = "how many are lost is not known" if found.unknown else f"{found.lost} are lost"
-    print(f"{arguments.out} has {found.runs} runs of {arguments.directory}; {lost}")
+    put(f"{arguments.out} has {found.runs} runs of {arguments.directory}; {lost}")
     if found.unchecked:
-        print(f"{found.unchecked} of them carry no checksum and were taken as they are")
-    print(f"continue with: mlpspec run STUDY ... --out {shlex.quote(arguments.out)}")
+        put(f"{found.unchecked} of them carry no checksum and were taken as they are")
+    put(f"continue with: mlpspec run STUDY ... --out {shlex.quote(arguments.out)}")
     return FAILED if found.lost or found.unknown else 0
 
 
 def export(arguments: Namespace) -> int:
     """Write the results in another format and print the paths."""
-    for path in load(arguments.directory).export(arguments.format):
-        print(path)
+    put(*map(str, load(arguments.directory).export(arguments.format)))
     return 0
 
 
 def studies(arguments: Namespace) -> int:
     """Print the named studies, the settings, the data sets and the targets."""
-    print("studies")
+    put("studies")
     for name, describe in STUDIES.items():
         study = describe()
-        print(f"  {name:16} {len(study.runs):5} runs  {study.question}")
-    print("settings (--set NAME=VALUE)")
+        put(f"  {name:16} {len(study.runs):5} runs  {study.question}")
+    put("settings (--set NAME=VALUE)")
     for name, setting in SETTINGS.items():
         if name not in EXTENDABLE:
             explained = name == "start" or ", or " in setting.help
             choices = f" ({', '.join(setting.names)})" if setting.names and not explained else ""
-            print(f"  {name:16} {setting.default!s:18} {setting.help}{choices}")
-    print("data sets (--set dataset=NAME, with other arguments if need be)")
+            put(f"  {name:16} {setting.default!s:18} {setting.help}{choices}")
+    put("data sets (--set dataset=NAME, with other arguments if need be)")
     for name, dataset in DATASETS.items():
         call = Call(name, kwargs={argument.name: argument.default for argument in fields(dataset)})
-        print(f"  {call!s:35} {_first_line(dataset)}")
-    print(f"  {FILE + 'PATH.csv':35} {_first_line(FileData)}")
-    print("targets (--set target=NAME)")
+        put(f"  {call!s:35} {_first_line(dataset)}")
+    put(f"  {FILE + 'PATH.csv':35} {_first_line(FileData)}")
+    put("targets (--set target=NAME)")
     for name, function in TARGETS.items():
-        print(f"  {name:35} {_first_line(function)}")
-    print(f"  {COLUMN + 'NAME':35} a column of the file, scaled as one input is")
+        put(f"  {name:35} {_first_line(function)}")
+    put(f"  {COLUMN + 'NAME':35} a column of the file, scaled as one input is")
     return 0
 
 

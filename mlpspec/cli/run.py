@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import mlpspec.losses
 from mlpspec.cli.results import write_report
-from mlpspec.cli.terminal import FAILED, INTERRUPTED, duration, last_line, line, say, warn
+from mlpspec.cli.terminal import FAILED, INTERRUPTED, duration, last_line, line, put, say, warn
 from mlpspec.errors import InputError, is_interrupt, one_line, unknown
 from mlpspec.running.planning import plan
 from mlpspec.running.progress import estimate
@@ -137,7 +137,7 @@ def train(arguments: Namespace, task: Task, n_jobs: int) -> int:
         dask=arguments.dask,
         engine=engine,
     )
-    asked = {run.key for run in study.runs}
+    asked = {*results.keys_of(study.runs)}
     counts = Counter(status for key, status in results.status.items() if key in asked)
     counted = ", ".join(f"{counts[status]} {status}" for status in ("ok", "diverged", "failed"))
     tried = len(missing) - (len(asked) - counts.total())
@@ -256,7 +256,7 @@ def check_loss(arguments: Namespace) -> int:
     report = mlpspec.losses.check_loss(loss, neuron=arguments.neuron)
     define("checked", loss)  # says what cannot be followed
     portable({type(loss).__name__: loss})
-    print(report)
+    put(*str(report).splitlines())
     return 0
 
 

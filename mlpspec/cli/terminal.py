@@ -50,12 +50,24 @@ def say(arguments: argparse.Namespace, text: str) -> None:
     """Print text on standard output, unless the command is to be quiet."""
     if not arguments.quiet:
         with contextlib.suppress(BrokenPipeError):  # the runs matter, not who reads of them
-            print(text, flush=True)
+            put(text)
 
 
-def warn(message: str) -> None:
-    """Print a message on standard error, quiet or not."""
-    print(f"mlpspec: {message}", file=sys.stderr)
+def put(*lines: str) -> None:
+    r"""Print lines on standard output, each as `shown`; all that commands print goes this way.
+
+    Examples
+    --------
+    >>> put("in a\nb", "there")
+    in a\nb
+    there
+    """
+    print(*map(shown, lines), sep="\n", flush=True)
+
+
+def warn(*lines: str) -> None:
+    """Print a message on standard error, quiet or not, its lines as `shown`."""
+    print("mlpspec:", "\n".join(map(shown, lines)), file=sys.stderr)
 
 
 def duration(seconds: float) -> str:

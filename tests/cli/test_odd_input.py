@@ -285,3 +285,28 @@ def test_names_that_the_terminal_cannot_show(mlpspec, tmp_path, monkeypatch):
                                "--set", "steps=2", "--out", odd)  # fmt: skip
     assert status == 0, err
     assert r"of 8 in \xfcn\xef\udcff\u20ac 8 ok" in out
+
+
+def test_nothing_in_a_name_of_a_directory_steers_the_terminal(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    name = "a\x1b[2J\rb\nruns      99 in r: 99 ok\x9b\u202e"
+    quick = ["--sizes", "3", "--seeds", "0:1", "--set", "steps=2", "--jobs", "1", "--only"]
+    lines = [
+        ["run", *quick, "--out", name],
+        ["run", *quick, "--out", name, "--dry-run"],
+        ["run", *quick, "--out", name, "--engine", "numpy", "--seeds", "0:2"],
+        ["status", name],
+        ["verify", name],
+        ["export", name, "--format", "npz"],
+        ["export", name, "--format", "csv"],
+        ["recover", name, "--out", name + "2"],
+        ["recover", name, "--out", name + "2"],
+        ["report", name],
+        ["status", name + "3"],
+    ]
+    for line in lines:
+        cli.main(line)
+        told = "".join(capfd.readouterr())
+        assert "a\\x1b[2J" in told or line[0] == "verify"
+        assert all(each.isprintable() for each in told.split("\n")), line
+        assert "\nruns      99" not in told
