@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Any
 
 from mlpspec.cli.parser import parser
-from mlpspec.cli.terminal import BAD_INPUT, FAILED, INTERRUPTED, line, shown, warn
+from mlpspec.cli.terminal import BAD_INPUT, FAILED, INTERRUPTED, line, warn
 from mlpspec.errors import InputError, LossError, LossWarning, WorkerLostError
 from mlpspec.running.surroundings import open_standard_streams
 

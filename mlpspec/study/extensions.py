@@ -130,9 +130,8 @@ def define(name: str, loss: StructuralLoss) -> Definition:
     >>> define("soft", Coverage(temperature=0.5)).fields
     (('temperature', 0.5),)
     """
-    if MISSING.fullmatch(
-        check_name(name)
-    ):  # here, as stored runs with such a loss can still be read
+    # Not in `check_name`, as stored runs with such a loss can still be read.
+    if MISSING.fullmatch(check_name(name)):
         raise InputError(f"a loss is called {name!r}, which pandas reads as no value; rename it")
     cls = type(loss)
     parameters = getattr(cls, "__dataclass_params__", None)
@@ -152,7 +151,6 @@ def define(name: str, loss: StructuralLoss) -> Definition:
                 "number, a text, True, False or None"
             )
         values.append((entry.name, value))
-    check_name(name)
     _say_what_is_lost(cls)
     return Definition(name, cls.__qualname__, tuple(values), _source(cls), loss)
 
@@ -283,7 +281,13 @@ def _run_file(path: Path) -> ModuleType:
 
 
 def run_source(source: Source) -> ModuleType:
-    """Return the module of a file's content, run under its name unless that is there already."""
+    """Return the module of a file's content, run under its name unless that is there already.
+
+    Examples
+    --------
+    >>> run_source(("run_source_example", "example.py", b"two = 1 + 1")).two
+    2
+    """
     name, file, content = source
     if name in sys.modules:
         return sys.modules[name]

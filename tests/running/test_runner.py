@@ -299,10 +299,10 @@ def test_interrupted_keeps_what_was_finished(tmp_path):
     # Twelve batches for two workers: the signal comes long before the last one, also if a disk is
     # slow to tell of the first.
     sizes = range(44, 56)
-    study = mlpspec.studies.paper().replace(seed=(0,), n_samples=sizes, steps=500)
+    study = mlpspec.studies.paper().replace(seed=(0,), n_samples=sizes, steps=4000)
     undisturbed = mlpspec.run_study(study, tmp_path / "undisturbed", n_jobs=2).directory
     long = ["run", "--only", "--seeds", "0", "--sizes", ",".join(map(str, sizes))]
-    long += ["--set", "steps=500"]
+    long += ["--set", "steps=4000"]
     long += ["--jobs", "2", "--out", str(tmp_path / "r")]
     process = start_mlpspec(*long, cwd=tmp_path)
     while stored(tmp_path / "r") == 0 and process.poll() is None:
