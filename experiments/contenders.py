@@ -28,8 +28,9 @@ import numpy as np
 
 import mlpspec
 from mlpspec.losses import BUILT_IN
+from mlpspec.losses.base import n_pairs
 from mlpspec.network.neurons import PROTOTYPE_EPS
-from mlpspec.study.problem import data_of, start_of, temperature_of
+from mlpspec.study.problem import built_in_of, data_of, start_of
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
 from mlpspec.training.engine import choose
@@ -264,8 +265,11 @@ def objective(
     ``numbers`` is ``jax.numpy`` or ``torch``; losses that are not ``active`` are left out, others
     are computed even if their weight is 0.
     """
-    n_hidden, tau = run.hidden_units, temperature_of(run)
-    n_pairs = max(1, n_hidden * (n_hidden - 1) / 2)
+    losses: dict[str, Any] = built_in_of(run)
+    n_hidden, tau, tau_s = run.hidden_units, run.temperature, losses["separation"].temperature
+    over_separation, over_overlap = (
+        n_pairs(n_hidden, losses[name].reduction) for name in ("separation", "overlap")
+    )
 
     def of(params: Any, x: Any, y: Any, weights: Any) -> Any:
         w, b, v, c = params
@@ -276,11 +280,11 @@ def objective(
             soft = logsumexp(-((x[:, None] - p) ** 2) / tau, 1) - np.log(n_hidden)
             total = total + weights[0] * -tau * soft.mean()
         if active[1]:
-            close = numbers.exp(-((p[:, None] - p) ** 2) / tau)
-            total = total + weights[1] * (close.sum() - n_hidden) / 2 / n_pairs
+            close = numbers.exp(-((p[:, None] - p) ** 2) / tau_s)
+            total = total + weights[1] * (close.sum() - n_hidden) / 2 / over_separation
         if active[2]:
             pairs = hidden.sum(1) ** 2 - (hidden**2).sum(1)
-            total = total + weights[2] * pairs.mean() / 2 / n_pairs
+            total = total + weights[2] * pairs.mean() / 2 / over_overlap
         return total
 
     return of

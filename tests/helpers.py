@@ -127,6 +127,7 @@ def table(values, labels=LABELS, sizes=(3, 10), seeds=10, **settings):
                 place = {name: setting.default for name, setting in SETTINGS.items()}
                 place |= {"losses": label, "n_samples": size, "seed": seed, **settings}
                 place |= {"key": f"{label}{size}{seed}", "status": "ok", "n_hidden": size}
+                place |= {"separation_temperature": SETTINGS["temperature"].default}
                 rows.append(place | values(label, size, seed))
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 

@@ -20,14 +20,14 @@ from mlpspec.analysis.judging import judge_calibrated, judge_stated
 from mlpspec.arrays import Array
 from mlpspec.data.datasets import Uniform, mean_spacing
 from mlpspec.errors import InputError
-from mlpspec.losses import BUILT_IN, built_in
+from mlpspec.losses import BUILT_IN
 from mlpspec.metrics import nulls
 from mlpspec.metrics.measure import measure
 from mlpspec.metrics.statistics import beyond_rounding, summaries
 from mlpspec.network.neurons import NEURONS
 from mlpspec.store.database import FILE_NAME
 from mlpspec.store.results import Results, Stack, Table, read_csv, write_csv
-from mlpspec.study.problem import domain_of, start_of, temperature_of
+from mlpspec.study.problem import built_in_of, domain_of, start_of
 from mlpspec.study.run import Run, affecting
 from mlpspec.study.subsets import subsets
 
@@ -110,7 +110,7 @@ class Problems:
         first, domain = self.runs[0], self.domain
         flat = np.stack([start_of(run) for run in self.runs]).astype(float)
         params = NEURONS[first.neuron].unflatten(flat, self.x.shape[2])
-        losses = built_in(temperature_of(first))
+        losses = built_in_of(first)
         return {
             "grid": nulls.grid_null(self.x, first.hidden_units, domain),
             "random": nulls.random_null(self.x, self.seeds, first.hidden_units, domain),

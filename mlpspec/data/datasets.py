@@ -149,7 +149,7 @@ class Clustered:
 
 @dataclass(frozen=True)
 class Grid:
-    """Inputs in the middle of equal cells of [-1, 1]^D, jittered by a share of a cell.
+    """Inputs in the middle of equal cells of [low, high]^D, jittered by a share of a cell.
 
     The cells are those of `Uniform.cells`; ``jitter`` is the width of the uniform noise. Without
     any, all seeds have the same inputs.
@@ -157,7 +157,7 @@ class Grid:
     Raises
     ------
     ValueError
-        ``jitter`` is not in [0, 1].
+        ``jitter`` is not in [0, 1], or ``low`` is not below ``high``.
 
     Examples
     --------
@@ -166,18 +166,25 @@ class Grid:
     """
 
     jitter: float = 0.0
-
-    domain = Uniform()
+    low: float = -1.0
+    high: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.jitter <= 1.0:
             raise InputError(f"grid has jitter={self.jitter:g}; it must be from 0 to 1")
+        if not 0.0 < self.high - self.low < math.inf:
+            raise InputError(f"grid has low={self.low:g}, high={self.high:g}; low must be less")
+
+    @property
+    def domain(self) -> Uniform:
+        """Where the inputs come from."""
+        return Uniform(self.low, self.high)
 
     def draw(self, rng: np.random.Generator, n_samples: int, n_inputs: int) -> Array:
         """Draw inputs (N, D)."""
         x, side = self.domain.cells(n_samples, n_inputs)
         noise = rng.uniform(-0.5, 0.5, x.shape) * (self.jitter * side)
-        return np.asarray((x + noise).clip(-1.0, 1.0))
+        return np.asarray((x + noise).clip(self.low, self.high))
 
 
 @dataclass(frozen=True)
@@ -270,6 +277,17 @@ def sine(x: Array, rng: object = None) -> Array:
     return np.asarray(np.sin(np.pi * x[..., 0]) * np.cos(np.pi * x[..., 1:]).prod(axis=-1))
 
 
+def double_sine(x: Array, rng: object = None) -> Array:
+    """y = sin(2 pi x_1) prod_{d >= 2} cos(2 pi x_d): `sine` of twice the frequency.
+
+    Examples
+    --------
+    >>> double_sine(np.array([[0.25, 0.0], [0.25, 0.5]])).tolist()
+    [1.0, -1.0]
+    """
+    return sine(2.0 * x)
+
+
 def identity(x: Array, rng: object = None) -> Array:
     """y = x_1.
 
@@ -308,6 +326,7 @@ Dataset = Uniform | Clustered | Grid
 DATASETS: dict[str, type[Dataset]] = {"uniform": Uniform, "clustered": Clustered, "grid": Grid}
 TARGETS: dict[str, Callable[[Array, np.random.Generator], Array]] = {
     "sine": sine,
+    "double_sine": double_sine,
     "identity": identity,
     "random": random,
 }
@@ -387,7 +406,7 @@ def read_dataset(text: str) -> Dataset:
     Examples
     --------
     >>> read_dataset("grid(0.5)")
-    Grid(jitter=0.5)
+    Grid(jitter=0.5, low=-1.0, high=1.0)
     """
     call = parse_call(text)
     if call.name not in DATASETS:

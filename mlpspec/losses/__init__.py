@@ -20,7 +20,7 @@ def built_in(temperature: float) -> dict[str, StructuralLoss]:
     Examples
     --------
     >>> built_in(0.5)["separation"]
-    Separation(temperature=0.5)
+    Separation(temperature=0.5, reduction='mean')
     """
     return {
         "coverage": Coverage(temperature),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from mlpspec.arrays import Array
-from mlpspec.errors import InputError
+from mlpspec.errors import InputError, unknown
 from mlpspec.network.forward import Forward
 
 
@@ -47,6 +47,42 @@ class StructuralLoss(ABC):
             ``"squared_response"``, ``"prototypes"``, ``"output"``, ``"preactivation"`` or a field
             of the params), of q's shape.
         """
+
+
+LATER = {"later": True}
+"""Metadata of a field that a loss got after runs were stored: at its default it is in no key."""
+
+REDUCTIONS = ("mean", "neuron", "sum")
+"""How the K (K - 1) / 2 pairs of neurons are put together: see `n_pairs`."""
+
+
+def n_pairs(n_hidden: int, reduction: str) -> float:
+    """Return by what a sum over the pairs of neurons is divided.
+
+    ``mean``: the number of pairs, K (K - 1) / 2. ``neuron``: K / 2, which leaves the mean over
+    neurons of each one's sum over the others. ``sum``: 1. All three agree for two neurons; with
+    more, a mean gives each pair the less the more neurons there are. A single neuron has no pairs.
+
+    Examples
+    --------
+    >>> [n_pairs(4, reduction) for reduction in REDUCTIONS]
+    [6.0, 2.0, 1.0]
+    """
+    pairs = {"mean": n_hidden * (n_hidden - 1) / 2.0, "neuron": n_hidden / 2.0, "sum": 1.0}
+    return pairs[reduction] if n_hidden > 1 else 1.0
+
+
+def check_reduction(reduction: str) -> None:
+    """Raise `InputError` unless ``reduction`` is one of `REDUCTIONS`.
+
+    Examples
+    --------
+    >>> check_reduction("total")
+    Traceback (most recent call last):
+    mlpspec.errors.InputError: unknown reduction 'total'; known: mean, neuron, sum
+    """
+    if reduction not in REDUCTIONS:
+        raise unknown("reduction", reduction, REDUCTIONS)
 
 
 def check_temperature(temperature: float) -> None:

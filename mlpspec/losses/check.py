@@ -70,7 +70,7 @@ class LossReport:
     --------
     >>> from mlpspec.losses import Overlap
     >>> print(LossReport(Overlap(), (Check("one neuron", "ok", "works for K = 1"),)))
-    Overlap() passes
+    Overlap(reduction='mean') passes
     ok    one neuron    works for K = 1
     """
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 import numpy as np
 
 from mlpspec.arrays import Array
-from mlpspec.losses.base import StructuralLoss
+from mlpspec.losses.base import LATER, StructuralLoss, check_reduction, n_pairs
 from mlpspec.network.forward import Forward
 
 
@@ -17,10 +17,16 @@ from mlpspec.network.forward import Forward
 class Overlap(StructuralLoss):
     """Mean product of two neurons' responses to the same input.
 
-        L = mean_n mean_{k<l} h_nk h_nl
+        L = mean_n (1/M) sum_{k<l} h_nk h_nl
 
-    Repulsive, but a neuron that leaves the data pays nothing. Zero for a single neuron.
-    dL/dh_nk = (sum_l h_nl - h_nk) / (N K (K - 1) / 2).
+    M is the number of pairs, unless ``reduction`` says otherwise (`n_pairs`). Repulsive, but a
+    neuron that leaves the data pays nothing. Zero for a single neuron.
+    dL/dh_nk = (sum_l h_nl - h_nk) / (N M).
+
+    Parameters
+    ----------
+    reduction : {"mean", "neuron", "sum"}
+        Over pairs.
 
     Examples
     --------
@@ -33,6 +39,11 @@ class Overlap(StructuralLoss):
     array([0.3679])
     """
 
+    reduction: str = field(default="mean", metadata=LATER)
+
+    def __post_init__(self) -> None:
+        check_reduction(self.reduction)
+
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
         """Return L (R,) and its partial derivatives for both sums of responses.
 
@@ -40,7 +51,6 @@ class Overlap(StructuralLoss):
         """
         t, q = forward.response, forward.squared_response
         _, n_samples, n_hidden = forward.shape
-        n_pairs = n_hidden * (n_hidden - 1) // 2
-        scale = 1.0 / (n_samples * n_pairs) if n_pairs else 0.0
+        scale = 1.0 / (n_samples * n_pairs(n_hidden, self.reduction)) if n_hidden > 1 else 0.0
         value = (np.square(t) - q).sum(axis=1) * (0.5 * scale)
         return value, {"response": scale * t, "squared_response": np.full_like(q, -0.5 * scale)}

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 import numpy as np
 
 from mlpspec.arrays import Array, exp_of_negated, squared_distances
 from mlpspec.errors import InputError
-from mlpspec.losses.base import StructuralLoss, check_temperature
+from mlpspec.losses.base import (
+    LATER,
+    StructuralLoss,
+    check_reduction,
+    check_temperature,
+    n_pairs,
+)
 from mlpspec.network.forward import Forward
 
 
@@ -18,15 +24,18 @@ from mlpspec.network.forward import Forward
 class Separation(StructuralLoss):
     """Mean closeness of the pairs of prototypes.
 
-        L = mean_{k<l} exp(-|p_k - p_l|^2 / tau)
+        L = (1/M) sum_{k<l} exp(-|p_k - p_l|^2 / tau)
 
-    Repulsive; long-range at large tau. Zero for a single neuron, which has no pairs.
-    dL/dp_k = -(2 / (tau K (K - 1) / 2)) sum_{l != k} (p_k - p_l) exp(-|p_k - p_l|^2 / tau).
+    M is the number of pairs, unless ``reduction`` says otherwise (`n_pairs`). Repulsive; long-range
+    at large tau. Zero for a single neuron, which has no pairs.
+    dL/dp_k = -(2 / (tau M)) sum_{l != k} (p_k - p_l) exp(-|p_k - p_l|^2 / tau).
 
     Parameters
     ----------
     temperature : float
         tau > 0, in squared units of the inputs.
+    reduction : {"mean", "neuron", "sum"}
+        Over pairs.
 
     Examples
     --------
@@ -40,23 +49,25 @@ class Separation(StructuralLoss):
     """
 
     temperature: float = 0.01
+    reduction: str = field(default="mean", metadata=LATER)
 
     def __post_init__(self) -> None:
         check_temperature(self.temperature)
+        check_reduction(self.reduction)
 
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
         """Return L (R,) and its partial derivative for ``"prototypes"``."""
         p, tau = forward.prototypes, self.temperature
         n_runs, n_hidden, _ = p.shape
-        n_pairs = max(1, n_hidden * (n_hidden - 1) // 2)
+        m = n_pairs(n_hidden, self.reduction)
         c = squared_distances(p, p)
         c /= tau
         exp_of_negated(c)
         c.reshape(n_runs, -1)[:, :: n_hidden + 1] = 0.0  # a neuron is no pair with itself
         near = c.sum(axis=2)
-        value = near.sum(axis=1) / (2.0 * n_pairs)  # every pair is met twice
+        value = near.sum(axis=1) / (2.0 * m)  # every pair is met twice
         push = near[:, :, None] * p - np.matmul(c, p)
-        return value, {"prototypes": (-2.0 / (tau * n_pairs)) * push}
+        return value, {"prototypes": (-2.0 / (tau * m)) * push}
 
 
 @final
@@ -100,15 +111,15 @@ class LogRepulsion(StructuralLoss):
         """Return L (R,) and its partial derivative for ``"prototypes"``."""
         p = forward.prototypes
         n_runs, n_hidden, n_inputs = p.shape
-        n_pairs = max(1, n_hidden * (n_hidden - 1) // 2)
+        m = n_pairs(n_hidden, "mean")
         softened = squared_distances(p, p)
         softened += self.softening**2
         seat = np.arange(n_hidden)
         softened[:, seat, seat] = 1.0  # a neuron is no pair with itself: log 1 = 0
         # Every pair is met twice.
-        value = np.log(softened).reshape(n_runs, -1).sum(axis=1) * (-0.25 / n_pairs)
+        value = np.log(softened).reshape(n_runs, -1).sum(axis=1) * (-0.25 / m)
         grad = np.empty_like(p)
         for d in range(n_inputs):
             gap = p[:, :, None, d] - p[:, None, :, d]
             grad[:, :, d] = (gap / softened).sum(axis=2)
-        return value, {"prototypes": grad * (-1.0 / n_pairs)}
+        return value, {"prototypes": grad * (-1.0 / m)}

@@ -116,6 +116,8 @@ class Results:
                 table[name] = values
         table["losses"] = [record.run.label for record in self._records]
         table["n_hidden"] = [record.run.hidden_units for record in self._records]
+        if "separation_temperature" in table:
+            table["separation_temperature"] = [r.run.tau_of_separation for r in self._records]
         table["status"] = [record.status for record in self._records]
         names = dict.fromkeys(name for record in self._records for name in record.measurements)
         for name in names:

@@ -144,6 +144,8 @@ def define(name: str, loss: StructuralLoss) -> Definition:
     values = []
     for entry in fields(loss):
         value = getattr(loss, entry.name)
+        if entry.metadata.get("later") and value == entry.default:
+            continue
         finite = not isinstance(value, float) or math.isfinite(value)
         if not isinstance(value, Scalar) or not finite:
             raise InputError(

@@ -12,7 +12,7 @@ from mlpspec.arrays import Array
 from mlpspec.data import datasets
 from mlpspec.data.datasets import COLUMN, FILE, Dataset, FileData, Uniform, stream
 from mlpspec.data.tabular import column_names
-from mlpspec.losses import StructuralLoss, built_in
+from mlpspec.losses import Coverage, HardCoverage, Overlap, Separation, StructuralLoss
 from mlpspec.losses.objective import Objective
 from mlpspec.network.forward import Forward
 from mlpspec.network.initializers import INITIALIZERS
@@ -28,7 +28,7 @@ def dataset_of(run: Run) -> Dataset | FileData:
     Examples
     --------
     >>> dataset_of(Run(dataset="grid(0.5)"))
-    Grid(jitter=0.5)
+    Grid(jitter=0.5, low=-1.0, high=1.0)
     """
     if not run.dataset.startswith(FILE):
         return datasets.read_dataset(run.dataset)
@@ -123,38 +123,53 @@ def start_of(run: Run) -> Array:
     return np.asarray(params.flatten()[0].astype(run.dtype))
 
 
-def temperature_of(run: Run) -> float:
-    """Return tau in squared units of the inputs.
+def temperature_unit_of(run: Run) -> float:
+    """Return the unit in which the temperatures of a run are given, in squared units of the inputs.
 
     Examples
     --------
-    >>> temperature_of(Run(n_samples=4, temperature=2.0, temperature_unit="spacing"))
-    0.5
+    >>> temperature_unit_of(Run(n_samples=4, temperature_unit="spacing"))
+    0.25
     """
     if run.temperature_unit == "absolute":
-        return run.temperature
-    spacing = datasets.mean_spacing(domain_of(run).width, run.n_samples, run.n_inputs)
-    return run.temperature * spacing**2
+        return 1.0
+    return datasets.mean_spacing(domain_of(run).width, run.n_samples, run.n_inputs) ** 2
+
+
+def built_in_of(run: Run) -> dict[str, StructuralLoss]:
+    """Return the losses of the study by name, as the settings of a run have them.
+
+    Examples
+    --------
+    >>> built_in_of(Run(temperature=0.5, separation_temperature=0.1))["separation"]
+    Separation(temperature=0.1, reduction='mean')
+    """
+    unit = temperature_unit_of(run)
+    soft = Coverage(run.temperature * unit)
+    return {
+        "coverage": HardCoverage() if run.coverage_minimum == "hard" else soft,
+        "separation": Separation(run.tau_of_separation * unit, run.separation_reduction),
+        "overlap": Overlap(run.overlap_reduction),
+    }
 
 
 def losses_of(
     run: Run, extensions: Mapping[str, StructuralLoss] | None = None
 ) -> dict[str, StructuralLoss]:
-    """Return all losses by name, built in and custom, at the temperatures of a run.
+    """Return all losses by name, built in and custom, as the settings of a run have them.
 
-    The setting ``temperature`` is for the built-in ones; a field of that name of a custom loss
-    keeps its value, in the same unit.
+    A field ``temperature`` of a custom loss keeps its value, in the unit of the run.
 
     Examples
     --------
-    >>> losses_of(Run(temperature=0.5))["separation"]
-    Separation(temperature=0.5)
+    >>> losses_of(Run(temperature=0.5))["coverage"]
+    Coverage(temperature=0.5)
     """
-    losses = built_in(temperature_of(run))
+    losses = built_in_of(run)
     for name, loss in (extensions or {}).items():
         if run.temperature_unit == "spacing" and hasattr(loss, "temperature"):
-            unit = temperature_of(replace(run, temperature=1.0))
-            loss = replace(cast(Any, loss), temperature=loss.temperature * unit)
+            tau = loss.temperature * temperature_unit_of(run)
+            loss = replace(cast(Any, loss), temperature=tau)
         losses[name] = loss
     return losses
 

@@ -23,6 +23,7 @@ from mlpspec.data.tabular import (
 )
 from mlpspec.errors import InputError, unknown
 from mlpspec.losses import BUILT_IN
+from mlpspec.losses.base import REDUCTIONS
 from mlpspec.network.initializers import INITIALIZERS
 from mlpspec.network.neurons import NEURONS
 from mlpspec.study.extensions import Definition
@@ -32,6 +33,9 @@ from mlpspec.training.optimizers import OPTIMIZERS
 
 KEY_VERSION = 1
 """Part of every key; raised when the same description comes to mean another result."""
+
+
+REDUCED = "over pairs: mean, neuron (each one's sum, averaged) or sum"
 
 
 @dataclass(frozen=True)
@@ -74,13 +78,30 @@ class Run:
         "objective",
         names=("absolute", "force"),
     )
-    temperature: float = declare(0.01, "tau of coverage and separation", "objective", above=0.0)
+    temperature: float = declare(0.01, "tau of coverage and of separation", "objective", above=0.0)
     temperature_unit: str = declare(
         "absolute",
         "absolute, or spacing: in units of the mean spacing squared",
         "objective",
         names=("absolute", "spacing"),
     )
+    separation_temperature: float | None = declare(
+        None,
+        "tau of separation; by default temperature",
+        "objective",
+        above=0.0,
+        number=float,
+        later=True,
+    )
+    coverage_minimum: str = declare(
+        "soft",
+        "coverage by a soft or by a hard minimum over the prototypes",
+        "objective",
+        names=("soft", "hard"),
+        later=True,
+    )
+    separation_reduction: str = declare("mean", REDUCED, "objective", names=REDUCTIONS, later=True)
+    overlap_reduction: str = declare("mean", REDUCED, "objective", names=REDUCTIONS, later=True)
     n_hidden: int | None = declare(None, "K, hidden units; by default N", "start", least=1)
     n_inputs: int = declare(1, "D, dimension of the inputs", "data start objective", least=1)
     neuron: str = declare("ridge", "kind of hidden unit", "start training", names=tuple(NEURONS))
@@ -145,6 +166,8 @@ class Run:
     def __post_init__(self) -> None:
         for name, setting in SETTINGS.items():
             object.__setattr__(self, name, setting.cast(getattr(self, name)))
+        if self.separation_temperature == self.temperature:
+            object.__setattr__(self, "separation_temperature", None)
         object.__setattr__(self, "n_inputs", _checked_inputs(self))
         given = self.definitions
         if isinstance(given, Mapping):
@@ -160,6 +183,12 @@ class Run:
     def hidden_units(self) -> int:
         """K, also where ``n_hidden`` leaves it to N."""
         return self.n_samples if self.n_hidden is None else self.n_hidden
+
+    @property
+    def tau_of_separation(self) -> float:
+        """The temperature of separation, also where it is that of coverage."""
+        separate = self.separation_temperature
+        return self.temperature if separate is None else separate
 
     @property
     def label(self) -> str:

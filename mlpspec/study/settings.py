@@ -55,6 +55,9 @@ class Setting:
     least: float | None = None
     above: float | None = None
     names: tuple[str, ...] | None = None
+    number: type[int] | type[float] = int
+    """Of a setting that may be None."""
+
     later: bool = False
     """Added after keys were fixed: at its default it stays out of keys, so that they hold."""
 
@@ -92,7 +95,7 @@ class Setting:
             return str(value)
         if self.default is None and value in (None, "None", "none"):
             return None
-        wanted = float if isinstance(self.default, float) else int
+        wanted = float if isinstance(self.default, float) else self.number
         try:
             number = wanted(value)
             exact = isinstance(value, str) or number == value

@@ -1,9 +1,8 @@
 """The compiled engine: runs in the memory of `mlpspec.training.kernel`, and their training.
 
-The kernel trains a run whole if all its losses are `BUILT_IN` and no two of one type. Other losses
-ride on it: it then
-gives value and gradient of the built-in terms of many runs at once, and the forward pass that the
-other losses read.
+The kernel trains a run whole if its losses are among `WEIGHT_OF`, each at another index. Other
+losses ride on it: it then gives value and gradient of the terms that it knows, of many runs at
+once, and the forward pass that the other losses read.
 """
 
 from __future__ import annotations
@@ -20,7 +19,8 @@ from typing import cast
 import numpy as np
 
 from mlpspec.arrays import Array
-from mlpspec.losses import Coverage, Overlap, Separation, StructuralLoss
+from mlpspec.losses import Coverage, HardCoverage, Overlap, Separation, StructuralLoss
+from mlpspec.losses.base import n_pairs
 from mlpspec.losses.objective import Objective, Terms, weighted_terms
 from mlpspec.network.forward import Forward, backward
 from mlpspec.network.neurons import Params, RadialParams
@@ -29,8 +29,13 @@ from mlpspec.training.optimizers import Optimizer, adam
 Values = Callable[[int], dict[str, float]]
 """Returns the unweighted values of the fit and of a run's terms, by name."""
 
-BUILT_IN: tuple[type[StructuralLoss], ...] = (Coverage, Separation, Overlap)
-"""The losses that the kernel knows, in the order of its weights."""
+WEIGHT_OF: dict[type[StructuralLoss], int] = {
+    Coverage: 1,
+    HardCoverage: 1,
+    Separation: 2,
+    Overlap: 3,
+}
+"""The losses that the kernel knows, and the index of their weight; one of each index."""
 
 KNOWN_RULES = ("adam", "gradient_descent")
 """The optimisers that the kernel knows, at the index that its ``update`` asks for."""
@@ -157,11 +162,13 @@ class KernelRuns:
         self.ended = np.empty(n_runs, dtype=np.int64)
         self.names = [known_terms(objective) for objective in objectives]
         for row, objective, names in zip(self.memory, objectives, self.names, strict=True):
-            row[0], row[4:6] = objective.fit_weight, 1.0
+            row[0] = objective.fit_weight
             for i, term in names.items():
                 row[i], loss = objective.terms[term]
                 if isinstance(loss, Coverage | Separation):
                     row[3 + i] = loss.temperature
+                if isinstance(loss, Separation | Overlap):
+                    row[4 + i] = 2.0 * n_pairs(k, loss.reduction)
 
     def values(self, run: int) -> dict[str, float]:
         """Return the unweighted values of a run: ``"fit"`` and the losses that the kernel knows."""
@@ -202,8 +209,8 @@ def known_terms(objective: Objective) -> dict[int, str]:
     """Return the names of the terms that the kernel computes, by the index of their weight."""
     names: dict[int, str] = {}
     for name, (_, loss) in objective.active.items():
-        if type(loss) in BUILT_IN:
-            names.setdefault(1 + BUILT_IN.index(type(loss)), name)
+        if type(loss) in WEIGHT_OF:
+            names.setdefault(WEIGHT_OF[type(loss)], name)
     return names
 
 

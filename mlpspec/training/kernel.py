@@ -1,7 +1,8 @@
 """The compiled kernel: the textbook's mathematics for one run at a time, in plain numba.
 
 `mlpspec.network` and `mlpspec.losses` say what is computed; here it is again for speed, in float64,
-for the fit, coverage, separation and overlap, both neurons and any N, K and D. What makes it fast:
+for the fit, coverage (soft or hard), separation and overlap, both neurons and any N, K and D. What
+makes it fast:
 
 - Neurons are outside, samples inside: a neuron's derivatives are then sums over samples in
   registers, and on a line their loop writes nothing.
@@ -43,11 +44,13 @@ from mlpspec.training.rows import (
     fill,
     invert,
     is_finite,
+    keep_least,
     multiply,
     pushes,
     residuals,
     squared_distance,
     squared_line,
+    sum_gaps_where,
     sum_of,
     u,
 )
@@ -63,11 +66,14 @@ class Layout(NamedTuple):
     """The sizes of a run, and where its rows begin in ``a``.
 
     Rows are of P parameters as `Params.flatten` orders them, of N samples (D of them are the
-    inputs) or of K neurons, each padded to a multiple of eight. Before them lie, in a[0:4], the
-    weights of fit, coverage, separation and overlap, of which one of 0 leaves a term out; in a[4:6]
-    the temperatures of coverage and separation; in a[8] the objective and in a[9:13] the unweighted
-    values of the same four. The value of coverage, and with it the objective, is computed only
-    where it is wanted.
+    inputs) or of K neurons, each padded to a multiple of eight. Before them lie
+
+    - in a[0:4] the weights of fit, coverage, separation and overlap; one of 0 leaves a term out;
+    - in a[4:6] the temperatures of coverage, 0 if it is hard, and of separation;
+    - in a[6:8] by what separation and overlap divide their sums over ordered pairs of neurons,
+      twice `mlpspec.losses.base.n_pairs`;
+    - in a[8] the objective and in a[9:13] the unweighted values of the same four. The value of soft
+      coverage, and with it the objective, is computed only where it is wanted.
     """
 
     n: int
@@ -210,6 +216,28 @@ def add_far(a, at, j, unit, scale):
     return math.log(total) - nearest
 
 
+@compiled
+def add_hard_coverage(a, at):
+    """Add to dL/dp what follows from hard coverage; set its value.
+
+    L = mean_n min_k |x_n - p_k|^2 and, with k(n) the nearest, the first of equals,
+    dL/dp_k = (2 / N) sum_{n: k(n) = k} (p_k - x_n).
+    """
+    least, nearest, scale = at.t, at.e, 2.0 * a[1] / at.n
+    fill(a, least, math.inf, at.ns)
+    fill(a, nearest, 0.0, at.ns)
+    for i in range(at.k):
+        squared_distance(a, at.x, at.ns, at.p + i, at.ks, at.d, 1.0, at.h, at.ns)
+        keep_least(a, at.h, least, nearest, i, at.ns)
+    fill(a, nearest + at.n, -1.0, at.ns - at.n)
+    for i in range(at.k):
+        for m in range(at.d):
+            p = a[at.p + m * at.ks + i]
+            pull = sum_gaps_where(a, nearest, i, at.x + m * at.ns, p, at.ns)
+            a[at.q + m * at.ks + i] += scale * pull
+    a[10] = sum_of(a, least, at.n) / at.n
+
+
 # ------------------------------------------------------------------------------- separation
 
 
@@ -217,10 +245,10 @@ def add_far(a, at, j, unit, scale):
 def add_separation(a, marks, at):
     """Add to dL/dp what follows from separation; set its value.
 
-    c_kl = exp(-|p_k - p_l|^2 / tau), L = mean_{k<l} c_kl and
-    dL/dp_k = -(4 / (tau K (K - 1))) sum_{l != k} c_kl (p_k - p_l).
+    c_kl = exp(-|p_k - p_l|^2 / tau), L = (1/M) sum_{k<l} c_kl and
+    dL/dp_k = -(2 / (tau M)) sum_{l != k} c_kl (p_k - p_l).
     """
-    tau, n_ordered, p = a[5], at.k * (at.k - 1), at.p
+    tau, n_ordered, p = a[5], a[6], at.p
     unit, reach, scale = 1.0 / math.sqrt(tau), math.sqrt(NEGLIGIBLE * tau), -4.0 * a[2]
     if at.windowed:
         sort_prototypes(a, marks, at)
@@ -376,8 +404,10 @@ def evaluate(a, marks, at, want):
     place(a, at)
     fill(a, at.q, 0.0, at.d * at.ks)
     fill(a, 8, 0.0, 8)
-    if a[1] > 0.0:
+    if a[1] > 0.0 and a[4] > 0.0:
         add_coverage(a, marks, at, want)
+    elif a[1] > 0.0:
+        add_hard_coverage(a, at)
     if a[2] > 0.0 and k > 1:
         add_separation(a, marks, at)
     respond(a, marks, at)
@@ -395,8 +425,8 @@ def evaluate(a, marks, at, want):
     a[at.grad + c], squared = residuals(a, at.f, at.y, 2.0 * a[0] / n, at.r, at.ns)
     a[9] = squared / n
     if overlap:
-        o = 2.0 * a[3] / (n * k * (k - 1))
-        a[12] = (a[12] + dot(a, at.t, at.t, at.ns)) / (n * k * (k - 1))
+        o = 2.0 * a[3] / (n * a[7])
+        a[12] = (a[12] + dot(a, at.t, at.t, at.ns)) / (n * a[7])
     h = at.h
     for i in range(k):
         first, size = window(marks, i, RESPONDS)

@@ -146,6 +146,24 @@ def dot_gaps(a, c, e, x, p, size):
     return total
 
 
+@compiled
+def keep_least(a, x, least, which, number, size):
+    """Where x is below ``least``, write it there, and ``number`` in ``which``."""
+    for j in range(size):
+        less = a[u(x + j)] < a[u(least + j)]
+        a[u(which + j)] = number if less else a[u(which + j)]
+        a[u(least + j)] = a[u(x + j)] if less else a[u(least + j)]
+
+
+@compiled_sum
+def sum_gaps_where(a, which, number, x, p, size):
+    """Return sum_j (p - x_j) over the j at which ``which`` is ``number``."""
+    total = 0.0
+    for j in range(size):
+        total += p - a[u(x + j)] if a[u(which + j)] == number else 0.0
+    return total
+
+
 @compiled_sum
 def pushes(a, c, x, p, size):
     """Return sum_j c_j and sum_j c_j (p - x_j)."""

@@ -37,7 +37,14 @@ def test_cells_by_hand():
 @pytest.mark.parametrize("n_inputs", [1, 3])
 @pytest.mark.parametrize(
     "text",
-    ["uniform(-2,-1.5)", "clustered", "clustered(clusters=2,radius=1)", "grid", "grid(jitter=1)"],
+    [
+        "uniform(-2,-1.5)",
+        "clustered",
+        "clustered(clusters=2,radius=1)",
+        "grid",
+        "grid(jitter=1)",
+        "grid(1, -3, -2)",
+    ],
 )
 def test_inputs_lie_in_the_domain(text, n_inputs):
     dataset = read_dataset(text)
@@ -62,6 +69,7 @@ def test_clusters_are_cubes_around_centres():
 def test_a_grid_is_jittered_by_a_share_of_its_cells():
     middle = Grid().draw(rng(), 10, 1)
     np.testing.assert_array_equal(middle, Uniform().cells(10, 1)[0])
+    np.testing.assert_allclose(Grid(0.0, 0.0, 1.0).draw(rng(), 10, 1), (middle + 1.0) / 2.0)
     moved = np.stack([Grid(0.5).draw(rng(s), 10, 1) - middle for s in range(200)])
     assert 0.049 < np.abs(moved).max() <= 0.05  # half of half a cell of width 0.2
 
@@ -70,6 +78,7 @@ def test_targets_by_hand():
     x = np.array([[0.5, 1.0], [-0.5, 0.0]])
     np.testing.assert_allclose(TARGETS["sine"](x, rng()), [-1.0, -1.0], atol=1e-15)
     assert identity(x).tolist() == [0.5, -0.5]
+    np.testing.assert_allclose(TARGETS["double_sine"](x / 2.0, rng()), [-1.0, -1.0], atol=1e-15)
     y = random(np.zeros((1000, 2)), rng())
     assert y.shape == (1000,)
     assert y.tolist() == random(np.ones((1000, 2)), rng()).tolist()
@@ -105,7 +114,8 @@ def test_equal_descriptions_have_one_form(text, canonical):
         ("unifrom", "unknown dataset 'unifrom'; did you mean 'uniform'?"),
         ("grid(", "'grid(' cannot be read"),
         ("grid(jiter=1)", "unknown argument of grid 'jiter'; did you mean 'jitter'?"),
-        ("grid(1, 2)", "'grid(1, 2)' has 2 arguments; grid has 1"),
+        ("grid(1, 2, 3, 4)", "'grid(1, 2, 3, 4)' has 4 arguments; grid has 3"),
+        ("grid(low=1)", "grid has low=1, high=1; low must be less"),
         ("grid(1, jitter=1)", "gives jitter twice"),
         ("grid(jitter='a')", "has jitter='a'; it must be a finite number"),
         ("grid(jitter=1e999)", "has jitter=inf; it must be a finite number"),

@@ -11,6 +11,8 @@ from mlpspec.training.optimizers import adam
 from mlpspec.training.trainer import train
 
 LOSSES = list(built_in(0.05).items())  # all others are in test_more_losses
+PAIRS = [("separation", Separation(0.05, "neuron")), ("separation", Separation(0.05, "sum"))]
+PAIRS += [("overlap", Overlap("neuron")), ("overlap", Overlap("sum"))]
 
 
 def coverage_by_loops(x, p, tau):
@@ -47,6 +49,27 @@ def test_values_against_loops(n_inputs, n_hidden):
             assert value == pytest.approx(expected[name], rel=1e-12, abs=1e-15), name
 
 
+@pytest.mark.parametrize("n_hidden", [2, 3, 6])
+@pytest.mark.parametrize("kind", [Separation, Overlap])
+def test_reductions_of_pairs_against_loops(kind, n_hidden):
+    """Of each neuron's sum over the others, the mean; and the sum over pairs."""
+    passed = forward(*problem(2, n_hidden=n_hidden))
+    for r in range(2):
+        p, h = passed.prototypes[r], passed.hidden[r]
+
+        def closeness(k, m, p=p, h=h):
+            if kind is Separation:
+                return np.exp(-((p[k] - p[m]) ** 2).sum() / 0.05)
+            return np.mean([row[k] * row[m] for row in h])
+
+        of = [sum(closeness(k, m) for m in range(n_hidden) if m != k) for k in range(n_hidden)]
+        expected = {"mean": np.mean(of) / (n_hidden - 1), "neuron": np.mean(of), "sum": sum(of) / 2}
+        for reduction, value in expected.items():
+            arguments = (0.05, reduction) if kind is Separation else (reduction,)
+            found = kind(*arguments).value_and_grad(passed)[0][r]
+            assert found == pytest.approx(value, rel=1e-12)
+
+
 def test_hand_computed():
     # Inputs 0 and 1, prototypes 0 and 1 (slope 1): distances 0 and 1, z 0 and 1.
     params = RidgeParams(
@@ -60,7 +83,7 @@ def test_hand_computed():
         assert value == pytest.approx(expected[name], rel=1e-7), name
 
 
-@pytest.mark.parametrize(("name", "loss"), LOSSES)
+@pytest.mark.parametrize(("name", "loss"), LOSSES + PAIRS)
 @pytest.mark.parametrize("n_inputs", [1, 2, 3])
 @pytest.mark.parametrize("shape", [(2, 2), (5, 5), (4, 6), (5, 3), (3, 1)])
 @pytest.mark.parametrize("neuron", NEURONS)

@@ -23,6 +23,10 @@ ANOTHER = {
     "weight_unit": "force",
     "temperature": 0.2,
     "temperature_unit": "spacing",
+    "separation_temperature": 0.05,
+    "coverage_minimum": "hard",
+    "separation_reduction": "neuron",
+    "overlap_reduction": "sum",
     "n_hidden": 4,
     "n_inputs": 2,
     "neuron": "radial",
@@ -48,6 +52,10 @@ DECLARED = {
     "weight_unit": "objective",
     "temperature": "objective",
     "temperature_unit": "objective",
+    "separation_temperature": "objective",
+    "coverage_minimum": "objective",
+    "separation_reduction": "objective",
+    "overlap_reduction": "objective",
     "n_hidden": "start",
     "n_inputs": "data start objective",
     "neuron": "start training",
@@ -80,12 +88,15 @@ def test_groups_follow_from_the_declarations():
     assert [name for name in SETTINGS if not SETTINGS[name].changes_result] == ["record_every"]
 
 
+ALL = "coverage+separation+overlap"
+
+
 @pytest.fixture
 def bases(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a,b\n1,2.5\n2,9\n3,4\n5,7\n8,0\n9,5\n")
     of_file = {"dataset": f"file:{path}", "columns": "a,b"}
-    common = {"n_samples": 5, "losses": "coverage+overlap", "temperature": 0.1}
+    common = {"n_samples": 5, "losses": ALL, "temperature": 0.1}
     return common, common | {"temperature_unit": "spacing"}, common | of_file
 
 

@@ -70,6 +70,9 @@ def test_every_setting_is_in_the_key(name):
         "neuron": "radial",
         "target": "random",
         "dataset": "grid",
+        "coverage_minimum": "hard",
+        "separation_reduction": "sum",
+        "overlap_reduction": "neuron",
     }
     value = other[name] if name in other else (SETTINGS[name].default or 1) * 2 + 1
     assert Run(**{name: value}).key != Run().key
@@ -77,6 +80,10 @@ def test_every_setting_is_in_the_key(name):
 
 def test_a_setting_of_later_is_in_the_key_only_where_it_says_something():
     assert Run(start="start").key == Run().key
+    same = Run(temperature=0.5, separation_temperature=0.5)
+    assert same == Run(temperature=0.5)
+    assert same.key == Run(temperature=0.5).key
+    assert Run(separation_temperature=0.5).key != Run(temperature=0.5).key
     assert "start" not in studies.paper().identity["settings"]
     assert studies.placebo().identity["settings"]["start"] == "placebo"
 

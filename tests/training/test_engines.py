@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers import SUBSETS, central_difference, problem, same_bits, take
 
-from mlpspec.losses import Coverage, LogRepulsion, Overlap, Separation, StructuralLoss
+from mlpspec.losses import Coverage, HardCoverage, LogRepulsion, Overlap, Separation, StructuralLoss
 from mlpspec.losses.objective import Objective
 from mlpspec.network.forward import forward
 from mlpspec.network.neurons import NEURONS
@@ -19,8 +19,17 @@ SHAPES = [(1, 1), (3, 3), (4, 7), (9, 2), (33, 20), (40, 70), (70, 40)]
 """(N, K), also beyond where far pairs are left out on a line."""
 
 
-def objective(subset, tau=0.01, fit_weight=1.0):
-    losses = {"coverage": Coverage(tau), "separation": Separation(2 * tau), "overlap": Overlap()}
+FORMS = [("soft", "mean", "mean"), ("hard", "neuron", "sum"), ("hard", "sum", "neuron")]
+"""Of coverage, of separation and of overlap."""
+
+
+def objective(subset, tau=0.01, fit_weight=1.0, form=FORMS[0]):
+    minimum, of_separation, of_overlap = form
+    losses = {
+        "coverage": Coverage(tau) if minimum == "soft" else HardCoverage(),
+        "separation": Separation(2 * tau, of_separation),
+        "overlap": Overlap(of_overlap),
+    }
     return Objective(
         {name: (0.1 * (i + 1), losses[name]) for i, name in enumerate(subset)}, fit_weight
     )
@@ -35,10 +44,11 @@ def kernel_at(objective, params, x, y):
 @pytest.mark.parametrize("subset", SUBSETS, ids="+".join)
 @pytest.mark.parametrize("neuron", NEURONS)
 @pytest.mark.parametrize("n_inputs", [1, 2, 3])
-def test_value_and_gradient(subset, neuron, n_inputs):
+@pytest.mark.parametrize("form", FORMS, ids="-".join)
+def test_value_and_gradient(subset, neuron, n_inputs, form):
     for (n, k), tau, fit in itertools.product(SHAPES, (1e-4, 0.01, 1.0), (0.0, 2.0)):
         params, x, y = problem(2, n, n_inputs, k, neuron)
-        full = objective(subset, tau, fit)
+        full = objective(subset, tau, fit, form)
         total, grad, values = full.value_and_grad(params, x, y)
         runs, found = kernel_at(full, params, x, y)
         size = np.abs(grad.flatten()).max(axis=1, keepdims=True)
@@ -57,9 +67,10 @@ def test_value_and_gradient(subset, neuron, n_inputs):
 @pytest.mark.parametrize("subset", SUBSETS[1:], ids="+".join)
 @pytest.mark.parametrize("neuron", NEURONS)
 @pytest.mark.parametrize(("n_inputs", "n"), [(1, 6), (1, 40), (2, 6)])
-def test_gradient_of_the_kernel_against_finite_differences(subset, neuron, n_inputs, n):
+@pytest.mark.parametrize("form", FORMS, ids="-".join)
+def test_gradient_of_the_kernel_against_finite_differences(subset, neuron, n_inputs, n, form):
     params, x, y = problem(1, n, n_inputs, 5, neuron)
-    full = objective(subset)
+    full = objective(subset, form=form)
 
     def value(flat):
         return np.array(
@@ -69,7 +80,8 @@ def test_gradient_of_the_kernel_against_finite_differences(subset, neuron, n_inp
             ]
         )
 
-    numeric = central_difference(value, params.flatten())
+    step = 1e-3 if form == FORMS[0] else 1e-5  # within which no input's nearest prototype changes
+    numeric = central_difference(value, params.flatten(), step)
     grad = kernel_at(full, params, x, y)[0].grad
     np.testing.assert_allclose(grad, numeric, rtol=1e-8, atol=1e-9 * np.abs(numeric).max())
 
@@ -120,7 +132,7 @@ RIDING = {
 @pytest.mark.parametrize("neuron", NEURONS)
 @pytest.mark.parametrize(("n_inputs", "n", "k"), [(1, 5, 5), (1, 40, 9), (2, 6, 4), (3, 4, 6)])
 def test_thirty_steps_and_curves(optimizer, neuron, n_inputs, n, k):
-    objectives = [objective(subset) for subset in SUBSETS]
+    objectives = [objective(subset, form=form) for form in FORMS for subset in SUBSETS]
     # Above a line, what is read of z cannot be differentiated at a radial neuron's center.
     readable = neuron == "ridge" or n_inputs == 1
     objectives += [
