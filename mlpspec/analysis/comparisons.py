@@ -38,8 +38,9 @@ class Grid:
     Attributes
     ----------
     fields : tuple of str
-        What a cell is made of: ``n_samples``, and any other field that varies (``n_hidden`` where
-        it does at one N).
+        What a cell is made of: ``n_samples``, ``variant`` if there are several, in place of the
+        settings that follow from it, and any other field that varies (``n_hidden`` where it does
+        at one N).
     cells : list of Cell, ascending
     labels : list of str
         Subsets in the table's order.
@@ -64,6 +65,10 @@ class Grid:
             n for n in SETTINGS if n in table and n not in skipped and SETTINGS[n].changes_result
         ]
         varying = [n for n in known if len(np.unique(table[n])) > 1]
+        if len(np.unique(table.get("variant", ()))) > 1:
+            of_variant = [where(table, variant=name) for name in np.unique(table["variant"])]
+            varying = [n for n in varying if any(len(np.unique(t[n])) > 1 for t in of_variant)]
+            varying = ["variant", *varying]
         self.fields = ("n_samples", *varying)
         self.labels: list[str] = list(dict.fromkeys(table["losses"].tolist()))
         self.seeds = np.unique(table["seed"])

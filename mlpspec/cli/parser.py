@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     _add_engine(run)
     run.add_argument("--seeds", metavar="A:B", help="seeds A to B-1, or a list like 0,3,7")
     run.add_argument("--sizes", metavar="N,N", help="sizes of the data set, like 3,5,10")
+    run.add_argument("--variants", metavar="A,B", help="these variants of the study alone")
     run.add_argument(
         "--set",
         nargs="+",
@@ -54,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME=VALUE",
         dest="settings",
-        help="settings of all runs, like steps=500; `mlpspec studies` lists them",
+        help="for all runs, like steps=500: `mlpspec studies`",
     )
     run.add_argument(
         "--loss",

@@ -131,6 +131,8 @@ def studies(arguments: Namespace) -> int:
     for name, describe in STUDIES.items():
         study = describe()
         put(f"  {name:16} {len(study.runs):5} runs  {study.question}")
+        if study.variants:
+            put(f"  {'':16} {len(study.variants):5} variants: {_some(list(study.variants))}")
     put("settings (--set NAME=VALUE)")
     for name, setting in SETTINGS.items():
         if name not in EXTENDABLE:
@@ -147,6 +149,10 @@ def studies(arguments: Namespace) -> int:
         put(f"  {name:35} {_first_line(function)}")
     put(f"  {COLUMN + 'NAME':35} a column of the file, scaled as one input is")
     return 0
+
+
+def _some(names: Sequence[str], most: int = 6) -> str:
+    return ", ".join(names[:most]) + (" ..." if len(names) > most else "")
 
 
 def _first_line(documented: object) -> str:

@@ -187,6 +187,8 @@ def chosen_study(arguments: Namespace) -> tuple[Study, dict[str, Any]]:
         changes["seed"] = _seeds(arguments.seeds)
     if arguments.sizes is not None:
         changes["n_samples"] = _whole_numbers("sizes", arguments.sizes)
+    if arguments.variants is not None:
+        study = study.replace(variants=arguments.variants.split(","))
     for item in arguments.settings:
         field, given, value = item.partition("=")
         if not given:

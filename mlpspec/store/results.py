@@ -84,10 +84,13 @@ class Results:
         """The study as the last session that trained anything was asked for it."""
         if not self.sessions:
             raise InputError(f"{self.directory} holds no session yet; run the study again")
+        return self._study(self.sessions[-1]["study"])
+
+    def _study(self, described: dict[str, Any]) -> Study:
         try:
-            return Study(**self.sessions[-1]["study"])
+            return Study(**described)
         except TypeError as error:
-            raise InputError(f"the last session of {self.directory} is damaged: {error}") from None
+            raise InputError(f"a session of {self.directory} is damaged: {error}") from None
 
     def keys_of(self, runs: Iterable[Run]) -> list[str]:
         """Return the keys under which runs are stored; those that are missing have their own."""
@@ -100,15 +103,26 @@ class Results:
         return {record.run.key: record.run for record in self._records}
 
     @cached_property
+    def variants(self) -> dict[str, str]:
+        """The names of the runs' variants, by key, as the last session names them."""
+        found: dict[str, str] = {}
+        for described in {json.dumps(session["study"]): None for session in self.sessions}:
+            if '"variants": {"' in described:
+                found |= self._study(json.loads(described)).variant_of
+        return found
+
+    @cached_property
     def table(self) -> Table:
         """One-dimensional arrays with one entry a run, in canonical order.
 
-        ``key``, the fields of `Run` (``losses`` as a label, ``n_hidden`` resolved to K, of a file
-        its content; ``start``, ``columns``, ``scaling`` and ``shift`` where a run sets them),
-        ``status`` and the measurements, which are NaN for failed runs and where they are undefined
-        (whatever is stored that is not finite).
+        ``key``, ``variant`` where the study has some, the fields of `Run` (``losses`` as a label,
+        ``n_hidden`` resolved to K, of a file its content; settings of later versions where a run
+        sets them), ``status`` and the measurements, which are NaN for failed runs and where they
+        are undefined (whatever is stored that is not finite).
         """
         table: dict[str, list[Any]] = {"key": [record.run.key for record in self._records]}
+        if self.variants:
+            table["variant"] = [self.variants.get(key, "") for key in table["key"]]
         for name in SETTINGS:
             meaning = SETTINGS[name].meaning
             values = [meaning(getattr(record.run, name)) for record in self._records]
@@ -210,7 +224,8 @@ class Results:
             and SETTINGS[name].changes_result
             and len({SETTINGS[name].meaning(getattr(run, name)) for run in self.runs.values()}) > 1
         }
-        groups = [name for name in SETTINGS if name in {"losses", "n_samples", *varying}]
+        groups = [name for name in ("variant",) if name in table]
+        groups += [name for name in SETTINGS if name in {"losses", "n_samples", *varying}]
         members: dict[tuple[Any, ...], list[int]] = {}
         for row, label in enumerate(zip(*(table[name].tolist() for name in groups), strict=True)):
             members.setdefault(label, []).append(row)
@@ -349,7 +364,7 @@ def measurement_names(table: Mapping[str, NDArray[Any]]) -> list[str]:
     >>> measurement_names({"key": [], "seed": [], "status": [], "hull_distance": []})
     ['hull_distance']
     """
-    return [name for name in table if name not in (*SETTINGS, "key", "status")]
+    return [name for name in table if name not in (*SETTINGS, "key", "variant", "status")]
 
 
 def write_csv(path: Path, table: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Describing studies: a name and a product of axes.
+"""Describing studies: a name and a product of axes, for one or for several sets of settings.
 
 A results directory belongs to a study by its identity: the name, which settings vary, and the
 fixed ones. Other values of `EXTENDABLE` settings, or of an axis, may be added to it.
@@ -27,7 +27,7 @@ MOST_RUNS = 10**7
 
 @dataclass(frozen=True)
 class Study:
-    """A name and a product of axes.
+    """A name and a product of axes, for one or for several sets of settings, its variants.
 
     Parameters
     ----------
@@ -42,12 +42,16 @@ class Study:
     extensions : mapping of str to StructuralLoss, optional
         Custom losses by the name under which the axis ``losses`` has them; kept as
         `Definition`.
+    variants : mapping of str to mapping of str to value, optional
+        Sets of settings by name, in place of those of all runs: the product of the axes is run
+        for each. Tables have a column ``variant``.
 
     Raises
     ------
     ValueError
         A name that cannot be a directory's, an unknown field, an axis that is empty or repeats a
-        value, a field that is both axis and setting, or a value that `Run` refuses.
+        value, a field that is both axis and setting, two variants that are the same, or a value
+        that `Run` refuses.
 
     Examples
     --------
@@ -61,6 +65,9 @@ class Study:
     ((), ('hard',))
     >>> Study.from_json(study.to_json()) == study
     True
+    >>> long = Study("long", {"seed": range(3)}, variants={"short": {}, "long": {"steps": 9000}})
+    >>> len(long.runs), long.variant_of[long.runs[5].key], long.runs[5].steps
+    (6, 'long', 9000)
     """
 
     name: str
@@ -68,6 +75,7 @@ class Study:
     settings: Mapping[str, Any] = field(default_factory=dict)
     question: str = ""
     extensions: Mapping[str, Any] = field(default_factory=dict)
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.axes, Mapping) or not isinstance(self.settings, Mapping):
@@ -83,6 +91,7 @@ class Study:
             raise InputError(f"{name} is both an axis and a setting of {self.name}; keep one")
         # Before any value is looked at, of which there may be too many for the memory.
         count = math.prod(len(values) for values in self.axes.values() if isinstance(values, Sized))
+        count *= max(1, len(self.variants))
         if count > MOST_RUNS:
             raise InputError(
                 f"{self.name} has {count} runs; the limit is {MOST_RUNS}: split it by its seeds"
@@ -105,27 +114,68 @@ class Study:
         cast = {name: SETTINGS[name].cast(value) for name, value in self.settings.items()}
         object.__setattr__(self, "axes", axes)
         object.__setattr__(self, "settings", cast)
+        object.__setattr__(self, "variants", self._checked_variants())
         extensions = {name: _definition(name, loss) for name, loss in self.extensions.items()}
         object.__setattr__(self, "extensions", extensions)
         for name in itertools.chain.from_iterable(self._subsets):
             if name not in BUILT_IN and name not in extensions:
                 raise unknown("loss", name, (*BUILT_IN, *extensions))
 
+    def _checked_variants(self) -> dict[str, dict[str, Any]]:
+        variants: dict[str, dict[str, Any]] = {}
+        first: dict[Run, str] = {}
+        for name, chosen in self.variants.items():
+            if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_-]{0,39}", name):
+                raise InputError(
+                    f"a variant of {self.name} is called {name!r}; use lower-case letters, digits, "
+                    "'-' and '_', at most 40"
+                )
+            for setting in chosen:
+                if setting not in SETTINGS:
+                    raise unknown("setting", setting, SETTINGS)
+                if setting in (*self.axes, *EXTENDABLE) or not SETTINGS[setting].changes_result:
+                    raise InputError(
+                        f"the variant {name} of {self.name} sets {setting}, which is an axis, or "
+                        "no matter of variants; leave it out"
+                    )
+            variants[name] = {key: SETTINGS[key].cast(value) for key, value in chosen.items()}
+            run = Run(**{**self.settings, **variants[name], "losses": ()})
+            if run in first:
+                raise InputError(
+                    f"the variants {first[run]} and {name} of {self.name} are the same; keep one"
+                )
+            first[run] = name
+        return variants
+
     @property
     def _subsets(self) -> tuple[tuple[str, ...], ...]:
         return tuple(self.axes.get("losses", (self.settings.get("losses", ()),)))
 
     @cached_property
-    def runs(self) -> tuple[Run, ...]:
-        """The product of the axes, the last one varying fastest; each run once."""
+    def _planned(self) -> dict[Any, tuple[Run, str]]:
+        """Each run once, with its variant, by what decides its result."""
         bare = tuple(replace(definition, loss=None) for definition in self.extensions.values())
-        same = {**self.settings, "definitions": bare}
-        products = itertools.product(*self.axes.values())
-        runs: dict[Any, Run] = {}
-        for values in products:  # n_hidden of N is the same run as n_hidden left to N
-            run = Run(**dict(zip(self.axes, values, strict=True)), **same)
-            runs.setdefault(run.meaning, run)
-        return tuple(runs.values())
+        products = [
+            dict(zip(self.axes, values, strict=True))
+            for values in itertools.product(*self.axes.values())
+        ]
+        runs: dict[Any, tuple[Run, str]] = {}
+        for variant, chosen in (self.variants or {"": {}}).items():
+            for product in products:  # n_hidden of N is the same run as n_hidden left to N
+                run = Run(**{**self.settings, **chosen, **product, "definitions": bare})
+                runs.setdefault(run.meaning, (run, variant))
+        return runs
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """The product of the axes, the last one varying fastest, for each variant; each run once."""
+        return tuple(run for run, _ in self._planned.values())
+
+    @cached_property
+    def variant_of(self) -> dict[str, str]:
+        """The variant of every run, by key; empty without variants."""
+        planned = self._planned.values() if self.variants else ()
+        return {run.key: variant for run, variant in planned}
 
     @property
     def own_losses(self) -> dict[str, StructuralLoss]:
@@ -149,7 +199,7 @@ class Study:
     @property
     def identity(self) -> dict[str, Any]:
         """What a results directory belongs to: the name, the axes' names, the fixed settings."""
-        varying = sorted({*self.axes, *EXTENDABLE})
+        varying = sorted({*self.axes, *EXTENDABLE, *(["variant"] if self.variants else [])})
         fixed = {
             name: setting.meaning(self.settings.get(name, setting.default))
             for name, setting in SETTINGS.items()
@@ -163,8 +213,20 @@ class Study:
         """Return the study with other values: several make an axis, one a setting.
 
         One value for an axis leaves it an axis, with that value. Subsets of losses are tuples or
-        labels, so ``losses=("coverage", "overlap")`` is an axis of two.
+        labels, so ``losses=("coverage", "overlap")`` is an axis of two. What is given counts for
+        all variants; ``variants=("a", "b")`` leaves those two.
         """
+        variants = dict(self.variants)
+        if "variants" in changes:
+            names = tuple(changes.pop("variants"))
+            for name in names:
+                if name not in variants:
+                    raise unknown("variant", name, variants)
+            variants = {name: variants[name] for name in names}
+        variants = {
+            name: {key: value for key, value in chosen.items() if key not in changes}
+            for name, chosen in variants.items()
+        }
         axes, settings = dict(self.axes), dict(self.settings)
         for name, value in changes.items():
             several = isinstance(value, Iterable) and not isinstance(value, str)
@@ -173,7 +235,7 @@ class Study:
                 axes[name] = tuple(value) if several else (value,)
             else:
                 settings[name] = value
-        return Study(self.name, axes, settings, self.question, self.extensions)
+        return Study(self.name, axes, settings, self.question, self.extensions, variants)
 
     def with_losses(
         self, losses: Mapping[str, StructuralLoss], subsets: str | Iterable[str] = "all"
@@ -199,7 +261,7 @@ class Study:
         extensions = {**self.extensions, **losses}
         axes = {"losses": (), **self.axes, **{"losses": chosen_subsets(names, subsets)}}
         settings = {name: value for name, value in self.settings.items() if name != "losses"}
-        return Study(self.name, axes, settings, self.question, extensions)
+        return Study(self.name, axes, settings, self.question, extensions, self.variants)
 
     def to_json(self) -> str:
         """Return the study as JSON; `from_json` reads it back."""
