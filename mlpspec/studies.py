@@ -9,6 +9,7 @@ from typing import Any
 from mlpspec import losses
 from mlpspec.data.datasets import FILE
 from mlpspec.losses import BUILT_IN, StructuralLoss
+from mlpspec.study.readings import readings
 from mlpspec.study.run import EXTENDABLE
 from mlpspec.study.study import Study
 from mlpspec.study.subsets import subsets
@@ -192,7 +193,7 @@ def shift_test() -> Study:
 
 
 _NAMED: list[Callable[[], Study]] = [paper, tau_sweep, confirm, hull_2d, placebo, trajectories]
-_NAMED += [attractors, neuron_kinds, shift_test]
+_NAMED += [attractors, neuron_kinds, shift_test, readings]
 
 STUDIES: dict[str, Callable[[], Study]] = {
     study.__name__.replace("_", "-"): study for study in _NAMED

@@ -1,0 +1,299 @@
+"""Readings of the abstract: hundreds of plausible settings, and how the best of them is found.
+
+The abstract (arXiv:2605.25939) names the losses, the sizes and what came out, but few settings.
+`CHOICES` is the table of what it leaves open. A reading differs from the former default in a number
+of choices that is uniform from one to all, each changed to any other of its values; so some lie
+near it and some far. Three stages, each on seeds of its own:
+
+1. `readings`: `DRAWN` readings, the former default and one that an earlier search found, at three
+   sizes with six seeds;
+2. `finalists`: the best of them and the former default on the whole grid with ten seeds;
+3. `fresh`: the best of those and the former default on the whole grid with a hundred seeds.
+
+How a reading is judged says `mlpspec.analysis.readings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlpspec.losses import BUILT_IN
+from mlpspec.study.study import Study
+from mlpspec.study.subsets import subsets
+
+Settings = Mapping[str, Any]
+
+DRAWN, SEED = 400, 15
+"""Readings that are drawn, and the seed of the draw."""
+
+FINALISTS, FRESH = 20, 5
+"""Readings that reach the second and the third stage."""
+
+FORMER = "former"
+"""The variant with the settings that ``paper`` had before: the defaults of `mlpspec.Run`."""
+
+EARLIER = {"separation_temperature": 0.0003, "overlap_reduction": "neuron"}
+"""What a search by hand found, on other seeds, before the readings were drawn."""
+
+SIZES = (3, 5, 10, 20, 50, 100)
+
+LARGE = 10.0
+"""A temperature at which separation reaches over the whole domain and far beyond."""
+
+TEMPERATURES = tuple(float(f"{10 ** (half / 2 - 5):.3g}") for half in range(13))
+"""1e-5 to 10, two a decade."""
+
+
+class Choice(NamedTuple):
+    """What the abstract leaves open: the settings of each option, and why they are plausible.
+
+    The first option is that of the former default, and so are no settings.
+    """
+
+    name: str
+    options: Mapping[str, Settings]
+    why: str
+
+
+CHOICES = (
+    Choice(
+        "start",
+        {
+            "prototypes": {},
+            "normal": {"initializer": "standard_normal"},
+            "framework": {"initializer": "framework"},
+            "spaced": {"initializer": "spaced"},
+            "steep": {"initializer": "steep"},
+        },
+        "prototypes in the domain are what the losses need; the others are what code draws "
+        "without much thought, or with more",
+    ),
+    Choice(
+        "inputs",
+        {
+            "random": {},
+            "even": {"dataset": "grid"},
+            "random, [0, 1]": {"dataset": "uniform(low=0.0)"},
+            "even, [0, 1]": {"dataset": "grid(low=0.0)"},
+        },
+        "a minimal study draws inputs or spaces them evenly, on either usual interval",
+    ),
+    Choice(
+        "target",
+        {
+            "sine": {},
+            "double sine": {"target": "double_sine"},
+            "identity": {"target": "identity"},
+            "random": {"target": "random"},
+        },
+        "the abstract speaks of data to be read back, not of a function",
+    ),
+    Choice(
+        "coverage",
+        {"soft": {}, "hard": {"coverage_minimum": "hard"}},
+        "a nearest prototype is the plain formula, a soft one the smooth formula",
+    ),
+    Choice(
+        "separation of pairs",
+        {
+            "mean": {},
+            "per neuron": {"separation_reduction": "neuron"},
+            "sum": {"separation_reduction": "sum"},
+        },
+        "all three are written for pairwise losses",
+    ),
+    Choice(
+        "overlap of pairs",
+        {
+            "mean": {},
+            "per neuron": {"overlap_reduction": "neuron"},
+            "sum": {"overlap_reduction": "sum"},
+        },
+        "all three are written for pairwise losses",
+    ),
+    Choice(
+        "weight",
+        {"0.1": {}} | {f"{value:g}": {"weight": value} for value in (0.003, 0.01, 0.03, 0.3, 1.0)},
+        "one number for all losses, of the usual decades",
+    ),
+    Choice(
+        "temperature",
+        {"0.01": {}}
+        | {f"{value:g}": {"temperature": value} for value in (0.0001, 0.001, 0.003, 0.03, 0.1)},
+        "of coverage; the square of some distance between neighbours",
+    ),
+    Choice(
+        "temperature of separation",
+        {"as coverage": {}}
+        | {f"{value:g}": {"separation_temperature": value} for value in (0.0001, 0.0003, 0.001)},
+        "the abstract gives separation alone a temperature",
+    ),
+    Choice(
+        "fit",
+        {"mean": {}, "half the mean": {"fit_weight": 0.5}},
+        "the half makes the derivative plain",
+    ),
+    Choice(
+        "training",
+        {"0.01, 3000": {}}
+        | {
+            f"{rate:g}, {steps}": {"learning_rate": rate, "steps": steps}
+            for rate, steps in ((0.01, 5000), (0.001, 10000), (0.003, 5000), (0.03, 2000))
+        },
+        "Adam's usual rates, with as many steps as such a network needs",
+    ),
+)
+
+
+def draw(count: int = DRAWN, seed: int = SEED) -> dict[str, dict[str, str]]:
+    """Return the options of ``count`` different readings by choice, under names like ``r001``.
+
+    Examples
+    --------
+    >>> list(draw(3)), len(draw(3)["r001"]) == len(CHOICES)
+    (['r001', 'r002', 'r003'], True)
+    """
+    rng = np.random.Generator(np.random.PCG64(seed))
+    former = {choice.name: next(iter(choice.options)) for choice in CHOICES}
+    found: dict[str, dict[str, str]] = {}
+    known = [settings_of(former), EARLIER]
+    while len(found) < count:
+        reading = dict(former)
+        changed = rng.choice(len(CHOICES), size=rng.integers(1, len(CHOICES) + 1), replace=False)
+        for number in changed:
+            _, *others = CHOICES[number].options
+            reading[CHOICES[number].name] = others[rng.integers(len(others))]
+        if settings_of(reading) not in known:
+            known.append(settings_of(reading))
+            found[f"r{len(found) + 1:03}"] = reading
+    return found
+
+
+def settings_of(options: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings of a reading from its options by choice.
+
+    A separation temperature that equals the temperature is left out.
+
+    Examples
+    --------
+    >>> settings_of({"weight": "0.3", "fit": "mean"})
+    {'weight': 0.3}
+    """
+    settings: dict[str, Any] = {}
+    for choice in CHOICES:
+        settings |= choice.options[options.get(choice.name, next(iter(choice.options)))]
+    if settings.get("separation_temperature", 0.0) == settings.get("temperature", 0.01):
+        del settings["separation_temperature"]
+    return settings
+
+
+def options_of(settings: Settings) -> dict[str, str]:
+    """Return the options of a reading by choice from its settings.
+
+    Examples
+    --------
+    >>> options_of({"weight": 0.3})["weight"], options_of({})["start"]
+    ('0.3', 'prototypes')
+    """
+    found = {}
+    for choice in CHOICES:
+        names = {name for option in choice.options.values() for name in option}
+        mine = {name: value for name, value in settings.items() if name in names}
+        found[choice.name] = next(
+            (option for option, chosen in choice.options.items() if dict(chosen) == mine), "other"
+        )
+    return found
+
+
+def readings() -> Study:
+    """Return the first stage: every reading at three sizes, six seeds.
+
+    Examples
+    --------
+    >>> len(readings().variants), len(readings().runs)
+    (402, 57888)
+    """
+    drawn = {name: settings_of(options) for name, options in draw().items()}
+    return Study(
+        "readings",
+        {"losses": subsets(BUILT_IN), "n_samples": (3, 10, 50), "seed": range(1000, 1006)},
+        question="Under which settings does the abstract's pattern appear?",
+        variants={FORMER: {}, "earlier": EARLIER, **drawn},
+    )
+
+
+def next_stage(study: Study, best: Iterable[str]) -> Study | None:
+    """Return the stage after ``study`` for the best variants, in order; None after the last.
+
+    Examples
+    --------
+    >>> finalists = next_stage(readings(), ["r003", "former", "r001"])
+    >>> finalists.name, list(finalists.variants), len(finalists.runs)
+    ('finalists', ['r003', 'former', 'r001'], 1440)
+    """
+    stages = {
+        "readings": ("finalists", FINALISTS, 1100, 10),
+        "finalists": ("fresh", FRESH, 1200, 100),
+    }
+    if study.name not in stages:
+        return None
+    name, count, first, n_seeds = stages[study.name]
+    chosen = list(best)
+    chosen = [v for v in chosen if v in [FORMER, *[v for v in chosen if v != FORMER][:count]]]
+    return Study(
+        name,
+        {
+            "losses": subsets(BUILT_IN),
+            "n_samples": SIZES,
+            "seed": range(first, first + n_seeds),
+        },
+        study.settings,
+        study.question,
+        variants={name: study.variants[name] for name in chosen},
+    )
+
+
+def separation_sweep(study: Study) -> Study:
+    """Return separation alone over its temperature, for the variants of a study.
+
+    Variants that differ in nothing but the temperature of separation are one. In the first stage
+    the one temperature is `LARGE`.
+
+    Examples
+    --------
+    >>> sweep = separation_sweep(readings())
+    >>> sweep.axes["separation_temperature"], sweep.axes["n_samples"]
+    ((10.0,), (3, 10, 50))
+    """
+    variants: dict[str, Settings] = {}
+    for name, chosen in study.variants.items():
+        rest = without_separation_temperature(chosen)
+        if rest not in variants.values():
+            variants[name] = rest
+    first = study.name == "readings"
+    return Study(
+        "tau-sweep",
+        {
+            "losses": (("separation",),),
+            "n_samples": study.axes["n_samples"] if first else (5, 10, 20, 50),
+            "separation_temperature": (LARGE,) if first else TEMPERATURES,
+            "seed": study.axes["seed"],
+        },
+        study.settings,
+        "At which temperatures does separation expel the prototypes?",
+        variants=variants,
+    )
+
+
+def without_separation_temperature(settings: Settings) -> dict[str, Any]:
+    """Return settings but for ``separation_temperature``, which tells no sweeps apart.
+
+    Examples
+    --------
+    >>> without_separation_temperature({"separation_temperature": 0.1, "weight": 0.3})
+    {'weight': 0.3}
+    """
+    return {key: value for key, value in settings.items() if key != "separation_temperature"}
