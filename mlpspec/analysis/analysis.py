@@ -17,6 +17,7 @@ import numpy as np
 from mlpspec.analysis.claims import Evidence, Verdict
 from mlpspec.analysis.comparisons import Cell, Grid, as_table, by_steps, compare, select
 from mlpspec.analysis.judging import judge_calibrated, judge_stated
+from mlpspec.analysis.readings import decisive, judge_variants, shares
 from mlpspec.arrays import Array
 from mlpspec.data.datasets import Uniform, mean_spacing
 from mlpspec.errors import InputError
@@ -207,7 +208,7 @@ class Analysis:
 
         The claims are about the eight subsets of the study: other losses are left out.
         """
-        if not self.stacks:
+        if not self.stacks or self.results.variants:
             return []
         table = self.results.table
         known = np.isin(table["losses"], ["+".join(s) or "baseline" for s in subsets(BUILT_IN)])
@@ -238,6 +239,15 @@ class Analysis:
                 )
             )
         return stages
+
+    @cached_property
+    def readings(self) -> Table:
+        """``readings.csv``: the verdicts in every variant; empty unless each has eight subsets."""
+        wanted = {"+".join(s) or "baseline" for s in subsets(BUILT_IN)}
+        if not self.results.variants or not wanted <= {*self.grid.labels}:
+            return {}
+        sweep = None if self.sweep is None else self.sweep.results
+        return judge_variants(self.results, sweep)
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
@@ -284,8 +294,11 @@ class Analysis:
         return as_table([asdict(verdict) for verdict in self.verdicts])
 
     def comparisons_table(self) -> Table:
-        """Return ``comparisons.csv``; empty if nothing can be compared."""
-        return as_table(compare(self.grid)) if self.stacks else {}
+        """Return ``comparisons.csv``; empty if nothing can be compared.
+
+        Variants are judged each by itself (`readings`), and not compared in this table.
+        """
+        return as_table(compare(self.grid)) if self.stacks and not self.results.variants else {}
 
     @cached_property
     def nulls_table(self) -> Table:
@@ -296,6 +309,8 @@ class Analysis:
         prototypes.
         """
         rows: list[dict[str, Any]] = []
+        if self.results.variants:
+            return {}
 
         def add(null: str, cell: Cell, label: str, name: str, values: Array, *band: Array) -> None:
             found = {key: number[0] for key, number in summaries(values[None]).items()}
@@ -331,11 +346,17 @@ class Analysis:
         return as_table(rows)
 
     def write_tables(self) -> None:
-        """Write ``nulls.csv``, ``comparisons.csv`` and ``claims.csv``, those that have rows."""
+        """Write ``nulls.csv``, ``comparisons.csv``, ``claims.csv``, those that have rows.
+
+        Of a study with variants ``readings.csv``, ``shares.csv`` and ``choices.csv``.
+        """
         tables = {
             "nulls": self.nulls_table,
             "comparisons": self.comparisons_table(),
             "claims": self.claims_table(),
+            "readings": self.readings,
+            "shares": shares(self.readings) if self.readings else {},
+            "choices": decisive(self.readings) if self.readings else {},
         }
         for name, table in tables.items():
             if table:

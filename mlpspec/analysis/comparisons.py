@@ -34,6 +34,8 @@ class Grid:
     ----------
     table : Table
         As `Results.table` or ``runs.csv`` gives it.
+    fields : tuple of str, optional
+        What a cell is made of, if it is not to follow from what varies.
 
     Attributes
     ----------
@@ -56,7 +58,7 @@ class Grid:
     ([(5,)], array([0.3, 0.4]))
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, fields: tuple[str, ...] | None = None) -> None:
         skipped = {"losses", "seed", "n_samples"}
         widths = set(zip(table["n_samples"].tolist(), table["n_hidden"].tolist(), strict=True))
         if len(widths) == len({size for size, _ in widths}):
@@ -69,7 +71,7 @@ class Grid:
             of_variant = [where(table, variant=name) for name in np.unique(table["variant"])]
             varying = [n for n in varying if any(len(np.unique(t[n])) > 1 for t in of_variant)]
             varying = ["variant", *varying]
-        self.fields = ("n_samples", *varying)
+        self.fields = fields or ("n_samples", *varying)
         self.labels: list[str] = list(dict.fromkeys(table["losses"].tolist()))
         self.seeds = np.unique(table["seed"])
         self.names = [name for name in measurement_names(table) if name != "seconds"]

@@ -23,7 +23,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import binom
 
-from mlpspec.analysis.claims import CLAIMS, Claim, Demand, Evidence, Verdict
+from mlpspec.analysis.claims import CLAIMS, COLLAPSE, Claim, Demand, Evidence, Verdict
 from mlpspec.arrays import Array
 from mlpspec.metrics.statistics import ALPHA, average, holm, less, median_interval, sign_flip
 
@@ -32,7 +32,11 @@ STUDY_SEEDS = 10
 
 
 def judge_stated(
-    evidence: Evidence, basis: str = "means", source: Evidence | None = None
+    evidence: Evidence,
+    basis: str = "means",
+    source: Evidence | None = None,
+    repeats: int = REPEATS,
+    claims: Sequence[Claim] = CLAIMS,
 ) -> list[Verdict]:
     """Judge all claims as stated.
 
@@ -43,11 +47,14 @@ def judge_stated(
     source : Evidence, optional
         Where ten seeds are drawn from, with replacement, to see how often the verdict repeats; by
         default the evidence itself.
+    repeats : int
+        How often they are drawn; 0: not at all.
+    claims : sequence of Claim
 
     Returns
     -------
     list of Verdict
-        One a claim, in the order of `CLAIMS`.
+        One a claim, in their order.
 
     Examples
     --------
@@ -55,7 +62,7 @@ def judge_stated(
     {'untested'}
     """
     verdicts = []
-    for claim in CLAIMS:
+    for claim in claims:
         demands = _demands(claim, evidence, False)
         untested = _untested(claim, f"stated, {basis}", demands)
         if untested is not None:
@@ -66,18 +73,19 @@ def judge_stated(
         if source is not None and not claim.on_sweep and source.complete():
             fresh = claim.demands(source, False)
             demands = demands if _untested(claim, basis, fresh) else fresh
-        verdicts.append(replace(verdict, repeat=_repeat(claim, outcome, demands, basis)))
+        repeat = _repeat(claim, outcome, demands, basis, repeats) if repeats else np.nan
+        verdicts.append(replace(verdict, repeat=repeat))
     return verdicts
 
 
-def _repeat(claim: Claim, verdict: str, demands: list[Demand], basis: str) -> float:
+def _repeat(claim: Claim, verdict: str, demands: list[Demand], basis: str, repeats: int) -> float:
     """Return how often ten seeds drawn from those of the demands give ``verdict``."""
     values = _values(demands)
     n_seeds = values.shape[1]
     rng = np.random.Generator(np.random.PCG64(9))
-    draws = rng.integers(0, n_seeds, (REPEATS, min(STUDY_SEEDS, n_seeds)))
+    draws = rng.integers(0, n_seeds, (repeats, min(STUDY_SEEDS, n_seeds)))
     drawn = [_outcome(claim, demands, values[:, rows], basis)[0] for rows in draws]
-    return drawn.count(verdict) / REPEATS
+    return drawn.count(verdict) / repeats
 
 
 def judge_calibrated(stages: Sequence[Evidence], sweep: Evidence) -> list[Verdict]:
@@ -132,9 +140,9 @@ def _demands(claim: Claim, evidence: Evidence, calibrated: bool) -> list[Demand]
     """Return what a claim demands; nothing if runs are missing that it is about."""
     if claim.on_sweep:
         sweep = evidence.sweep
-        if sweep is None or not {"coverage", "separation"} <= set(sweep.labels):
+        if sweep is None or claim.on_sweep not in sweep.labels:
             return []
-        if not evidence.critical or (claim.name == "C8" and evidence.baseline is None):
+        if not (evidence.critical if claim is COLLAPSE else evidence.baseline):
             return []
     elif not evidence.complete():
         return []

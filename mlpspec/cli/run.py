@@ -11,7 +11,7 @@ import sys
 import time
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ from mlpspec.running.worker import portable
 from mlpspec.running.workers import count_jobs
 from mlpspec.studies import COMPANIONS, STUDIES, companion
 from mlpspec.study.extensions import define, load_loss, named_loss
+from mlpspec.study.readings import STAGES, next_stage, separation_sweep
 from mlpspec.study.run import EXTENDABLE, SETTINGS, Run
 from mlpspec.study.study import MOST_RUNS, Study
 from mlpspec.training.engine import choose
@@ -50,6 +51,8 @@ def run(arguments: Namespace) -> int:
         inner = companion(name, changes, study.extensions)
         if inner is not None:
             studies[directory / name] = inner
+    if study.variants and study.name in STAGES and not arguments.only:
+        studies = _with_sweep(study, directory)
     tasks = tasks_of(studies, arguments.engine)
     if arguments.dry_run:
         return _dry_run(arguments, tasks, n_jobs)
@@ -57,13 +60,18 @@ def run(arguments: Namespace) -> int:
     terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         failed = 0
-        for task in tasks:
-            failed += train(arguments, task, n_jobs)
-            if failed and arguments.fail_fast:
-                return FAILED
-        trained = any(task.missing for task in tasks)
-        if not arguments.only and (trained or not (directory / "report.html").exists()):
-            write_report(directory, quiet=arguments.quiet)
+        stage: tuple[Study, Path] | None = (study, directory)
+        while stage is not None:
+            for task in tasks:
+                failed += train(arguments, task, n_jobs)
+                if failed and arguments.fail_fast:
+                    return FAILED
+            trained = any(task.missing for task in tasks)
+            if not arguments.only and (trained or not (stage[1] / "report.html").exists()):
+                write_report(stage[1], quiet=arguments.quiet)
+            stage = None if arguments.only else stage_after(*stage, changes)
+            if stage is not None:
+                tasks = tasks_of(_with_sweep(*stage), arguments.engine)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         left, asked = len(missing_runs(study, directory)), len(study.runs)
@@ -75,6 +83,29 @@ def run(arguments: Namespace) -> int:
     finally:
         signal.signal(signal.SIGTERM, terminate)
     return FAILED if failed else 0
+
+
+def stage_after(
+    study: Study, directory: Path, changes: Mapping[str, Any]
+) -> tuple[Study, Path] | None:
+    """Return the study that follows on what came of ``study``, and its directory, if there is one.
+
+    Other sizes that were asked for are those of all stages.
+    """
+    if study.name not in STAGES:
+        return None
+    from mlpspec.analysis.analysis import Analysis
+
+    following = next_stage(study, Analysis(directory).readings["variant"].tolist())
+    if following is None:
+        return None
+    if "n_samples" in changes:
+        following = following.replace(n_samples=changes["n_samples"])
+    return following, directory / following.name
+
+
+def _with_sweep(study: Study, directory: Path) -> dict[Path, Study]:
+    return {directory: study, directory / "tau-sweep": separation_sweep(study)}
 
 
 def tasks_of(studies: dict[Path, Study], asked: str) -> list[Task]:

@@ -40,6 +40,9 @@ EARLIER = {"separation_temperature": 0.0003, "overlap_reduction": "neuron"}
 
 SIZES = (3, 5, 10, 20, 50, 100)
 
+SWEPT = (5, 10, 20, 50)
+"""Sizes at which the whole sweep is trained."""
+
 LARGE = 10.0
 """A temperature at which separation reaches over the whole domain and far beyond."""
 
@@ -148,6 +151,13 @@ CHOICES = (
 )
 
 
+STAGES = {
+    "readings": ("finalists", FINALISTS, range(1100, 1110)),
+    "finalists": ("fresh", FRESH, range(1200, 1300)),
+}
+"""What follows on a stage: its name, how many of the best it takes, and its seeds."""
+
+
 def draw(count: int = DRAWN, seed: int = SEED) -> dict[str, dict[str, str]]:
     """Return the options of ``count`` different readings by choice, under names like ``r001``.
 
@@ -234,13 +244,9 @@ def next_stage(study: Study, best: Iterable[str]) -> Study | None:
     >>> finalists.name, list(finalists.variants), len(finalists.runs)
     ('finalists', ['r003', 'former', 'r001'], 1440)
     """
-    stages = {
-        "readings": ("finalists", FINALISTS, 1100, 10),
-        "finalists": ("fresh", FRESH, 1200, 100),
-    }
-    if study.name not in stages:
+    if study.name not in STAGES:
         return None
-    name, count, first, n_seeds = stages[study.name]
+    name, count, seeds = STAGES[study.name]
     chosen = list(best)
     chosen = [v for v in chosen if v in [FORMER, *[v for v in chosen if v != FORMER][:count]]]
     return Study(
@@ -248,7 +254,7 @@ def next_stage(study: Study, best: Iterable[str]) -> Study | None:
         {
             "losses": subsets(BUILT_IN),
             "n_samples": SIZES,
-            "seed": range(first, first + n_seeds),
+            "seed": seeds,
         },
         study.settings,
         study.question,
@@ -274,11 +280,13 @@ def separation_sweep(study: Study) -> Study:
         if rest not in variants.values():
             variants[name] = rest
     first = study.name == "readings"
+    sizes = study.axes["n_samples"]
+    several = tuple(size for size in sizes if size in SWEPT) or sizes
     return Study(
         "tau-sweep",
         {
             "losses": (("separation",),),
-            "n_samples": study.axes["n_samples"] if first else (5, 10, 20, 50),
+            "n_samples": sizes if first else several,
             "separation_temperature": (LARGE,) if first else TEMPERATURES,
             "seed": study.axes["seed"],
         },

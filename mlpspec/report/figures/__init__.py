@@ -15,6 +15,7 @@ from mlpspec.store.results import Table
 
 PAGE = (
     "verdicts",
+    "specification",
     "attraction",
     "subsets",
     "outcomes",

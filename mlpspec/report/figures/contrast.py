@@ -34,7 +34,9 @@ def applies(analysis: Analysis) -> bool:
     """Return whether settings vary for which there is no figure of their own, and not too many."""
     covered = (("n_samples",), ("n_samples", "steps"), ("n_samples", "temperature"))
     variants = {cell[1:] for cell in analysis.grid.cells}
-    return analysis.grid.fields not in covered and len(variants) <= len(CONTRAST_STYLE)
+    if analysis.grid.fields in covered or "variant" in analysis.grid.fields:
+        return False
+    return len(variants) <= len(CONTRAST_STYLE)
 
 
 def rows(analysis: Analysis) -> Table:

@@ -17,9 +17,10 @@ SWEPT = ("outside_fraction", "expelled_fraction", "reconstruction_error", "disti
 
 def swept(analysis: Analysis) -> Analysis | None:
     """Return the analysis, or the one inside it, in which N and temperature vary."""
-    if analysis.grid.fields == ("n_samples", "temperature"):
-        return analysis
-    return analysis.sweep
+    for found in (analysis, analysis.sweep):
+        if found is not None and found.grid.fields == ("n_samples", "temperature"):
+            return found
+    return None
 
 
 def rows(analysis: Analysis) -> Table:

@@ -1,0 +1,179 @@
+"""Judging variants: which claims hold in which of them, and which choice decides that.
+
+Each variant of a study with the eight subsets is judged by itself, as stated on means, by the
+demands of `mlpspec.analysis.claims`; for C8 the sweep in the folder ``tau-sweep`` is needed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
+
+from mlpspec.analysis.claims import CLAIMS, Evidence
+from mlpspec.analysis.comparisons import Grid, as_table, where
+from mlpspec.analysis.judging import judge_stated
+from mlpspec.arrays import Array
+from mlpspec.data.datasets import mean_spacing
+from mlpspec.store.results import Results, Table
+from mlpspec.study.problem import domain_of
+from mlpspec.study.readings import CHOICES, options_of, without_separation_temperature
+
+COUNTED = tuple(claim.name for claim in CLAIMS if claim.name != "C1b")
+"""Claims that are counted: C1 in its strict reading alone."""
+
+SWEEP = ("n_samples", "separation_temperature")
+
+DRAWS = 400
+"""Resamples for an interval, and permutations for what chance gives."""
+
+
+def judge_variants(results: Results, sweep: Results | None) -> Table:
+    """Return ``readings.csv``: a row for each variant, the best first.
+
+    Columns are ``variant``, the option of every choice, ``changed`` (choices that differ from the
+    former default), the verdict on each claim, at how many of how many sizes all its demands are
+    met (``C1_at``, like ``2/3``; for C3 those at which the error falls), ``hold`` (counted claims
+    that hold) and ``met`` (the sum of the shares of sizes; C3 counts 1 if it holds). Best is the
+    most that hold, then the largest ``met``, then the fewest changes.
+
+    Parameters
+    ----------
+    results : Results
+        Of a study with variants and the eight subsets.
+    sweep : Results, optional
+        Separation alone over its temperature, for the same variants; without it C8 is untested.
+    """
+    variants = results.study.variants
+    swept = sweep.study.variants if sweep is not None else {}
+    sweep_of = _by_variant(sweep)
+    rows = []
+    for name, table in _by_variant(results).items():
+        run = results.runs[table["key"][0]]
+        width, n_inputs = domain_of(run).width, run.n_inputs
+        grid = Grid(table)
+        rest = without_separation_temperature(variants[name])
+        same = next((other for other, settings in swept.items() if settings == rest), None)
+        evidence = Evidence(
+            grid,
+            {size: mean_spacing(width, size, n_inputs) for (size,) in grid.cells},
+            sweep=Grid(sweep_of[same], SWEEP) if same in sweep_of else None,
+            baseline=grid,
+        )
+        options = options_of(variants[name])
+        row: dict[str, Any] = {"variant": name, **options}
+        row["changed"] = sum(
+            options[choice.name] != next(iter(choice.options)) for choice in CHOICES
+        )
+        hold, met = 0, 0.0
+        for verdict in judge_stated(evidence, repeats=0):
+            at, of = len(verdict.met_at.split()), len(verdict.sizes.split())
+            row |= {verdict.claim: verdict.verdict, f"{verdict.claim}_at": f"{at}/{of}"}
+            if verdict.claim in COUNTED:
+                hold += verdict.verdict == "holds"
+                met += verdict.verdict == "holds" or (
+                    at / of if of and verdict.claim != "C3" else 0
+                )
+        rows.append({**row, "hold": hold, "met": round(met, 6)})
+    rows.sort(key=lambda row: (-row["hold"], -row["met"], row["changed"], row["variant"]))
+    return as_table(rows)
+
+
+def _by_variant(results: Results | None) -> dict[str, Table]:
+    """Return the runs of each variant of the last session's study."""
+    if results is None or "variant" not in results.table:
+        return {}
+    found = {name: where(results.table, variant=name) for name in results.study.variants}
+    return {name: table for name, table in found.items() if len(table["key"])}
+
+
+def shares(readings: Table) -> Table:
+    """Return in how many variants each claim holds, with a 95 % interval (Wilson).
+
+    Examples
+    --------
+    >>> table = shares({"C1": np.array(["holds", "fails", "holds", "mixed"])})
+    >>> table["claim"].tolist(), table["holds"].tolist(), table["low"].round(2).tolist()
+    (['C1'], [2], [0.15])
+    """
+    rows = []
+    for claim in _claims(readings):
+        holds, count = int((readings[claim] == "holds").sum()), len(readings[claim])
+        interval = binomtest(holds, count).proportion_ci(method="wilson")
+        share = {"share": holds / count, "low": interval.low, "high": interval.high}
+        rows.append({"claim": claim, "holds": holds, "variants": count, **share})
+    return as_table(rows)
+
+
+def decisive(readings: Table) -> Table:
+    """Return ``choices.csv``: how far each choice decides each claim.
+
+    ``association`` is Cramer's V, of 0 to 1, between the option and whether the claim holds, over
+    variants; ``low`` and ``high`` are its 95 % bootstrap interval, ``chance`` the 95th percentile
+    of what it is if verdicts are permuted. ``best`` and ``worst`` are the options with the largest
+    and the smallest share of variants in which the claim holds. A claim that holds in all variants
+    or in none, and a choice that has one option in all, have no row.
+
+    Examples
+    --------
+    >>> options, verdicts = np.array(["mean", "sum"] * 20), np.array(["holds", "fails"] * 20)
+    >>> table = decisive({"overlap of pairs": options, "C6": verdicts})
+    >>> table["association"].round(3).tolist(), table["best"].tolist()
+    ([1.0], ['mean'])
+    """
+    rng = np.random.Generator(np.random.PCG64(9))
+    lines = []
+    for claim, name in itertools.product(
+        _claims(readings), [c.name for c in CHOICES if c.name in readings]
+    ):
+        holds = readings[claim] == "holds"
+        options, which = np.unique(readings[name], return_inverse=True)
+        if len(options) < 2 or holds.all() or not holds.any():
+            continue
+        again = rng.integers(0, len(holds), (DRAWS, len(holds)))
+        drawn = [cramers_v(which[rows], holds[rows]) for rows in again]
+        permuted = [cramers_v(which, rng.permutation(holds)) for _ in range(DRAWS)]
+        by_option = np.bincount(which, holds) / np.bincount(which)
+        best, worst = by_option.argmax(), by_option.argmin()
+        lines.append(
+            {
+                "claim": claim,
+                "choice": name,
+                "association": cramers_v(which, holds),
+                "low": np.nanquantile(drawn, 0.025),
+                "high": np.nanquantile(drawn, 0.975),
+                "chance": np.quantile(permuted, 0.95),
+                "best": options[best],
+                "best_share": by_option[best],
+                "worst": options[worst],
+                "worst_share": by_option[worst],
+            }
+        )
+    return as_table(lines)
+
+
+def cramers_v(options: Any, holds: Array) -> float:
+    """Return Cramer's V of a column of options and one of yes and no; NaN where one is constant.
+
+    With two outcomes V^2 is the share of the variance of the outcome (0 or 1) that lies between
+    options.
+
+    Examples
+    --------
+    >>> cramers_v(np.array(["a", "a", "b", "b"]), np.array([True, False, True, False]))
+    0.0
+    """
+    _, which = np.unique(options, return_inverse=True)
+    counts, sums = np.bincount(which), np.bincount(which, holds)
+    mean = holds.mean()
+    if len(counts) < 2 or not 0.0 < mean < 1.0:
+        return np.nan
+    means = sums / counts
+    return float(np.sqrt((counts * (means - mean) ** 2).sum() / (len(holds) * mean * (1.0 - mean))))
+
+
+def _claims(readings: Table) -> Sequence[str]:
+    return [claim.name for claim in CLAIMS if claim.name in readings]

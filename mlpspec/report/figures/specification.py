@@ -1,0 +1,157 @@
+"""Which claims hold in which variants, and what those have chosen: a specification curve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.patches import Patch
+
+from mlpspec.analysis.claims import CLAIMS
+from mlpspec.analysis.readings import COUNTED
+from mlpspec.report.figures import base
+from mlpspec.report.figures.verdicts import COLOURS
+from mlpspec.store.results import Table
+from mlpspec.study.readings import CHOICES, FORMER, Choice
+
+SHOWN = ("holds", "mixed", "fails", "untested")
+
+
+def draw(table: Table) -> base.Canvas:
+    """Draw a column for each variant: claims that hold above, options below, the best first."""
+    choices = {
+        choice.name: sorted(np.unique(table[choice.name]).tolist(), key=_in_order(choice))
+        for choice in CHOICES
+    }
+    varied = {name: options for name, options in choices.items() if len(options) > 1}
+    n_options = sum(map(len, varied.values()))
+    figure = base.Canvas(figsize=(9.0, 2.2 + 0.155 * (n_options + 1.6 * len(CLAIMS))))
+    left, width = 0.27, 0.62
+    heights = np.array([1.1 / 0.155, 1.6 * len(CLAIMS), n_options])
+    heights = heights / heights.sum() * (1.0 - 1.1 / figure.get_figheight())
+    top = 1.0 - 0.3 / figure.get_figheight()
+    axes = []
+    for height in heights:
+        axes.append(figure.add_axes((left, top - height + 0.008, width, height - 0.016)))
+        top -= height
+    _counts(axes[0], table)
+    _claims(axes[1], table)
+    _options(axes[2], table, varied)
+    axes[2].set_xlabel("variants, the best first")
+    for place in np.flatnonzero(table["variant"] == FORMER).tolist():
+        for ax in axes:
+            ax.axvline(place, color="black", lw=0.8, ls=(0, (2, 1)))
+        axes[0].annotate(
+            "former default",
+            (place, len(COUNTED)),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="right" if place > 0.7 * len(table["variant"]) else "left",
+            annotation_clip=False,
+        )
+    present = [word for word in SHOWN if any((table[c.name] == word).any() for c in CLAIMS)]
+    figure.legend(
+        handles=[Patch(color=COLOURS[word], label=word) for word in present],
+        loc="lower center",
+        ncol=len(present),
+    )
+    return figure
+
+
+def _in_order(choice: Choice) -> Callable[[str], tuple[float, int]]:
+    """Return the key that puts options of numbers in ascending order, others as declared."""
+    declared = [*choice.options, "other"]
+
+    def key(option: str) -> tuple[float, int]:
+        try:
+            return float(option), 0
+        except ValueError:
+            return -1.0, declared.index(option)
+
+    return key
+
+
+def _counts(ax: Axes, table: Table) -> None:
+    ax.bar(np.arange(len(table["hold"])), table["hold"], width=1.0, color="#7F7F7F")
+    ax.set(ylim=(0, len(COUNTED)), ylabel=f"claims that\nhold, of {len(COUNTED)}")
+    _columns(ax, table)
+
+
+def _claims(ax: Axes, table: Table) -> None:
+    verdicts = np.array([[SHOWN.index(v) for v in table[claim.name]] for claim in CLAIMS])
+    colours = ListedColormap([COLOURS[word] for word in SHOWN])
+    ax.imshow(verdicts, aspect="auto", cmap=colours, vmin=-0.5, vmax=3.5, interpolation="nearest")
+    ax.set_yticks(range(len(CLAIMS)), [f"{c.name}" for c in CLAIMS])
+    for row, claim in enumerate(CLAIMS):
+        share = (table[claim.name] == "holds").mean()
+        _beside(ax, row, f"{100 * share:.0f} % hold")
+        ax.axhline(row - 0.5, color="white", lw=1.2)
+    _columns(ax, table)
+
+
+def _options(ax: Axes, table: Table, varied: dict[str, list[str]]) -> None:
+    rows = [(name, option) for name, options in varied.items() for option in options]
+    chosen = np.array([table[name] == option for name, option in rows])
+    ax.imshow(chosen, aspect="auto", cmap="Greys", vmin=0, vmax=1.25, interpolation="nearest")
+    ax.set_yticks(range(len(rows)), [option for _, option in rows], fontsize=6.5)
+    first = 0
+    for name, options in varied.items():
+        if first:
+            ax.axhline(first - 0.5, color="#0072B2", lw=0.7)
+        middle = first + (len(options) - 1) / 2
+        ax.text(
+            -0.21,
+            middle,
+            name.replace(" of ", "\nof "),
+            transform=ax.get_yaxis_transform(),
+            ha="right",
+            va="center",
+            fontsize=7,
+            weight="bold",
+            linespacing=0.9,
+        )
+        first += len(options)
+    for row, mine in enumerate(chosen):
+        _beside(ax, row, f"{table['hold'][mine].mean():.1f} (n = {mine.sum()})")
+    _columns(ax, table, last=True)
+
+
+def _beside(ax: Axes, row: int, text: str) -> None:
+    """Write a text to the right of a row."""
+    ax.text(
+        1.01, row, text, transform=ax.get_yaxis_transform(), ha="left", va="center", fontsize=6.5
+    )
+
+
+def _columns(ax: Axes, table: Table, *, last: bool = False) -> None:
+    """Set the columns of variants, with their names where there is room for them."""
+    names = table["variant"]
+    ax.set_xlim(-0.5, len(names) - 0.5)
+    ax.tick_params(length=0)
+    if len(names) <= 24 and last:
+        ax.set_xticks(range(len(names)), names, rotation=90, fontsize=6.5)
+    else:
+        ax.set_xticks([])
+
+
+def caption(table: Table) -> str:
+    """Say what a column is, how claims are judged, and what stands beside the rows."""
+    return (
+        f"A column is one of {len(table['variant'])} variants of the study, all with the same "
+        "data sets' seeds; the best are on the left. Above: how many of C1 to C8 hold, as stated "
+        "on means over seeds, and each claim by itself, with the share of variants in which it "
+        "holds; C1b, which reads C1 more widely, is not counted. Below, dark: the option that a "
+        "variant has of each choice, with the mean number of claims that hold among the variants "
+        "that have it, and how many those are. The dashed line is the former default."
+    )
+
+
+FIGURE = base.Figure(
+    lambda analysis: analysis.readings,
+    draw,
+    caption,
+    lambda analysis: bool(analysis.readings),
+    title="Specification curve",
+)
