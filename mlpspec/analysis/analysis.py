@@ -7,6 +7,7 @@ inside (``tau-sweep``, ``placebo``, ``confirm``).
 from __future__ import annotations
 
 import csv
+import itertools
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpspec.analysis.claims import Evidence, Verdict
+from mlpspec.analysis.claims import COLLAPSE, Evidence, Verdict
 from mlpspec.analysis.comparisons import Cell, Grid, as_table, by_steps, compare, select
 from mlpspec.analysis.judging import judge_calibrated, judge_stated
 from mlpspec.analysis.readings import decisive, judge_variants, shares
@@ -32,6 +33,9 @@ from mlpspec.study.problem import built_in_of, domain_of, start_of
 from mlpspec.study.run import Run, affecting
 from mlpspec.study.subsets import subsets
 
+AVERAGES = ("means", "medians")
+"""Of the seeds: what claims are judged on as stated."""
+
 
 def read_verdicts(path: Path) -> list[Verdict]:
     """Return the verdicts that a ``claims.csv`` holds.
@@ -42,12 +46,13 @@ def read_verdicts(path: Path) -> list[Verdict]:
         It is not one that mlpspec wrote.
     """
     types: dict[str, Any] = {field.name: type(field.default) for field in fields(Verdict)}
+    later = {"against_at": ""}  # which tables of older versions lack
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows: list[dict[str, Any]] = list(csv.DictReader(file))
         numbers = [name for name in types if types[name] in (float, int)]
         parsed = [{name: types[name](row[name] or "nan") for name in numbers} for row in rows]
-        return [Verdict(**row | found) for row, found in zip(rows, parsed, strict=True)]
+        return [Verdict(**later | row | found) for row, found in zip(rows, parsed, strict=True)]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is not a table of verdicts ({error}); remove it") from None
 
@@ -250,44 +255,47 @@ class Analysis:
         return judge_variants(self.results, sweep)
 
     @cached_property
-    def verdicts(self) -> list[Verdict]:
-        """The nine claims: as stated on means and on medians, and calibrated.
+    def swept(self) -> Evidence:
+        """The evidence of the sweep, beside the grid's runs at the nominal temperature."""
+        if self.sweep is None or not self.evidence:
+            return Evidence()
+        return Evidence(sweep=self.sweep.grid, baseline=self.evidence[0].grid)
 
-        A confirmation is judged on its own runs, and its sweep is the one of the directory that
-        it lies in. Where a confirmation is there without its store, which is large, its tables
-        serve: the verdicts of ``claims.csv``, and ``runs.csv`` to draw fresh seeds from. Empty for
-        a study that is not the grid.
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """The claims: as stated on means and on medians, and calibrated on fresh seeds.
+
+        A confirmation lies in the folder ``confirm`` and is judged on its own runs and its own
+        sweep. Where it is there without its store, which is large, its tables serve: the verdicts
+        of ``claims.csv``, and ``runs.csv`` to draw fresh seeds from. Empty for a study that is not
+        the grid; of the study ``collapse`` what theory says of coverage.
         """
         study = self.results.identity["study"]
-        if study not in ("paper", "confirm"):
+        if study == "collapse":
+            critical = {size: at.critical for (size,), at in self.problems.items()}
+            theory = Evidence(sweep=self.grid, critical=critical)
+            both = (judge_stated(theory, basis, claims=[COLLAPSE]) for basis in AVERAGES)
+            return list(itertools.chain(*both))
+        if study not in ("paper", "former", "confirm"):
             return []
-        around = self if study == "paper" else _analysis(self.directory.parent)
-        fresh = self if study == "confirm" else self.inner("confirm")
-        sweep = Evidence()
-        if around is not None and around.sweep is not None and around.evidence:
-            sweep = Evidence(
-                sweep=around.sweep.grid,
-                critical={size: at.critical for (size,), at in around.sweep.problems.items()},
-                baseline=around.evidence[0].grid,
-            )
         first = self.evidence[0] if self.evidence else Evidence()
-        stated_on = replace(sweep, grid=first.grid, spacing=first.spacing)
-        inner = self.directory / "confirm"
-        confirmed = fresh.evidence if fresh is not None else []
-        source = confirmed[0] if confirmed else None
-        if not confirmed and (inner / "claims.csv").exists() and (inner / "runs.csv").exists():
+        stated_on = replace(self.swept, grid=first.grid, spacing=first.spacing)
+        fresh, inner = (
+            self if study == "confirm" else self.inner("confirm"),
+            self.directory / "confirm",
+        )
+        source, calibrated = None, judge_calibrated([], Evidence())
+        if fresh is not None and fresh.evidence:
+            source = fresh.evidence[0]
+            calibrated = judge_calibrated(fresh.evidence, fresh.swept)
+        elif (inner / "claims.csv").exists() and (inner / "runs.csv").exists():
             verdicts = read_verdicts(inner / "claims.csv")
             calibrated = [verdict for verdict in verdicts if verdict.basis == "calibrated"]
             runs = read_csv(inner / "runs.csv")
             early = select(runs, runs["steps"] == runs["steps"].min())
             source = Evidence(Grid(early), first.spacing)
-        else:
-            calibrated = judge_calibrated(confirmed, sweep)
-        return [
-            *judge_stated(stated_on, "means", source),
-            *judge_stated(stated_on, "medians", source),
-            *calibrated,
-        ]
+        stated = (judge_stated(stated_on, basis, source) for basis in AVERAGES)
+        return [*itertools.chain(*stated), *calibrated]
 
     def claims_table(self) -> Table:
         """Return ``claims.csv``."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from mlpspec.analysis.comparisons import Grid, twins
 from mlpspec.arrays import Array
+from mlpspec.metrics.statistics import average
 
 ERROR_MARGIN = 0.1
 """Of the mean spacing: a difference of errors that matters."""
@@ -149,25 +150,14 @@ def c1b(e: Evidence, calibrated: bool) -> list[Demand]:
     for (size,) in e.runs.cells:
         values = {label: e.runs.values((size,), label, name) for label in labels}
         active = [label for label in labels if "coverage" in label.split("+")]
-        best = min(active, key=lambda label: mean_or_inf(values[label]))
+        means = average(np.stack([values[label] for label in active], axis=1))
+        best = active[int(np.nan_to_num(means, nan=np.inf).argmin())]
         demands += [
             Demand(size, label, values[best], values[label], ERROR_MARGIN * e.spacing[size])
             for label in labels
             if label not in active
         ]
     return demands
-
-
-def mean_or_inf(values: Array) -> float:
-    """Return the mean of the values that are known, infinite without any.
-
-    Examples
-    --------
-    >>> mean_or_inf(np.array([1.0, np.nan, 3.0])), mean_or_inf(np.array([np.nan]))
-    (2.0, inf)
-    """
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else np.inf
 
 
 def c2(e: Evidence, calibrated: bool) -> list[Demand]:
@@ -340,10 +330,10 @@ class Verdict:
     """How a claim was judged; the columns of ``claims.csv``.
 
     ``demands``, ``met`` and ``contradicted`` count demands; ``met_at`` names the sizes at which
-    all were met, of ``sizes``. ``effect``, ``low`` and ``high`` are the median paired difference
-    (larger less smaller, above 0 is for the claim) of the least favourable demand with its exact
-    interval, ``weakest`` says which that is. ``repeat`` is the probability that ten fresh seeds
-    would give the same stated verdict.
+    all were met, of ``sizes``, and ``against_at`` those at which one was contradicted. ``effect``,
+    ``low`` and ``high`` are the median paired difference (larger less smaller, above 0 is for the
+    claim) of the least favourable demand with its exact interval, ``weakest`` says which that is.
+    ``repeat`` is the probability that ten fresh seeds would give the same stated verdict.
     """
 
     claim: str
@@ -355,6 +345,7 @@ class Verdict:
     contradicted: int = 0
     sizes: str = ""
     met_at: str = ""
+    against_at: str = ""
     weakest: str = ""
     effect: float = np.nan
     low: float = np.nan

@@ -1,4 +1,4 @@
-"""How the nine claims are judged, as stated and calibrated.
+"""How the claims are judged, as stated and calibrated.
 
 **As stated**: on the means (and, apart, the medians) of the study's own runs. A claim ``holds``
 where every demand is met; it ``fails`` where some demand is contradicted significantly
@@ -6,19 +6,20 @@ where every demand is met; it ``fails`` where some demand is contradicted signif
 sizes; else it is ``mixed``, and ``untested`` where runs are missing.
 
 **Calibrated**: on fresh seeds, with a margin of substance (0.1 of the mean spacing for errors,
-0.05 for shares). The claims about temperatures (C8, C9) have no fresh seeds: they rest on those of
-the sweep, which they are stated on, and their reading says so. A demand is met if the paired
-differences lie beyond the margin (one-sided sign-flip test), contradicted if they lie on the wrong
-side of zero, or if their interval falls short of the margin. A claim ``holds`` if every demand is
-met at p < 0.05 (an intersection-union test: its p is the largest), after Holm over the claims; it
-``fails`` if one is contradicted, and is ``undetermined`` otherwise; it is ``transient`` if it holds
-after the fewest steps and no longer after the most.
+0.05 for shares), size by size. A demand is met if the paired differences lie beyond the margin
+(one-sided sign-flip test), contradicted if they lie on the wrong side of zero, or if their interval
+falls short of the margin. A claim holds at a size where every demand is met at p < 0.05 (an
+intersection-union test: its p is the largest), after Holm over all claims and sizes. It ``holds``
+if it does at all sizes, ``in part`` at some; else it ``fails`` if a demand is contradicted, and is
+``undetermined`` otherwise. It is ``transient`` if it holds somewhere after the fewest steps, and
+nowhere after the most.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import binom
@@ -108,32 +109,30 @@ def judge_calibrated(stages: Sequence[Evidence], sweep: Evidence) -> list[Verdic
     >>> {verdict.verdict for verdict in judge_calibrated([], Evidence())}
     {'untested'}
     """
-    judged: list[list[Verdict]] = []
-    for evidence in stages or [Evidence()]:
-        row = []
-        for claim in CLAIMS:
-            demands = _demands(claim, sweep if claim.on_sweep else evidence, True)
-            untested = _untested(claim, "calibrated", demands)
-            row.append(untested or _calibrated(claim, demands))
-        tested = [i for i, verdict in enumerate(row) if verdict.verdict != "untested"]
-        adjusted = holm(np.array([row[i].p for i in tested]))
-        for i, p in zip(tested, adjusted, strict=True):
-            row[i] = replace(row[i], p_holm=float(p))
-            if row[i].verdict == "holds" and p >= ALPHA:
-                row[i] = replace(row[i], verdict="undetermined")
-        judged.append(row)
+    judged = [_judge_stage(evidence, sweep) for evidence in stages or [Evidence()]]
     final = []
     for first, last in zip(judged[0], judged[-1], strict=True):
-        if first.verdict == "holds" and last.verdict not in ("holds", "untested"):
-            last = replace(
-                last,
-                verdict="transient",
-                reading=f"holds after the fewest steps, not after the most: {last.reading}",
-            )
-        elif first.verdict != "holds" and last.verdict == "holds":
-            last = replace(first, reading=f"{first.reading}; it holds after the most steps")
-        final.append(last)
+        if len(judged) > 1 and "untested" not in (first.verdict, last.verdict):
+            gone = first.verdict in ("holds", "in part") and not last.met_at
+            late = f"{first.reading}; after the most steps {last.reading.partition(';')[0]}"
+            verdict = "transient" if gone else first.verdict
+            first = replace(first, verdict=verdict, reading=late)
+        final.append(first)
     return final
+
+
+def _judge_stage(evidence: Evidence, sweep: Evidence) -> list[Verdict]:
+    """Return the calibrated verdicts after one number of steps."""
+    judged: list[Verdict | _Judged] = []
+    for claim in CLAIMS:
+        demands = _demands(claim, sweep if claim.on_sweep else evidence, True)
+        judged.append(_untested(claim, "calibrated", demands) or _calibrated(claim, demands))
+    p = [number for row in judged if isinstance(row, _Judged) for number in row.p]
+    adjusted = iter(holm(np.array(p)))
+    return [
+        _summed_up(row, [next(adjusted) for _ in row.p]) if isinstance(row, _Judged) else row
+        for row in judged
+    ]
 
 
 def _demands(claim: Claim, evidence: Evidence, calibrated: bool) -> list[Demand]:
@@ -159,7 +158,7 @@ def _untested(claim: Claim, basis: str, demands: list[Demand]) -> Verdict | None
         reading = f"undefined, or without runs, in every seed at {place}"
         return Verdict(claim.name, claim.text, basis, "untested", reading=reading)
     mend = "mlpspec run tau-sweep --out DIR/tau-sweep" if claim.on_sweep else "mlpspec run"
-    if basis == "calibrated" and not claim.on_sweep:
+    if basis == "calibrated":
         mend = "mlpspec run confirm --out DIR/confirm"
     reading = f"runs are missing: {mend}, then mlpspec report DIR"
     return Verdict(claim.name, claim.text, basis, "untested", reading=reading)
@@ -193,34 +192,75 @@ def _outcome(
     return outcome, met, against
 
 
-def _calibrated(claim: Claim, demands: list[Demand]) -> Verdict:
+class _Judged(NamedTuple):
+    """A claim's demands with what was found: met and contradicted (M,), and p size by size.
+
+    A claim that goes both ways is judged over all sizes and has one p.
+    """
+
+    claim: Claim
+    demands: list[Demand]
+    met: Array
+    against: Array
+    p: Array
+
+
+def _calibrated(claim: Claim, demands: list[Demand]) -> _Judged:
     d = less(*_values(demands))
     margins = np.array([demand.margin for demand in demands])
-    intervals = [median_interval(column) for column in -d.T]
-    short = np.array([interval.high for interval in intervals]) < margins
     p = sign_flip(d + margins, "less")
     if claim.both_ways:
         up_p = sign_flip(margins - d, "less")
-        met, against = p < ALPHA, up_p < ALPHA
-        largest = min(1.0, max(p.min(), up_p.min()) * len(demands))
-        failed = against.all() or met.all() or short.all()
+        both = min(1.0, max(p.min(), up_p.min()) * len(demands))
+        return _Judged(claim, demands, p < ALPHA, up_p < ALPHA, np.array([both]))
+    intervals = [median_interval(column) for column in -d.T]
+    short = np.array([interval.high for interval in intervals]) < margins
+    sure = np.array([interval.confidence for interval in intervals]) >= 1.0 - ALPHA
+    wrong = (sign_flip(d, "greater") < ALPHA) | (short & sure)
+    if claim.name == "C5":  # where 1 % is the limit, it is for the 95th percentile
+        rare = np.array([demand.what.endswith("1 %") for demand in demands])
+        misses, pairs = (d > 0).sum(axis=0), np.isfinite(d).sum(axis=0)
+        p = np.where(rare, binom.cdf(misses, pairs, 0.05), p)
+        wrong = np.where(rare, binom.sf(misses - 1, pairs, 0.05) < ALPHA, wrong)
+    sizes = np.array([demand.size for demand in demands])
+    by_size = np.array([p[sizes == size].max() for size in np.unique(sizes)])
+    return _Judged(claim, demands, p < ALPHA, wrong & (p >= ALPHA), by_size)
+
+
+def _summed_up(judged: _Judged, of_sizes: list[float]) -> Verdict:
+    """Return the verdict over all sizes, from the p of each after Holm."""
+    claim, demands, met, against, p = judged
+    adjusted = np.array(of_sizes)
+    of_demand = np.array([demand.size for demand in demands])
+    sizes = np.unique(of_demand)
+    contradicted = np.unique(of_demand[against])
+    if claim.both_ways:
+        held = np.unique(of_demand[met])
+        one_way = met.all() or against.all()
+        outcome = "holds" if adjusted[0] < ALPHA else "fails" if one_way else "undetermined"
+        reading = f"lower {_at(held, sizes)}; higher {_at(contradicted, sizes)}"
     else:
-        sure = np.array([interval.confidence for interval in intervals]) >= 1.0 - ALPHA
-        wrong = (sign_flip(d, "greater") < ALPHA) | (short & sure)
-        if claim.name == "C5":  # where 1 % is the limit, it is for the 95th percentile
-            rare = np.array([demand.what.endswith("1 %") for demand in demands])
-            misses, pairs = (d > 0).sum(axis=0), np.isfinite(d).sum(axis=0)
-            p = np.where(rare, binom.cdf(misses, pairs, 0.05), p)
-            wrong = np.where(rare, binom.sf(misses - 1, pairs, 0.05) < ALPHA, wrong)
-        met, against = p < ALPHA, wrong & (p >= ALPHA)
-        largest = p.max()
-        failed = against.any()
-    outcome = "holds" if largest < ALPHA else "fails" if failed else "undetermined"
-    verdict = _describe(claim, "calibrated", outcome, demands, met, against, largest)
-    if claim.on_sweep:
-        own = f"on the {len(d)} seeds of the sweep, which it is stated on: no fresh ones"
-        verdict = replace(verdict, reading=f"{own}; {verdict.reading}")
-    return verdict
+        held = sizes[adjusted < ALPHA]
+        words = {len(sizes): "holds", 0: "fails" if len(contradicted) else "undetermined"}
+        outcome = words.get(len(held), "in part")
+        reading = f"{_at(held, sizes)}; contradicted {_at(contradicted, sizes)}"
+    verdict = _describe(claim, "calibrated", outcome, demands, met, against, p.max())
+    return replace(
+        verdict,
+        met_at=" ".join(map(str, held)),
+        p_holm=float(adjusted.max()),
+        reading=f"{reading}; least favourable: {verdict.weakest}",
+    )
+
+
+def _at(some: Array, sizes: Array) -> str:
+    """Return words for the sizes at which something is so."""
+    if len(some) == 0:
+        return "at no N"
+    if len(some) == len(sizes):
+        return f"at all {len(sizes)} N"
+    named = f"N = {', '.join(map(str, some))}"
+    return f"at {len(some)} of {len(sizes)} sizes ({named})" if len(some) > 1 else f"at {named}"
 
 
 def _describe(
@@ -258,6 +298,7 @@ def _describe(
         int(against.sum()),
         " ".join(map(str, sizes)),
         " ".join(good),
+        " ".join(map(str, np.unique([demands[m].size for m in np.flatnonzero(against)]))),
         weakest,
         *gaps[worst][:3],
         float(p),

@@ -82,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="say what a results directory holds")
     report = commands.add_parser("report", help="make tables, figures and report.html anew")
     report.add_argument("--pdf", action="store_true", help="figures also as PDF")
-    verify = commands.add_parser("verify", help="print the verdicts on the nine claims")
+    verify = commands.add_parser("verify", help="print the verdicts on the claims")
     recover = commands.add_parser("recover", help="save what is intact in a damaged directory")
     recover.add_argument("--out", required=True, metavar="NEW", help="new results directory")
     export = commands.add_parser("export", help="write results in another format")

@@ -88,7 +88,7 @@ def _described(study: Study) -> str:
     lines.append(f"Other settings: {fixed or 'the defaults'}.")
     lines += [f"Loss {name}: {what}." for name, what in study.extensions.items()]
     if study.extensions:
-        lines.append("The nine claims are about the built-in losses alone.")
+        lines.append("The claims are about the built-in losses alone.")
     return "".join(f"<p class='note'>{escape(line)}</p>" for line in lines)
 
 
