@@ -9,10 +9,16 @@ from typing import Any
 from mlpspec import losses
 from mlpspec.data.datasets import FILE
 from mlpspec.losses import BUILT_IN, StructuralLoss
-from mlpspec.study.readings import readings
-from mlpspec.study.run import EXTENDABLE
+from mlpspec.study.readings import SIZES, SWEPT, TEMPERATURES, readings
+from mlpspec.study.run import EXTENDABLE, SETTINGS
 from mlpspec.study.study import Study
 from mlpspec.study.subsets import subsets
+
+READING: dict[str, Any] = {"separation_temperature": 0.0003, "overlap_reduction": "neuron"}
+"""The settings of the named studies, where they are not the defaults of `mlpspec.Run`.
+
+The evidence chose them (`mlpspec.study.readings`); the study ``former`` has the defaults.
+"""
 
 
 def paper() -> Study:
@@ -20,14 +26,26 @@ def paper() -> Study:
 
     Examples
     --------
-    >>> len(paper().runs)
-    480
+    >>> len(paper().runs), paper().settings == READING
+    (480, True)
     """
     return Study(
         "paper",
-        {"losses": subsets(BUILT_IN), "n_samples": (3, 5, 10, 20, 50, 100), "seed": range(10)},
+        {"losses": subsets(BUILT_IN), "n_samples": SIZES, "seed": range(10)},
+        READING,
         question="Does a structural loss make hidden neurons specialise on the training inputs?",
     )
+
+
+def former() -> Study:
+    """Return the grid with the settings that ``paper`` had before.
+
+    Examples
+    --------
+    >>> former().settings
+    {}
+    """
+    return Study("former", paper().axes, question=paper().question)
 
 
 def tau_sweep() -> Study:
@@ -42,11 +60,28 @@ def tau_sweep() -> Study:
         "tau-sweep",
         {
             "losses": (("coverage",), ("separation",)),
-            "n_samples": (5, 10, 20, 50),
-            "temperature": tuple(float(f"{10 ** (half / 2 - 5):.3g}") for half in range(13)),
+            "n_samples": SWEPT,
+            "temperature": TEMPERATURES,
             "seed": range(10),
         },
-        question="At which temperatures does coverage merge and separation expel the prototypes?",
+        {**READING, "separation_temperature": None},
+        "At which temperatures does coverage merge and separation expel the prototypes?",
+    )
+
+
+def collapse() -> Study:
+    """Return coverage alone and without the fit at 13 temperatures: a check of theory.
+
+    Examples
+    --------
+    >>> collapse().settings["fit_weight"]
+    0.0
+    """
+    return Study(
+        "collapse",
+        {**tau_sweep().axes, "losses": (("coverage",),)},
+        {**tau_sweep().settings, "fit_weight": 0.0},
+        "Does coverage alone collapse at the temperature that theory says?",
     )
 
 
@@ -61,7 +96,8 @@ def confirm() -> Study:
     return Study(
         "confirm",
         {**paper().axes, "seed": range(100, 200), "steps": (3000, 10000)},
-        question="Do the grid's findings hold on fresh seeds, and after longer training?",
+        READING,
+        "Do the grid's findings hold on fresh seeds, and after longer training?",
     )
 
 
@@ -70,13 +106,13 @@ def placebo() -> Study:
 
     Examples
     --------
-    >>> placebo().settings
-    {'start': 'placebo'}
+    >>> placebo().settings["start"]
+    'placebo'
     """
     return Study(
         "placebo",
         {"losses": ((),), **{name: paper().axes[name] for name in ("n_samples", "seed")}},
-        {"start": "placebo"},
+        {**READING, "start": "placebo"},
         question="How far apart are two baselines that differ in nothing but their start?",
     )
 
@@ -86,13 +122,13 @@ def hull_2d() -> Study:
 
     Examples
     --------
-    >>> hull_2d().settings, hull_2d().axes["n_samples"]
-    ({'n_inputs': 2}, (12, 30))
+    >>> hull_2d().settings["n_inputs"], hull_2d().axes["n_samples"]
+    (2, (12, 30))
     """
     return Study(
         "hull-2d",
         {"losses": subsets(BUILT_IN), "n_samples": (12, 30), "seed": range(10)},
-        {"n_inputs": 2},
+        {**READING, "n_inputs": 2},
         question="Which ridges and prototypes leave the convex hull of inputs in the plane?",
     )
 
@@ -108,7 +144,7 @@ def trajectories() -> Study:
     return Study(
         "trajectories",
         {"losses": ((), ("coverage",), ("separation",), ("overlap",)), "seed": (0,)},
-        {"n_samples": 20, "record_every": 10},
+        {**READING, "n_samples": 20, "record_every": 10},
         question="Where do the prototypes go while the network trains?",
     )
 
@@ -140,7 +176,7 @@ def attractors() -> Study:
     return Study(
         "attractors",
         {"losses": ((),), "n_samples": (10, 20, 50), "seed": range(10)},
-        {"weight_unit": "force", "weight": 0.3},
+        {**READING, "weight_unit": "force", "weight": 0.3},
         question="Which attractor rescues the prototypes from which repulsion?",
     ).with_losses(
         {name: loss for name, loss in single.items() if name not in BUILT_IN},
@@ -167,6 +203,7 @@ def neuron_kinds() -> Study:
             "neuron": ("ridge", "radial"),
             "seed": range(10),
         },
+        settings=READING,
         question="Is expulsion a matter of parametrisation?",
     )
 
@@ -188,20 +225,31 @@ def shift_test() -> Study:
             "shift": (0.0, 1.0, 3.0),
             "seed": range(10),
         },
+        settings=READING,
         question="What changes when data and start are moved together?",
     )
 
 
-_NAMED: list[Callable[[], Study]] = [paper, tau_sweep, confirm, hull_2d, placebo, trajectories]
-_NAMED += [attractors, neuron_kinds, shift_test, readings]
+_NAMED: list[Callable[[], Study]] = [paper, former, tau_sweep, confirm, hull_2d, placebo]
+_NAMED += [trajectories, attractors, neuron_kinds, shift_test, collapse, readings]
 
 STUDIES: dict[str, Callable[[], Study]] = {
     study.__name__.replace("_", "-"): study for study in _NAMED
 }
 """Every named study, as a function that describes it."""
 
-COMPANIONS: dict[str, tuple[str, ...]] = {"paper": ("tau-sweep", "placebo", "trajectories")}
+COMPANIONS: dict[str, tuple[str, ...]] = {
+    "paper": ("tau-sweep", "placebo", "trajectories"),
+    "former": ("tau-sweep", "placebo", "trajectories"),
+    "confirm": ("tau-sweep",),
+}
 """Small studies that the report of another one rests on; they lie in folders inside that one's."""
+
+CHANGED: dict[str, dict[str, Any]] = {
+    "former": {name: SETTINGS[name].default for name in READING},
+    "confirm": {"seed": confirm().axes["seed"]},
+}
+"""How the companions of a study differ from those of ``paper``."""
 
 
 def companion(
@@ -216,16 +264,17 @@ def companion(
 
     Examples
     --------
-    >>> companion("placebo", {"seed": (0, 1), "steps": 50}).settings
-    {'start': 'placebo', 'steps': 50}
+    >>> companion("placebo", {"seed": (0, 1), "steps": 50}).settings["steps"]
+    50
     >>> companion("trajectories", {"n_inputs": 2}) is None
     True
     """
     study = STUDIES[name]()
+    fixed = {field for field, value in study.settings.items() if READING.get(field) != value}
     carried = {
         field: value
         for field, value in changes.items()
-        if field not in study.settings and (field not in study.axes or field in EXTENDABLE)
+        if field not in fixed and (field not in study.axes or field in EXTENDABLE)
     }
     if "n_samples" in carried and "n_samples" in study.axes:
         sizes = tuple(size for size in carried["n_samples"] if size in study.axes["n_samples"])

@@ -24,7 +24,7 @@ from mlpspec.running.progress import estimate
 from mlpspec.running.runner import last_engine, missing_runs, run_study
 from mlpspec.running.worker import portable
 from mlpspec.running.workers import count_jobs
-from mlpspec.studies import COMPANIONS, STUDIES, companion
+from mlpspec.studies import CHANGED, COMPANIONS, STUDIES, companion
 from mlpspec.study.extensions import define, load_loss, named_loss
 from mlpspec.study.readings import STAGES, next_stage, separation_sweep
 from mlpspec.study.run import EXTENDABLE, SETTINGS, Run
@@ -48,7 +48,8 @@ def run(arguments: Namespace) -> int:
     n_jobs = count_jobs(arguments.jobs)
     studies = {directory: study}
     for name in () if arguments.only else COMPANIONS.get(arguments.study, ()):
-        inner = companion(name, changes, study.extensions)
+        changed = CHANGED.get(arguments.study, {}) | changes
+        inner = companion(name, changed, study.extensions)
         if inner is not None:
             studies[directory / name] = inner
     if study.variants and study.name in STAGES and not arguments.only:

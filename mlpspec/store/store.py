@@ -25,10 +25,11 @@ from zipfile import BadZipFile
 import numpy as np
 
 from mlpspec.arrays import Array
+from mlpspec.data.datasets import FILE
 from mlpspec.errors import InputError
 from mlpspec.store.database import CONTENT, checksum, connect, create, mend, save
 from mlpspec.study.extensions import Definition
-from mlpspec.study.run import Run
+from mlpspec.study.run import SETTINGS, Run
 from mlpspec.study.settings import file_change
 from mlpspec.study.study import Study
 
@@ -149,13 +150,19 @@ class Store:
         elif stored["axes"] != asked["axes"]:
             difference = f"varies {', '.join(stored['axes'])}, not {', '.join(asked['axes'])}"
         else:
-            made, wanted = stored["settings"], asked["settings"]
-            difference = "was made with " + ", ".join(
-                f"{name}={made.get(name)} (asked: {wanted.get(name)})"
-                for name in sorted({*made, *wanted})
-                if made.get(name) != wanted.get(name)
+            made, wanted = (
+                {name: found.get(name, setting.default) for name, setting in SETTINGS.items()}
+                for found in (stored["settings"], asked["settings"])
             )
-            difference += file_change(study.settings.get("dataset"), made.get("dataset"))
+            names = [name for name in sorted(made) if made[name] != wanted[name]]
+            each = ", ".join(f"{name}={made[name]} (asked: {wanted[name]})" for name in names)
+            difference = f"was made with {each}"
+            if str(made["dataset"]).startswith(FILE):  # of which the path is not known
+                difference += file_change(study.settings.get("dataset"), made["dataset"])
+            else:
+                again = " ".join(f"{name}={made[name]}" for name in names)
+                difference += f"; continue it with --set {again}, or"
+                raise InputError(f"{directory} {difference} give another directory with --out")
         raise InputError(f"{directory} {difference}; give another directory with --out")
 
     def identity(self) -> dict[str, Any]:

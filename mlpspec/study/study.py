@@ -112,6 +112,9 @@ class Study:
             if len({SETTINGS[name].meaning(value) for value in axes[name]}) < len(axes[name]):
                 raise InputError(f"the axis {name} of {self.name} repeats a value; name each once")
         cast = {name: SETTINGS[name].cast(value) for name, value in self.settings.items()}
+        both = cast.get("temperature", SETTINGS["temperature"].default)
+        if "temperature" not in axes and cast.get("separation_temperature") == both:
+            cast["separation_temperature"] = None  # as in a run
         object.__setattr__(self, "axes", axes)
         object.__setattr__(self, "settings", cast)
         object.__setattr__(self, "variants", self._checked_variants())
