@@ -54,6 +54,11 @@ class Choice(NamedTuple):
     """What the abstract leaves open: the settings of each option, and why they are plausible.
 
     The first option is that of the former default, and so are no settings.
+
+    Examples
+    --------
+    >>> CHOICES[0].name, list(CHOICES[0].options)[:2]
+    ('start', ['prototypes', 'normal'])
     """
 
     name: str

@@ -45,7 +45,8 @@ def test_run_status_and_export(mlpspec, tmp_path):
     status, out, _ = mlpspec("status", "runs/paper")
     assert status == 0
     assert "32 in runs/paper: 32 ok, 0 diverged, 0 failed" in out
-    assert "settings  steps=20" in out
+    assert "settings  separation_temperature=" in out
+    assert ", steps=20" in out
 
     status, out, _ = mlpspec("export", "runs/paper", "--format", "npz")
     assert (status, out) == (0, "runs/paper/weights.npz\n")

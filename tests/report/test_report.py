@@ -56,7 +56,8 @@ def test_a_plain_run_ends_with_verdicts_and_report(made):
     lines = told.splitlines()
     assert lines[0].startswith("paper: trained 72 runs")
     assert [line.split(":")[0] for line in lines[1:4]] == ["tau-sweep", "placebo", "trajectories"]
-    assert [line[:2] for line in lines[5:14]] == [f"C{n}" for n in range(1, 10)]
+    claims = ["C1", "C1b", *(f"C{n}" for n in range(2, 9))]
+    assert [line.split()[0] for line in lines[5:14]] == claims
     assert "run confirm --out DIR/confirm" in lines[14]
     assert lines[-1] == f"report: {out / 'report.html'}"
     assert len(rows_of(out / "runs.csv")) == 72
@@ -89,7 +90,13 @@ def test_report_makes_the_same_bytes_again(made, tmp_path, capsys):
 def test_every_figure_is_there_with_its_numbers(made):
     folder = made[0] / "figures"
     names = {path.stem for path in folder.iterdir()}
-    assert names == {*figures.FIGURES} - {"hull", "subsets", "contrast", "attraction"}
+    assert names == {*figures.FIGURES} - {
+        "hull",
+        "subsets",
+        "contrast",
+        "attraction",
+        "specification",
+    }
     for name in names:
         assert (folder / f"{name}.svg").read_text().startswith("<?xml")
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")

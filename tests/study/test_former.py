@@ -1,0 +1,73 @@
+"""The named studies after the change of their reading: what was made before stays of use."""
+
+import json
+import shutil
+
+import pytest
+from helpers import ROOT, finish, start_mlpspec
+
+import mlpspec
+from mlpspec import studies
+from mlpspec.study.run import SETTINGS, Run
+
+SMALL = ["--sizes", "3", "--seeds", "0:2", "--jobs", "1", "--quiet"]
+OLD = [f"{name}={SETTINGS[name].default}" for name in studies.READING]
+
+
+def test_the_former_default_has_the_keys_of_before():
+    former = {run.key for run in studies.former().runs}
+    assert former == {
+        Run(losses=r.losses, n_samples=r.n_samples, seed=r.seed).key for r in studies.paper().runs
+    }
+    assert not former & {run.key for run in studies.paper().runs if run.losses}
+
+
+def test_named_studies_share_the_reading():
+    for name, study in studies.STUDIES.items():
+        if name in ("former", "readings"):
+            continue
+        for setting, value in studies.READING.items():
+            swept = name in ("tau-sweep", "collapse") and setting == "separation_temperature"
+            assert study().settings[setting] == (None if swept else value), name
+
+
+@pytest.mark.parametrize("name", ["tau-sweep", "placebo", "trajectories"])
+def test_companions_follow_their_study(name):
+    for of in ("paper", "former"):
+        inner = studies.companion(name, studies.CHANGED.get(of, {}))
+        for setting, value in studies.READING.items():
+            expected = value if of == "paper" else SETTINGS[setting].default
+            if name == "tau-sweep" and setting == "separation_temperature":
+                expected = None
+            assert {getattr(run, setting) for run in inner.runs} == {expected}
+    assert studies.companion("tau-sweep", studies.CHANGED["confirm"]).axes["seed"][0] == 100
+
+
+def test_a_directory_of_before_is_refused_with_what_continues_it(tmp_path):
+    """An old ``paper`` has the defaults of a run; the command in the message goes on with it."""
+    old = studies.former().replace(n_samples=(3,), seed=(0,))
+    old = mlpspec.Study("paper", old.axes)
+    mlpspec.run_study(old.replace(steps=20), tmp_path / "p", n_jobs=1)
+    steps = ["--set", "steps=20"]
+    command = ["run", "paper", *SMALL, "--out", "p"]
+    status, _, err = finish(start_mlpspec(*command, *steps, cwd=tmp_path), tmp_path)
+    assert status == 2
+    told = err.partition("continue it with ")[2].partition(", or give")[0]
+    assert told == f"--set {' '.join(sorted(OLD))}"
+    again = [*command, *steps, *told.split()[1:]]
+    status, _, err = finish(start_mlpspec(*again, cwd=tmp_path), tmp_path)
+    assert status == 0, err
+    results = mlpspec.load(tmp_path / "p")
+    assert len(results.runs) == 16
+    assert len(results.sessions) == 2
+    assert results.sessions[1]["runs"] == 8  # one seed was there
+    provenance = json.loads((tmp_path / "p/placebo/provenance.json").read_text())
+    assert set(OLD).isdisjoint(provenance["settings"])
+
+
+def test_stored_results_of_before_are_complete_for_the_former_study(tmp_path):
+    """The committed grid of the former default lacks no run of the study of that name."""
+    source = ROOT / "results" / "former"
+    shutil.copytree(source, tmp_path / "former", symlinks=True)
+    results = mlpspec.load(tmp_path / "former")
+    assert set(results.runs) == {run.key for run in studies.former().runs}
