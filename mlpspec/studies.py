@@ -14,7 +14,7 @@ from mlpspec.study.run import EXTENDABLE, SETTINGS
 from mlpspec.study.study import Study
 from mlpspec.study.subsets import subsets
 
-READING: dict[str, Any] = {"separation_temperature": 0.0003, "overlap_reduction": "neuron"}
+READING: dict[str, Any] = {"separation_temperature": 0.0001}
 """The settings of the named studies, where they are not the defaults of `mlpspec.Run`.
 
 The evidence chose them (`mlpspec.study.readings`); the study ``former`` has the defaults.

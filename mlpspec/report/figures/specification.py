@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 
 import numpy as np
@@ -16,6 +17,9 @@ from mlpspec.report.figures.verdicts import COLOURS
 from mlpspec.store.results import Table
 from mlpspec.study.readings import CHOICES, FORMER, Choice
 
+MOST_NAMED = 24
+"""Variants whose names have room."""
+
 SHOWN = ("holds", "mixed", "fails", "untested")
 
 
@@ -27,14 +31,16 @@ def draw(table: Table) -> base.Canvas:
     }
     varied = {name: options for name, options in choices.items() if len(options) > 1}
     n_options = sum(map(len, varied.values()))
-    figure = base.Canvas(figsize=(9.0, 2.2 + 0.155 * (n_options + 1.6 * len(CLAIMS))))
-    left, width = 0.27, 0.62
-    heights = np.array([1.1 / 0.155, 1.6 * len(CLAIMS), n_options])
-    heights = heights / heights.sum() * (1.0 - 1.1 / figure.get_figheight())
-    top = 1.0 - 0.3 / figure.get_figheight()
+    line, above, below = 0.155, 0.3, 0.65 if len(table["variant"]) > MOST_NAMED else 1.1  # inches
+    inches = np.array([1.1, 1.6 * len(CLAIMS) * line, n_options * line])
+    size = above + inches.sum() + below
+    figure = base.Canvas(figsize=(9.0, size))
+    left, width, top = 0.27, 0.62, 1.0 - above / size
     axes = []
-    for height in heights:
-        axes.append(figure.add_axes((left, top - height + 0.008, width, height - 0.016)))
+    for height in inches / size:
+        axes.append(
+            figure.add_axes((left, top - height + 0.08 / size, width, height - 0.16 / size))
+        )
         top -= height
     _counts(axes[0], table)
     _claims(axes[1], table)
@@ -83,7 +89,8 @@ def _claims(ax: Axes, table: Table) -> None:
     verdicts = np.array([[SHOWN.index(v) for v in table[claim.name]] for claim in CLAIMS])
     colours = ListedColormap([COLOURS[word] for word in SHOWN])
     ax.imshow(verdicts, aspect="auto", cmap=colours, vmin=-0.5, vmax=3.5, interpolation="nearest")
-    ax.set_yticks(range(len(CLAIMS)), [f"{c.name}" for c in CLAIMS])
+    words = [textwrap.fill(f"{claim.name}: {claim.text}", 44) for claim in CLAIMS]
+    ax.set_yticks(range(len(CLAIMS)), words, fontsize=6.5, linespacing=0.95)
     for row, claim in enumerate(CLAIMS):
         share = (table[claim.name] == "holds").mean()
         _beside(ax, row, f"{100 * share:.0f} % hold")
@@ -130,7 +137,7 @@ def _columns(ax: Axes, table: Table, *, last: bool = False) -> None:
     names = table["variant"]
     ax.set_xlim(-0.5, len(names) - 0.5)
     ax.tick_params(length=0)
-    if len(names) <= 24 and last:
+    if len(names) <= MOST_NAMED and last:
         ax.set_xticks(range(len(names)), names, rotation=90, fontsize=6.5)
     else:
         ax.set_xticks([])
