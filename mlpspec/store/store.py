@@ -25,7 +25,6 @@ from zipfile import BadZipFile
 import numpy as np
 
 from mlpspec.arrays import Array
-from mlpspec.data.datasets import FILE
 from mlpspec.errors import InputError
 from mlpspec.store.database import CONTENT, checksum, connect, create, mend, save
 from mlpspec.study.extensions import Definition
@@ -156,13 +155,14 @@ class Store:
             )
             names = [name for name in sorted(made) if made[name] != wanted[name]]
             each = ", ".join(f"{name}={made[name]} (asked: {wanted[name]})" for name in names)
+            again = " ".join(f"{name}={made[name]}" for name in names)
             difference = f"was made with {each}"
-            if str(made["dataset"]).startswith(FILE):  # of which the path is not known
-                difference += file_change(study.settings.get("dataset"), made["dataset"])
-            else:
-                again = " ".join(f"{name}={made[name]}" for name in names)
-                difference += f"; continue it with --set {again}, or"
-                raise InputError(f"{directory} {difference} give another directory with --out")
+            difference += file_change(study.settings.get("dataset"), made["dataset"])
+            if "dataset=file:" not in again:  # of which the path is not known
+                raise InputError(
+                    f"{directory} {difference}; continue it with --set {again}, or give another "
+                    "directory with --out"
+                )
         raise InputError(f"{directory} {difference}; give another directory with --out")
 
     def identity(self) -> dict[str, Any]:
