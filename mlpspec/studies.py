@@ -165,7 +165,8 @@ def attractors() -> Study:
     """Return every repulsive loss with every attractor and with none, force-matched.
 
     The hull barrier is left out: where no prototype starts outside the hull it has no force that
-    could be matched.
+    could be matched. Nor has separation at a small temperature, where no two prototypes start close
+    to each other: it has the temperature of coverage here.
 
     Examples
     --------
@@ -176,7 +177,7 @@ def attractors() -> Study:
     return Study(
         "attractors",
         {"losses": ((),), "n_samples": (10, 20, 50), "seed": range(10)},
-        {**READING, "weight_unit": "force", "weight": 0.3},
+        {**READING, "separation_temperature": None, "weight_unit": "force", "weight": 0.3},
         question="Which attractor rescues the prototypes from which repulsion?",
     ).with_losses(
         {name: loss for name, loss in single.items() if name not in BUILT_IN},

@@ -27,7 +27,7 @@ def test_named_studies_share_the_reading():
         if name in ("former", "readings"):
             continue
         for setting, value in studies.READING.items():
-            swept = name in ("tau-sweep", "collapse") and setting == "separation_temperature"
+            swept = name in ("tau-sweep", "collapse", "attractors") and setting == "separation_temperature"
             assert study().settings[setting] == (None if swept else value), name
 
 
