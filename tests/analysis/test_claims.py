@@ -222,6 +222,16 @@ def test_a_sweep_without_expulsion_or_collapse_fails():
     assert verdict(judge_stated(world, **theory), "T1").verdict == "fails"
 
 
+def test_an_outlier_that_turns_a_mean_round_contradicts_nothing():
+    """Coverage is better in all seeds but one, where it is so bad that its mean is worse."""
+    world = evidence(30)
+    column = world.grid.names.index("reconstruction_error")
+    world.grid._matrix[(10,), "coverage"][0, column] = 1000.0
+    found = verdict(judge_stated(world), "C1")
+    assert (found.verdict, found.contradicted, found.met_at) == ("mixed", 0, "3 50")
+    assert verdict(judge_stated(world, "medians"), "C1").verdict == "holds"
+
+
 def test_separation_that_expels_at_the_nominal_temperature_is_not_as_claimed():
     world = evidence(10, at("outside_fraction", "separation", None, 0.9))
     found = verdict(judge_stated(world), "C8")

@@ -27,8 +27,9 @@ def test_named_studies_share_the_reading():
         if name in ("former", "readings"):
             continue
         for setting, value in studies.READING.items():
-            swept = name in ("tau-sweep", "collapse", "attractors") and setting == "separation_temperature"
-            assert study().settings[setting] == (None if swept else value), name
+            one = name in ("tau-sweep", "collapse", "attractors")
+            expected = None if one and setting == "separation_temperature" else value
+            assert study().settings[setting] == expected, name
 
 
 @pytest.mark.parametrize("name", ["tau-sweep", "placebo", "trajectories"])
