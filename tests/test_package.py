@@ -210,6 +210,8 @@ def test_experiments_define_studies(monkeypatch):
     ("name", "count"),
     [
         ("paper", 480),
+        ("former", 480),
+        ("collapse", 520),
         ("tau-sweep", 1040),
         ("hull-2d", 160),
         ("attractors", 480),
