@@ -97,7 +97,8 @@ def stage_after(
         return None
     from mlpspec.analysis.analysis import Analysis
 
-    following = next_stage(study, Analysis(directory).readings["variant"].tolist())
+    judged = Analysis(directory).readings
+    following = next_stage(study, judged["variant"].tolist()) if judged else None
     if following is None:
         return None
     if "n_samples" in changes:

@@ -171,7 +171,7 @@ class Study:
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
-        """The product of the axes, the last one varying fastest, for each variant; each run once."""
+        """The product of the axes, the last varying fastest, for each variant; each run once."""
         return tuple(run for run, _ in self._planned.values())
 
     @cached_property
