@@ -1,0 +1,154 @@
+"""The pages: every link leads somewhere, every example runs, nothing with a name is left out."""
+
+import json
+import os
+import re
+import shlex
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from helpers import ROOT
+
+import mlpspec
+from mlpspec.cli.parser import parser
+from mlpspec.data.datasets import DATASETS, TARGETS
+from mlpspec.metrics.measure import MEASUREMENTS
+from mlpspec.network.initializers import INITIALIZERS
+from mlpspec.study.run import SETTINGS
+from mlpspec.training.optimizers import OPTIMIZERS
+
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+
+
+def find_pages():
+    for folder, inner, files in os.walk(ROOT):
+        inner[:] = [name for name in inner if name[0] != "." and name not in ("runs", "build")]
+        yield from (Path(folder, name) for name in files if name.endswith(".md"))
+
+
+PAGES = {str(path.relative_to(ROOT)): path for path in sorted(find_pages())}
+
+
+def blocks(language):
+    return [
+        (name, code)
+        for name, path in PAGES.items()
+        for found, code in FENCED.findall(path.read_text())
+        if found == language
+    ]
+
+
+def anchors(path):
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ +(.+?) *$", FENCED.sub("", path.read_text()), re.M)
+    slugs = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+    return {slug if not n else f"{slug}-{n}" for slug in slugs for n in range(slugs.count(slug))}
+
+
+def dead_links(path):
+    text = re.sub(r"`[^`\n]*`", "", FENCED.sub("", path.read_text()))
+    links = re.findall(r"\]\(\s*<?([^)\s>]+)", text)
+    links += re.findall(r"^\[[^\]]+\]: *(\S+)", text, re.M)
+    links += re.findall(r"(?:src|href)=\"([^\"]+)\"", text)
+    dead = []
+    for link in links:
+        if re.match(r"[a-z]+:", link):
+            continue
+        place, _, anchor = link.partition("#")
+        target = (path.parent / place).resolve() if place else path
+        inside = target.is_relative_to(ROOT) or target.is_relative_to(path.parent)
+        if not (inside and target.exists() and (not anchor or anchor in anchors(target))):
+            dead.append(link)
+    return dead
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page):
+    assert dead_links(PAGES[page]) == []
+
+
+def test_dead_links_are_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# One & two\n## Two\n## Two\n[a](#one--two) [b](page.md#two-1) [c](https://x.invalid/y)\n"
+        "`[d](code.md)`\n```sh\n[e](code.md)\n# code\n```\n"
+        "[f](#two-2) [g](#code) ![h](no.png) [![i](no.svg)](#three) [j]\n\n[j]: gone.md\n"
+        '<img src="no.jpg">\n'
+    )
+    assert dead_links(page) == [
+        "#two-2", "#code", "no.png", "no.svg", "#three", "gone.md", "no.jpg"
+    ]  # fmt: skip
+
+
+def test_every_command_of_a_page_can_be_parsed():
+    lines = [
+        line
+        for _, code in blocks("sh")
+        for block in code.replace("\\\n", "").splitlines()
+        for line in re.split(r" && ", block)
+    ]
+    commands = [line for line in lines if line.startswith("mlpspec ")]
+    assert len(commands) > 20
+    for command in commands:
+        arguments = parser().parse_args(shlex.split(command, comments=True)[1:])
+        for group in getattr(arguments, "settings", []):
+            for setting in [group] if isinstance(group, str) else group:
+                assert setting.partition("=")[0] in SETTINGS, command
+        study = getattr(arguments, "study", "paper")
+        if study.endswith(".py"):
+            saved = f"Save this as `{study}`"
+            assert (ROOT / study).exists() or any(saved in p.read_text() for p in PAGES.values())
+        else:
+            assert study in mlpspec.studies.STUDIES, command
+
+
+def test_python_examples_of_the_pages_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    examples = dict.fromkeys(blocks("python"))
+    own = [code for _, code in examples if "StructuralLoss" in code]
+    for _, code in examples:
+        if code not in own:
+            namespace = {}
+            exec(code.replace("n_jobs=2", "n_jobs=1"), namespace)
+            study = namespace.get("STUDY") or namespace["study"]
+            assert isinstance(study, mlpspec.Study)
+    assert capsys.readouterr().out.count("]") > 3
+    # The loss is the one of the experiment, which other tests check, run and draw.
+    (loss,) = own
+    assert loss in (ROOT / "experiments" / "custom_loss.py").read_text()
+    assert len(loss[loss.index("@dataclass") :].splitlines()) <= 12
+    assert {name for name, _ in examples} >= {"README.md", "experiments/README.md"}
+
+
+def test_whatever_has_a_name_is_described():
+    definitions = PAGES["docs/definitions.md"].read_text()
+    for name in (*SETTINGS, *mlpspec.studies.STUDIES, *INITIALIZERS, *OPTIMIZERS, *TARGETS):
+        assert f"`{name}`" in definitions, name
+    for name in DATASETS:
+        assert re.search(rf"`{name}[(`]", definitions), name
+    columns = PAGES["results/README.md"].read_text()
+    for name in MEASUREMENTS:
+        assert f"`{name}`" in columns, name
+
+
+def test_no_page_repeats_another():
+    pages = Counter()
+    for path in PAGES.values():
+        text = " ".join(path.read_text().split())
+        pages.update({part for part in re.split(r"(?<=[.:?]) | \| ", text) if len(part) > 60})
+    assert [part for part, count in pages.items() if count > 1] == []
+
+
+def test_the_readme_is_short_and_its_ratios_are_those_of_the_benchmark():
+    readme = PAGES["README.md"].read_text()
+    assert len(readme.splitlines()) <= 130
+    rows = json.loads((ROOT / "results" / "benchmark" / "benchmark.json").read_text())
+    ratios = {row["contender"]: row["over ours"] for row in rows["one step of all runs"]}
+
+    def of(start, end):
+        return next(r for name, r in ratios.items() if name.startswith(start) and end in name)
+
+    told = re.findall(r"\b([\d.]+)\s+times\s+as\s+(?:fast|long)\b", readme)
+    expected = (of("PyTorch", "loop"), of("JAX", "subset"), 1 / of("the exponentials", "2 proc"))
+    assert [float(number) for number in told] == pytest.approx(expected, rel=0.1)
