@@ -136,7 +136,8 @@ def test_no_page_repeats_another():
     pages = Counter()
     for path in PAGES.values():
         text = " ".join(path.read_text().split())
-        pages.update({part for part in re.split(r"(?<=[.:?]) | \| ", text) if len(part) > 60})
+        parts = {part.strip("-*| ") for part in re.split(r"(?<=[.:?]) | \| ", text)}
+        pages.update({part for part in parts if len(part) > 60})
     assert [part for part, count in pages.items() if count > 1] == []
 
 
