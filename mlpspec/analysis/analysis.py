@@ -290,7 +290,9 @@ class Analysis:
             calibrated = judge_calibrated(fresh.evidence, fresh.swept)
         elif (inner / "claims.csv").exists() and (inner / "runs.csv").exists():
             verdicts = read_verdicts(inner / "claims.csv")
-            calibrated = [verdict for verdict in verdicts if verdict.basis == "calibrated"]
+            # An older version may have judged other claims.
+            known = {v.claim: v for v in verdicts if v.basis == "calibrated"}
+            calibrated = [known.get(untested.claim, untested) for untested in calibrated]
             runs = read_csv(inner / "runs.csv")
             early = select(runs, runs["steps"] == runs["steps"].min())
             source = Evidence(Grid(early), first.spacing)

@@ -203,6 +203,9 @@ def test_report_of_a_confirmation_and_of_its_parent(made, tmp_path):
         seed=range(100, 103), n_samples=(3, 5), steps=(20, 40)
     )
     mlpspec.run_study(study, out / "confirm", n_jobs=1)
+    fresh = {"seed": range(100, 103), "n_samples": (3, 5), "steps": 20}
+    sweep = mlpspec.studies.companion("tau-sweep", fresh)
+    mlpspec.run_study(sweep, out / "confirm" / "tau-sweep", n_jobs=1)
     Report(out / "confirm").write(("png",))
     names = {path.stem for path in (out / "confirm" / "figures").iterdir()}
     assert {"outcomes-after-20-steps", "expulsion-after-40-steps"} <= names
@@ -211,6 +214,12 @@ def test_report_of_a_confirmation_and_of_its_parent(made, tmp_path):
     # The store is large; without it the confirmation's tables serve as well.
     (out / "confirm" / "study.sqlite").unlink()
     assert list(map(str, Analysis(out).verdicts)) == list(map(str, with_store))
+    # Tables of an older version know fewer claims.
+    claims = out / "confirm" / "claims.csv"
+    lines = claims.read_text().splitlines(keepends=True)
+    claims.write_text("".join(line for line in lines if not line.startswith("C1b")))
+    untested = [v for v in Analysis(out).verdicts if v.verdict == "untested"]
+    assert [(v.claim, v.basis) for v in untested] == [("C1b", "calibrated")]
 
 
 def test_report_of_a_study_without_finished_runs(tmp_path, monkeypatch):
