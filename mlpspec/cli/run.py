@@ -24,6 +24,7 @@ from mlpspec.running.progress import estimate
 from mlpspec.running.runner import last_engine, missing_runs, run_study
 from mlpspec.running.worker import portable
 from mlpspec.running.workers import count_jobs
+from mlpspec.store.database import FILE_NAME
 from mlpspec.studies import CHANGED, COMPANIONS, STUDIES, companion
 from mlpspec.study.extensions import define, load_loss, named_loss
 from mlpspec.study.readings import STAGES, next_stage, separation_sweep
@@ -56,6 +57,8 @@ def run(arguments: Namespace) -> int:
         studies = _with_sweep(study, directory)
     tasks = tasks_of(studies, arguments.engine)
     if arguments.dry_run:
+        if study.variants and not arguments.only:
+            tasks += _stages_to_come(study, directory, changes, arguments.engine)
         return _dry_run(arguments, tasks, n_jobs)
 
     terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -98,12 +101,31 @@ def stage_after(
     from mlpspec.analysis.analysis import Analysis
 
     judged = Analysis(directory).readings
-    following = next_stage(study, judged["variant"].tolist()) if judged else None
+    return _next(study, directory, changes, judged["variant"].tolist() if judged else [])
+
+
+def _next(
+    study: Study, directory: Path, changes: Mapping[str, Any], best: Sequence[str]
+) -> tuple[Study, Path] | None:
+    following = next_stage(study, best) if best else None
     if following is None:
         return None
     if "n_samples" in changes:
         following = following.replace(n_samples=changes["n_samples"])
     return following, directory / following.name
+
+
+def _stages_to_come(
+    study: Study, directory: Path, changes: Mapping[str, Any], asked: str
+) -> list[Task]:
+    """Return what later stages will train, with the first variants in place of the best."""
+    tasks: list[Task] = []
+    stage = _next(study, directory, changes, list(study.variants))
+    while stage is not None:
+        if not (stage[1] / FILE_NAME).exists():  # else the best are known to that directory
+            tasks += tasks_of(_with_sweep(*stage), asked)
+        stage = _next(*stage, changes, list(stage[0].variants))
+    return tasks
 
 
 def _with_sweep(study: Study, directory: Path) -> dict[Path, Study]:

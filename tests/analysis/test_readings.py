@@ -10,6 +10,7 @@ from mlpspec import studies
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.judging import judge_stated
 from mlpspec.analysis.readings import COUNTED, cramers_v, decisive, judge_variants, shares
+from mlpspec.cli import command as cli
 from mlpspec.study import readings as of_study
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
@@ -183,3 +184,16 @@ def test_run_readings_goes_through_its_stages_and_on_where_it_stopped(tmp_path):
     status, out, _ = finish(start_mlpspec(*command, "a", cwd=tmp_path), tmp_path)
     assert status == 0
     assert out.count("nothing to train") == 6
+
+
+def test_a_dry_run_says_what_all_stages_take(tmp_path, capsys):
+    out = str(tmp_path / "r")
+    chosen = ["--variants", "former,earlier", "--sizes", "3", "--set", "steps=20"]
+    assert cli.main(["run", "readings", "--dry-run", "--out", out, *chosen]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines[:-1]] == [
+        *("readings", "tau-sweep", "finalists", "tau-sweep", "fresh", "tau-sweep")
+    ]
+    # Two variants, eight subsets, one size; six, ten and a hundred seeds.
+    assert [line.split()[1] for line in lines[:-1:2]] == ["96", "160", "1600"]
+    assert not (tmp_path / "r").exists()
