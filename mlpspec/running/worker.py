@@ -26,7 +26,7 @@ from mlpspec.network.forward import Forward, respond
 from mlpspec.network.neurons import NEURONS
 from mlpspec.running.planning import Batch
 from mlpspec.store.store import Record
-from mlpspec.study.extensions import Source, code_of, run_source
+from mlpspec.study.extensions import Source, code_of, run_source, source_of
 from mlpspec.study.problem import Tables, data_of, domain_of, losses_of, objective_of, start_of
 from mlpspec.study.run import Run, affecting
 from mlpspec.study.study import Study
@@ -61,11 +61,20 @@ def pack(study: Study, tables: Tables, engine: str) -> bytes:
     return payload
 
 
-def portable(losses: Extensions) -> tuple[list[Source], bytes]:
-    """Return what workers need to have the losses: files to run, and the losses as bytes.
+def portable(losses: Extensions) -> tuple[list[Source], bytes, dict[str, str]]:
+    """Return what workers need to have the losses, and to know that they have the same ones.
 
     A file that `--loss` ran is run there under the same name. Classes of other modules travel by
-    value, with the modules that they use, or as far as that is possible: what is left is imported.
+    value, with what they use. If that is not possible they are imported there.
+
+    Returns
+    -------
+    sources : list of Source
+        The files to run.
+    content : bytes
+        The losses, pickled.
+    digests : dict of str to str
+        Of those losses that workers run or import.
 
     Raises
     ------
@@ -75,22 +84,27 @@ def portable(losses: Extensions) -> tuple[list[Source], bytes]:
     Examples
     --------
     >>> from mlpspec.losses import Coverage
-    >>> sources, content = portable({"soft": Coverage(0.5)})
-    >>> sources, cloudpickle.loads(content)
-    ([], {'soft': Coverage(temperature=0.5)})
+    >>> sources, content, digests = portable({"soft": Coverage(0.5)})
+    >>> sources, cloudpickle.loads(content), digests
+    ([], {'soft': Coverage(temperature=0.5)}, {'soft': 'mlpspec'})
     """
     found = [code_of(type(loss)) for loss in losses.values()]
     sources = [source for each, _, _ in found for source in each]
-    own = {module for _, modules, _ in found for module in modules}
-    more = {module for _, _, modules in found for module in modules}
+    used = {module for _, own, more in found for module in own | more}
     fault: BaseException = InputError()
-    for modules in (own | more, own, set[ModuleType]()):
+    for modules in (used, set[ModuleType]()):
         for module in modules:
             cloudpickle.register_pickle_by_value(module)
         try:
             content = io.BytesIO()
             _Pickler(content).dump(dict(losses))
-            return sources, content.getvalue()
+            by_value = {"__main__", *(module.__name__ for module in modules)}
+            digests = {
+                name: source_of(type(loss))
+                for name, loss in losses.items()
+                if type(loss).__module__ not in by_value
+            }
+            return sources, content.getvalue(), digests
         except Exception as error:
             fault = error
         finally:
@@ -133,10 +147,11 @@ def train_packed(payload: bytes, batch: Batch) -> list[Record]:
 
 def _unpack(payload: bytes) -> tuple[Extensions, Tables, str]:
     try:
-        (sources, content), tables, engine = cloudpickle.loads(payload)
+        (sources, content, digests), tables, engine = cloudpickle.loads(payload)
         for source in sources:
             run_source(source)
-        return cloudpickle.loads(content), tables, engine
+        losses = cloudpickle.loads(content)
+        others = [name for name in digests if source_of(type(losses[name])) != digests[name]]
     except BaseException as error:
         if is_interrupt(error):
             raise
@@ -144,6 +159,12 @@ def _unpack(payload: bytes) -> tuple[Extensions, Tables, str]:
             f"a worker cannot load the losses: {one_line(error)}; what they import, and the files "
             "that they read, must be there too"
         ) from None
+    if others:
+        raise InputError(
+            f"a worker that imports the loss {others[0]} has other code, files or values for it; "
+            "do not change them after they are loaded"
+        )
+    return losses, tables, engine
 
 
 def train_batch(

@@ -154,7 +154,7 @@ def define(name: str, loss: StructuralLoss) -> Definition:
             )
         values.append((entry.name, value))
     _say_what_is_lost(cls)
-    return Definition(name, cls.__qualname__, tuple(values), _source(cls), loss)
+    return Definition(name, cls.__qualname__, tuple(values), source_of(cls), loss)
 
 
 @cache
@@ -319,8 +319,15 @@ def _import(name: str) -> ModuleType:
         raise InputError(f"the module {name} fails with {one_line(error)}") from None
 
 
-def _source(cls: type) -> str:
-    """Return the digest of what defines a class and its bases outside this package."""
+def source_of(cls: type) -> str:
+    """Return the digest of what defines a class and its bases outside this package.
+
+    Examples
+    --------
+    >>> from mlpspec.losses import Coverage
+    >>> source_of(Coverage)
+    'mlpspec'
+    """
     contents = [_content(base)[1] for base in _outside_bases(cls)]
     if not contents:
         return "mlpspec"

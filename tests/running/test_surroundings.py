@@ -159,3 +159,23 @@ def test_a_server_that_is_no_scheduler_is_told_soon(monkeypatch, greeting):
         assert time.monotonic() - began < 5.0
         thread.join()
         waiting[0].close()
+
+
+def test_workers_that_import_other_values_are_refused(tmp_path):
+    """A lock keeps the module from travelling; what it held when it was loaded is no more."""
+    (tmp_path / "beside.py").write_text(FILE.replace("2.0 if", "SCALE if") + "SCALE = 2.0\n")
+    (tmp_path / "script.py").write_text(
+        "import mlpspec, beside\nif __name__ == '__main__':\n"
+        "    study = mlpspec.Study('s', {'seed': (0, 1)}, {'steps': 5, 'n_samples': 3})\n"
+        "    for beside.SCALE in (2.0, 3.0):\n"
+        "        own = study.with_losses({'own': beside.L()}, 'own')\n"
+        "        try:\n            mlpspec.run_study(own, f'r{beside.SCALE}', n_jobs=2)\n"
+        "        except mlpspec.InputError as error:\n            print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout.startswith("a worker that imports the loss own has other code")
+    assert (done.stdout.count("\n"), done.stderr) == (1, "")
+    assert len(runs_csv(tmp_path / "r2.0")) == 2
