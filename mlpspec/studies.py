@@ -9,16 +9,10 @@ from typing import Any
 from mlpspec import losses
 from mlpspec.data.datasets import FILE
 from mlpspec.losses import BUILT_IN, StructuralLoss
-from mlpspec.study.readings import SIZES, SWEPT, TEMPERATURES, readings
+from mlpspec.study.readings import READING, SIZES, SWEPT, TEMPERATURES, readings
 from mlpspec.study.run import EXTENDABLE, SETTINGS
 from mlpspec.study.study import Study
 from mlpspec.study.subsets import subsets
-
-READING: dict[str, Any] = {"separation_temperature": 0.0001}
-"""The settings of the named studies, where they are not the defaults of `mlpspec.Run`.
-
-The evidence chose them (`mlpspec.study.readings`); the study ``former`` has the defaults.
-"""
 
 
 def paper() -> Study:

@@ -18,6 +18,7 @@ from mlpspec import __version__
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.claims import Verdict
 from mlpspec.store.results import Results, Table, replacing, write_csv
+from mlpspec.study.readings import CHOSEN, READING
 from mlpspec.study.run import SETTINGS
 from mlpspec.study.study import Study
 
@@ -86,6 +87,8 @@ def _described(study: Study) -> str:
     lines = [f"Varied: {'; '.join(varied)}."]
     fixed = ", ".join(f"{name}={SETTINGS[name].meaning(v)}" for name, v in study.settings.items())
     lines.append(f"Other settings: {fixed or 'the defaults'}.")
+    if READING.items() <= study.settings.items():
+        lines.append(f"How the default was chosen: {CHOSEN}")
     lines += [f"Loss {name}: {what}." for name, what in study.extensions.items()]
     if study.extensions:
         lines.append("The claims are about the built-in losses alone.")

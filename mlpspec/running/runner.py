@@ -25,6 +25,7 @@ from mlpspec.store.database import FILE_NAME, LOCK_NAME, try_lock
 from mlpspec.store.results import DERIVED, Results
 from mlpspec.store.store import Record, Store
 from mlpspec.study.problem import read_tables
+from mlpspec.study.readings import CHOSEN, READING
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
 from mlpspec.training import engine as engines
@@ -134,7 +135,8 @@ def run_study(
                 engines.prepare(missing)
         finished = stack.enter_context(contextlib.closing(train(batches)))
         next(finished)  # workers load their modules during what follows
-        session.about = {**provenance.collect(command, engine), **about}
+        chosen = {"reading": CHOSEN} if READING.items() <= study.settings.items() else {}
+        session.about = {**provenance.collect(command, engine), **about, **chosen}
         try:
             _train_all(session, batches, finished, fail_fast, progress)
         except BaseException:

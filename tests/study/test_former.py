@@ -8,9 +8,12 @@ from helpers import ROOT, finish, start_mlpspec
 
 import mlpspec
 from mlpspec import studies
+from mlpspec.store.results import read_csv
+from mlpspec.study.readings import CHOSEN, readings
 from mlpspec.study.run import SETTINGS, Run
 
 SMALL = ["--sizes", "3", "--seeds", "0:2", "--jobs", "1", "--quiet"]
+STAGES = (".", "finalists", "finalists/fresh")
 OLD = [f"{name}={SETTINGS[name].default}" for name in studies.READING]
 
 
@@ -30,6 +33,24 @@ def test_named_studies_share_the_reading():
             one = name in ("tau-sweep", "collapse", "attractors")
             expected = None if one and setting == "separation_temperature" else value
             assert study().settings[setting] == expected, name
+
+
+def test_how_the_default_was_chosen_is_what_the_readings_say(tmp_path):
+    """The text of reports and provenance against the committed tables."""
+    tables = [read_csv(ROOT / "results/readings" / stage / "readings.csv") for stage in STAGES]
+    drawn = readings().variants.items()
+    (name,) = (variant for variant, settings in drawn if settings == studies.READING)
+    ranks = [table["variant"].tolist().index("former") + 1 for table in tables]
+    last = dict(zip(tables[2]["variant"].tolist(), tables[2]["hold"].tolist(), strict=True))
+    assert tables[2]["variant"][0] == name  # the best on the last seeds, with the fewest changes
+    assert f"{ranks[0]}st of {len(tables[0]['hold'])}, then {ranks[1]}st of 21" in CHOSEN
+    assert f"keeps {last[name]} of the claims C1 to C8" in CHOSEN
+    assert f"keeps {last['former']} on the last seeds" in CHOSEN
+    study = studies.paper().replace(n_samples=(3,), seed=(0,), steps=1)
+    (session,) = mlpspec.run_study(study, tmp_path / "a", n_jobs=1).sessions
+    assert session["reading"] == CHOSEN
+    former = studies.former().replace(n_samples=(3,), seed=(0,), steps=1)
+    assert "reading" not in mlpspec.run_study(former, tmp_path / "b", n_jobs=1).sessions[0]
 
 
 @pytest.mark.parametrize("name", ["tau-sweep", "placebo", "trajectories"])
