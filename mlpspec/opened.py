@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from types import FrameType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,9 +15,13 @@ if TYPE_CHECKING:
 OPENED: dict[str, dict[str, str]] = {}
 """By the file of a module: the files that were read while it was loaded, and their digests."""
 
+_LIBRARIES = tuple(
+    os.path.realpath(os.path.dirname(file)) + os.sep for file in (os.__file__, __file__)
+)
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/share/")
 
-_state: dict[str, Any] = {"busy": False, "watching": False}
+_hashed: list[str] = []
+"""The file whose digest is being made: to read it opens it again."""
 
 
 def is_library(file: str) -> bool:
@@ -32,55 +35,36 @@ def is_library(file: str) -> bool:
     parts = file.replace(os.sep, "/").split("/")
     if file.startswith("<frozen ") or "site-packages" in parts or "dist-packages" in parts:
         return True
-    if "places" not in _state:
-        import sysconfig
-
-        names = ("stdlib", "platstdlib", "purelib", "platlib")
-        places = [*map(sysconfig.get_path, names), os.path.dirname(__file__)]
-        _state["places"] = tuple({os.path.realpath(place) + os.sep for place in places})
-    return os.path.realpath(file).startswith(_state["places"])
+    return os.path.realpath(file).startswith(_LIBRARIES)
 
 
 def watch() -> None:
     """Note from here on, in `OPENED`, which files modules of no library read while they load."""
-    if not _state["watching"]:
-        _state["watching"] = True
-        sys.addaudithook(_heard)
+    sys.addaudithook(_heard)
 
 
 def _heard(event: str, arguments: tuple[Any, ...]) -> None:
-    if event != "open" or _state["busy"]:
+    if event != "open" or _hashed or not isinstance(arguments[0], str | bytes | os.PathLike):
         return
-    path, _, flags = arguments
-    writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR)
-    if writes or not isinstance(path, str | bytes | os.PathLike):
+    if isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR):
         return
-    _state["busy"] = True  # to look into a file opens it
-    try:
-        module = _loading(sys._getframe(1))
-        if module is not None:
-            _note(os.path.realpath(os.fsdecode(path)), module)
-    except (OSError, ValueError):
-        return  # whoever opens the file will hear of it
-    finally:
-        _state["busy"] = False
-
-
-def _loading(frame: FrameType | None) -> str | None:
-    """Return the file of the innermost module that is being loaded, unless it is a library's."""
-    while frame is not None:
-        if frame.f_code.co_name == "<module>":
-            name = frame.f_code.co_filename
-            return None if is_library(name) else name
+    frame = sys._getframe(1)
+    while frame.f_code.co_name != "<module>":  # of the innermost module that is being loaded
+        if frame.f_back is None:
+            return
         frame = frame.f_back
-    return None
-
-
-def _note(path: str, module: str) -> None:
+    module, path = frame.f_code.co_filename, os.path.realpath(os.fsdecode(arguments[0]))
     code = path.endswith((".py", ".pyc", ".pyd", ".so"))
-    if code or path.startswith(_SYSTEM) or is_library(path) or not os.path.isfile(path):
+    if code or path.startswith(_SYSTEM) or is_library(module) or is_library(path):
         return
     import hashlib
 
-    with open(path, "rb") as file:
-        OPENED.setdefault(module, {})[path] = hashlib.file_digest(file, "sha256").hexdigest()
+    _hashed.append(path)
+    try:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        OPENED.setdefault(module, {})[path] = digest
+    except OSError:
+        return  # whoever opens the file will hear of it
+    finally:
+        _hashed.clear()

@@ -64,8 +64,8 @@ def pack(study: Study, tables: Tables, engine: str) -> bytes:
 def portable(losses: Extensions) -> tuple[list[Source], bytes, dict[str, str]]:
     """Return what workers need to have the losses, and to know that they have the same ones.
 
-    A file that `--loss` ran is run there under the same name. Classes of other modules travel by
-    value, with what they use. If that is not possible they are imported there.
+    A file that `--loss` ran is run there under the same name. Other modules that a loss uses travel
+    by value or, where one of them holds what cannot, are all imported there.
 
     Returns
     -------
@@ -89,8 +89,8 @@ def portable(losses: Extensions) -> tuple[list[Source], bytes, dict[str, str]]:
     ([], {'soft': Coverage(temperature=0.5)}, {'soft': 'mlpspec'})
     """
     found = [code_of(type(loss)) for loss in losses.values()]
-    sources = [source for each, _, _ in found for source in each]
-    used = {module for _, own, more in found for module in own | more}
+    sources = [source for each, _ in found for source in each]
+    used = {module for _, modules in found for module in modules}
     fault: BaseException = InputError()
     for modules in (used, set[ModuleType]()):
         for module in modules:

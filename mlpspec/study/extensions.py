@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -36,6 +36,8 @@ RESERVED = (*BUILT_IN, "baseline", "fit", "objective")
 
 Source = tuple[str, str, bytes]
 """A file that was run: the name of its module, its own, and its content."""
+
+_number = count(1)
 
 Scalar = bool | int | float | str | None
 
@@ -153,20 +155,7 @@ def define(name: str, loss: StructuralLoss) -> Definition:
                 "number, a text, True, False or None"
             )
         values.append((entry.name, value))
-    _say_what_is_lost(cls)
     return Definition(name, cls.__qualname__, tuple(values), source_of(cls), loss)
-
-
-@cache
-def _say_what_is_lost(cls: type) -> None:
-    lost = dependencies(cls).lost
-    if lost:
-        warnings.warn(
-            f"the formula of {cls.__qualname__} depends on {', '.join(sorted(lost))}: changes to "
-            "that go unseen, and old results would be taken for new ones",
-            LossWarning,
-            stacklevel=3,
-        )
 
 
 def _in_one_form(loss: StructuralLoss) -> StructuralLoss:
@@ -269,9 +258,7 @@ def _run_file(path: Path) -> ModuleType:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     stem = re.sub(r"[^0-9a-zA-Z_]", "_", path.stem)
-    first = f"{stem}_{hashlib.sha256(content).hexdigest()[:8]}"
-    others = (f"{first}_{number}" for number in count(2))
-    name = next(name for name in chain([first], others) if name not in sys.modules)
+    name = f"{stem}_{hashlib.sha256(content).hexdigest()[:8]}_{next(_number)}"
     try:
         return run_source((name, str(path.resolve()), content))
     except BaseException as error:
@@ -331,7 +318,20 @@ def source_of(cls: type) -> str:
     contents = [_content(base)[1] for base in _outside_bases(cls)]
     if not contents:
         return "mlpspec"
-    return hashlib.sha256(b"\0".join([*contents, *dependencies(cls).digests])).hexdigest()[:16]
+    found = dependencies(cls)
+    if found.lost:
+        _warn(cls, ", ".join(sorted(found.lost)))
+    return hashlib.sha256(b"\0".join([*contents, *found.digests])).hexdigest()[:16]
+
+
+@cache  # once
+def _warn(cls: type, lost: str) -> None:
+    warnings.warn(
+        f"the formula of {cls.__qualname__} depends on {lost}: changes to that go unseen, and old "
+        "results would be taken for new ones",
+        LossWarning,
+        stacklevel=4,
+    )
 
 
 def dependencies(cls: type) -> Dependencies:
@@ -340,13 +340,14 @@ def dependencies(cls: type) -> Dependencies:
     Examples
     --------
     >>> from mlpspec.losses import Coverage
-    >>> dependencies(Coverage).files
+    >>> dependencies(Coverage).texts
     {}
     """
-    return Dependencies(cls, dict(_content(base) for base in _outside_bases(cls)))
+    classes = _outside_bases(cls)
+    return Dependencies(classes, dict(map(_content, classes)))
 
 
-def code_of(cls: type) -> tuple[list[Source], set[ModuleType], set[ModuleType]]:
+def code_of(cls: type) -> tuple[list[Source], set[ModuleType]]:
     """Return where the code of a class lies outside this package.
 
     Returns
@@ -354,22 +355,18 @@ def code_of(cls: type) -> tuple[list[Source], set[ModuleType], set[ModuleType]]:
     sources : list of Source
         Files that were run, which no other process could import.
     modules : set of modules
-        That define the class and its bases.
-    more : set of modules
-        Others that its formula depends on.
+        Others that define the class and its bases, or that its formula depends on.
 
     Examples
     --------
     >>> from mlpspec.losses import Coverage
     >>> code_of(Coverage)
-    ([], set(), set())
+    ([], set())
     """
-    names = {base.__module__ for base in _outside_bases(cls)} - {"__main__"}
-    modules = {sys.modules[name] for name in names if name in sys.modules}
+    modules = dependencies(cls).modules
     run = {module for module in modules if "_mlpspec_content" in vars(module)}
     sources = [(m.__name__, str(m.__file__), vars(m)["_mlpspec_content"]) for m in run]
-    more = {m for m in dependencies(cls).modules if "_mlpspec_content" not in vars(m)}
-    return sources, modules - run, more
+    return sources, modules - run
 
 
 def _outside_bases(cls: type) -> list[type]:

@@ -129,12 +129,15 @@ def test_what_another_file_says_counts(tmp_path, monkeypatch, head, body, files)
     assert digest_of(tmp_path / "edited", monkeypatch) != before
 
 
-def test_what_it_does_not_use_does_not_count(tmp_path, monkeypatch):
+def test_files_that_are_imported_count_whole(tmp_path, monkeypatch):
+    """As the own file does: a harmless edit asks for a new directory, and no other is missed."""
     loss = {"losses.py": LOSS.format(head="from lab.a import two\nfrom lab import b", body="c = 2")}
     write(tmp_path / "here", loss | {"a.py": TWO, "b.py": TWO})
     write(tmp_path / "there", loss | {"a.py": TWO + "#", "b.py": TWO + "#"})
+    write(tmp_path / "beside", loss | {"a.py": TWO, "b.py": TWO, "c.py": "not imported"})
     before = digest_of(tmp_path / "here", monkeypatch)
-    assert digest_of(tmp_path / "there", monkeypatch) == before
+    assert digest_of(tmp_path / "there", monkeypatch) != before
+    assert digest_of(tmp_path / "beside", monkeypatch) == before
 
 
 HEAD = """import math, functools, collections, enum
