@@ -5,8 +5,10 @@ top or in a function, as far as it is of no library: the standard library, what 
 ``site-packages``, and this package. With each module count the files that it read while it was
 loaded. Cells of a notebook are files whose functions and classes are found by their names.
 
-A value counts by itself where no file says it: one that a function encloses, or a global that the
-formula's functions name and that a loop of a script, another cell or the surroundings have set.
+A value counts by itself where no file says it. The formula's functions are followed for that: what
+a class that a function makes encloses, and the globals that they name, where a script sets them
+more than once, another cell or another module has set them, or the arguments or the environment.
+Of what changes in place, such as the items of a list, the files tell the beginning only.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import json
 import linecache
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec, module_from_spec, resolve_name
 from inspect import unwrap
@@ -103,7 +106,10 @@ class Dependencies:
                     self._import(alias.name)
             elif isinstance(node, ast.ImportFrom):
                 origin = "." * node.level + (node.module or "")
-                name = resolve_name(origin, package) if package or not node.level else "."
+                try:
+                    name = resolve_name(origin, package)
+                except ImportError:  # it is in no package, or not so deep
+                    continue
                 if self._import(name):
                     for alias in node.names:
                         self._import(f"{name}.{alias.name}")
@@ -114,13 +120,12 @@ class Dependencies:
         package = name.rpartition(".")[0]
         if name in sys.stdlib_module_names or (package and not self._import(package)):
             return False
-        try:  # nothing is run that was not run before, except packages on the way
+        try:  # found, not run, where nothing has imported it yet; only packages on the way are run
             module = sys.modules.get(name) or module_from_spec(cast(Any, find_spec(name)))
         except Exception:  # what is amiss with it will be said when the loss is tried
             return False
-        return self._add(getattr(module, "__file__", None), vars(module)) and hasattr(
-            module, "__path__"
-        )
+        space = vars(module)
+        return self._add(space.get("__file__"), space) and "__path__" in space
 
     def _follow(self, thing: Any, name: str, said: bool) -> None:
         """Follow what functions use; ``said`` is whether a file says what ``name`` is."""
@@ -129,11 +134,11 @@ class Dependencies:
             return
         self._seen[id(thing), said] = thing  # kept, so that nothing else gets its id
         if isinstance(thing, ModuleType):
-            self._add(getattr(thing, "__file__", None), vars(thing))
+            self._add(vars(thing).get("__file__"), vars(thing))
         elif isinstance(thing, type):
             for cls in thing.__mro__:
-                module = sys.modules.get(cls.__module__, sys)
-                self._add(getattr(module, "__file__", None), vars(module))
+                space = vars(sys.modules.get(cls.__module__, ModuleType("none")))
+                self._add(space.get("__file__"), space)
                 for value in vars(cls).values():
                     method = unwrap(getattr(value, "fget", value))
                     if isinstance(method, FunctionType):
@@ -151,7 +156,7 @@ class Dependencies:
         for name, cell in zip(
             function.__code__.co_freevars, function.__closure__ or (), strict=True
         ):
-            if name != "__class__":
+            with suppress(ValueError):  # it is not filled yet
                 self._follow(cell.cell_contents, f"{function.__qualname__}.{name}", said)
         file, space = function.__code__.co_filename, function.__globals__
         for code in _codes(function.__code__):
@@ -223,7 +228,9 @@ def _says(text: bytes, name: str, value: Any, running: bool) -> bool:
         literal = ast.literal_eval(cast(ast.expr, found[0].value))
     except (ValueError, TypeError):
         return not (running and _script() in OPENED)
-    return not isinstance(value, int | float | complex | str) or repr(literal) == repr(value)
+    if not isinstance(value, int | float | complex | str) or isinstance(literal, tuple | list):
+        return True  # may have changed in place, or there are several names
+    return repr(literal) == repr(value)
 
 
 def _plain(thing: Any) -> Any:

@@ -55,8 +55,9 @@ class Definition:
     fields : tuple of (str, scalar)
         The values of its fields, as declared.
     source : str
-        Digest of the file that defines the class (and of those of its bases): another formula is
-        another loss. ``mlpspec`` for the losses of this package.
+        Digest of the file that defines the class, of those of its bases, and of what they import
+        from files of no library: another formula is another loss. ``mlpspec`` for the losses of
+        this package.
     loss : StructuralLoss, optional
         The loss itself, where its code is at hand; says nothing about identity.
 
@@ -155,7 +156,20 @@ def define(name: str, loss: StructuralLoss) -> Definition:
                 "number, a text, True, False or None"
             )
         values.append((entry.name, value))
+    _say_what_is_lost(cls)
     return Definition(name, cls.__qualname__, tuple(values), source_of(cls), loss)
+
+
+@cache
+def _say_what_is_lost(cls: type) -> None:
+    lost = dependencies(cls).lost
+    if lost:
+        warnings.warn(
+            f"the formula of {cls.__qualname__} depends on {', '.join(sorted(lost))}: changes to "
+            "that go unseen, and old results would be taken for new ones",
+            LossWarning,
+            stacklevel=3,
+        )
 
 
 def _in_one_form(loss: StructuralLoss) -> StructuralLoss:
@@ -318,20 +332,7 @@ def source_of(cls: type) -> str:
     contents = [_content(base)[1] for base in _outside_bases(cls)]
     if not contents:
         return "mlpspec"
-    found = dependencies(cls)
-    if found.lost:
-        _warn(cls, ", ".join(sorted(found.lost)))
-    return hashlib.sha256(b"\0".join([*contents, *found.digests])).hexdigest()[:16]
-
-
-@cache  # once
-def _warn(cls: type, lost: str) -> None:
-    warnings.warn(
-        f"the formula of {cls.__qualname__} depends on {lost}: changes to that go unseen, and old "
-        "results would be taken for new ones",
-        LossWarning,
-        stacklevel=4,
-    )
+    return hashlib.sha256(b"\0".join([*contents, *dependencies(cls).digests])).hexdigest()[:16]
 
 
 def dependencies(cls: type) -> Dependencies:

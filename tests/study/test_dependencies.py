@@ -143,6 +143,12 @@ def test_files_that_are_imported_count_whole(tmp_path, monkeypatch):
 HEAD = """import math, functools, collections, enum
 from math import pi
 from numpy import newaxis, linalg
+try:
+    import not_installed
+    HAVE = 1.0
+except ImportError:
+    HAVE = 0.0
+A, B = 1.0, 2.0
 TABLE = np.arange(3.0)
 SEEN = {}
 KINDS = {"a": 1.0, "b": [2.0]}
@@ -163,7 +169,7 @@ h = functools.partial(f, 2)
 """
 BODY = (
     "c = f(2) + TABLE[0] + KINDS['a'] + g(1) + h() + Mode.A.value + Pair(1, 2).a + helper() "
-    "+ math.e + linalg.norm([1.0]) + len(SEEN)"
+    "+ math.e + linalg.norm([1.0]) + len(SEEN) + A + B + HAVE"
 )
 
 
@@ -222,6 +228,9 @@ def made(c):
             return c * forward.prototypes.sum(axis=(1, 2)), {}
     return Made()
 found += [define("pull", made(c)).source for c in (2.0, 3.0)]
+if __name__ == "__main__":
+    for POWER in (4.0, 5.0):
+        found.append(define("pull", Pull()).source)
 print(len(set(found)))
 """
 
@@ -231,7 +240,30 @@ def test_values_that_a_script_changes_count(tmp_path):
     done = subprocess.run(
         [sys.executable, tmp_path / "script.py"], capture_output=True, text=True, check=False
     )
-    assert (done.stdout, done.stderr) == ("4\n", "")
+    assert (done.stdout, done.stderr) == ("6\n", "")
+
+
+@pytest.mark.parametrize("value", ["sys.argv[-1]", "os.environ['C']"])
+def test_values_of_the_surroundings_count(tmp_path, monkeypatch, value):
+    files = {"losses.py": LOSS.format(head=f"import os, sys\nC = float({value})", body="c = C")}
+    write(tmp_path, files)
+    found = set()
+    for text in ("2.0", "3.0"):
+        monkeypatch.setenv("C", text)
+        monkeypatch.setattr(sys, "argv", ["script.py", text])
+        found.add(digest_of(tmp_path, monkeypatch))
+    assert len(found) == 2
+
+
+def test_what_nothing_has_imported_yet_is_read_and_not_run(tmp_path, monkeypatch):
+    """As a script would be that a function of a module imports, and that trains studies."""
+    body = "from .a import two; import not_installed; c = two()"
+    loss = {"losses.py": LOSS.format(head="", body=body)}
+    files = {"a.py": "raise SystemExit(3)\nfrom .b import C", "b.py": "C = 2.0"}
+    write(tmp_path / "here", loss | files)
+    write(tmp_path / "there", loss | files | {"b.py": "C = 3.0"})
+    before = digest_of(tmp_path / "here", monkeypatch)
+    assert digest_of(tmp_path / "there", monkeypatch) != before
 
 
 CELLS = """
