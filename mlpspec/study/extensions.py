@@ -38,6 +38,7 @@ Source = tuple[str, str, bytes]
 """A file that was run: the name of its module, its own, and its content."""
 
 _number = count(1)
+"""Tells files apart that are run more than once."""
 
 Scalar = bool | int | float | str | None
 
