@@ -125,26 +125,21 @@ class Dependencies:
         except Exception:  # what is amiss with it will be said when the loss is tried
             return False
         space = vars(module)
-        return self._add(space.get("__file__"), space) and "__path__" in space
+        file = space.get("__file__")  # a package may have none
+        return (file is None or self._add(file, space)) and "__path__" in space
 
     def _follow(self, thing: Any, name: str, said: bool) -> None:
         """Follow what functions use; ``said`` is whether a file says what ``name`` is."""
-        thing = unwrap(thing)
-        if (id(thing), said) in self._seen:
-            return
-        self._seen[id(thing), said] = thing  # kept, so that nothing else gets its id
+        thing = unwrap(thing, stop=_is_function)
         if isinstance(thing, ModuleType):
             self._add(vars(thing).get("__file__"), vars(thing))
-        elif isinstance(thing, type):
-            for cls in thing.__mro__:
-                space = vars(sys.modules.get(cls.__module__, ModuleType("none")))
-                self._add(space.get("__file__"), space)
-                for value in vars(cls).values():
-                    method = unwrap(getattr(value, "fget", value))
-                    if isinstance(method, FunctionType):
-                        self._follow(method, method.__qualname__, said)
-        elif isinstance(thing, FunctionType):
-            if self._add(thing.__code__.co_filename, thing.__globals__):
+        elif isinstance(thing, type | FunctionType):
+            if (id(thing), said) in self._seen:
+                return
+            self._seen[id(thing), said] = thing  # kept, so that nothing else gets its id
+            if isinstance(thing, type):
+                self._follow_class(thing, said)
+            else:
                 self._follow_function(thing, said)
         elif not said and not (callable(thing) and hasattr(thing, "__name__")):
             try:
@@ -152,7 +147,19 @@ class Dependencies:
             except (TypeError, ValueError, RecursionError):
                 self.lost.add(f"{name}, of type {type(thing).__qualname__}")
 
+    def _follow_class(self, cls: type, said: bool) -> None:
+        for base in cls.__mro__:
+            space = vars(sys.modules.get(base.__module__, ModuleType("none")))
+            self._add(space.get("__file__"), space)
+            for name, value in vars(base).items():
+                method = unwrap(getattr(value, "fget", value), stop=_is_function)
+                if _is_function(method):
+                    self._follow(method, name, said)
+
     def _follow_function(self, function: FunctionType, said: bool) -> None:
+        self._follow(getattr(function, "__wrapped__", None), function.__qualname__, said=True)
+        if not self._add(function.__code__.co_filename, function.__globals__):
+            return
         for name, cell in zip(
             function.__code__.co_freevars, function.__closure__ or (), strict=True
         ):
@@ -185,6 +192,10 @@ def _content(file: str, space: dict[str, Any]) -> bytes:
     linecache.checkcache(file)
     text = "".join(linecache.getlines(file, space)).encode()
     return text or Path(file).read_bytes()  # empty, or compiled
+
+
+def _is_function(thing: Any) -> bool:
+    return isinstance(thing, FunctionType)
 
 
 @cache

@@ -30,6 +30,7 @@ class Pull(mlpspec.StructuralLoss):
 def write(folder, files):
     (folder / "lab").mkdir(parents=True)
     for name, content in {"__init__.py": "", **files}.items():
+        (folder / "lab" / name).parent.mkdir(exist_ok=True)
         (folder / "lab" / name).write_text(content)
 
 
@@ -53,6 +54,11 @@ CASES = {
     "renamed": ("from lab import a as b", "c = b.two()", {"a.py": TWO}),
     "in the method": ("", "from lab.a import two; c = two()", {"a.py": TWO}),
     "a module in the method": ("", "import lab.a; c = lab.a.two()", {"a.py": TWO}),
+    "in a folder without __init__.py": (
+        "from lab.more.b import use",
+        "c = use()",
+        {"more/b.py": "from lab.a import two\ndef use():\n    return two()\n", "a.py": TWO},
+    ),
     "by another one": (
         "from lab.b import use",
         "c = use()",
@@ -279,6 +285,14 @@ def run(number, text):
 main = sys.modules["__main__"]
 del main.__file__
 run(1, "C = 2.0\\ndef f():\\n    return C\\n")
+TIMES = '''
+import functools
+def times(g):
+    @functools.wraps(g)
+    def h():
+        return 2.0 * g()
+    return h
+'''
 """
 
 
@@ -288,12 +302,16 @@ def test_cells_of_a_notebook_count(tmp_path):
         f"{CELLS}run(2, {loss!r})\nfound = [define('pull', Pull()).source]\n"
         "run(3, 'C = 3.0\\n')\nfound.append(define('pull', Pull()).source)\n"
         "run(4, 'def f():\\n    return 2 * C\\n')\nfound.append(define('pull', Pull()).source)\n"
+        "run(5, TIMES)\nrun(6, '@times\\ndef f():\\n    return C\\n')\n"
+        "found.append(define('pull', Pull()).source)\n"
+        "run(7, TIMES + '#')\nrun(8, '@times\\ndef f():\\n    return C\\n')\n"
+        "found.append(define('pull', Pull()).source)\n"
         "print(len(set(found)))\n"
     )
     done = subprocess.run(
         [sys.executable, tmp_path / "book.py"], capture_output=True, text=True, check=False
     )
-    assert (done.stdout, done.stderr) == ("3\n", "")
+    assert (done.stdout, done.stderr) == ("5\n", "")
 
 
 @pytest.mark.parametrize(
