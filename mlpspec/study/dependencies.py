@@ -8,7 +8,7 @@ loaded. Cells of a notebook are files whose functions and classes are found by t
 A value counts by itself where no file says it. The formula's functions are followed for that: what
 a class that a function makes encloses, and the globals that they name, where a script sets them
 more than once, another cell or another module has set them, or the arguments or the environment.
-Of what changes in place, such as the items of a list, the files tell the beginning only.
+What is changed in place after a file was loaded, such as the items of a list, is not followed.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Dependencies:
     def _add(self, file: str | None, space: dict[str, Any]) -> bool:
         """Add a file, whose globals are ``space``, and its imports; False if it is a library's."""
         if file is None or is_library(file) or (file[0] == "<" and file not in linecache.cache):
-            return False  # made by exec, if it is of no file
+            return False  # of a library, or of no file, as what dataclasses make
         if file in self.texts:
             return True
         name, package = str(space.get("__name__")), str(space.get("__package__") or "")
@@ -107,12 +107,12 @@ class Dependencies:
             elif isinstance(node, ast.ImportFrom):
                 origin = "." * node.level + (node.module or "")
                 try:
-                    name = resolve_name(origin, package)
-                except ImportError:  # it is in no package, or not so deep
+                    origin = resolve_name(origin, package)
+                except ImportError:  # the file is in no package, or not so deep in one
                     continue
-                if self._import(name):
+                if self._import(origin):
                     for alias in node.names:
-                        self._import(f"{name}.{alias.name}")
+                        self._import(f"{origin}.{alias.name}")
         return True
 
     def _import(self, name: str) -> bool:
