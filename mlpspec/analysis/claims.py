@@ -38,7 +38,8 @@ class Demand:
     """``smaller`` (S,) lies below ``larger`` (S,), seed by seed, at one size.
 
     ``margin`` is what the difference must exceed to matter; ``strict`` is no where equality
-    meets the demand as stated.
+    meets the demand as stated; ``chosen_of`` is among how many the ``smaller`` one was chosen by
+    these same values, which a test must allow for (Bonferroni).
     """
 
     size: int
@@ -47,6 +48,7 @@ class Demand:
     larger: Array
     margin: float = 0.0
     strict: bool = True
+    chosen_of: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +154,9 @@ def c1b(e: Evidence, calibrated: bool) -> list[Demand]:
         active = [label for label in labels if "coverage" in label.split("+")]
         means = average(np.stack([values[label] for label in active], axis=1))
         best = active[int(np.nan_to_num(means, nan=np.inf).argmin())]
+        margin, tried = ERROR_MARGIN * e.spacing[size], len(active)
         demands += [
-            Demand(size, label, values[best], values[label], ERROR_MARGIN * e.spacing[size])
+            Demand(size, label, values[best], values[label], margin, chosen_of=tried)
             for label in labels
             if label not in active
         ]

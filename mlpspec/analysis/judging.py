@@ -9,7 +9,8 @@ sizes; else it is ``mixed``, and ``untested`` where runs are missing.
 0.05 for shares), size by size. A demand is met if the paired differences lie beyond the margin
 (one-sided sign-flip test), contradicted if they lie on the wrong side of zero, or if their interval
 falls short of the margin. A claim holds at a size where every demand is met at p < 0.05 (an
-intersection-union test: its p is the largest), after Holm over all claims and sizes. It ``holds``
+intersection-union test: its p is the largest; where a subset was chosen among several on the same
+seeds, that times their number), after Holm over all claims and sizes. It ``holds``
 if it does at all sizes, ``in part`` at some; else it ``fails`` if a demand is contradicted, and is
 ``undetermined`` otherwise. It is ``transient`` if it holds somewhere after the fewest steps, and
 nowhere after the most.
@@ -111,8 +112,9 @@ def judge_calibrated(stages: Sequence[Evidence], sweep: Evidence) -> list[Verdic
     """
     judged = [_judge_stage(evidence, sweep) for evidence in stages or [Evidence()]]
     final = []
-    for first, last in zip(judged[0], judged[-1], strict=True):
-        if len(judged) > 1 and "untested" not in (first.verdict, last.verdict):
+    for claim, first, last in zip(CLAIMS, judged[0], judged[-1], strict=True):
+        on_sweep = claim.on_sweep  # which is trained once, whatever the steps of the grid
+        if len(judged) > 1 and not on_sweep and "untested" not in (first.verdict, last.verdict):
             gone = first.verdict in ("holds", "in part") and not last.met_at
             late = f"{first.reading}; after the most steps {last.reading.partition(';')[0]}"
             verdict = "transient" if gone else first.verdict
@@ -223,6 +225,7 @@ def _calibrated(claim: Claim, demands: list[Demand]) -> _Judged:
         misses, pairs = (d > 0).sum(axis=0), np.isfinite(d).sum(axis=0)
         p = np.where(rare, binom.cdf(misses, pairs, 0.05), p)
         wrong = np.where(rare, binom.sf(misses - 1, pairs, 0.05) < ALPHA, wrong)
+    p = np.minimum(1.0, p * np.array([demand.chosen_of for demand in demands]))
     sizes = np.array([demand.size for demand in demands])
     by_size = np.array([p[sizes == size].max() for size in np.unique(sizes)])
     return _Judged(claim, demands, p < ALPHA, wrong & (p >= ALPHA), by_size)

@@ -7,6 +7,7 @@ from helpers import LABELS, table
 from mlpspec.analysis.claims import CLAIMS, COLLAPSE, Evidence
 from mlpspec.analysis.comparisons import Grid
 from mlpspec.analysis.judging import judge_calibrated, judge_stated
+from mlpspec.metrics.statistics import sign_flip
 
 SIZES = (3, 10, 50)
 TAUS = (1e-5, 0.01, 10.0)
@@ -254,6 +255,25 @@ def test_what_wears_off_is_transient():
     found = verdict(judge_calibrated([late, early], early), "C2")
     assert found.verdict == "fails"
     assert "after the most steps at all 3 N" in found.reading
+
+
+def test_a_sweep_is_trained_once_so_that_nothing_about_it_wears_off():
+    world, late = evidence(100), evidence(100, at("reconstruction_error", "coverage", None, 1.0))
+    judged = judge_calibrated([world, late], world)
+    assert "after the most steps" in verdict(judged, "C1").reading
+    found = verdict(judged, "C8")
+    assert found.verdict == "holds"
+    assert "after the most steps" not in found.reading
+
+
+def test_a_subset_that_the_same_seeds_chose_is_tested_for_all_that_could_have_been():
+    """The p of C1b is that of the best of four subsets, times four (Bonferroni)."""
+    world = evidence(12)
+    demands = next(claim for claim in CLAIMS if claim.name == "C1b").demands(world, True)
+    alone = [sign_flip((d.smaller - d.larger + d.margin)[:, None], "less")[0] for d in demands]
+    found = verdict(judge_calibrated([world], world), "C1b")
+    assert max(alone) == 2.0**-12
+    assert found.p == pytest.approx(4 * max(alone), rel=1e-12)
 
 
 def test_a_difference_without_substance_does_not_hold():
