@@ -52,9 +52,14 @@ def is_interrupt(error: BaseException) -> bool:
     return type(error) is KeyboardInterrupt
 
 
+MOST_NAMES = 40
+"""Names that fit a line that says which are known."""
+
+
 def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
     """Return the error for a name that does not exist, with the nearest one that does."""
     names = sorted(known)
     close = get_close_matches(str(name), names, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
+    some = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
+    hint = f"did you mean {close[0]!r}?" if close else f"known: {some}"
     return InputError(f"unknown {kind} {str(name)!r}; {hint}")

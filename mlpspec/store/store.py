@@ -143,6 +143,7 @@ class Store:
                     "directory with --out"
                 )
         if stored == asked:
+            self._check_variants(study)
             return
         if stored["study"] != asked["study"]:
             difference = f"holds the study {stored['study']!r}, not {asked['study']!r}"
@@ -164,6 +165,20 @@ class Store:
                     "directory with --out"
                 )
         raise InputError(f"{directory} {difference}; give another directory with --out")
+
+    def _check_variants(self, study: Study) -> None:
+        """Raise `InputError` where a variant had other settings: tables would mix the two."""
+        for _, _, _, described, _ in self._rows("sessions") if study.variants else ():
+            with self._reading():
+                before = json.loads(described).get("variants", {})
+            for name, settings in before.items():
+                again = study.variants.get(name, settings)
+                same = {Run(**{**study.settings, **s, "losses": ()}) for s in (settings, again)}
+                if len(same) > 1:
+                    raise InputError(
+                        f"{self.path.parent} has the variant {name} with {settings}, not {again}; "
+                        "give it another name, or another directory with --out"
+                    )
 
     def identity(self) -> dict[str, Any]:
         """Return the `Study.identity` that the directory belongs to."""

@@ -80,6 +80,10 @@ class Study:
     def __post_init__(self) -> None:
         if not isinstance(self.axes, Mapping) or not isinstance(self.settings, Mapping):
             raise InputError("axes and settings map names of fields to values; give dicts")
+        if not isinstance(self.variants, Mapping) or not all(
+            isinstance(chosen, Mapping) for chosen in self.variants.values()
+        ):
+            raise InputError("variants map names to settings; give a dict of dicts")
         if not isinstance(self.name, str) or not re.fullmatch(r"[a-zA-Z0-9_-]+", self.name):
             raise InputError(
                 f"the study's name is {self.name!r}; use letters, digits, '-' and '_' only"
@@ -166,7 +170,13 @@ class Study:
         for variant, chosen in (self.variants or {"": {}}).items():
             for product in products:  # n_hidden of N is the same run as n_hidden left to N
                 run = Run(**{**self.settings, **chosen, **product, "definitions": bare})
-                runs.setdefault(run.meaning, (run, variant))
+                first = runs.setdefault(run.meaning, (run, variant))[1]
+                if first != variant:  # a run has one variant, and the other would lack it
+                    raise InputError(
+                        f"the variants {first} and {variant} of {self.name} share a run "
+                        f"({run.label}, N = {run.n_samples}, seed {run.seed}); leave one out, or "
+                        "change the axes"
+                    )
         return runs
 
     @cached_property
@@ -222,6 +232,8 @@ class Study:
         variants = dict(self.variants)
         if "variants" in changes:
             names = tuple(changes.pop("variants"))
+            if not variants:
+                raise InputError(f"{self.name} has no variants to choose from")
             for name in names:
                 if name not in variants:
                     raise unknown("variant", name, variants)

@@ -43,6 +43,8 @@ def test_the_product_is_run_for_each_variant():
         ({"a": {"losses": ()}}, "sets losses, which is an axis"),
         ({"a": {"record_every": 3}}, "no matter of variants; leave it out"),
         ({"a": {"wieght": 1}}, "unknown setting 'wieght'; did you mean 'weight'?"),
+        ([{"weight": 1}], "variants map names to settings; give a dict of dicts"),
+        ({"a": 3}, "variants map names to settings; give a dict of dicts"),
         ({"a": {"weight": -1}}, "weight is -1; it must be at least 0"),
     ],
 )
@@ -58,6 +60,46 @@ def test_what_is_set_for_all_may_make_variants_equal():
         study().replace(steps=5)
     with pytest.raises(InputError, match="unknown variant 'formre'; did you mean 'former'"):
         study().replace(variants=["formre"])
+
+
+@pytest.mark.parametrize(
+    ("axes", "settings"),
+    [
+        ({}, {"n_hidden": 4}),
+        ({"temperature": (0.1, 0.2)}, {"separation_temperature": 0.2}),
+    ],
+)
+def test_a_run_of_two_variants_is_refused(axes, settings):
+    """It would have the name of the first, and the second would lack it without a word."""
+    variants = {"plain": {}, "other": settings}
+    shared = Study("readings", {**AXES, **axes}, {"steps": 20}, variants=variants)
+    with pytest.raises(InputError, match=r"variants plain and other of readings share a run \("):
+        _ = shared.runs
+
+
+def test_a_study_without_variants_has_none_to_choose():
+    with pytest.raises(InputError, match="paper has no variants to choose from"):
+        mlpspec.studies.paper().replace(variants=["former"])
+
+
+def test_an_unknown_variant_is_one_line_that_can_be_read():
+    with pytest.raises(InputError) as error:
+        mlpspec.studies.readings().replace(variants=["nothing-like-it"])
+    assert len(str(error.value)) < 500
+
+
+def test_a_name_means_one_set_of_settings_in_a_directory(tmp_path):
+    mlpspec.run_study(study({"a": {}, "b": {"weight": 0.3}}), tmp_path, n_jobs=1)
+    for other in ({"a": {"weight": 0.5}}, {"b": {}, "c": {"weight": 0.4}}):
+        with pytest.raises(InputError, match=r"has the variant . with .* give it another name"):
+            mlpspec.run_study(study(other), tmp_path, n_jobs=1)
+    # Written otherwise, but the same.
+    same = study({"b": {"weight": 0.3, "separation_temperature": 0.01}, "c": {"weight": 0.4}})
+    results = mlpspec.run_study(same, tmp_path, n_jobs=1)
+    found = set(
+        zip(results.table["variant"].tolist(), results.table["weight"].tolist(), strict=True)
+    )
+    assert found == {("a", 0.1), ("b", 0.3), ("c", 0.4)}
 
 
 def test_tables_name_the_variant(tmp_path):
