@@ -247,9 +247,13 @@ class Analysis:
 
     @cached_property
     def readings(self) -> Table:
-        """``readings.csv``: the verdicts in every variant; empty unless each has eight subsets."""
+        """``readings.csv``: the verdicts in every variant.
+
+        Empty unless each has the eight subsets and nothing else varies but sizes and seeds.
+        """
         wanted = {"+".join(s) or "baseline" for s in subsets(BUILT_IN)}
-        if not self.results.variants or not wanted <= {*self.grid.labels}:
+        further = {*self.grid.fields} - {"n_samples", "variant"}
+        if not self.results.variants or not wanted <= {*self.grid.labels} or further:
             return {}
         sweep = None if self.sweep is None else self.sweep.results
         return judge_variants(self.results, sweep)

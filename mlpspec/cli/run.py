@@ -27,7 +27,7 @@ from mlpspec.running.workers import count_jobs
 from mlpspec.store.database import FILE_NAME
 from mlpspec.studies import CHANGED, COMPANIONS, STUDIES, companion
 from mlpspec.study.extensions import define, load_loss, named_loss
-from mlpspec.study.readings import STAGES, next_stage, separation_sweep
+from mlpspec.study.readings import STAGES, check_seeds, next_stage, separation_sweep
 from mlpspec.study.run import EXTENDABLE, SETTINGS, Run
 from mlpspec.study.study import MOST_RUNS, Study
 from mlpspec.training.engine import choose
@@ -54,6 +54,7 @@ def run(arguments: Namespace) -> int:
         if inner is not None:
             studies[directory / name] = inner
     if study.variants and study.name in STAGES and not arguments.only:
+        check_seeds(study)
         studies = _with_sweep(study, directory)
     tasks = tasks_of(studies, arguments.engine)
     if arguments.dry_run:

@@ -85,6 +85,10 @@ def _described(study: Study) -> str:
         shown = ", ".join(map(str, words)) if len(words) <= 16 else f"{len(words)} values"
         varied.append(f"{name} ({shown})")
     lines = [f"Varied: {'; '.join(varied)}."]
+    if study.variants:
+        names = [*study.variants]
+        listed = ", ".join(names[:16]) + (", ..." if len(names) > 16 else "")
+        lines.append(f"{len(names)} variants, sets of settings of their own: {listed}.")
     fixed = ", ".join(f"{name}={SETTINGS[name].meaning(v)}" for name, v in study.settings.items())
     lines.append(f"Other settings: {fixed or 'the defaults'}.")
     if READING.items() <= study.settings.items():

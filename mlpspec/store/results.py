@@ -117,8 +117,8 @@ class Results:
 
         ``key``, ``variant`` where the study has some, the fields of `Run` (``losses`` as a label,
         ``n_hidden`` resolved to K, of a file its content; settings of later versions where a run
-        sets them), ``status`` and the measurements, which are NaN for failed runs and where they
-        are undefined (whatever is stored that is not finite).
+        sets them or they are an axis), ``status`` and the measurements, which are NaN for failed
+        runs and where they are undefined (whatever is stored that is not finite).
         """
         table: dict[str, list[Any]] = {"key": [record.run.key for record in self._records]}
         if self.variants:
@@ -126,7 +126,8 @@ class Results:
         for name in SETTINGS:
             meaning = SETTINGS[name].meaning
             values = [meaning(getattr(record.run, name)) for record in self._records]
-            if not SETTINGS[name].later or {*values} != {SETTINGS[name].default}:
+            wanted = not SETTINGS[name].later or name in self.identity["axes"]
+            if wanted or {*values} != {SETTINGS[name].default}:
                 table[name] = values
         table["losses"] = [record.run.label for record in self._records]
         table["n_hidden"] = [record.run.hidden_units for record in self._records]

@@ -15,11 +15,12 @@ How a reading is judged says `mlpspec.analysis.readings`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlpspec.errors import InputError
 from mlpspec.losses import BUILT_IN
 from mlpspec.study.study import Study
 from mlpspec.study.subsets import subsets
@@ -268,17 +269,35 @@ def next_stage(study: Study, best: Iterable[str]) -> Study | None:
     name, count, seeds = STAGES[study.name]
     chosen = list(best)
     chosen = [v for v in chosen if v in [FORMER, *[v for v in chosen if v != FORMER][:count]]]
+    axes = {"losses": subsets(BUILT_IN), "n_samples": SIZES, "seed": seeds}
     return Study(
         name,
-        {
-            "losses": subsets(BUILT_IN),
-            "n_samples": SIZES,
-            "seed": seeds,
-        },
-        study.settings,
+        axes,
+        _but(study.settings, axes),
         study.question,
         variants={name: study.variants[name] for name in chosen},
     )
+
+
+def check_seeds(study: Study) -> None:
+    """Raise `InputError` if a stage after ``study`` has a seed of its own: it chooses by them.
+
+    Examples
+    --------
+    >>> check_seeds(readings())
+    >>> check_seeds(readings().replace(seed=(1100,)))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    mlpspec.errors.InputError: readings has the seed 1100, which is one of finalists, the stage ...
+    """
+    chosen_by = {run.seed for run in study.runs}
+    name = study.name
+    while name in STAGES:
+        name, _, seeds = STAGES[name]
+        if both := chosen_by & {*seeds}:
+            raise InputError(
+                f"{study.name} has the seed {min(both)}, which is one of {name}, the stage that "
+                "sees whether what was chosen lasts; choose other seeds, or give --only"
+            )
 
 
 def separation_sweep(study: Study) -> Study:
@@ -299,17 +318,21 @@ def separation_sweep(study: Study) -> Study:
         if rest not in variants.values():
             variants[name] = rest
     first = study.name == "readings"
-    sizes = study.axes["n_samples"]
+    sizes, seeds = (
+        tuple(dict.fromkeys(getattr(run, name) for run in study.runs))
+        for name in ("n_samples", "seed")
+    )
     several = tuple(size for size in sizes if size in SWEPT) or sizes
+    axes = {
+        "losses": (("separation",),),
+        "n_samples": sizes if first else several,
+        "separation_temperature": (LARGE,) if first else TEMPERATURES,
+        "seed": seeds,
+    }
     return Study(
         "tau-sweep",
-        {
-            "losses": (("separation",),),
-            "n_samples": sizes if first else several,
-            "separation_temperature": (LARGE,) if first else TEMPERATURES,
-            "seed": study.axes["seed"],
-        },
-        study.settings,
+        axes,
+        _but(study.settings, axes),
         "At which temperatures does separation expel the prototypes?",
         variants=variants,
     )
@@ -323,4 +346,8 @@ def without_separation_temperature(settings: Settings) -> dict[str, Any]:
     >>> without_separation_temperature({"separation_temperature": 0.1, "weight": 0.3})
     {'weight': 0.3}
     """
-    return {key: value for key, value in settings.items() if key != "separation_temperature"}
+    return _but(settings, ("separation_temperature",))
+
+
+def _but(settings: Settings, names: Container[str]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in names}

@@ -11,6 +11,7 @@ from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.judging import judge_stated
 from mlpspec.analysis.readings import COUNTED, cramers_v, decisive, judge_variants, shares
 from mlpspec.cli import command as cli
+from mlpspec.report.report import Report
 from mlpspec.study import readings as of_study
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
@@ -164,6 +165,49 @@ def test_a_choice_that_decides_stands_out_from_chance():
     assert set(found["claim"]) == {"C6"}
     share = shares(table)
     assert share["holds"].tolist() == [0, (verdicts == "holds").sum()]
+
+
+@pytest.mark.parametrize(
+    ("axes", "variants"),
+    [
+        ({"steps": (10, 20)}, VARIANTS),
+        ({"neuron": ("ridge", "radial")}, VARIANTS),
+        ({}, {"former": {}}),
+        ({"steps": (10, 20)}, {"former": {}}),
+        ({}, {"narrow": {"n_hidden": 2}, "wide": {"n_hidden": 6}}),
+    ],
+)
+def test_a_report_is_made_whatever_varies_beside_variants(axes, variants, tmp_path):
+    """Variants are judged where sizes alone vary, and drawn also where all choices are one."""
+    axes = {**AXES, "n_samples": (3,), "seed": range(2), **axes}
+    study = Study("mine", axes, {} if "steps" in axes else {"steps": 20}, variants=variants)
+    mlpspec.run_study(study, tmp_path, n_jobs=1)
+    page = Report(tmp_path).write(("svg",)).read_text()
+    assert f"{len(variants)} variants" in page
+    alone = len(axes) == len(AXES)
+    assert bool(Analysis(tmp_path).readings) == alone
+    assert (tmp_path / "figures" / "specification.svg").exists() == alone
+
+
+def test_a_sweep_follows_from_any_study_with_variants(tmp_path):
+    """Also where what it sweeps, or has as axes, is a setting, and at a temperature of all."""
+    settings = {"steps": 20, "separation_temperature": 0.001, "n_samples": 3, "seed": 5}
+    study = Study("readings", {"losses": AXES["losses"]}, settings, variants={"low": {}})
+    assert {run.separation_temperature for run in of_study.separation_sweep(study).runs} == {10.0}
+    assert "seed" not in of_study.next_stage(study, ["low"]).settings
+    hot = {"steps": 20, "temperature": of_study.LARGE}
+    study = Study("readings", AXES, hot, variants={"hot": {}})
+    mlpspec.run_study(study, tmp_path, n_jobs=1)
+    mlpspec.run_study(of_study.separation_sweep(study), tmp_path / "tau-sweep", n_jobs=1)
+    assert Analysis(tmp_path).readings["C8"].tolist() != ["untested"]
+
+
+def test_seeds_of_a_later_stage_choose_nothing(tmp_path, capsys):
+    command = ["run", "readings", "--variants", "former", "--out", str(tmp_path / "a")]
+    for seeds, stage in (("1109:1111", "finalists"), ("1299,3", "fresh")):
+        assert cli.main([*command, "--seeds", seeds]) == 2
+        assert f"which is one of {stage}," in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def tables(analysis: Analysis) -> dict[str, Table]:
     named: dict[str, Table] = {}
     if "ok" not in analysis.results.status.values():
         return named
-    if analysis.grid.fields == ("n_samples", "steps"):
+    if analysis.grid.fields == ("n_samples", "steps") and not analysis.results.variants:
         for steps, grid in by_steps(analysis.results.table).items():
             for name, figure in FIGURES.items():
                 if figure.by_steps:

@@ -127,8 +127,8 @@ class Figure:
 
 
 def over_n(analysis: Analysis) -> bool:
-    """Return whether N is all that varies but losses and seed."""
-    return analysis.grid.fields == ("n_samples",)
+    """Return whether N is all that varies but losses and seed; not of variants, even of one."""
+    return analysis.grid.fields == ("n_samples",) and not analysis.results.variants
 
 
 def on_a_line(analysis: Analysis) -> bool:

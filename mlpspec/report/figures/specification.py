@@ -37,15 +37,16 @@ def draw(table: Table) -> base.Canvas:
     figure = base.Canvas(figsize=(9.0, size))
     left, width, top = 0.27, 0.62, 1.0 - above / size
     axes = []
-    for height in inches / size:
+    for height in (inches if varied else inches[:2]) / size:
         axes.append(
             figure.add_axes((left, top - height + 0.08 / size, width, height - 0.16 / size))
         )
         top -= height
     _counts(axes[0], table)
     _claims(axes[1], table)
-    _options(axes[2], table, varied)
-    axes[2].set_xlabel("variants, the best first")
+    if varied:
+        _options(axes[2], table, varied)
+    _name_columns(axes[-1], table)
     for place in np.flatnonzero(table["variant"] == FORMER).tolist():
         for ax in axes:
             ax.axvline(place, color="black", lw=0.8, ls=(0, (2, 1)))
@@ -122,7 +123,7 @@ def _options(ax: Axes, table: Table, varied: dict[str, list[str]]) -> None:
         first += len(options)
     for row, mine in enumerate(chosen):
         _beside(ax, row, f"{table['hold'][mine].mean():.1f} (n = {mine.sum()})")
-    _columns(ax, table, last=True)
+    _columns(ax, table)
 
 
 def _beside(ax: Axes, row: int, text: str) -> None:
@@ -132,15 +133,19 @@ def _beside(ax: Axes, row: int, text: str) -> None:
     )
 
 
-def _columns(ax: Axes, table: Table, *, last: bool = False) -> None:
-    """Set the columns of variants, with their names where there is room for them."""
-    names = table["variant"]
-    ax.set_xlim(-0.5, len(names) - 0.5)
+def _columns(ax: Axes, table: Table) -> None:
+    """Set the columns of variants."""
+    ax.set_xlim(-0.5, len(table["variant"]) - 0.5)
     ax.tick_params(length=0)
-    if len(names) <= MOST_NAMED and last:
+    ax.set_xticks([])
+
+
+def _name_columns(ax: Axes, table: Table) -> None:
+    """Write below the columns what they are, with the variants' names where there is room."""
+    names = table["variant"]
+    ax.set_xlabel("variants, the best first")
+    if len(names) <= MOST_NAMED:
         ax.set_xticks(range(len(names)), names, rotation=90, fontsize=6.5)
-    else:
-        ax.set_xticks([])
 
 
 def caption(table: Table) -> str:
