@@ -357,14 +357,24 @@ def _headless(path: str, header: list[str]) -> InputError:
 def _advise(path: str, text: str, names: tuple[str, ...], separator: str, decimal: str) -> None:
     """Raise `InputError` that names how the beginning of a file can be read, if it can at all."""
     head = text if len(text) < 100_000 else text[: text.rfind("\n", 0, 100_000) + 1]
+    first = "".join(head.strip().splitlines(keepends=True)[:1])
     decimals = DECIMALS if decimal == "point" else ("comma",)  # 1.234 may mean thousands there
-    for point, name in itertools.product(decimals, SEPARATORS):
-        if (name, point) in ((separator, decimal), ("comma", "comma")):
+    ways = [(head, *way) for way in itertools.product(decimals, SEPARATORS)]
+    # If some cell cannot be read in any way, what separates the names is worth saying, too.
+    ways += [(first, decimal, separator), *((first, decimal, name) for name in SEPARATORS)]
+    for part, point, name in ways:
+        given = (name, point) == (separator, decimal)
+        if (given and part is head) or (name, point) == ("comma", "comma"):
             continue
         try:
-            _rows(path, head, names, name, point)
+            rows = _rows(path, part, names, name, point)
         except InputError:
             continue
+        if given:
+            return
+        cells = [cell for row in rows for _, cell in row if "." in cell]
+        if point != decimal and all(re.fullmatch(r"[+-]?\d{1,3}\.\d{3}", cell) for cell in cells):
+            continue  # these may be thousands as well
         word = f"{name}s" if name != "space" else "blanks"
         commas = "" if point == "point" else " and has decimal commas"
         give = f"separator={name}" + (f" decimal={point}" if point == "comma" else "")
