@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Generator
 from functools import cache
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, cast
 
 from threadpoolctl import threadpool_limits
 
@@ -51,6 +51,9 @@ def connect(address: str) -> Any:
     try:
         if address.startswith("tcp:"):
             _check_greeting(address)
+        settings = cast(Any, distributed).Security().get_connection_args("client")
+        if address.startswith("tls:") and not settings.get("ssl_context"):
+            raise ValueError("TLS needs certificates: distributed.comm.tls in Dask's settings")
         return client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(

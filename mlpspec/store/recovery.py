@@ -97,7 +97,9 @@ def recover(directory: str | os.PathLike[str], out: str | os.PathLike[str]) -> R
     every = b" ".join([*versions, log])
     named = {match[1].decode() for match in re.finditer(rb"(?=([0-9a-f]{16}))", every)}
     cut = any(len(v) < int.from_bytes(v[28:32], "big") * _page_size(v) for v in versions)
-    unreadable = bool(log) and log[:3] != b"\x37\x7f\x06"  # how every log begins
+    # How every log begins, and what it consists of: a header, then whole frames.
+    whole = log[:3] == b"\x37\x7f\x06" and (len(log) - 32) % (24 + _page_size(content)) == 0
+    unreadable = bool(log) and not whole
     unknown = cut or not found["sessions"]
     try:
         beside = path.with_name("provenance.json")

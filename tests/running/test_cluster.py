@@ -178,6 +178,13 @@ def test_addresses_that_are_none(address):
         cluster.connect(address)
 
 
+def test_an_encrypted_address_without_certificates_is_refused_before_a_client_hangs():
+    from mlpspec.running import cluster
+
+    with pytest.raises(InputError, match="TLS needs certificates"):
+        cluster.connect("tls://127.0.0.1:1")
+
+
 @pytest.mark.slow
 def test_no_cluster_there(tmp_path):
     with pytest.raises(InputError, match=r"no Dask scheduler answers at 'tcp:"):

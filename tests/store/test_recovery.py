@@ -334,6 +334,8 @@ def test_what_a_damaged_log_held_is_saved_or_counted(intact, tmp_path):
     (place / LOG).write_bytes(bytes(5000))
     shutil.copy(intact / "runs.csv", place)  # is older than the log may have been
     assert recover(place, tmp_path / "nothing").unknown
+    (place / LOG).write_bytes(cut)
+    assert recover(place, tmp_path / "part").unknown
     (place / LOG).write_bytes(whole)
     (place / FILE_NAME).write_bytes(b"")
     with pytest.raises(InputError, match=r"is empty; its log is not; .*mlpspec recover"):
