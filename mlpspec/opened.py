@@ -46,7 +46,7 @@ def watch() -> None:
 def _heard(event: str, arguments: tuple[Any, ...]) -> None:
     if event != "open" or _hashed or not isinstance(arguments[0], str | bytes | os.PathLike):
         return
-    if isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR):
+    if isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_CREAT):
         return
     frame = sys._getframe(1)
     while frame.f_code.co_name != "<module>":  # of the innermost module that is being loaded

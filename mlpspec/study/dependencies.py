@@ -32,7 +32,7 @@ import numpy as np
 
 from mlpspec.opened import OPENED, is_library
 
-_RUNS_CODE = {"eval", "exec", "import_module", "__import__"}
+_LOADS = {"eval", "exec", "import_module", "__import__", "open"}
 _SURROUNDINGS = {"argv", "environ", "getenv"}
 
 
@@ -167,7 +167,7 @@ class Dependencies:
                 self._follow(cell.cell_contents, f"{function.__qualname__}.{name}", said)
         file, space = function.__code__.co_filename, function.__globals__
         for code in _codes(function.__code__):
-            for word in _RUNS_CODE & set(code.co_names):
+            for word in _LOADS & set(code.co_names):
                 self.lost.add(f"what {code.co_name} loads by {word}")
             for step in dis.get_instructions(code):
                 if step.opname == "LOAD_GLOBAL" and step.argval in space:

@@ -120,6 +120,21 @@ CASES = {
         {"c.json": "[2.0]", "a.py": "import json, pathlib\nC = json.loads("
          "(pathlib.Path(__file__).parent / 'c.json').read_text())\n"},
     ),
+    "a sibling in the method": ("", "from . import a; c = a.two()", {"a.py": TWO}),
+    "a number as a default": ("from lab.a import C\ndef f(c=C):\n    return c", "c = f()",
+                              {"a.py": "C = 2.0\n"}),
+    "a number in a class": ("from lab.a import C\nclass Two:\n    value = C", "c = Two.value",
+                            {"a.py": "C = 2.0\n"}),
+    "a number made with another": ("from lab.a import two\nC = np.full(9999, two())", "c = C[5000]",
+                                   {"a.py": TWO}),
+    "in slots": (
+        "from lab.a import C\nclass Two:\n    __slots__ = 'value'\n"
+        "    def __init__(self, value):\n        self.value = value\nt = Two(C)",
+        "c = t.value",
+        {"a.py": "C = 2.0\n"},
+    ),
+    "a file that is mapped": ("C = np.memmap(__file__.replace('losses.py', 'c.txt'))", "c = C[0]",
+                              {"c.txt": "2.0"}),
 }  # fmt: skip
 
 
@@ -221,6 +236,17 @@ def test_a_files_content_counts_as_it_was_read(tmp_path, monkeypatch):
     assert define("pull", load_loss(f"{file}:Pull")).source != before
 
 
+def test_code_that_a_file_reads_counts(tmp_path):
+    (tmp_path / "formula.py").write_text("C = 2.0\n")
+    file = tmp_path / "mine.py"
+    head = f"from pathlib import Path\nexec(Path({str(tmp_path / 'formula.py')!r}).read_text())"
+    file.write_text(LOSS.format(head=head, body="c = C"))
+    before = define("pull", load_loss(f"{file}:Pull")).source
+    assert define("pull", load_loss(f"{file}:Pull")).source == before
+    (tmp_path / "formula.py").write_text("C = 3.0\n")
+    assert define("pull", load_loss(f"{file}:Pull")).source != before
+
+
 SCRIPT = """
 import mlpspec, sys
 from mlpspec.study.extensions import define
@@ -270,6 +296,18 @@ def test_what_nothing_has_imported_yet_is_read_and_not_run(tmp_path, monkeypatch
     write(tmp_path / "there", loss | files | {"b.py": "C = 3.0"})
     before = digest_of(tmp_path / "here", monkeypatch)
     assert digest_of(tmp_path / "there", monkeypatch) != before
+
+
+def test_a_script_that_says_its_defaults_is_described_by_it_alone(tmp_path):
+    text = LOSS.format(
+        head="class Scale:\n    c = 1.5\ndef f(c=2.0):\n    return c * Scale.c", body="c = f()"
+    )
+    text += "from mlpspec.study.extensions import define\nprint(define('pull', Pull()).source)\n"
+    (tmp_path / "script.py").write_text(text)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py"], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 CELLS = """
@@ -323,6 +361,7 @@ def test_cells_of_a_notebook_count(tmp_path):
             "loads by import_module",
         ),
         ("", "c = eval('2.0')", "loads by eval"),
+        ("", "c = len(open(__file__).read())", "loads by open"),
     ],
 )
 def test_what_cannot_be_followed_is_said_once(tmp_path, mlpspec, head, body, lost):
