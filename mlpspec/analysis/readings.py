@@ -113,9 +113,10 @@ def decisive(readings: Table) -> Table:
 
     ``association`` is Cramer's V, of 0 to 1, between the option and whether the claim holds, over
     variants; ``low`` and ``high`` are its 95 % bootstrap interval, ``chance`` the 95th percentile
-    of what it is if verdicts are permuted. ``best`` and ``worst`` are the options with the largest
-    and the smallest share of variants in which the claim holds. A claim that holds in all variants
-    or in none, and a choice that has one option in all, have no row.
+    of what it is if verdicts are permuted. V is biased upwards where it is small, and its interval
+    more so: one that does not lie above ``chance`` says nothing. ``best`` and ``worst`` are the
+    options with the largest and the smallest share of variants in which the claim holds. A claim
+    that holds in all variants or in none, and a choice that has one option in all, have no row.
 
     Examples
     --------
