@@ -49,13 +49,16 @@ def _heard(event: str, arguments: tuple[Any, ...]) -> None:
     if isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_CREAT):
         return
     frame = sys._getframe(1)
+    shown = frame.f_globals.get("__name__") in ("tokenize", "linecache")  # a line of a message
+    if shown or frame.f_code.co_filename.startswith("<frozen importlib"):
+        return
     while frame.f_code.co_name != "<module>":  # of the innermost module that is being loaded
         if frame.f_back is None:
             return
         frame = frame.f_back
     module, path = frame.f_code.co_filename, os.path.realpath(os.fsdecode(arguments[0]))
-    code = path.endswith((".py", ".pyc", ".pyd", ".so"))
-    if code or path.startswith(_SYSTEM) or is_library(module) or is_library(path):
+    compiled = path.endswith((".pyc", ".pyd", ".so"))
+    if compiled or path.startswith(_SYSTEM) or is_library(module) or is_library(path):
         return
     import hashlib
 

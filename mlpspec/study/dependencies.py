@@ -32,7 +32,11 @@ import numpy as np
 
 from mlpspec.opened import OPENED, is_library
 
-_LOADS = {"eval", "exec", "import_module", "__import__", "open"}
+_LOADS = {
+    *("eval", "exec", "import_module", "__import__", "open", "read_text", "read_bytes"),
+    *("load", "loadtxt", "genfromtxt", "fromfile", "memmap", "read_csv"),
+}
+"""Names by which a function that is called loads what the files do not say."""
 _SURROUNDINGS = {"argv", "environ", "getenv"}
 
 

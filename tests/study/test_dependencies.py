@@ -135,6 +135,11 @@ CASES = {
     ),
     "a file that is mapped": ("C = np.memmap(__file__.replace('losses.py', 'c.txt'))", "c = C[0]",
                               {"c.txt": "2.0"}),
+    "a script that is run": (
+        "import runpy\nC = runpy.run_path(__file__.replace('losses.py', 'c.py'))",
+        "c = C['C']",
+        {"c.py": "C = 2.0\n"},
+    ),
 }  # fmt: skip
 
 
@@ -362,6 +367,7 @@ def test_cells_of_a_notebook_count(tmp_path):
         ),
         ("", "c = eval('2.0')", "loads by eval"),
         ("", "c = len(open(__file__).read())", "loads by open"),
+        ("", "c = np.fromfile(__file__, 'u1')[0]", "loads by fromfile"),
     ],
 )
 def test_what_cannot_be_followed_is_said_once(tmp_path, mlpspec, head, body, lost):
