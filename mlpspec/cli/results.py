@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from argparse import Namespace
 from collections import Counter
@@ -130,7 +131,8 @@ def studies(arguments: Namespace) -> int:
     put("studies")
     for name, describe in STUDIES.items():
         study = describe()
-        put(f"  {name:16} {len(study.runs):5} runs  {study.question}")
+        count = math.prod(map(len, study.axes.values())) * max(1, len(study.variants))
+        put(f"  {name:16} {count:5} runs  {study.question}")
         if study.variants:
             put(f"  {'':16} {len(study.variants):5} variants: {_some(list(study.variants))}")
     put("settings (--set NAME=VALUE)")

@@ -244,8 +244,8 @@ def readings() -> Study:
 
     Examples
     --------
-    >>> len(readings().variants), len(readings().runs)
-    (402, 57888)
+    >>> len(readings().variants), readings().axes["n_samples"]
+    (402, (3, 10, 50))
     """
     drawn = {name: settings_of(options) for name, options in draw().items()}
     return Study(

@@ -114,6 +114,7 @@ def degenerate(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_a_degenerate_study_has_one_median_in_all_tables(degenerate):
     runs = rows(degenerate / "runs.csv")
     summary = {(r["losses"], r["measurement"]): r for r in rows(degenerate / "summary.csv")}
@@ -131,6 +132,7 @@ def test_a_degenerate_study_has_one_median_in_all_tables(degenerate):
     assert int(told["count"]) == int(median["seeds"]) == len(known)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["runs", "summary", "nulls", "comparisons", "claims"])
 def test_no_table_has_an_infinite_number(degenerate, name):
     text = (degenerate / f"{name}.csv").read_text()

@@ -287,6 +287,7 @@ def test_names_that_the_terminal_cannot_show(mlpspec, tmp_path, monkeypatch):
     assert r"of 8 in \xfcn\xef\udcff\u20ac 8 ok" in out
 
 
+@pytest.mark.slow
 def test_nothing_in_a_name_of_a_directory_steers_the_terminal(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     name = "a\x1b[2J\rb\nruns      99 in r: 99 ok\x9b\u202e"

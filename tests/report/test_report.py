@@ -453,6 +453,7 @@ def test_figures_need_no_backend(tmp_path, backend):
     assert taken == "svg" or backend != "svg"
 
 
+@pytest.mark.slow
 def test_no_text_of_a_figure_is_a_formula(made):
     for folder in (made[0], *(made[0] / name for name in ("tau-sweep", "trajectories"))):
         for name, table in figures.tables(Analysis(folder)).items():

@@ -138,6 +138,7 @@ def test_another_engine_is_said(calls, tmp_path, capsys):
     assert engines == ["numpy", "numpy", "compiled"]
 
 
+@pytest.mark.slow
 def test_companions_have_the_engine_of_the_main_study(calls, tmp_path, capsys):
     mlpspec.run_study(SMALL, tmp_path, n_jobs=1, engine="numpy")
     sweep = mlpspec.studies.tau_sweep().replace(seed=(0,), n_samples=(3,), steps=2)

@@ -74,6 +74,7 @@ def test_companions_follow_their_study(name):
     assert studies.companion("tau-sweep", studies.CHANGED["confirm"]).axes["seed"][0] == 100
 
 
+@pytest.mark.slow
 def test_a_directory_of_before_is_refused_with_what_continues_it(tmp_path):
     """An old ``paper`` has the defaults of a run; the command in the message goes on with it."""
     old = studies.former().replace(n_samples=(3,), seed=(0,))
