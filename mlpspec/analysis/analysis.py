@@ -36,6 +36,9 @@ from mlpspec.study.subsets import subsets
 AVERAGES = ("means", "medians")
 """Of the seeds: what claims are judged on as stated."""
 
+EIGHT = ["+".join(losses) or "baseline" for losses in subsets(BUILT_IN)]
+"""Labels of the subsets that the claims are about."""
+
 
 def read_verdicts(path: Path) -> list[Verdict]:
     """Return the verdicts that a ``claims.csv`` holds.
@@ -216,7 +219,7 @@ class Analysis:
         if not self.stacks or self.results.variants:
             return []
         table = self.results.table
-        known = np.isin(table["losses"], ["+".join(s) or "baseline" for s in subsets(BUILT_IN)])
+        known = np.isin(table["losses"], EIGHT)
         stages = []
         for steps, grid in by_steps(select(table, known)).items():
             if grid.fields != ("n_samples",):
@@ -251,9 +254,8 @@ class Analysis:
 
         Empty unless each has the eight subsets and nothing else varies but sizes and seeds.
         """
-        wanted = {"+".join(s) or "baseline" for s in subsets(BUILT_IN)}
         further = {*self.grid.fields} - {"n_samples", "variant"}
-        if not self.results.variants or not wanted <= {*self.grid.labels} or further:
+        if not self.results.variants or not {*EIGHT} <= {*self.grid.labels} or further:
             return {}
         sweep = None if self.sweep is None else self.sweep.results
         return judge_variants(self.results, sweep)
@@ -284,10 +286,8 @@ class Analysis:
             return []
         first = self.evidence[0] if self.evidence else Evidence()
         stated_on = replace(self.swept, grid=first.grid, spacing=first.spacing)
-        fresh, inner = (
-            self if study == "confirm" else self.inner("confirm"),
-            self.directory / "confirm",
-        )
+        inner = self.directory / "confirm"
+        fresh = self if study == "confirm" else self.inner("confirm")
         source, calibrated = None, judge_calibrated([], Evidence())
         if fresh is not None and fresh.evidence:
             source = fresh.evidence[0]
