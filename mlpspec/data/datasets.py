@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
 
 import numpy as np
 
 from mlpspec.arrays import Array
-from mlpspec.data.spec import Call, parse_call
+from mlpspec.data.spec import arguments, canonical_form
 from mlpspec.data.tabular import (
     MISSING,
     SCALINGS,
@@ -335,6 +334,9 @@ TARGETS: dict[str, Callable[[Array, np.random.Generator], Array]] = {
 FILE, COLUMN = "file:", "column:"
 """How the description of a data set, or of a target, begins that comes from a file."""
 
+_KNOWN: dict[str, Callable[..., Any]] = {**DATASETS, "file:PATH.csv": FileData}
+"""The last one for messages: a description that begins like a file's is not looked up."""
+
 
 def canonical_dataset(text: Any) -> str:
     """Return a description of a data set in the one form that equal ones share.
@@ -352,20 +354,13 @@ def canonical_dataset(text: Any) -> str:
     >>> canonical_dataset("clustered(5, radius=0.1)")
     'clustered(radius=0.1)'
     """
-    if not isinstance(text, str):
-        raise InputError(f"dataset is {text!r}; it must be a text like grid(jitter=0.5)")
-    if text.startswith(FILE):
+    if isinstance(text, str) and text.startswith(FILE):
         path, content = file_parts(text)
         return f"{FILE}{path}@{content or content_hash(path)}"
     return _canonical(text)
 
 
-@cache
-def _canonical(text: str) -> str:
-    dataset = read_dataset(text)
-    values = {f.name: getattr(dataset, f.name) for f in fields(dataset)}
-    changed = {f.name: values[f.name] for f in fields(dataset) if values[f.name] != f.default}
-    return str(Call(parse_call(text).name, (), changed))
+_canonical = canonical_form(_KNOWN, "dataset", "grid(jitter=0.5)")
 
 
 def file_parts(text: str) -> tuple[str, str]:
@@ -408,27 +403,8 @@ def read_dataset(text: str) -> Dataset:
     >>> read_dataset("grid(0.5)")
     Grid(jitter=0.5, low=-1.0, high=1.0)
     """
-    call = parse_call(text)
-    if call.name not in DATASETS:
-        raise unknown("dataset", call.name, [*DATASETS, "file:PATH.csv"])
-    cls = DATASETS[call.name]
-    default: dict[str, Any] = {f.name: f.default for f in fields(cls)}
-    if len(call.args) > len(default):
-        raise InputError(f"{text!r} has {len(call.args)} arguments; {call.name} has {len(default)}")
-    given = dict(zip(default, call.args, strict=False))
-    for name, value in call.kwargs.items():
-        if name not in default:
-            raise unknown(f"argument of {call.name}", name, default)
-        if name in given:
-            raise InputError(f"{text!r} gives {name} twice; keep one")
-        given[name] = value
-    for name, value in given.items():
-        wanted = type(default[name])
-        if type(value) not in (int, wanted) or not abs(value) <= sys.float_info.max:
-            word = "whole" if wanted is int else "finite"
-            raise InputError(f"{text!r} has {name}={value!r}; it must be a {word} number")
-        given[name] = wanted(value) + 0  # -0.0 is 0.0
-    return cast(Callable[..., Dataset], cls)(**given)
+    name, given = arguments(text, _KNOWN, "dataset")
+    return cast(Dataset, _KNOWN[name](**given))
 
 
 def canonical_target(text: Any) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
+from inspect import signature
 from typing import Any, NamedTuple
 
-from mlpspec.errors import InputError
+from mlpspec.errors import InputError, unknown
 
 
 class Call(NamedTuple):
@@ -66,6 +69,84 @@ def parse_call(text: str) -> Call:
             return Call(name, tuple(_literal(text, value) for value in parsed.args), kwargs)
         begin = text.find("(", begin + 1)
     raise _unreadable(text)
+
+
+def arguments(
+    text: str, known: Mapping[str, Callable[..., Any]], what: str
+) -> tuple[str, dict[str, Any]]:
+    """Return the name in a description, and all its numbers in order, defaults included.
+
+    What may be given are the arguments of ``known[name]`` that have a number as their default.
+
+    Raises
+    ------
+    ValueError
+        ``what`` is the name of what is described, for the message: an unknown name, arguments
+        that do not fit it, or a number that is not finite.
+
+    Examples
+    --------
+    >>> def grid(rng, jitter=0.0, low=-1.0): ...
+    >>> arguments("grid(0.5)", {"grid": grid}, "dataset")
+    ('grid', {'jitter': 0.5, 'low': -1.0})
+    """
+    call = parse_call(text)
+    if call.name not in known:
+        raise unknown(what, call.name, known)
+    default = _numbers(known[call.name])
+    if len(call.args) > len(default):
+        raise InputError(f"{text!r} has {len(call.args)} arguments; {call.name} has {len(default)}")
+    given = dict(zip(default, call.args, strict=False))
+    for name, value in call.kwargs.items():
+        if name not in default:
+            raise unknown(f"argument of {call.name}", name, default)
+        if name in given:
+            raise InputError(f"{text!r} gives {name} twice; keep one")
+        given[name] = value
+    for name, value in given.items():
+        wanted = type(default[name])
+        if type(value) not in (int, wanted) or not abs(value) <= sys.float_info.max:
+            word = "whole" if wanted is int else "finite"
+            raise InputError(f"{text!r} has {name}={value!r}; it must be a {word} number")
+        given[name] = wanted(value) + 0  # -0.0 is 0.0
+    return call.name, default | given
+
+
+@cache
+def _numbers(function: Callable[..., Any]) -> dict[str, Any]:
+    parameters = signature(function).parameters.values()
+    return {each.name: each.default for each in parameters if type(each.default) in (int, float)}
+
+
+def canonical_form(
+    known: Mapping[str, Callable[..., Any]], what: str, example: str
+) -> Callable[[Any], str]:
+    """Return the function that gives a description in the one form that equal ones share.
+
+    Arguments at their defaults are left out, the others come in order. It raises as `arguments`
+    does, and what ``known[name]`` has to say of its numbers where it takes nothing else.
+
+    Examples
+    --------
+    >>> def grid(jitter=0.0, low=-1.0): ...
+    >>> canonical_form({"grid": grid}, "dataset", "grid(0.5)")("grid(low=-1,jitter=0.5)")
+    'grid(jitter=0.5)'
+    """
+
+    @cache
+    def form(text: str) -> str:
+        name, given = arguments(text, known, what)
+        default = _numbers(known[name])
+        if len(default) == len(signature(known[name]).parameters):
+            known[name](**given)
+        return str(Call(name, (), {key: v for key, v in given.items() if v != default[key]}))
+
+    def canonical(text: Any) -> str:
+        if not isinstance(text, str):
+            raise InputError(f"{what} is {text!r}; it must be a text like {example}")
+        return form(text)
+
+    return canonical
 
 
 def _parsed(text: str) -> ast.expr | None:
