@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 
 from mlpspec.arrays import Array
-from mlpspec.data.spec import arguments, canonical_form
+from mlpspec.data.spec import build, canonical_form
 from mlpspec.data.tabular import (
     MISSING,
     SCALINGS,
@@ -257,10 +257,20 @@ class FileData:
                 f"{self.path} has {len(table)} rows, n_samples is {n_samples}; give smaller sizes"
             )
 
-    def draw(self, rng: np.random.Generator, table: Array, n_samples: int) -> Array:
-        """Draw N rows of ``table`` without replacement."""
+    def draw(
+        self, rng: np.random.Generator, table: Array, n_samples: int, held_out: bool = False
+    ) -> Array:
+        """Draw N rows of ``table`` without replacement, or return the others, at most N."""
         self.check_size(table, n_samples)
-        return np.asarray(table[rng.choice(len(table), n_samples, replace=False)])
+        drawn = rng.choice(len(table), n_samples, replace=False)
+        if held_out:
+            if n_samples == len(table):
+                raise InputError(
+                    f"{self.path} has {n_samples} rows, and all are trained on; for "
+                    "early_stopping=held_out give smaller sizes"
+                )
+            drawn = np.setdiff1d(np.arange(len(table)), drawn)[:n_samples]
+        return np.asarray(table[drawn])
 
 
 def sine(x: Array, rng: object = None) -> Array:
@@ -403,8 +413,7 @@ def read_dataset(text: str) -> Dataset:
     >>> read_dataset("grid(0.5)")
     Grid(jitter=0.5, low=-1.0, high=1.0)
     """
-    name, given = arguments(text, _KNOWN, "dataset")
-    return cast(Dataset, _KNOWN[name](**given))
+    return cast(Dataset, build(text, _KNOWN, "dataset"))
 
 
 def canonical_target(text: Any) -> str:

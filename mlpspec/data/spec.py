@@ -72,11 +72,12 @@ def parse_call(text: str) -> Call:
 
 
 def arguments(
-    text: str, known: Mapping[str, Callable[..., Any]], what: str
+    text: str, known: Mapping[str, Callable[..., Any]], what: str, but: str = ""
 ) -> tuple[str, dict[str, Any]]:
     """Return the name in a description, and all its numbers in order, defaults included.
 
-    What may be given are the arguments of ``known[name]`` that have a number as their default.
+    What may be given are the arguments of ``known[name]`` that have a number as their default, but
+    for one, ``but``, which is a setting by itself.
 
     Raises
     ------
@@ -93,7 +94,7 @@ def arguments(
     call = parse_call(text)
     if call.name not in known:
         raise unknown(what, call.name, known)
-    default = _numbers(known[call.name])
+    default = _numbers(known[call.name], but)
     if len(call.args) > len(default):
         raise InputError(f"{text!r} has {len(call.args)} arguments; {call.name} has {len(default)}")
     given = dict(zip(default, call.args, strict=False))
@@ -113,13 +114,27 @@ def arguments(
 
 
 @cache
-def _numbers(function: Callable[..., Any]) -> dict[str, Any]:
-    parameters = signature(function).parameters.values()
-    return {each.name: each.default for each in parameters if type(each.default) in (int, float)}
+def _numbers(function: Callable[..., Any], but: str) -> dict[str, Any]:
+    default = {each.name: each.default for each in signature(function).parameters.values()}
+    return {name: v for name, v in default.items() if type(v) in (int, float) and name != but}
+
+
+def build(text: str, known: Mapping[str, Callable[..., Any]], what: str, **more: float) -> Any:
+    """Return what a description stands for: ``known[name]`` of its numbers, and of ``more``.
+
+    Raises as `arguments` does.
+
+    Examples
+    --------
+    >>> build("power(3.0)", {"power": lambda x=1.0, base=2.0: base**x}, "function", base=10.0)
+    1000.0
+    """
+    name, numbers = arguments(text, known, what, *more)
+    return known[name](**numbers, **more)
 
 
 def canonical_form(
-    known: Mapping[str, Callable[..., Any]], what: str, example: str
+    known: Mapping[str, Callable[..., Any]], what: str, example: str, but: str = ""
 ) -> Callable[[Any], str]:
     """Return the function that gives a description in the one form that equal ones share.
 
@@ -135,9 +150,10 @@ def canonical_form(
 
     @cache
     def form(text: str) -> str:
-        name, given = arguments(text, known, what)
-        default = _numbers(known[name])
-        if len(default) == len(signature(known[name]).parameters):
+        name, given = arguments(text, known, what, but)
+        default = _numbers(known[name], but)
+        parameters = signature(known[name]).parameters.values()
+        if all(each.default is not each.empty for each in parameters):
             known[name](**given)
         return str(Call(name, (), {key: v for key, v in given.items() if v != default[key]}))
 

@@ -8,7 +8,7 @@ from mlpspec.losses.coverage import Coverage, HardCoverage, ReverseCoverage
 from mlpspec.losses.hull_barrier import HullBarrier
 from mlpspec.losses.overlap import Overlap
 from mlpspec.losses.separation import LogRepulsion, Separation
-from mlpspec.losses.weight_decay import WeightDecay
+from mlpspec.losses.weight_decay import L1, L2, WeightDecay
 
 BUILT_IN = ("coverage", "separation", "overlap")
 """Names of the losses of the study, in the order in which labels name them."""
@@ -31,6 +31,8 @@ def built_in(temperature: float) -> dict[str, StructuralLoss]:
 
 __all__ = [
     "BUILT_IN",
+    "L1",
+    "L2",
     "Check",
     "Coverage",
     "HardCoverage",

@@ -16,6 +16,7 @@ import numpy as np
 from mlpspec.arrays import Array
 from mlpspec.errors import InputError
 from mlpspec.losses.base import StructuralLoss
+from mlpspec.losses.weight_decay import L1, L2
 from mlpspec.network.forward import Forward, backward, check_partial, forward
 from mlpspec.network.neurons import Params
 
@@ -87,6 +88,12 @@ class Objective:
         """The terms whose weight is above 0, by name in alphabetical order."""
         return {name: self.terms[name] for name in sorted(self.terms) if self.terms[name][0] > 0.0}
 
+    @property
+    def unstructured(self) -> Objective:
+        """The fit and the penalties on the weights (`L1`, `L2`), without structural losses."""
+        kept = {name: term for name, term in self.terms.items() if isinstance(term[1], L1 | L2)}
+        return Objective(kept, self.fit_weight)
+
     def value_and_grad(
         self, params: Params, x: Array, y: Array
     ) -> tuple[Array, Params, dict[str, Array]]:
@@ -156,7 +163,9 @@ Weight = float | Array
 Terms = Mapping[str, tuple[Weight, StructuralLoss]]
 
 
-def weighted_sum(net: Forward, fit_weight: Weight, terms: Terms) -> Evaluated:
+def weighted_sum(
+    net: Forward, fit_weight: Weight, terms: Terms, kept: Array | None = None
+) -> Evaluated:
     """Return the objective of R runs that have the same losses, each with weights of its own.
 
     Parameters
@@ -164,13 +173,28 @@ def weighted_sum(net: Forward, fit_weight: Weight, terms: Terms) -> Evaluated:
     net : Forward
     fit_weight : float or (R,)
     terms : mapping of str to (float or (R,), StructuralLoss)
+    kept : (R, N, K), optional
+        By what hidden units are multiplied in the fit, its dropout: f_n = sum_k v_k kept_nk h_nk
+        + c, and dL/dh_nk = dL/df_n v_k kept_nk.
     """
-    f, y = net.output, net.y
+    v, y = net.params.output_weight, net.y
+    f = net.output
+    if kept is not None:
+        dropped = kept * net.hidden
+        f = np.matmul(dropped, v[:, :, None])[:, :, 0] + net.params.output_bias[:, None]
     fit = np.square(f - y).mean(axis=1)
     total, partials, values = weighted_terms(net, terms)
     if np.any(fit_weight):
         of_f = _times(fit_weight, (2.0 / y.shape[1]) * (f - y))
-        partials["output"] = partials["output"] + of_f if "output" in partials else of_f
+        of_fit = {"output": of_f}
+        if kept is not None:
+            of_fit = {
+                "hidden": of_f[:, :, None] * v[:, None, :] * kept,
+                "output_weight": np.matmul(of_f[:, None, :], dropped)[:, 0],
+                "output_bias": of_f.sum(axis=1),
+            }
+        for name, partial in of_fit.items():
+            partials[name] = partials[name] + partial if name in partials else partial
     total = np.asarray(fit_weight * fit + total)
     return Evaluated(total, backward(net, partials), {"fit": fit, **values})
 

@@ -108,6 +108,10 @@ class Params(ABC):
         """Return what dL/dz (R, N, K) at x adds to the gradient, by field."""
 
     @abstractmethod
+    def pull_back_inputs(self, x: Array, z: Array, of_z: Array) -> Array:
+        """Return dL/dx (R, N, D) from dL/dz (R, N, K) at x."""
+
+    @abstractmethod
     def pull_back_prototypes(self, of_p: Array) -> dict[str, Array]:
         """Return what dL/dp (R, K, D) adds to the gradient, by field."""
 
@@ -237,6 +241,10 @@ class RidgeParams(Params):
         of_w = np.matmul(of_z.swapaxes(1, 2), x)
         return {"hidden_weight": of_w, "hidden_bias": of_z.sum(axis=1)}
 
+    def pull_back_inputs(self, x: Array, z: Array, of_z: Array) -> Array:
+        """Return dL/dx_n = sum_k dL/dz_nk w_k."""
+        return np.asarray(np.matmul(of_z, self.hidden_weight))
+
     def pull_back_prototypes(self, of_p: Array) -> dict[str, Array]:
         """Return what q = dL/dp adds: with s = |w|^2 + eps,
 
@@ -334,6 +342,14 @@ class RadialParams(Params):
         share = np.divide(of_z, z, where=z != 0.0, out=np.zeros_like(z))
         pull = np.matmul(share.swapaxes(1, 2), x) - share.sum(axis=1)[:, :, None] * c
         return {"slope": of_s, "center": -np.square(s)[:, :, None] * pull}
+
+    def pull_back_inputs(self, x: Array, z: Array, of_z: Array) -> Array:
+        """Return dL/dx_n = sum_k s_k dL/dz_nk on a line, else the reverse of what centers get."""
+        s, c = self.slope, self.center
+        if self.shape[2] == 1:
+            return np.asarray(np.matmul(of_z, s[:, :, None]))
+        share = np.divide(of_z, z, where=z != 0.0, out=np.zeros_like(z)) * np.square(s)[:, None]
+        return np.asarray(share.sum(axis=2)[:, :, None] * x - np.matmul(share, c))
 
     def pull_back_prototypes(self, of_p: Array) -> dict[str, Array]:
         """Return dL/dp as dL/dc: they are the same."""

@@ -19,6 +19,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from mlpspec.arrays import Array
+from mlpspec.data.datasets import stream
+from mlpspec.data.spec import build
 from mlpspec.errors import InputError, is_interrupt, one_line
 from mlpspec.losses import StructuralLoss
 from mlpspec.metrics.measure import measure
@@ -27,11 +29,22 @@ from mlpspec.network.neurons import NEURONS
 from mlpspec.running.planning import Batch
 from mlpspec.store.store import Record
 from mlpspec.study.extensions import Source, code_of, run_source, source_of
-from mlpspec.study.problem import Tables, data_of, domain_of, losses_of, objective_of, start_of
+from mlpspec.study.problem import (
+    Tables,
+    data_of,
+    domain_of,
+    held_out_of,
+    losses_of,
+    objective_of,
+    start_of,
+)
 from mlpspec.study.run import Run, affecting
 from mlpspec.study.study import Study
 from mlpspec.training.engine import prepare
 from mlpspec.training.optimizers import OPTIMIZERS
+from mlpspec.training.perturbation import PERTURBED, Perturbation
+from mlpspec.training.schedules import SCHEDULES
+from mlpspec.training.stopping import STOPPINGS
 from mlpspec.training.trainer import Trained, train
 
 Extensions = Mapping[str, StructuralLoss]
@@ -223,13 +236,26 @@ def _train_together(
         objective_of(run, known, partial(start_at, row))
         for row, (run, known) in enumerate(zip(batch, losses, strict=True))
     ]
+    rate = first.learning_rate
+    early_stopping, held_out = build(first.early_stopping, STOPPINGS, "early_stopping"), None
+    if early_stopping.watched == "held_out":
+        others = [held_out_of(run, tables) for run in batch]
+        held_out = np.stack([a for a, _ in others]), np.stack([b for _, b in others])
     trained = train(
         objectives,
         start,
         x,
         y,
         steps=first.steps,
-        optimizer=OPTIMIZERS[first.optimizer](first.learning_rate),
+        optimizer=build(first.optimizer, OPTIMIZERS, "optimizer", learning_rate=rate),
+        schedule=build(first.schedule, SCHEDULES, "schedule"),
+        warmup=first.warmup,
+        losses_from=first.losses_from,
+        losses_until=first.losses_until,
+        early_stopping=early_stopping,
+        held_out=held_out,
+        perturbation=Perturbation(**{name: getattr(first, name) for name in PERTURBED}),
+        streams=[partial(_stream, run) for run in batch],
         record_every=first.record_every,
         engine=engine,
     )
@@ -248,6 +274,10 @@ def _train_together(
         )
         for r, run in enumerate(batch)
     ]
+
+
+def _stream(run: Run, name: str) -> np.random.Generator:
+    return stream(name, run.seed, run.n_samples, run.n_inputs)
 
 
 def _measured(

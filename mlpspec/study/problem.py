@@ -12,7 +12,7 @@ from mlpspec.arrays import Array
 from mlpspec.data import datasets
 from mlpspec.data.datasets import COLUMN, FILE, Dataset, FileData, Uniform, stream
 from mlpspec.data.tabular import column_names
-from mlpspec.losses import Coverage, HardCoverage, Overlap, Separation, StructuralLoss
+from mlpspec.losses import L1, L2, Coverage, HardCoverage, Overlap, Separation, StructuralLoss
 from mlpspec.losses.objective import Objective
 from mlpspec.network.forward import Forward
 from mlpspec.network.initializers import INITIALIZERS
@@ -89,21 +89,46 @@ def data_of(run: Run, tables: Tables | None = None) -> tuple[Array, Array]:
     >>> x.shape, y.shape
     ((4, 2), (4,))
     """
+    return _draw(run, tables, held_out=False)
+
+
+def _draw(run: Run, tables: Tables | None, held_out: bool) -> tuple[Array, Array]:
     where = (run.seed, run.n_samples, run.n_inputs)
     dataset, rng = dataset_of(run), stream("data", *where)
     if isinstance(dataset, FileData):
         table = (tables or {}).get(dataset)
-        rows = dataset.draw(rng, dataset.read() if table is None else table, run.n_samples)
+        table = dataset.read() if table is None else table
+        rows = dataset.draw(rng, table, run.n_samples, held_out)
         x = rows[:, : run.n_inputs]
     else:
-        x = dataset.draw(rng, run.n_samples, run.n_inputs)
+        x = dataset.draw(stream("held_out", *where) if held_out else rng, *where[1:])
     if run.target.startswith(COLUMN):
         y = rows[:, -1]
     else:
-        y = datasets.TARGETS[run.target](x, stream("target", *where))
+        of_target = stream("held_out_target" if held_out else "target", *where)
+        y = datasets.TARGETS[run.target](x, of_target)
     if run.shift:
         x = x + run.shift
     return x.astype(run.dtype), y.astype(run.dtype)
+
+
+def held_out_of(run: Run, tables: Tables | None = None) -> tuple[Array, Array]:
+    """Return inputs (M, D) and targets (M,) that a run is not trained on.
+
+    They are drawn like its data, as many, from a stream of their own; of a file they are the rows
+    that are left, at most as many.
+
+    Raises
+    ------
+    ValueError
+        A file that has no other rows.
+
+    Examples
+    --------
+    >>> held_out_of(Run(n_samples=4, n_inputs=2))[0].shape
+    (4, 2)
+    """
+    return _draw(run, tables, held_out=True)
 
 
 def start_of(run: Run) -> Array:
@@ -198,4 +223,9 @@ def objective_of(
     """
     terms = {name: (run.weight, losses[name]) for name in run.losses}
     objective = Objective(terms, run.fit_weight)
-    return objective.match_forces(start()) if run.weight_unit == "force" else objective
+    if run.weight_unit == "force":
+        objective = objective.match_forces(start())
+    penalties = {"l1": (run.l1, L1()), "l2": (run.l2, L2())}
+    return Objective(
+        {**objective.terms, **{n: t for n, t in penalties.items() if t[0]}}, run.fit_weight
+    )

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from mlpspec.data.datasets import COLUMN, FILE, canonical_dataset, canonical_target
+from mlpspec.data.spec import canonical_form, parse_call
 from mlpspec.data.tabular import (
     SCALINGS,
     canonical_columns,
@@ -29,7 +30,10 @@ from mlpspec.network.neurons import NEURONS
 from mlpspec.study.extensions import Definition
 from mlpspec.study.settings import AFFECTED, Setting, declare
 from mlpspec.study.subsets import canonical_losses
-from mlpspec.training.optimizers import OPTIMIZERS
+from mlpspec.training.optimizers import OPTIMIZERS, check_line_search
+from mlpspec.training.perturbation import PERTURBED
+from mlpspec.training.schedules import SCHEDULES
+from mlpspec.training.stopping import STOPPINGS, phases_of
 
 KEY_VERSION = 1
 """Part of every key; raised when the same description comes to mean another result."""
@@ -108,7 +112,75 @@ class Run:
     initializer: str = declare(
         "uniform_prototypes", "the start", "start", names=tuple(INITIALIZERS)
     )
-    optimizer: str = declare("adam", "the training rule", "training", names=tuple(OPTIMIZERS))
+    optimizer: str = declare(
+        "adam",
+        "the training rule, as listed below",
+        "training",
+        canonical=canonical_form(OPTIMIZERS, "optimizer", "adam(beta2=0.99)", but="learning_rate"),
+    )
+    schedule: str = declare(
+        "constant",
+        "of the learning rate, as listed below",
+        "training",
+        canonical=canonical_form(SCHEDULES, "schedule", "cosine(periods=3)"),
+        later=True,
+    )
+    warmup: float = declare(
+        0.0,
+        "share of the steps in which the learning rate rises",
+        "training",
+        least=0.0,
+        below=1.0,
+        later=True,
+    )
+    early_stopping: str = declare(
+        "none",
+        "when a run ends by itself, as listed below",
+        "training",
+        canonical=canonical_form(STOPPINGS, "early_stopping", "plateau(patience=20)"),
+        later=True,
+    )
+    losses_from: float = declare(
+        0.0,
+        "share of the steps after which the active losses come in",
+        "training",
+        least=0.0,
+        later=True,
+    )
+    losses_until: float = declare(
+        1.0,
+        "share of the steps after which they are switched off",
+        "training",
+        above=0.0,
+        later=True,
+    )
+    l1: float = declare(
+        0.0, "weight of the sum of absolute weights", "objective", least=0.0, later=True
+    )
+    l2: float = declare(
+        0.0, "weight of half the sum of squared weights", "objective", least=0.0, later=True
+    )
+    dropout: float = declare(
+        0.0,
+        "share of hidden units that are left out of the fit at a step",
+        "training",
+        least=0.0,
+        below=1.0,
+        later=True,
+    )
+    jitter: float = declare(
+        0.0, "of the inputs at every step, standard deviation", "training", least=0.0, later=True
+    )
+    target_noise: float = declare(
+        0.0, "of the targets at every step, standard deviation", "training", least=0.0, later=True
+    )
+    adversarial: float = declare(
+        0.0,
+        "step of the inputs, at every step, that raises the fit's error",
+        "training",
+        least=0.0,
+        later=True,
+    )
     target: str = declare(
         "sine", "what to learn, as listed below", "data", canonical=canonical_target
     )
@@ -169,6 +241,7 @@ class Run:
         if self.separation_temperature == self.temperature:
             object.__setattr__(self, "separation_temperature", None)
         object.__setattr__(self, "n_inputs", _checked_inputs(self))
+        _check_training(self)
         given = self.definitions
         if isinstance(given, Mapping):
             given = tuple(Definition.from_dict(name, content) for name, content in given.items())
@@ -251,6 +324,17 @@ def _checked_inputs(run: Run) -> int:
     return columns
 
 
+def _check_training(run: Run) -> None:
+    """Raise `InputError` where settings of the training disagree."""
+    phases_of(run.steps, run.losses_from, run.losses_until)
+    rule = parse_call(run.optimizer).name
+    scheduled = run.schedule != "constant" or run.warmup > 0.0
+    check_line_search(rule, scheduled, any(getattr(run, name) for name in PERTURBED))
+    for name in ("l1", "l2"):
+        if getattr(run, name) and name in run.losses:
+            raise InputError(f"{name} is a penalty and a loss of your own; rename the loss")
+
+
 SETTINGS: dict[str, Setting] = {
     f.name: Setting(f.name, f.default, **f.metadata) for f in fields(Run) if f.metadata
 }
@@ -265,7 +349,7 @@ def affecting(*parts: str) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> affecting("training", "recording")
-    ('steps', 'learning_rate', 'neuron', 'optimizer', 'dtype', 'record_every')
+    >>> affecting("training", "recording")  # doctest: +ELLIPSIS
+    ('steps', 'learning_rate', 'neuron', 'optimizer', 'schedule', ...)
     """
     return tuple(name for name, setting in SETTINGS.items() if {*parts} & {*setting.affects})

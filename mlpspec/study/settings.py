@@ -54,6 +54,7 @@ class Setting:
 
     least: float | None = None
     above: float | None = None
+    below: float | None = None
     names: tuple[str, ...] | None = None
     number: type[int] | type[float] = int
     """Of a setting that may be None."""
@@ -108,6 +109,8 @@ class Setting:
             raise InputError(f"{self.name} is {value}; it must be at least {self.least:g}")
         if self.above is not None and number <= self.above:
             raise InputError(f"{self.name} is {value}; it must be above {self.above:g}")
+        if self.below is not None and number >= self.below:
+            raise InputError(f"{self.name} is {value}; it must be below {self.below:g}")
         if wanted is int and number >= 2**63:
             raise InputError(f"{self.name} is {value}; it must be below 2**63")
         return number + 0  # -0.0 is 0.0

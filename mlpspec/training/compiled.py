@@ -19,12 +19,12 @@ from typing import cast
 import numpy as np
 
 from mlpspec.arrays import Array
-from mlpspec.losses import Coverage, HardCoverage, Overlap, Separation, StructuralLoss
+from mlpspec.losses import L1, L2, Coverage, HardCoverage, Overlap, Separation, StructuralLoss
 from mlpspec.losses.base import n_pairs
 from mlpspec.losses.objective import Objective, Terms, weighted_terms
 from mlpspec.network.forward import Forward, backward
-from mlpspec.network.neurons import Params, RadialParams
-from mlpspec.training.optimizers import Optimizer, adam
+from mlpspec.network.neurons import PROTOTYPE_EPS, Params, RadialParams
+from mlpspec.training.optimizers import Optimizer
 
 Values = Callable[[int], dict[str, float]]
 """Returns the unweighted values of the fit and of a run's terms, by name."""
@@ -34,23 +34,25 @@ WEIGHT_OF: dict[type[StructuralLoss], int] = {
     HardCoverage: 1,
     Separation: 2,
     Overlap: 3,
+    L1: 4,
+    L2: 5,
 }
 """The losses that the kernel knows, and the index of their weight; one of each index."""
 
-KNOWN_RULES = ("adam", "gradient_descent")
+KNOWN_RULES = ("adam", "gradient_descent", "momentum", "nesterov", "adagrad", "rmsprop")
 """The optimisers that the kernel knows, at the index that its ``update`` asks for."""
 
 SLICE = 3e7
 """Responses, at the most, between two looks at signals: about a tenth of a second."""
 
 
-NOTHING = np.empty((0, 0, 0))
+NOTHING, NO_RATES = np.empty((0, 0, 0)), np.empty(0)
 
 Kernel = Callable[..., None]
 
 SIGNATURE = (
-    "void(f8[:, ::1], i8[:, :, ::1], UniTuple(i8, 5), i8, UniTuple(f8, 4), i8, i8, i8[::1],"
-    "i8[:, ::1], f8[:, :, ::1], f8[:, :, ::1])"
+    "void(f8[:, ::1], i8[:, :, ::1], UniTuple(i8, 5), i8, UniTuple(f8, 5), f8[::1], i8, i8,"
+    "i8[::1], i8[:, ::1], f8[:, :, ::1], f8[:, :, ::1])"
 )
 """Of `mlpspec.training.kernel.run_kernel`."""
 
@@ -117,6 +119,8 @@ class KernelRuns:
     y : (R, N)
     objectives : sequence of R Objective
         Of whose losses the kernel computes the ones that it knows (`riding` are the others).
+    neglects : bool
+        Whether far pairs may be left out: `Optimizer.neglects`.
 
     Attributes
     ----------
@@ -135,19 +139,21 @@ class KernelRuns:
         x: Array,
         y: Array,
         objectives: Sequence[Objective],
+        neglects: bool = True,
     ) -> None:
-        from mlpspec.training import kernel
+        from mlpspec.training import kernel, layout
 
         n_runs, n, d = x.shape
         k = (theta.shape[1] - 1) // (d + 2)
-        windowed = d == 1 and n >= kernel.WINDOWED
+        windowed = d == 1 and n >= kernel.WINDOWED and neglects
         self.sizes = (n, k, d, int(kind is RadialParams), int(windowed))
-        self.at = at = kernel.layout(*self.sizes)
+        self.at = at = layout.layout(*self.sizes)
         self.memory = np.empty((n_runs, at.end))
         self.memory[:, : at.x] = 0.0
         self.theta = self.memory[:, at.theta : at.theta + at.size]
         self.grad = self.memory[:, at.grad : at.grad + at.size]
-        self.total = self.memory[:, 8]
+        self.total = self.memory[:, layout.TOTAL]
+        self.memory[:, layout.EPSILON] = getattr(kind, "EPSILON", PROTOTYPE_EPS)
         self.theta[...] = theta
         self.order = np.tile(np.arange(n), (n_runs, 1))
         if d == 1:
@@ -160,34 +166,60 @@ class KernelRuns:
         self.marks[...] = (0, n, 0, n, 0, k, 0)
         self.marks[:, :, kernel.ORDER] = np.arange(k)
         self.ended = np.empty(n_runs, dtype=np.int64)
+        self.minimise(objectives)
+
+    def minimise(self, objectives: Sequence[Objective]) -> None:
+        """Minimise other objectives from here on, one a run."""
+        from mlpspec.training import layout
+
+        n_hidden = self.sizes[1]
         self.names = [known_terms(objective) for objective in objectives]
+        self.memory[:, : layout.TOTAL] = 0.0
         for row, objective, names in zip(self.memory, objectives, self.names, strict=True):
-            row[0] = objective.fit_weight
+            row[layout.FIT] = objective.fit_weight
             for i, term in names.items():
                 row[i], loss = objective.terms[term]
                 if isinstance(loss, Coverage | Separation):
-                    row[3 + i] = loss.temperature
+                    row[layout.TAU_COVERAGE + i - layout.COVERAGE] = loss.temperature
                 if isinstance(loss, Separation | Overlap):
-                    row[4 + i] = 2.0 * n_pairs(k, loss.reduction)
+                    pairs = 2.0 * n_pairs(n_hidden, loss.reduction)
+                    row[layout.PAIRS_SEPARATION + i - layout.SEPARATION] = pairs
 
     def values(self, run: int) -> dict[str, float]:
         """Return the unweighted values of a run: ``"fit"`` and the losses that the kernel knows."""
-        numbers = self.memory[run, 9:13].tolist()
+        from mlpspec.training import layout
+
+        numbers = self.memory[run, layout.VALUE : layout.EPSILON].tolist()
         return {"fit": numbers[0], **{name: numbers[i] for i, name in self.names[run].items()}}
 
-    def advance(
-        self, optimizer: Optimizer, start: int, stop: int, z: Array = NOTHING, h: Array = NOTHING
-    ) -> None:
-        """Train from step ``start``, or -1 where nothing was evaluated yet, to step ``stop``.
+    def evaluate(self) -> None:
+        """Compute objective and gradient at theta."""
+        self._call(0, (0.0,) * 5, NO_RATES, -1, 0)
 
-        Writes z and h (R, N, K) if arrays are given for them.
-        """
+    def respond(self, z: Array, h: Array) -> None:
+        """Write z and h (R, N, K) at theta."""
+        self._call(0, (0.0,) * 5, NO_RATES, 0, 0, z, h)
+
+    def advance(self, optimizer: Optimizer, rates: Array, start: int, stop: int) -> None:
+        """Train from step ``start``, or -1 where nothing was evaluated yet, to step ``stop``."""
         rule = KNOWN_RULES.index(optimizer.rule)
-        numbers = tuple(float(number) for number in optimizer.numbers)
-        state = self.memory, self.marks, self.sizes
-        load()(*state, rule, numbers, start, stop, self.ended, self.order, z, h)
+        numbers = tuple(float(number) for number in (*optimizer.numbers, optimizer.decay))
+        self._call(rule, numbers, rates, start, stop)
 
-    def until(self, optimizer: Optimizer, moments: Sequence[int]) -> Iterator[int]:
+    def _call(
+        self,
+        rule: int,
+        numbers: tuple[float, ...],
+        rates: Array,
+        start: int,
+        stop: int,
+        z: Array = NOTHING,
+        h: Array = NOTHING,
+    ) -> None:
+        state = self.memory, self.marks, self.sizes
+        load()(*state, rule, numbers, rates, start, stop, self.ended, self.order, z, h)
+
+    def until(self, optimizer: Optimizer, rates: Array, moments: Sequence[int]) -> Iterator[int]:
         """Train to each of some moments, ascending, in slices; yield each once it is reached.
 
         Ends where a run diverges, with ``ended`` the last step at which it had not.
@@ -198,7 +230,7 @@ class KernelRuns:
         for moment in moments:
             while t < moment:
                 stop = min(moment, max(t, 0) + longest)
-                self.advance(optimizer, t, stop)
+                self.advance(optimizer, rates, t, stop)
                 if (self.ended >= 0).any():
                     return
                 t = stop
@@ -235,7 +267,7 @@ class RidingForward(Forward):
     @cached_property
     def _responses(self) -> tuple[Array, Array]:
         z, h = np.empty(self.shape), np.empty(self.shape)
-        vars(self)["runs"].advance(adam(), 0, 0, z, h)
+        vars(self)["runs"].respond(z, h)
         z.flags.writeable = h.flags.writeable = False
         return z, h
 
@@ -264,15 +296,18 @@ class RidingRuns:
         y: Array,
         objectives: Sequence[Objective],
         terms: Terms,
+        neglects: bool = True,
     ) -> None:
         self.kind, self.x, self.y, self.terms = kind, x, y, terms
-        self.runs = KernelRuns(kind, theta, x, y, objectives)
+        self.runs = KernelRuns(kind, theta, x, y, objectives, neglects)
 
     def __call__(self, theta: Array) -> tuple[Array, Array, Values]:
         """Return the objective (R,), its gradient (R, P) and what gives a run's values."""
         runs = self.runs
         runs.theta[...] = theta
-        runs.advance(adam(), -1, 0)
+        runs.evaluate()
+        if not self.terms:
+            return runs.total.copy(), runs.grad.copy(), runs.values
         params = self.kind.unflatten(theta, self.x.shape[2])
         net = RidingForward(params, self.x, self.y, runs)
         total, partials, values = weighted_terms(net, self.terms)

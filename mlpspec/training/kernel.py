@@ -12,10 +12,10 @@ makes it fast:
   |z| < `REACH`, since h is below 1e-20 elsewhere. Pairs of points whose exponent is above
   `NEGLIGIBLE` are left out likewise.
 
-All numbers of a run lie in one array ``a``, and a row of them is known by the place where it begins
-(`Layout`). Slices would be counted references, which take longer than short loops. And bits must
-not depend on where arrays lie in memory: loops that are compiled for vectors compare addresses, and
-take another path where arrays are near; here distances follow from N, K and D alone.
+All numbers of a run lie in one array (`mlpspec.training.layout`). Slices would be counted
+references, which take longer than short loops. And bits must not depend on where arrays lie in
+memory: loops that are compiled for vectors compare addresses, and take another path where arrays
+are near; here distances follow from N, K and D alone.
 
 Names are the textbook's: z, h, f, v, c of the network and p of prototypes. ``a`` is the memory of
 a run, ``at`` its layout, ``i`` a neuron, ``j`` a sample or a place in a row, ``m`` a dimension;
@@ -26,12 +26,25 @@ annotations.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
-from numba.extending import register_jitable
-
-from mlpspec.network.neurons import PROTOTYPE_EPS
-from mlpspec.training.optimizers import adam_rule, gradient_descent_rule
+from mlpspec.training.layout import (
+    COVERAGE,
+    EPSILON,
+    FIT,
+    L1,
+    L2,
+    OVERLAP,
+    PAIRS_OVERLAP,
+    PAIRS_SEPARATION,
+    SEPARATION,
+    TAU_COVERAGE,
+    TAU_SEPARATION,
+    TOTAL,
+    VALUE,
+    layout,
+    padded,
+)
+from mlpspec.training.optimizers import RULES
 from mlpspec.training.rows import (
     add_times,
     compiled,
@@ -55,73 +68,7 @@ from mlpspec.training.rows import (
     u,
 )
 
-adam, gradient_descent = compiled(adam_rule), compiled(gradient_descent_rule)
-
 REACH, NEGLIGIBLE, WINDOWED = 6.8, 50.0, 32
-
-# ------------------------------------------------------------------------------- one run's memory
-
-
-class Layout(NamedTuple):
-    """The sizes of a run, and where its rows begin in ``a``.
-
-    Rows are of P parameters as `Params.flatten` orders them, of N samples (D of them are the
-    inputs) or of K neurons, each padded to a multiple of eight. Before them lie
-
-    - in a[0:4] the weights of fit, coverage, separation and overlap; one of 0 leaves a term out;
-    - in a[4:6] the temperatures of coverage, 0 if it is hard, and of separation;
-    - in a[6:8] by what separation and overlap divide their sums over ordered pairs of neurons,
-      twice `mlpspec.losses.base.n_pairs`;
-    - in a[8] the objective and in a[9:13] the unweighted values of the same four. The value of soft
-      coverage, and with it the objective, is computed only where it is wanted.
-    """
-
-    n: int
-    k: int
-    d: int
-    radial: int
-    windowed: int
-    size: int  # P
-    ns: int  # N, padded
-    ks: int  # K, padded
-    theta: int
-    grad: int
-    m: int  # moments of the optimiser
-    s: int
-    before: int  # theta of the last step
-    x: int
-    y: int
-    f: int
-    r: int  # residuals, scaled
-    t: int  # sums over k
-    e: int  # a row to work in
-    p: int  # prototypes (D, K)
-    q: int  # dL/dp (D, K)
-    sorted: int  # prototypes in ascending order; before that a row to work in
-    h: int  # exponentials, row by row
-    end: int
-
-
-@register_jitable
-def padded(size):
-    """Return ``size``, rounded up to a multiple of 8."""
-    return (size + 7) // 8 * 8
-
-
-@register_jitable
-def layout(n, k, d, radial, windowed):
-    """Return the layout of a run of N samples, K neurons and D inputs."""
-    size, ns, ks = k * (d + 2) + 1, padded(n), padded(k)
-    step, theta = padded(size), 16
-    x = theta + 5 * step
-    y = x + d * ns
-    p = y + 5 * ns
-    h = p + (2 * d + 1) * ks
-    sizes = (n, k, d, radial, windowed, size, ns, ks)
-    of_params = (theta, theta + step, theta + 2 * step, theta + 3 * step, theta + 4 * step)
-    of_samples = (x, y, y + ns, y + 2 * ns, y + 3 * ns, y + 4 * ns)
-    return Layout(*sizes, *of_params, *of_samples, p, p + d * ks, h - ks, h, h + k * max(ns, ks))
-
 
 # marks (K, 7): the first, and the one after the last, of the samples that neuron k responds to, of
 # those that are near its prototype, and of the sorted prototypes near the k-th; and which that is.
@@ -161,8 +108,8 @@ def add_coverage(a, marks, at, want):
     dL/dp_k = (2 / N) sum_n c_nk (p_k - x_n) / t_n. Where t_n is small, the exponent of the nearest
     prototype is first taken out of all.
     """
-    tau, logs = a[4], 0.0
-    unit, scale = 1.0 / math.sqrt(tau), 2.0 * a[1] / at.n
+    tau, logs = a[TAU_COVERAGE], 0.0
+    unit, scale = 1.0 / math.sqrt(tau), 2.0 * a[COVERAGE] / at.n
     reach, least = math.sqrt(NEGLIGIBLE * tau), 1e-5 if at.windowed else 1e-100
     c = at.h
     for i in range(at.k):
@@ -194,7 +141,7 @@ def add_coverage(a, marks, at, want):
             x, p = at.x + m * at.ns + first, a[at.p + m * at.ks + i]
             a[at.q + m * at.ks + i] += scale * dot_gaps(a, c, at.e + first, x, p, size)
         c += size
-    a[10] = tau * (math.log(at.k) - logs / at.n)
+    a[VALUE + COVERAGE] = tau * (math.log(at.k) - logs / at.n)
 
 
 @compiled
@@ -223,7 +170,7 @@ def add_hard_coverage(a, at):
     L = mean_n min_k |x_n - p_k|^2 and, with k(n) the nearest, the first of equals,
     dL/dp_k = (2 / N) sum_{n: k(n) = k} (p_k - x_n).
     """
-    least, nearest, scale = at.t, at.e, 2.0 * a[1] / at.n
+    least, nearest, scale = at.t, at.e, 2.0 * a[COVERAGE] / at.n
     fill(a, least, math.inf, at.ns)
     fill(a, nearest, 0.0, at.ns)
     for i in range(at.k):
@@ -235,7 +182,7 @@ def add_hard_coverage(a, at):
             p = a[at.p + m * at.ks + i]
             pull = sum_gaps_where(a, nearest, i, at.x + m * at.ns, p, at.ns)
             a[at.q + m * at.ks + i] += scale * pull
-    a[10] = sum_of(a, least, at.n) / at.n
+    a[VALUE + COVERAGE] = sum_of(a, least, at.n) / at.n
 
 
 # ------------------------------------------------------------------------------- separation
@@ -248,8 +195,9 @@ def add_separation(a, marks, at):
     c_kl = exp(-|p_k - p_l|^2 / tau), L = (1/M) sum_{k<l} c_kl and
     dL/dp_k = -(2 / (tau M)) sum_{l != k} c_kl (p_k - p_l).
     """
-    tau, n_ordered, p = a[5], a[6], at.p
-    unit, reach, scale = 1.0 / math.sqrt(tau), math.sqrt(NEGLIGIBLE * tau), -4.0 * a[2]
+    tau, n_ordered, p = a[TAU_SEPARATION], a[PAIRS_SEPARATION], at.p
+    unit, reach = 1.0 / math.sqrt(tau), math.sqrt(NEGLIGIBLE * tau)
+    scale = -4.0 * a[SEPARATION]
     if at.windowed:
         sort_prototypes(a, marks, at)
         p = at.sorted
@@ -268,7 +216,7 @@ def add_separation(a, marks, at):
         for m in range(0, at.d * at.ks, at.ks):
             near, push = pushes(a, c, p + m + first, a[p + m + i], size)
             a[at.q + m + marks[i, ORDER]] += scale / (tau * n_ordered) * push
-        a[11] += (near - 1.0) / n_ordered  # a neuron is no pair with itself
+        a[VALUE + SEPARATION] += (near - 1.0) / n_ordered  # a neuron is no pair with itself
         c += size
 
 
@@ -317,7 +265,7 @@ def place(a, at):
         if at.radial:
             w += at.k
         else:
-            factor = -a[at.theta + at.k * at.d + i] / (dot(a, w, w, at.d) + PROTOTYPE_EPS)
+            factor = -a[at.theta + at.k * at.d + i] / (dot(a, w, w, at.d) + a[EPSILON])
         for m in range(at.d):
             a[at.p + m * at.ks + i] = factor * a[w + m]
 
@@ -331,7 +279,7 @@ def pull_back_prototypes(a, at):
             for m in range(at.d):
                 a[grad_w + at.k + m] += a[q + m * at.ks]
             continue
-        b, size, along = a[at.theta + at.k * at.d + i], PROTOTYPE_EPS, 0.0
+        b, size, along = a[at.theta + at.k * at.d + i], a[EPSILON], 0.0
         for m in range(at.d):
             size += a[w + m] * a[w + m]
             along += a[q + m * at.ks] * a[w + m]
@@ -394,6 +342,17 @@ def pull_back(a, at, i, h, first, size, o):
     a[at.grad + at.k * at.d + i] = -2.0 * sum_of(a, h, at.ns)
 
 
+@compiled
+def add_penalties(a, at, first, size):
+    """Add what the absolute and the squared weights from parameter ``first`` on say."""
+    for j in range(size):
+        w, grad = a[at.theta + first + j], at.grad + first + j
+        a[VALUE + L1] += abs(w)
+        a[VALUE + L2] += 0.5 * w * w
+        sign = 0.0 if w == 0.0 else math.copysign(1.0, w)
+        a[grad] += a[L1] * sign + a[L2] * w
+
+
 # ------------------------------------------------------------------------------- training
 
 
@@ -403,59 +362,89 @@ def evaluate(a, marks, at, want):
     n, k, c = at.n, at.k, at.k * (at.d + 2)
     place(a, at)
     fill(a, at.q, 0.0, at.d * at.ks)
-    fill(a, 8, 0.0, 8)
-    if a[1] > 0.0 and a[4] > 0.0:
+    fill(a, TOTAL, 0.0, EPSILON - TOTAL)
+    if a[COVERAGE] > 0.0 and a[TAU_COVERAGE] > 0.0:
         add_coverage(a, marks, at, want)
-    elif a[1] > 0.0:
+    elif a[COVERAGE] > 0.0:
         add_hard_coverage(a, at)
-    if a[2] > 0.0 and k > 1:
+    if a[SEPARATION] > 0.0 and k > 1:
         add_separation(a, marks, at)
     respond(a, marks, at)
     fill(a, at.f, a[at.theta + c], n)
     fill(a, at.f + n, 0.0, at.ns - n)
     fill(a, at.t, 0.0, at.ns)
-    overlap, o, h = a[3] > 0.0 and k > 1, 0.0, at.h
+    overlap, o, h = a[OVERLAP] > 0.0 and k > 1, 0.0, at.h
     for i in range(k):
         first, size = window(marks, i, RESPONDS)
         add_times(a, h, a[at.theta + k * (at.d + 1) + i], at.f + first, size)
         if overlap:
             add_times(a, h, 1.0, at.t + first, size)
-            a[12] -= dot(a, h, h, size)
+            a[VALUE + OVERLAP] -= dot(a, h, h, size)
         h += size
-    a[at.grad + c], squared = residuals(a, at.f, at.y, 2.0 * a[0] / n, at.r, at.ns)
-    a[9] = squared / n
+    a[at.grad + c], squared = residuals(a, at.f, at.y, 2.0 * a[FIT] / n, at.r, at.ns)
+    a[VALUE + FIT] = squared / n
     if overlap:
-        o = 2.0 * a[3] / (n * a[7])
-        a[12] = (a[12] + dot(a, at.t, at.t, at.ns)) / (n * a[7])
+        o = 2.0 * a[OVERLAP] / (n * a[PAIRS_OVERLAP])
+        all_pairs = a[VALUE + OVERLAP] + dot(a, at.t, at.t, at.ns)
+        a[VALUE + OVERLAP] = all_pairs / (n * a[PAIRS_OVERLAP])
     h = at.h
     for i in range(k):
         first, size = window(marks, i, RESPONDS)
         pull_back(a, at, i, h, first, size, o)
         h += size
-    if a[1] > 0.0 or a[2] > 0.0:
+    if a[COVERAGE] > 0.0 or a[SEPARATION] > 0.0:
         pull_back_prototypes(a, at)
-    for term in range(4):
+    if a[L1] > 0.0 or a[L2] > 0.0:
+        slopes = k if at.radial else k * at.d
+        add_penalties(a, at, 0, slopes)
+        add_penalties(a, at, k * (at.d + 1), k)
+    for term in range(FIT, L2 + 1):
         if a[term] > 0.0:
-            a[8] += a[term] * a[9 + term]
+            a[TOTAL] += a[term] * a[VALUE + term]
     both = is_finite(a, at.theta, at.size) and is_finite(a, at.grad, at.size)
-    return both and math.isfinite(a[8])
+    return both and math.isfinite(a[TOTAL])
+
+
+def update_by(rule):
+    """Return the function that takes step t by a rule of `mlpspec.training.optimizers`."""
+    rule = compiled(rule)
+
+    @compiled
+    def update(a, at, t, numbers, decay):
+        kept = 1.0 - numbers[0] * decay
+        for j in range(at.size):
+            theta, grad, m, s = u(at.theta + j), u(at.grad + j), u(at.m + j), u(at.s + j)
+            a[u(at.before + j)] = a[theta]
+            step, a[m], a[s] = rule(a[grad], a[m], a[s], t, numbers)
+            a[theta] = kept * a[theta] + step
+
+    return update
+
+
+adam, gradient_descent = update_by(RULES["adam"]), update_by(RULES["gradient_descent"])
+momentum, nesterov = update_by(RULES["momentum"]), update_by(RULES["nesterov"])
+adagrad, rmsprop = update_by(RULES["adagrad"]), update_by(RULES["rmsprop"])
 
 
 @compiled
-def update(a, at, rule, t, numbers):
+def update(a, at, rule, t, numbers, decay):
     """Take step t by the rule at that index of `mlpspec.training.compiled.KNOWN_RULES`."""
-    for j in range(at.size):
-        theta, grad, m, s = u(at.theta + j), u(at.grad + j), u(at.m + j), u(at.s + j)
-        a[u(at.before + j)] = a[theta]
-        if rule == 0:
-            step, a[m], a[s] = adam(a[grad], a[m], a[s], t, numbers)
-        else:
-            step, a[m], a[s] = gradient_descent(a[grad], a[m], a[s], t, numbers)
-        a[theta] += step
+    if rule == 0:
+        adam(a, at, t, numbers, decay)
+    elif rule == 1:
+        gradient_descent(a, at, t, numbers, decay)
+    elif rule == 2:
+        momentum(a, at, t, numbers, decay)
+    elif rule == 3:
+        nesterov(a, at, t, numbers, decay)
+    elif rule == 4:
+        adagrad(a, at, t, numbers, decay)
+    else:
+        rmsprop(a, at, t, numbers, decay)
 
 
 @compiled
-def advance(a, marks, at, rule, numbers, t, stop):
+def advance(a, marks, at, rule, numbers, rates, t, stop):
     """Train a run from step t to step ``stop``; return -1, or the last step that was finite.
 
     At t = -1 nothing is known yet. Where objective or gradient are not finite, the run goes back
@@ -465,7 +454,8 @@ def advance(a, marks, at, rule, numbers, t, stop):
     t = max(t, 0)
     while fresh or t < stop:
         if not fresh:
-            update(a, at, rule, t + 1.0, numbers)
+            of_step = (rates[t], numbers[1], numbers[2], numbers[3])
+            update(a, at, rule, t + 1.0, of_step, numbers[4])
             t += 1
         finite = evaluate(a, marks, at, fresh or t == stop)
         if lost or (t == 0 and not finite):
@@ -478,15 +468,16 @@ def advance(a, marks, at, rule, numbers, t, stop):
     return -1
 
 
-def run_kernel(a, marks, sizes, rule, numbers, t, stop, ended, order, z, h):
+def run_kernel(a, marks, sizes, rule, numbers, rates, t, stop, ended, order, z, h):
     """Advance R runs, a (R, ...) and marks (R, K, 7), from step t to ``stop``.
 
-    ``ended`` (R,) is what `advance` returns. Then z and h (R, N, K), if they are not empty, are
-    written in the order of the caller: ``order[r, j]`` is where the j-th sorted sample was.
+    Step t + 1 has the learning rate ``rates[t]``. ``ended`` (R,) is what `advance` returns. Then z
+    and h (R, N, K), if they are not empty, are written in the order of the caller:
+    ``order[r, j]`` is where the j-th sorted sample was.
     """
     at = layout(*sizes)
     for r in range(len(a)):
-        ended[r] = advance(a[r], marks[r], at, rule, numbers, t, stop)
+        ended[r] = advance(a[r], marks[r], at, rule, numbers, rates, t, stop)
         for i in range(at.k if len(z) > 0 else 0):
             preactivation(a[r], at, i, at.e)
             for j in range(at.n):

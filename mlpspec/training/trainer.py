@@ -1,16 +1,17 @@
 """Training R runs, each as if it were alone, by one of two engines.
 
-*Textbook*: plain NumPy, batched over runs that have the same losses (`descend`). *Compiled*: one
+*Textbook*: plain NumPy, batched over runs that have the same losses. *Compiled*: one
 kernel that trains a run whole (`mlpspec.training.compiled`), on which a loss that it does not know
-rides: the kernel then gives the rest of the objective, and `descend` does the same loop. Both
-engines compute the same to rounding; single precision always goes the textbook way.
+rides: the kernel then gives the rest of the objective, and NumPy does the steps. Both engines
+compute the same to rounding. Single precision and perturbed training always go the textbook way.
+L-BFGS is SciPy's, with the objective of either engine, one run at a time. How each of them goes
+down is in `mlpspec.training.descent`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +19,16 @@ from threadpoolctl import threadpool_limits
 
 from mlpspec.arrays import Array
 from mlpspec.errors import InputError
-from mlpspec.losses.objective import Objective, Terms, weighted_sum
-from mlpspec.network.forward import checked, respond
+from mlpspec.losses.objective import Objective
+from mlpspec.network.forward import checked
 from mlpspec.network.neurons import Params
-from mlpspec.training.compiled import KNOWN_RULES, KernelRuns, RidingRuns, Values, riding
+from mlpspec.training.compiled import KNOWN_RULES, riding
+from mlpspec.training.descent import End, Plan, descend, line_search, train_whole
 from mlpspec.training.engine import choose
-from mlpspec.training.optimizers import RULES, Optimizer, adam
+from mlpspec.training.optimizers import Optimizer, adam, check_line_search
+from mlpspec.training.perturbation import Perturbation, Streams
+from mlpspec.training.schedules import Schedule, rates
+from mlpspec.training.stopping import EarlyStopping, never, phases_of
 
 RESPONSES = 2**17
 """Most responses (R N K) that `descend` keeps at a time: more do not fit the cache. With the kernel
@@ -69,7 +74,8 @@ class Trained:
         (the start, if there were none).
     diverged : (R,) bool
     steps : (R,) int
-        Steps that led to ``params``.
+        Steps that led to ``params``; fewer than were asked for if a run diverged, stopped early, or
+        if L-BFGS found no way down.
     gradient_norm : (R,)
         Euclidean norm of the objective's gradient at ``params``; of a run that diverged at its
         start it may be NaN or infinite.
@@ -99,6 +105,14 @@ def train(
     *,
     steps: int = 3000,
     optimizer: Optimizer | None = None,
+    schedule: Schedule | None = None,
+    warmup: float = 0.0,
+    losses_from: float = 0.0,
+    losses_until: float = 1.0,
+    early_stopping: EarlyStopping | None = None,
+    held_out: tuple[Array, Array] | None = None,
+    perturbation: Perturbation | None = None,
+    streams: Sequence[Streams] = (),
     record_every: int = 0,
     engine: str = "auto",
 ) -> Trained:
@@ -118,17 +132,33 @@ def train(
         Updates, at least 0.
     optimizer : Optimizer, optional
         By default Adam with rate 0.01.
+    schedule : function, optional
+        Of the learning rate, one of `mlpspec.training.schedules`; by default constant.
+    warmup : float
+        Share of the steps in which the rate rises linearly.
+    losses_from, losses_until : float
+        Shares of the steps between which structural losses are active.
+    early_stopping : EarlyStopping, optional
+        When a run ends before its steps are done; it then returns to its best moment. It looks at
+        a run only after the last change of its objective.
+    held_out : tuple of (R, M, D) and (R, M), optional
+        Inputs and targets that are not trained on, for early stopping.
+    perturbation : Perturbation, optional
+        What is perturbed at every step.
+    streams : sequence of R functions
+        Return the random streams of each run by name, for a perturbation.
     record_every : int
         Record a `Curve` at every so many steps and at the end; 0 records nothing.
     engine : {"auto", "numpy", "compiled"}
         What computes: plain NumPy, or the compiled kernel, which ``"auto"`` takes where numba
-        works. Single precision, and a rule that the kernel does not know, are always NumPy's.
+        works. Single precision, perturbed training, and a rule that the kernel does not know, are
+        always NumPy's.
 
     Raises
     ------
     ValueError
-        Arrays that do not fit each other or are not finite, a negative number of steps, or the
-        compiled engine where numba does not work.
+        Arrays that do not fit each other or are not finite, a negative number of steps, numbers
+        outside their limits, or the compiled engine where numba does not work.
 
     Examples
     --------
@@ -155,17 +185,45 @@ def train(
         objectives = [objectives] * n_runs
     if len(objectives) != n_runs:
         raise InputError(f"objectives has {len(objectives)} entries; expected one a run, {n_runs}")
+    perturbation = perturbation or Perturbation()
+    if perturbation and len(streams) != n_runs:
+        raise InputError(f"streams has {len(streams)} entries; expected one a run, {n_runs}")
+    stopping = early_stopping or never()
+    if stopping.watched == "held_out":
+        if held_out is None:
+            raise InputError("held_out is missing; give inputs and targets that are not trained on")
+        held_out = checked(params, *held_out)
     optimizer = optimizer or adam()
-    compiled = choose(engine) == "compiled" and y.dtype == np.float64
-    compiled &= optimizer.rule in KNOWN_RULES
-    stops = sorted({*range(0, steps + 1, record_every or steps + 1), steps})
-    plan = _Plan(type(params), optimizer, stops, record_every > 0, params.flatten(), x, y)
-    ends: dict[int, _End] = {}
+    of_steps = rates(optimizer.numbers[0], steps, schedule, warmup)
+    check_line_search(optimizer.rule, len({*of_steps.tolist()}) > 1, bool(perturbation))
+    phases = phases_of(steps, losses_from, losses_until)
+    looks = range(0, steps + 1, stopping.every) if stopping.every else ()
+    plan = Plan(
+        type(params),
+        optimizer,
+        of_steps,
+        steps,
+        phases,
+        frozenset({*range(0, steps + 1, record_every), steps} if record_every else ()),
+        frozenset(t for t in (*looks, steps) if t >= phases[-1][0]) if looks else frozenset(),
+        stopping,
+        held_out,
+        perturbation,
+        streams,
+        params.flatten(),
+        x,
+        y,
+    )
+    compiled = choose(engine) == "compiled" and y.dtype == np.float64 and not perturbation
+    compiled &= optimizer.rule in (*KNOWN_RULES, "lbfgs")
+    ends: dict[int, End] = {}
     with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
         for rows in _together(objectives, y.shape[1] * params.shape[1], compiled):
             some = [objectives[row] for row in rows]
-            if compiled and not riding(some[0]):
-                found = [_train_whole(plan, row, objectives[row]) for row in rows]
+            if optimizer.rule == "lbfgs":
+                found = [line_search(plan, row, objectives[row], compiled) for row in rows]
+            elif compiled and not riding(some[0]):
+                found = [train_whole(plan, row, objectives[row]) for row in rows]
             else:
                 found = descend(plan, rows, some, compiled)
             ends |= zip(rows, found, strict=True)
@@ -174,38 +232,9 @@ def train(
         params.unflatten(np.stack([end.theta for end in done]), n_inputs),
         np.array([end.diverged for end in done]),
         np.array([end.steps for end in done]),
-        np.array([end.gradient_norm for end in done], dtype=y.dtype),
+        np.array([end.norm for end in done], dtype=y.dtype),
         tuple(_curve(plan, end) for end in done) if record_every else (),
     )
-
-
-class _Plan(NamedTuple):
-    """What all runs share, and the start (R, P) and data of each."""
-
-    kind: type[Params]
-    optimizer: Optimizer
-    stops: list[int]
-    """Steps at which to stop: those that are recorded, and the last."""
-    records: bool
-    start: Array
-    x: Array
-    y: Array
-
-
-class _Moment(NamedTuple):
-    step: int
-    theta: Array
-    values: dict[str, float]
-
-
-class _End(NamedTuple):
-    """How one run ended."""
-
-    theta: Array
-    diverged: bool
-    steps: int
-    gradient_norm: float
-    records: list[_Moment]
 
 
 def _together(objectives: Sequence[Objective], responses: int, compiled: bool) -> list[list[int]]:
@@ -223,110 +252,15 @@ def _together(objectives: Sequence[Objective], responses: int, compiled: bool) -
     return [rows[i : i + most] for rows in groups.values() for i in range(0, len(rows), most)]
 
 
-def _train_whole(plan: _Plan, row: int, objective: Objective) -> _End:
-    """Train one run in the kernel."""
-    one = slice(row, row + 1)
-    runs = KernelRuns(plan.kind, plan.start[one], plan.x[one], plan.y[one], [objective])
-    records = []
-    for step in runs.until(plan.optimizer, plan.stops):
-        if plan.records:
-            values = {"objective": float(runs.total[0]), **runs.values(0)}
-            records.append(_Moment(step, runs.theta[0].copy(), values))
-    diverged, steps = bool(runs.ended[0] >= 0), plan.stops[-1]
-    if diverged:
-        steps = int(runs.ended[0])
-    norm = float(np.linalg.norm(runs.grad[0]))
-    return _End(runs.theta[0].copy(), diverged, steps, norm, records)
-
-
-Evaluate = Callable[[Array], tuple[Array, Array, Values]]
-"""Returns, at theta (R, P), objective (R,), gradient (R, P), and what gives a run's values."""
-
-
-def _textbook(plan: _Plan, rows: Sequence[int], objectives: Sequence[Objective]) -> Evaluate:
-    """Return the objective of runs that have the same losses, in NumPy."""
-    x, y, n_inputs = plan.x[rows], plan.y[rows], plan.x.shape[2]
-    fit_weight = np.array([objective.fit_weight for objective in objectives], dtype=y.dtype)
-    terms = _weighted(objectives, objectives[0].active, y)
-
-    def evaluate(theta: Array) -> tuple[Array, Array, Values]:
-        net = respond(plan.kind.unflatten(theta, n_inputs), x, y)
-        total, grad, values = weighted_sum(net, fit_weight, terms)
-        return (
-            total,
-            grad.flatten(),
-            lambda run: {name: float(value[run]) for name, value in values.items()},
-        )
-
-    return evaluate
-
-
-def _weighted(objectives: Sequence[Objective], names: Iterable[str], like: Array) -> Terms:
-    """Return some terms of runs that all have them, with weights (R,)."""
-
-    def weights(name: str) -> Array:
-        return np.array([objective.terms[name][0] for objective in objectives], dtype=like.dtype)
-
-    return {name: (weights(name), objectives[0].terms[name][1]) for name in names}
-
-
-def descend(
-    plan: _Plan, rows: Sequence[int], objectives: Sequence[Objective], compiled: bool
-) -> list[_End]:
-    """Train the runs ``rows`` together: evaluate, look whether all is finite, step.
-
-    A run whose objective or gradient is no longer finite goes back to where they last were, and
-    stays there; the others go on.
-    """
-    theta = plan.start[rows]
-    if compiled:
-        terms = _weighted(objectives, riding(objectives[0]), theta)
-        data = plan.x[rows], plan.y[rows]
-        evaluate: Evaluate = RidingRuns(plan.kind, theta, *data, objectives, terms)
-    else:
-        evaluate = _textbook(plan, rows, objectives)
-    # The C library of Linux returns freed memory to the system, to be mapped again at each step,
-    # until it has seen a large block freed: without this one a step takes half as long again.
-    np.empty(31 * 2**20, dtype=np.uint8)
-    rule, last = RULES[plan.optimizer.rule], plan.stops[-1]
-    before, m, s = theta, np.zeros_like(theta), np.zeros_like(theta)
-    alive = np.ones(len(rows), dtype=bool)
-    steps = np.full(len(rows), last)
-    records: list[list[_Moment]] = [[] for _ in rows]
-    recorded = set(plan.stops if plan.records else ())
-    for t in range(last + 1):
-        total, grad, values = evaluate(theta)
-        finite = np.isfinite(total) & np.isfinite(grad).all(axis=1)
-        lost = alive & ~finite
-        if lost.any():
-            alive &= finite
-            steps[lost] = max(t - 1, 0)
-            theta = np.where(lost[:, None], before, theta)
-            total, grad, values = evaluate(theta)
-        if t in recorded:
-            for run in np.flatnonzero(alive).tolist():
-                named = {"objective": float(total[run]), **values(run)}
-                records[run].append(_Moment(t, theta[run].copy(), named))
-        if t == last or not alive.any():
-            break
-        before = theta
-        step, m, s = rule(grad, m, s, t + 1.0, plan.optimizer.numbers)
-        theta = theta + (step if alive.all() else np.where(alive[:, None], step, 0.0))
-    norm = np.linalg.norm(grad, axis=1)
-    return [
-        _End(theta[run], not alive[run], int(steps[run]), float(norm[run]), records[run])
-        for run in range(len(rows))
-    ]
-
-
-def _curve(plan: _Plan, end: _End) -> Curve:
-    names = list(end.records[0].values) if end.records else []
+def _curve(plan: Plan, end: End) -> Curve:
+    # What is not minimised at a moment is not known there.
+    names = {name: np.nan for moment in end.records for name in moment.values}
     theta = [moment.theta for moment in end.records]
     flat = np.array(theta, dtype=plan.y.dtype).reshape(len(theta), plan.start.shape[1])
     return Curve(
         np.array([moment.step for moment in end.records], dtype=np.intp),
         {
-            name: np.array([moment.values[name] for moment in end.records], dtype=plan.y.dtype)
+            name: np.array([(names | m.values)[name] for m in end.records], dtype=plan.y.dtype)
             for name in names
         },
         plan.kind.unflatten(flat, plan.x.shape[2]),

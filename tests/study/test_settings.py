@@ -32,6 +32,17 @@ ANOTHER = {
     "neuron": "radial",
     "initializer": "standard_normal",
     "optimizer": "gradient_descent",
+    "schedule": "cosine",
+    "warmup": 0.1,
+    "early_stopping": "plateau",
+    "losses_from": 0.5,
+    "losses_until": 0.5,
+    "l1": 0.1,
+    "l2": 0.1,
+    "dropout": 0.5,
+    "jitter": 0.1,
+    "target_noise": 0.1,
+    "adversarial": 0.1,
     "target": "identity",
     "start": "placebo",
     "dataset": "uniform(0, 1)",
@@ -61,6 +72,17 @@ DECLARED = {
     "neuron": "start training",
     "initializer": "start",
     "optimizer": "training",
+    "schedule": "training",
+    "warmup": "training",
+    "early_stopping": "training",
+    "losses_from": "training",
+    "losses_until": "training",
+    "l1": "objective",
+    "l2": "objective",
+    "dropout": "training",
+    "jitter": "training",
+    "target_noise": "training",
+    "adversarial": "training",
     "target": "data",
     "start": "start",
     "dataset": "data start objective",
@@ -81,6 +103,8 @@ def test_every_setting_declares_what_it_affects():
 
 def test_groups_follow_from_the_declarations():
     together = {"steps", "learning_rate", "neuron", "optimizer", "dtype", "record_every"}
+    together |= {"schedule", "warmup", "early_stopping", "losses_from", "losses_until"}
+    together |= {"dropout", "jitter", "target_noise", "adversarial"}
     assert {*TRAINED} == together
     problem = {"n_samples", "seed", "n_hidden", "n_inputs", "neuron", "initializer", "target"}
     problem |= {"start", "dataset", "columns", "scaling", "separator", "decimal", "shift", "dtype"}

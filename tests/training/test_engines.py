@@ -37,7 +37,7 @@ def objective(subset, tau=0.01, fit_weight=1.0, form=FORMS[0]):
 
 def kernel_at(objective, params, x, y):
     runs = KernelRuns(type(params), params.flatten(), x, y, [objective] * len(x))
-    runs.advance(adam(), -1, 0)
+    runs.evaluate()
     return runs, RidingForward(params, x, y, runs)
 
 
@@ -128,7 +128,7 @@ RIDING = {
 }
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", RULES)
 @pytest.mark.parametrize("neuron", NEURONS)
 @pytest.mark.parametrize(("n_inputs", "n", "k"), [(1, 5, 5), (1, 40, 9), (2, 6, 4), (3, 4, 6)])
 def test_thirty_steps_and_curves(optimizer, neuron, n_inputs, n, k):

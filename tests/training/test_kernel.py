@@ -15,6 +15,7 @@ from helpers import ROOT, SUBSETS, objective, problem, same_bits
 
 from mlpspec.training import rows
 from mlpspec.training.compiled import KernelRuns, is_cached, kernel_name
+from mlpspec.training.layout import EPSILON, TOTAL
 from mlpspec.training.optimizers import adam
 
 EVERYTHING = objective(SUBSETS[-1])
@@ -65,6 +66,9 @@ def test_the_polynomial_is_the_exponential():
     assert log(2.0) * rows.PER_LN2 == pytest.approx(1.0, rel=1e-15)
 
 
+RATES = np.full(100, 0.01)
+
+
 def run_of(n, n_inputs=1, k=None, neuron="ridge", seed=0, terms=EVERYTHING):
     params, x, y = problem(seed + 1, n, n_inputs, k, neuron)
     last = slice(seed, seed + 1)
@@ -74,9 +78,9 @@ def run_of(n, n_inputs=1, k=None, neuron="ridge", seed=0, terms=EVERYTHING):
 def trained(runs, *stops):
     start = -1
     for stop in stops:
-        runs.advance(adam(0.01), start, stop)
+        runs.advance(adam(0.01), RATES, start, stop)
         start = stop
-    return np.concatenate([runs.theta[0], runs.grad[0], runs.memory[0, 8:13]])
+    return np.concatenate([runs.theta[0], runs.grad[0], runs.memory[0, TOTAL:EPSILON]])
 
 
 CASES = [(3, 1, None), (10, 1, 4), (21, 1, None), (45, 1, 60), (9, 2, None), (14, 3, 5)]
@@ -189,7 +193,7 @@ def test_a_step_costs_few_times_its_exponentials():
     runs = run_of(100)
     block = np.random.default_rng(0).uniform(-20.0, 0.0, 2 * 100**2 + 100 * 99 // 2)
     out = np.empty_like(block)
-    runs.advance(adam(0.01), -1, 10)
+    runs.advance(adam(0.01), RATES, -1, 10)
 
     def least(function):
         times = []
@@ -199,7 +203,7 @@ def test_a_step_costs_few_times_its_exponentials():
             times.append(time.thread_time() - began)
         return min(times)
 
-    step = least(lambda: runs.advance(adam(0.01), 10, 20)) / 10
+    step = least(lambda: runs.advance(adam(0.01), RATES, 10, 20)) / 10
     assert step < 4 * least(lambda: np.exp(block, out=out))
 
 
@@ -208,11 +212,11 @@ def test_on_a_line_the_cost_grows_slower_than_the_pairs():
 
     def least(n, steps):
         runs = run_of(n, terms=objective(SUBSETS[-1], temperature=(2.0 / n) ** 2))
-        runs.advance(adam(0.01), -1, 5)
+        runs.advance(adam(0.01), RATES, -1, 5)
         times = []
         for _ in range(5):
             began = time.thread_time()
-            runs.advance(adam(0.01), 5, 5 + steps)
+            runs.advance(adam(0.01), RATES, 5, 5 + steps)
             times.append(time.thread_time() - began)
         return min(times) / steps
 

@@ -16,7 +16,7 @@ def engine(request):
 
 
 def test_adam_by_hand():
-    rule, numbers = adam(0.1, beta1=0.5, beta2=0.75, epsilon=0.0)
+    rule, numbers, *_ = adam(0.1, beta1=0.5, beta2=0.75, epsilon=0.0)
     update = RULES[rule]
     step, m, s = update(2.0, 0.0, 0.0, 1.0, numbers)
     np.testing.assert_allclose(step, -0.1)  # m / 0.5 = 2, s / 0.25 = 4
@@ -30,7 +30,7 @@ def test_adam_by_hand():
 
 
 def test_gradient_descent_by_hand():
-    rule, numbers = gradient_descent(0.5)
+    rule, numbers, *_ = gradient_descent(0.5)
     step, m, s = RULES[rule](np.array([[2.0, -4.0]]), 1.0, 2.0, 1.0, numbers)
     np.testing.assert_array_equal(step, [[-1.0, 2.0]])
     assert (m, s) == (1.0, 2.0)

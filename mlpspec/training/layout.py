@@ -1,0 +1,77 @@
+"""The memory of one run in the kernel: what lies where.
+
+All numbers of a run lie in one array ``a``, and a row of them is known by the place where it begins
+(`Layout`). The first `HEAD` of them are single numbers, at the places named here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from numba.extending import register_jitable
+
+FIT, COVERAGE, SEPARATION, OVERLAP, L1, L2 = 0, 1, 2, 3, 4, 5
+TAU_COVERAGE, TAU_SEPARATION, PAIRS_SEPARATION, PAIRS_OVERLAP = 6, 7, 8, 9
+TOTAL, VALUE, EPSILON, HEAD = 10, 11, 17, 24
+
+
+class Layout(NamedTuple):
+    """The sizes of a run, and where its rows begin in ``a``.
+
+    Rows are of P parameters as `Params.flatten` orders them, of N samples (D of them are the
+    inputs) or of K neurons, each padded to a multiple of eight. Before them lie
+
+    - at `FIT` to `L2` the weights of the terms; one of 0 leaves a term out;
+    - the temperatures of coverage, 0 if it is hard, and of separation (`TAU_COVERAGE` and so on);
+    - by what separation and overlap divide their sums over ordered pairs of neurons, twice
+      `mlpspec.losses.base.n_pairs`;
+    - at `TOTAL` the objective, and from `VALUE` on the unweighted values of the terms. The value of
+      soft coverage, and with it the objective, is computed only where it is wanted;
+    - the epsilon of the prototypes.
+    """
+
+    n: int
+    k: int
+    d: int
+    radial: int
+    windowed: int
+    size: int  # P
+    ns: int  # N, padded
+    ks: int  # K, padded
+    theta: int
+    grad: int
+    m: int  # moments of the optimiser
+    s: int
+    before: int  # theta of the last step
+    x: int
+    y: int
+    f: int
+    r: int  # residuals, scaled
+    t: int  # sums over k
+    e: int  # a row to work in
+    p: int  # prototypes (D, K)
+    q: int  # dL/dp (D, K)
+    sorted: int  # prototypes in ascending order; before that a row to work in
+    h: int  # exponentials, row by row
+    end: int
+
+
+@register_jitable
+def padded(size):
+    """Return ``size``, rounded up to a multiple of 8."""
+    return (size + 7) // 8 * 8
+
+
+@register_jitable
+def layout(n, k, d, radial, windowed):
+    """Return the layout of a run of N samples, K neurons and D inputs."""
+    size, ns, ks = k * (d + 2) + 1, padded(n), padded(k)
+    step, theta = padded(size), HEAD
+    x = theta + 5 * step
+    y = x + d * ns
+    p = y + 5 * ns
+    h = p + (2 * d + 1) * ks
+    sizes = (n, k, d, radial, windowed, size, ns, ks)
+    of_params = (theta, theta + step, theta + 2 * step, theta + 3 * step, theta + 4 * step)
+    of_samples = (x, y, y + ns, y + 2 * ns, y + 3 * ns, y + 4 * ns)
+    return Layout(*sizes, *of_params, *of_samples, p, p + d * ks, h - ks, h, h + k * max(ns, ks))

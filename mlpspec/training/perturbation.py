@@ -1,0 +1,145 @@
+"""Perturbed training: at every step the data or the hidden units are a little different.
+
+What is drawn comes from streams of the run, so that neither its neighbours nor the workers change
+it: one stream for every kind, and from each the same count of numbers at every step. Runs with the
+same streams and shapes meet the same perturbations, whatever their losses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from mlpspec.arrays import Array
+from mlpspec.errors import InputError
+from mlpspec.network.forward import Forward, respond
+from mlpspec.network.neurons import Params
+
+Streams = Callable[[str], np.random.Generator]
+"""Returns a run's stream of that name."""
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """What is perturbed at every step, and how much.
+
+    All losses see the perturbed data; dropout is of the fit alone. What is recorded of a run, and
+    its gradient's norm at the end, is without perturbation.
+
+    Attributes
+    ----------
+    dropout : float
+        Probability with which a hidden unit is left out for a sample; the others count the more,
+        by 1 / (1 - dropout) (Srivastava et al. 2014, JMLR 15).
+    jitter : float
+        Standard deviation of normal noise on the inputs, in their units (augmentation).
+    target_noise : float
+        Standard deviation of normal noise on the targets, in their units.
+    adversarial : float
+        Length, in every dimension, of a step of the inputs along the sign of the fit's derivative
+        (Goodfellow et al. 2015, arXiv:1412.6572, the fast gradient sign method).
+
+    Raises
+    ------
+    ValueError
+        A number that is negative or not finite, or a dropout of 1 or more.
+
+    Examples
+    --------
+    >>> bool(Perturbation()), bool(Perturbation(jitter=0.1))
+    (False, True)
+    """
+
+    dropout: float = 0.0
+    jitter: float = 0.0
+    target_noise: float = 0.0
+    adversarial: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0.0 <= value < (1.0 if name == "dropout" else float("inf")):
+                limit = "below 1" if name == "dropout" else "finite"
+                raise InputError(f"{name} is {value:g}; it must be at least 0 and {limit}")
+
+    def __bool__(self) -> bool:
+        return any(vars(self).values())
+
+
+PERTURBED = tuple(field.name for field in fields(Perturbation))
+"""What may be perturbed."""
+
+
+class Perturbed:
+    """R runs whose data are perturbed anew at every call.
+
+    Parameters
+    ----------
+    perturbation : Perturbation
+    streams : sequence of R functions
+        The streams of each run.
+    x : (R, N, D)
+    y : (R, N)
+
+    Examples
+    --------
+    >>> from mlpspec import RidgeParams
+    >>> params = RidgeParams.placed(np.array([[0.5]]), np.ones(1), np.ones(1))
+    >>> streams = lambda name: np.random.Generator(np.random.PCG64(1))
+    >>> x, y = np.zeros((1, 4, 1)), np.zeros((1, 4))
+    >>> net, kept = Perturbed(Perturbation(dropout=0.5), [streams], x, y)(params)
+    >>> kept[0, :, 0]
+    array([2., 2., 0., 2.])
+    """
+
+    def __init__(
+        self, perturbation: Perturbation, streams: Sequence[Streams], x: Array, y: Array
+    ) -> None:
+        self.perturbation, self.x, self.y = perturbation, x, y
+        self.streams = {
+            name: [stream(name) for stream in streams]
+            for name in PERTURBED
+            if getattr(perturbation, name) and name != "adversarial"
+        }
+
+    def __call__(self, params: Params) -> tuple[Forward, Array | None]:
+        """Return the forward pass, and (R, N, K) by what hidden units are multiplied in the fit."""
+        how, x, y = self.perturbation, self.x, self.y
+        if how.jitter:
+            x = x + how.jitter * self._normal("jitter", x)
+        if how.target_noise:
+            y = y + how.target_noise * self._normal("target_noise", y)
+        if how.adversarial:
+            x = x + how.adversarial * np.sign(of_inputs(respond(params, x, y)))
+        net, kept = respond(params, x, y), None
+        if how.dropout:
+            shape = net.shape[1:]
+            drawn = [stream.random(shape) for stream in self.streams["dropout"]]
+            kept = (np.array(drawn) >= how.dropout).astype(y.dtype) / y.dtype.type(1 - how.dropout)
+        return net, kept
+
+    def _normal(self, name: str, like: Array) -> Array:
+        drawn = [stream.standard_normal(like.shape[1:]) for stream in self.streams[name]]
+        return np.asarray(drawn, dtype=like.dtype)
+
+
+def of_inputs(net: Forward) -> Array:
+    """Return the derivative of the fit with respect to the inputs (R, N, D).
+
+    dL/dx_n = (2 / N) (f_n - y_n) sum_k v_k dh_nk/dx_n.
+
+    Examples
+    --------
+    One neuron at 0 with slope 1 and height 1; at its prototype the derivative is 0:
+
+    >>> from mlpspec import RidgeParams, forward
+    >>> params = RidgeParams.placed(np.array([[0.0]]), np.ones(1), np.ones(1))
+    >>> of_inputs(forward(params, np.array([[[0.0], [1.0]]]), np.zeros((1, 2)))).round(4)
+    array([[[ 0.    ],
+            [-0.2707]]])
+    """
+    of_f = (2.0 / net.y.shape[1]) * (net.output - net.y)
+    of_h = of_f[:, :, None] * net.params.output_weight[:, None, :]
+    of_z = -2.0 * net.preactivation * net.hidden * of_h
+    return net.params.pull_back_inputs(net.x, net.preactivation, of_z)

@@ -1,0 +1,160 @@
+"""When training changes its course: early stopping of a run, losses that come in or go."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from mlpspec.arrays import Array
+from mlpspec.errors import InputError
+
+
+class Moment(NamedTuple):
+    """A run at one moment of its training: parameters (P,), and what is minimised there.
+
+    Values are the objective (``"objective"``), the fit and the active terms (unweighted); the norm
+    is that of the objective's gradient.
+    """
+
+    step: int
+    theta: Array
+    values: dict[str, float]
+    norm: float
+
+
+class EarlyStopping(NamedTuple):
+    """When a run ends before its steps are done.
+
+    Attributes
+    ----------
+    watched : {"nothing", "objective", "held_out"}
+        The objective, or the mean squared error on inputs that are not trained on.
+    every : int
+        Steps between two looks at it.
+    patience : int
+        Looks without an improvement after which the run ends.
+    tolerance : float
+        Share by which it must fall below the last improvement to be one.
+
+    Examples
+    --------
+    >>> plateau(every=10).watched, never().watched
+    ('objective', 'nothing')
+    """
+
+    watched: str
+    every: int = 0
+    patience: int = 0
+    tolerance: float = 0.0
+
+
+def never() -> EarlyStopping:
+    """Return no early stopping.
+
+    Examples
+    --------
+    >>> never().every
+    0
+    """
+    return EarlyStopping("nothing")
+
+
+def plateau(every: int = 50, patience: int = 10, tolerance: float = 1e-3) -> EarlyStopping:
+    """Return early stopping where the objective no longer falls.
+
+    Examples
+    --------
+    >>> plateau(patience=0)
+    Traceback (most recent call last):
+    mlpspec.errors.InputError: plateau has patience=0; it must be at least 1
+    """
+    return _checked("plateau", EarlyStopping("objective", every, patience, tolerance))
+
+
+def held_out(every: int = 50, patience: int = 10, tolerance: float = 1e-3) -> EarlyStopping:
+    """Return early stopping where the error on other inputs no longer falls.
+
+    Examples
+    --------
+    >>> held_out().watched
+    'held_out'
+    """
+    return _checked("held_out", EarlyStopping("held_out", every, patience, tolerance))
+
+
+def _checked(name: str, rule: EarlyStopping) -> EarlyStopping:
+    for key in ("every", "patience"):
+        if getattr(rule, key) < 1:
+            raise InputError(f"{name} has {key}={getattr(rule, key)}; it must be at least 1")
+    if not 0.0 <= rule.tolerance < 1.0:
+        raise InputError(
+            f"{name} has tolerance={rule.tolerance:g}; it must be at least 0 and below 1"
+        )
+    return rule
+
+
+STOPPINGS: dict[str, Callable[..., EarlyStopping]] = {
+    "none": never,
+    "plateau": plateau,
+    "held_out": held_out,
+}
+"""Early stoppings by name, as functions of numbers that have a default."""
+
+
+class Watch:
+    """Looks at one run; its ``best`` moment is the one that the run returns to.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> watch = Watch(plateau(every=1, patience=2))
+    >>> moments = [Moment(t, np.zeros(1), {}, 0.0) for t in range(4)]
+    >>> [watch.ends(moment, value) for moment, value in zip(moments, [3.0, 1.0, 2.0, 1.0])]
+    [False, False, False, True]
+    >>> watch.best.step
+    1
+    """
+
+    def __init__(self, rule: EarlyStopping) -> None:
+        self.rule = rule
+        self.best: Moment | None = None
+        self.least = self.improved = math.inf
+        self.waited = 0
+
+    def ends(self, moment: Moment, value: float) -> bool:
+        """Return whether the run ends, seeing what is watched at another moment."""
+        if value < self.least or self.best is None:
+            self.best, self.least = moment, value
+        if value < self.improved * (1.0 - self.rule.tolerance):
+            self.improved, self.waited = value, 0
+        else:
+            self.waited += 1
+        return self.waited >= self.rule.patience
+
+
+def phases_of(steps: int, losses_from: float, losses_until: float) -> list[tuple[int, bool]]:
+    """Return from which steps on structural losses are active, and from which not.
+
+    Raises
+    ------
+    InputError
+        Shares that are not in order, or outside 0 to 1.
+
+    Examples
+    --------
+    >>> phases_of(100, 0.25, 0.75), phases_of(100, 0.0, 1.0)
+    ([(0, False), (25, True), (75, False)], [(0, True)])
+    """
+    if not 0.0 <= losses_from < losses_until <= 1.0:
+        raise InputError(
+            f"losses_from is {losses_from:g} and losses_until {losses_until:g}; they must be "
+            "from 0 to 1, the first below the second"
+        )
+    first, last = round(losses_from * steps), round(losses_until * steps)
+    phases: list[tuple[int, bool]] = []
+    for start in sorted({0, first, last}):
+        active = first <= start < last or steps == 0
+        if start < max(1, steps) and (not phases or phases[-1][1] != active):
+            phases.append((start, active))
+    return phases
