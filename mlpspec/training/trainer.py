@@ -189,9 +189,11 @@ def train(
     if perturbation and len(streams) != n_runs:
         raise InputError(f"streams has {len(streams)} entries; expected one a run, {n_runs}")
     stopping = early_stopping or never()
-    if stopping.watched == "held_out":
-        if held_out is None:
-            raise InputError("held_out is missing; give inputs and targets that are not trained on")
+    if stopping.watched != "held_out":
+        held_out = None
+    elif held_out is None:
+        raise InputError("held_out is missing; give inputs and targets that are not trained on")
+    else:
         held_out = checked(params, *held_out)
     optimizer = optimizer or adam()
     of_steps = rates(optimizer.numbers[0], steps, schedule, warmup)
