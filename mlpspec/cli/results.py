@@ -6,19 +6,21 @@ import math
 import shlex
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlpspec.cli.terminal import FAILED, last_line, put
 from mlpspec.data.datasets import COLUMN, DATASETS, FILE, TARGETS, FileData
-from mlpspec.data.spec import Call
+from mlpspec.data.spec import Call, numbers_of
 from mlpspec.errors import InputError
 from mlpspec.store import recovery
 from mlpspec.store.results import load
 from mlpspec.studies import STUDIES
 from mlpspec.study.run import EXTENDABLE, SETTINGS
+from mlpspec.training.optimizers import OPTIMIZERS
+from mlpspec.training.schedules import SCHEDULES
+from mlpspec.training.stopping import STOPPINGS
 
 if TYPE_CHECKING:
     from mlpspec.analysis.claims import Verdict
@@ -126,6 +128,15 @@ def export(arguments: Namespace) -> int:
     return 0
 
 
+DESCRIBED: dict[str, Mapping[str, Callable[..., object]]] = {
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "early_stopping": STOPPINGS,
+    "dataset": DATASETS,
+}
+"""Settings whose values are a name and numbers."""
+
+
 def studies(arguments: Namespace) -> int:
     """Print the named studies, the settings, the data sets and the targets."""
     put("studies")
@@ -140,16 +151,18 @@ def studies(arguments: Namespace) -> int:
         if name not in EXTENDABLE:
             explained = name == "start" or ", or " in setting.help
             choices = f" ({', '.join(setting.names)})" if setting.names and not explained else ""
-            put(f"  {name:16} {setting.default!s:18} {setting.help}{choices}")
-    put("data sets (--set dataset=NAME, with other arguments if need be)")
-    for name, dataset in DATASETS.items():
-        call = Call(name, kwargs={argument.name: argument.default for argument in fields(dataset)})
-        put(f"  {call!s:35} {_first_line(dataset)}")
-    put(f"  {FILE + 'PATH.csv':35} {_first_line(FileData)}")
+            put(f"  {name:22} {setting.default!s:18} {setting.help}{choices}")
+    for kind, known in DESCRIBED.items():
+        put(f"{kind} (--set {kind}=NAME, with other numbers if need be)")
+        for name, described in known.items():
+            call = Call(name, kwargs=numbers_of(described, but="learning_rate"))
+            what = _first_line(described).removeprefix("Return ").partition(";")[0].rstrip(".")
+            put(f"  {call!s:56} {what}")
+    put(f"  {FILE + 'PATH.csv':56} {_first_line(FileData)}")
     put("targets (--set target=NAME)")
     for name, function in TARGETS.items():
-        put(f"  {name:35} {_first_line(function)}")
-    put(f"  {COLUMN + 'NAME':35} a column of the file, scaled as one input is")
+        put(f"  {name:56} {_first_line(function)}")
+    put(f"  {COLUMN + 'NAME':56} a column of the file, scaled as one input is")
     return 0
 
 

@@ -19,7 +19,7 @@ import mlpspec.losses
 from mlpspec.cli.results import write_report
 from mlpspec.cli.terminal import FAILED, INTERRUPTED, duration, last_line, line, put, say, warn
 from mlpspec.errors import InputError, is_interrupt, one_line, unknown
-from mlpspec.running.planning import plan
+from mlpspec.running.planning import plan, way_of
 from mlpspec.running.progress import estimate
 from mlpspec.running.runner import last_engine, missing_runs, run_study
 from mlpspec.running.worker import portable
@@ -169,12 +169,16 @@ def _dry_run(arguments: Namespace, tasks: list[Task], n_jobs: int) -> int:
     total = 0.0
     for study, directory, missing, engine in tasks:
         batches = plan(missing, n_jobs)
-        total += estimate(study, batches, n_jobs, engine) if batches else 0.0
+        seconds, ways = estimate(study, batches, n_jobs, engine) if batches else (0.0, {})
+        total += seconds
         say(
             arguments,
             f"{study.name}: {len(study.runs)} runs, {len(study.runs) - len(missing)} of them "
             f"already in {directory}; to train: {len(missing)} runs in {len(batches)} batches",
         )
+        counts = Counter(way_of(run, engine) for run in missing)
+        for way, taken in ways.items():
+            say(arguments, f"  {way} trains {counts[way]} runs, about {duration(taken)}")
     say(arguments, f"about {duration(total)} on {n_jobs} workers")
     return 0
 

@@ -94,7 +94,7 @@ def arguments(
     call = parse_call(text)
     if call.name not in known:
         raise unknown(what, call.name, known)
-    default = _numbers(known[call.name], but)
+    default = numbers_of(known[call.name], but)
     if len(call.args) > len(default):
         raise InputError(f"{text!r} has {len(call.args)} arguments; {call.name} has {len(default)}")
     given = dict(zip(default, call.args, strict=False))
@@ -114,7 +114,15 @@ def arguments(
 
 
 @cache
-def _numbers(function: Callable[..., Any], but: str) -> dict[str, Any]:
+def numbers_of(function: Callable[..., Any], but: str = "") -> dict[str, Any]:
+    """Return the numbers that a description may give, with their defaults.
+
+    Examples
+    --------
+    >>> def grid(rng, jitter=0.0, low=-1.0): ...
+    >>> numbers_of(grid)
+    {'jitter': 0.0, 'low': -1.0}
+    """
     default = {each.name: each.default for each in signature(function).parameters.values()}
     return {name: v for name, v in default.items() if type(v) in (int, float) and name != but}
 
@@ -151,7 +159,7 @@ def canonical_form(
     @cache
     def form(text: str) -> str:
         name, given = arguments(text, known, what, but)
-        default = _numbers(known[name], but)
+        default = numbers_of(known[name], but)
         parameters = signature(known[name]).parameters.values()
         if all(each.default is not each.empty for each in parameters):
             known[name](**given)

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from mlpspec.study.run import Run, affecting
+from mlpspec.training.perturbation import PERTURBED
 
 Batch = tuple[Run, ...]
 """Runs that train together: arrays of one shape, and the same training."""
@@ -22,6 +23,9 @@ CALL = 300
 
 NEAR = 48
 """Samples, on a line, at which a neuron is not negligible, about, with as many neurons."""
+
+SLOWER = 8
+"""How much longer NumPy takes for a run than the kernel, about."""
 
 TRAINED = affecting("training", "recording")
 """Settings in which the runs of a batch are equal, as they are in N, K and D."""
@@ -70,4 +74,21 @@ def work(run: Run) -> int:
     n, k = run.n_samples, run.hidden_units
     # On a line a neuron is computed where it is not negligible alone (`mlpspec.training.kernel`).
     responses = min(n * k, NEAR * max(n, k)) if run.n_inputs == 1 else n * k
-    return (run.steps + 1) * (responses + CALL)
+    slower = SLOWER if way_of(run, "compiled") in ("NumPy", "L-BFGS") else 1
+    return (run.steps + 1) * (responses + CALL) * slower
+
+
+def way_of(run: Run, engine: str) -> str:
+    """Return what trains a run: ``"the kernel"``, alone or with losses in NumPy, or something else.
+
+    Examples
+    --------
+    >>> way_of(Run(), "compiled"), way_of(Run(), "numpy"), way_of(Run(jitter=0.1), "compiled")
+    ('the kernel', 'NumPy', 'NumPy')
+    """
+    if run.optimizer.startswith("lbfgs"):
+        return "L-BFGS"
+    perturbed = any(getattr(run, name) for name in PERTURBED)
+    if engine == "numpy" or perturbed or run.dtype != "float64":
+        return "NumPy"
+    return "the kernel with losses of your own in NumPy" if run.definitions else "the kernel"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from mlpspec.running.planning import Batch, work
+from mlpspec.running.planning import Batch, way_of, work
 from mlpspec.running.signals import deferred
 from mlpspec.running.worker import Extensions, train_batch
 from mlpspec.store.store import Record
@@ -23,21 +23,30 @@ ONCE, START = 0.3, 1.0
 workers until they have loaded their modules."""
 
 
-def estimate(study: Study, batches: list[Batch], n_jobs: int, engine: str) -> float:
-    """Return about how many seconds the batches will take here, from a few steps of each shape."""
-    rates: dict[tuple[int, int, int, int], tuple[float, float]] = {}
+def estimate(
+    study: Study, batches: list[Batch], n_jobs: int, engine: str
+) -> tuple[float, dict[str, float]]:
+    """Return about how many seconds the batches will take here, and how many of those each way.
+
+    They are measured in a few steps of each shape and way (`mlpspec.running.planning.way_of`).
+    """
+    rates: dict[tuple[object, ...], tuple[float, float]] = {}
     seconds = []
+    ways: dict[str, float] = {}
     if engine == "compiled":  # to compile takes longer than many steps, once
         with deferred():
             engines.prepare([run for batch in batches for run in batch])
     for batch in batches:
         run = batch[0]
-        shape = (run.n_samples, run.hidden_units, run.n_inputs, len(batch))
+        way = way_of(run, engine)
+        shape = (way, run.n_samples, run.hidden_units, run.n_inputs, len(batch))
         if shape not in rates:
             rates[shape] = _rates(batch, study.own_losses, engine)
         step, once = rates[shape]
         seconds.append(step * run.steps + once)
-    return max(sum(seconds) / n_jobs, max(seconds)) + (START if n_jobs > 1 else ONCE)
+        ways[way] = ways.get(way, 0.0) + seconds[-1] / n_jobs
+    longest = max(sum(seconds) / n_jobs, max(seconds))
+    return longest + (START if n_jobs > 1 else ONCE), ways
 
 
 def _rates(batch: Batch, extensions: Extensions, engine: str) -> tuple[float, float]:

@@ -233,7 +233,7 @@ def test_data_and_start_depend_on_seed_and_shape_alone():
 def test_estimate_is_of_the_right_size(tmp_path):
     study = mlpspec.studies.paper().replace(seed=range(4), n_samples=(20,), steps=1500)
     batches = planning.plan(study.runs, 1)
-    guess = estimate(study, batches, 1, choose())
+    guess, _ = estimate(study, batches, 1, choose())
     began = time.perf_counter()
     mlpspec.run_study(study, tmp_path, n_jobs=1)
     assert guess / 5 < time.perf_counter() - began < guess * 5
