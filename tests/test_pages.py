@@ -17,6 +17,8 @@ from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.network.initializers import INITIALIZERS
 from mlpspec.study.run import SETTINGS
 from mlpspec.training.optimizers import OPTIMIZERS
+from mlpspec.training.schedules import SCHEDULES
+from mlpspec.training.stopping import STOPPINGS
 
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 
@@ -123,9 +125,9 @@ def test_python_examples_of_the_pages_run(tmp_path, monkeypatch, capsys):
 
 def test_whatever_has_a_name_is_described():
     definitions = PAGES["docs/definitions.md"].read_text()
-    for name in (*SETTINGS, *mlpspec.studies.STUDIES, *INITIALIZERS, *OPTIMIZERS, *TARGETS):
+    for name in (*SETTINGS, *mlpspec.studies.STUDIES, *INITIALIZERS, *TARGETS):
         assert f"`{name}`" in definitions, name
-    for name in DATASETS:
+    for name in (*DATASETS, *OPTIMIZERS, *SCHEDULES, *STOPPINGS):
         assert re.search(rf"`{name}[(`]", definitions), name
     columns = PAGES["results/README.md"].read_text()
     for name in MEASUREMENTS:
