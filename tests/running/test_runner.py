@@ -42,6 +42,46 @@ def test_same_bits_for_any_workers_and_batches(reference, tmp_path, n_jobs, batc
     assert runs_csv(tmp_path / "r") == reference
 
 
+CHOSEN = Study(
+    "chosen",
+    {"losses": ((), ("coverage",), ("coverage", "overlap")), "n_samples": (5,), "seed": range(8)},
+    {"steps": 60},
+    variants={
+        "dropout": {"dropout": 0.2},
+        "jitter": {"jitter": 0.05},
+        "noise": {"target_noise": 0.1},
+        "adversarial": {"adversarial": 0.02},
+        "all": {"dropout": 0.2, "jitter": 0.05, "target_noise": 0.1, "losses_until": 0.5},
+        "plateau": {"early_stopping": "plateau(every=5,patience=2,tolerance=0.2)"},
+        "held_out": {"early_stopping": "held_out(every=5,patience=2)"},
+        "lbfgs": {"optimizer": "lbfgs"},
+        "kernel": {"optimizer": "adamw", "schedule": "cosine", "warmup": 0.1, "l1": 0.001},
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def chosen(tmp_path_factory):
+    out = tmp_path_factory.mktemp("chosen") / "reference"
+    results = mlpspec.run_study(CHOSEN, out, n_jobs=1)
+    assert {*results.status.values()} == {"ok"}
+    table = results.table
+    for variant in ("plateau", "held_out"):
+        assert len({*table["steps_taken"][table["variant"] == variant]}) > 1
+    perturbed = np.isin(table["variant"], ["dropout", "jitter", "noise", "adversarial", "all"])
+    assert len({*table["gradient_norm"][perturbed]}) == perturbed.sum() == 5 * 24
+    return runs_csv(out)
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "batch_size"),
+    [(2, 7), *(pytest.param(1, b, marks=pytest.mark.slow) for b in (1, 24))],
+)
+def test_chance_and_stops_are_a_run_s_own(chosen, tmp_path, n_jobs, batch_size):
+    mlpspec.run_study(CHOSEN, tmp_path / "r", n_jobs=n_jobs, batch_size=batch_size)
+    assert runs_csv(tmp_path / "r") == chosen
+
+
 def test_same_bits_if_subsets_are_not_merged(reference, tmp_path):
     for subset in reversed(SMALL.axes["losses"]):
         one = Study("paper", {**SMALL.axes, "losses": (subset,)}, SMALL.settings)
@@ -293,6 +333,24 @@ def test_killed_with_sigkill_and_continued(undisturbed, tmp_path, seed):
     assert status == 0, err
     assert f"trained {48 - kept} runs" in told or (kept == 48 and "nothing to train" in told)
     assert runs_csv(out) == undisturbed
+
+
+@pytest.mark.slow
+def test_perturbed_training_is_killed_and_continued(tmp_path):
+    choice = ["dropout=0.2", "jitter=0.05", "target_noise=0.1", "early_stopping=plateau"]
+    line = ["run", "--only", "--seeds", "0:3", "--sizes", "3,5,10", "--jobs", "2"]
+    line += ["--set", "steps=150", *choice]
+    whole = start_mlpspec(*line, "--out", tmp_path / "whole", cwd=tmp_path)
+    assert finish(whole, tmp_path)[0] == 0
+    out = tmp_path / "r"
+    process = start_mlpspec(*line, "--out", out, cwd=tmp_path)
+    while stored(out) == 0 and process.poll() is None:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert 0 < stored(out) < 72
+    assert finish(start_mlpspec(*line, "--out", out, cwd=tmp_path), tmp_path)[0] == 0
+    assert runs_csv(out) == runs_csv(tmp_path / "whole")
 
 
 def test_interrupted_keeps_what_was_finished(tmp_path):
