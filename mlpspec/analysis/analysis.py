@@ -26,7 +26,7 @@ from mlpspec.losses import BUILT_IN
 from mlpspec.metrics import nulls
 from mlpspec.metrics.measure import measure
 from mlpspec.metrics.statistics import beyond_rounding, summaries
-from mlpspec.network.neurons import NEURONS
+from mlpspec.network.neurons import neuron_of
 from mlpspec.store.database import FILE_NAME
 from mlpspec.store.results import Results, Stack, Table, read_csv, write_csv
 from mlpspec.study.problem import built_in_of, domain_of, start_of
@@ -118,7 +118,7 @@ class Problems:
         """Measurements (S,) by null: grid, untrained start, and random (mean and 95 % band)."""
         first, domain = self.runs[0], self.domain
         flat = np.stack([start_of(run) for run in self.runs]).astype(float)
-        params = NEURONS[first.neuron].unflatten(flat, self.x.shape[2])
+        params = neuron_of(first.neuron).unflatten(flat, self.x.shape[2])
         losses = built_in_of(first)
         return {
             "grid": nulls.grid_null(self.x, first.hidden_units, domain),

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import mlpspec.losses
 from mlpspec.cli.results import write_report
 from mlpspec.cli.terminal import FAILED, INTERRUPTED, duration, last_line, line, put, say, warn
+from mlpspec.data.spec import parse_call
 from mlpspec.errors import InputError, is_interrupt, one_line, unknown
 from mlpspec.running.planning import plan, way_of
 from mlpspec.running.progress import estimate
@@ -274,7 +275,7 @@ def chosen_study(arguments: Namespace) -> tuple[Study, dict[str, Any]]:
 
 def _warn_of_faults(losses: Sequence[str], study: Study) -> None:
     """Check losses as check-loss does; what fails is trained all the same, but not unnoticed."""
-    neuron = str(study.settings.get("neuron", "ridge"))
+    neuron = parse_call(str(study.settings.get("neuron", "ridge"))).name
     # Whatever this process imports from, and nothing else: no script of the working directory's.
     places = os.pathsep.join(filter(None, sys.path))
     environment = {**os.environ, "PYTHONPATH": places, "PYTHONSAFEPATH": "1"}

@@ -99,6 +99,8 @@ def arguments(
         raise InputError(f"{text!r} has {len(call.args)} arguments; {call.name} has {len(default)}")
     given = dict(zip(default, call.args, strict=False))
     for name, value in call.kwargs.items():
+        if not default:
+            raise InputError(f"{text!r} gives {name}; {call.name} has no arguments")
         if name not in default:
             raise unknown(f"argument of {call.name}", name, default)
         if name in given:

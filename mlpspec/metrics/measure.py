@@ -248,6 +248,8 @@ def measure(
 def measure_places(x: Array, p: Array, *, width: float) -> dict[str, Array]:
     """Return the measurements (R,) that need inputs and prototypes alone.
 
+    NaN for runs of which a prototype is not finite.
+
     Parameters
     ----------
     x : (R, N, D)
@@ -263,6 +265,7 @@ def measure_places(x: Array, p: Array, *, width: float) -> dict[str, Array]:
     >>> measure_places(x, x + 0.25, width=1.0)["outside_fraction"]
     array([0.5])
     """
-    places = Places(x, p, width)
+    known = np.asarray(np.isfinite(p).all(axis=(1, 2)))
+    places = Places(x, np.where(known[:, None, None], p, 0.0), width)
     found = {measurement.name: measurement.function(places) for measurement in OF_PLACES}
-    return {name: defined(values) for name, values in found.items()}
+    return {name: defined(np.where(known, values, np.nan)) for name, values in found.items()}

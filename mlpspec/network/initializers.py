@@ -8,7 +8,7 @@ import numpy as np
 
 from mlpspec.arrays import Array
 from mlpspec.data.datasets import Uniform
-from mlpspec.network.neurons import NEURONS, Params, RadialParams, RidgeParams
+from mlpspec.network.neurons import Params, RadialParams, neuron_of
 
 Initializer = Callable[[np.random.Generator, int, int, Uniform, str], Params]
 
@@ -74,7 +74,7 @@ def _placed(rng: np.random.Generator, prototypes: Array, steepness: float, neuro
     n_hidden = len(prototypes)
     slope = rng.uniform(0.5, 1.5, n_hidden) * rng.choice([-1.0, 1.0], n_hidden) * steepness
     height = rng.standard_normal(n_hidden) / np.sqrt(n_hidden)
-    return NEURONS[neuron].placed(prototypes, slope, height)
+    return neuron_of(neuron).placed(prototypes, slope, height)
 
 
 def standard_normal(
@@ -120,9 +120,9 @@ def framework(
 
 def _of_layers(wide: Array, single: Array, height: Array, bias: Array, neuron: str) -> Params:
     """Return the network whose first layer has ``wide`` (1, K, D) and ``single`` (1, K)."""
-    if neuron == "radial":
-        return RadialParams(single, wide, height, bias)
-    return RidgeParams(wide, single, height, bias)
+    if issubclass(kind := neuron_of(neuron), RadialParams):
+        return kind(single, wide, height, bias)
+    return kind(wide, single, height, bias)
 
 
 INITIALIZERS: dict[str, Initializer] = {

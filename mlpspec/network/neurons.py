@@ -17,17 +17,19 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Self, cast, final
 
 import numpy as np
 
 from mlpspec.arrays import Array, squared_distances
+from mlpspec.data.spec import arguments, canonical_form
 from mlpspec.errors import InputError
 
 PROTOTYPE_EPS = 1e-8
-"""Added to the squared slope so that a vanished neuron has its prototype at the origin."""
+"""The epsilon of ridge neurons unless another is chosen (`ridge`)."""
 
 
 class Params(ABC):
@@ -57,6 +59,9 @@ class Params(ABC):
 
     WEIGHTS: ClassVar[tuple[str, ...]]
     """Fields whose size says how steep or high a neuron is (not where it is)."""
+
+    EPSILON: ClassVar[float] = 0.0
+    """Added to the squared slope where the prototype is divided by it."""
 
     output_weight: Array
     output_bias: Array
@@ -145,12 +150,13 @@ class Params(ABC):
         return cls(*views)
 
 
-@final
 @dataclass(frozen=True, eq=False)
 class RidgeParams(Params):
     """Neurons that respond along one direction: z_nk = w_k . x_n + b_k.
 
-    The prototype is the minimum-norm point of full response, p_k = -b_k w_k / (|w_k|^2 + eps).
+    The prototype is the minimum-norm point of full response, p_k = -b_k w_k / (|w_k|^2 + eps). Its
+    eps, `PROTOTYPE_EPS`, puts the prototype of a vanished neuron at the origin; `ridge` returns the
+    type with another one.
 
     Parameters
     ----------
@@ -186,6 +192,7 @@ class RidgeParams(Params):
         "output_bias": "",
     }
     WEIGHTS: ClassVar = ("hidden_weight", "output_weight")
+    EPSILON: ClassVar = PROTOTYPE_EPS
 
     hidden_weight: Array
     hidden_bias: Array
@@ -226,7 +233,7 @@ class RidgeParams(Params):
 
     def _squared_size(self) -> Array:
         """(R, K): |w_k|^2 + eps."""
-        return np.asarray(np.square(self.hidden_weight).sum(axis=2) + PROTOTYPE_EPS)
+        return np.asarray(np.square(self.hidden_weight).sum(axis=2) + self.EPSILON)
 
     def preactivation(self, x: Array) -> Array:
         """Return z_nk = w_k . x_n + b_k (R, N, K)."""
@@ -360,11 +367,86 @@ class RadialParams(Params):
         return type(self)(self.slope, self.center + shift, self.output_weight, self.output_bias)
 
 
-NEURONS: dict[str, type[RidgeParams] | type[RadialParams]] = {
-    "ridge": RidgeParams,
-    "radial": RadialParams,
-}
-"""Every kind of neuron by name, as the type of its parameters."""
+Kind = type[RidgeParams] | type[RadialParams]
+"""A kind of neuron: the type of its parameters."""
+
+
+def ridge(epsilon: float = PROTOTYPE_EPS) -> type[RidgeParams]:
+    """Return the ridge neurons with ``epsilon`` in p_k = -b_k w_k / (|w_k|^2 + epsilon).
+
+    With epsilon = 0 the prototype of a neuron with w_k = 0 is NaN, and what reads it is not finite.
+
+    Raises
+    ------
+    ValueError
+        ``epsilon`` is below 0.
+
+    Examples
+    --------
+    >>> neurons = ridge(0.25)(np.ones((1, 1, 1)), np.ones((1, 1)), np.ones((1, 1)), np.zeros(1))
+    >>> neurons.prototypes
+    array([[[-0.8]]])
+    >>> ridge() is RidgeParams
+    True
+    """
+    if not epsilon >= 0.0:
+        raise InputError(f"ridge has epsilon={epsilon:g}; it must be at least 0")
+    return RidgeParams if epsilon == PROTOTYPE_EPS else _other_ridge(float(epsilon))
+
+
+@cache
+def _other_ridge(epsilon: float) -> type[RidgeParams]:
+    class OtherRidgeParams(RidgeParams):
+        __qualname__ = f"ridge(epsilon={epsilon!r})"
+        EPSILON: ClassVar = epsilon
+
+        def __reduce__(self) -> tuple[Any, ...]:  # pickled as what makes it: no module has the type
+            return _ridge_params, (epsilon, *vars(self).values())
+
+    return OtherRidgeParams
+
+
+def _ridge_params(epsilon: float, *values: Array) -> RidgeParams:
+    return ridge(epsilon)(*values)
+
+
+def radial() -> type[RadialParams]:
+    """Return the radial neurons, `RadialParams`; they have no epsilon.
+
+    Examples
+    --------
+    >>> radial()
+    <class 'mlpspec.network.neurons.RadialParams'>
+    """
+    return RadialParams
+
+
+KINDS: dict[str, Callable[..., Kind]] = {"ridge": ridge, "radial": radial}
+"""Every kind of neuron by name, as the function that returns it for given numbers."""
+
+NEURONS: dict[str, Kind] = {name: kind() for name, kind in KINDS.items()}
+"""Every kind of neuron by name, with its numbers at their defaults."""
+
+canonical_neuron = canonical_form(KINDS, "neuron", "ridge(epsilon=1e-4)")
+"""Returns a description of a kind of neuron in the one form that equal ones share."""
+
+
+@cache
+def neuron_of(text: str) -> Kind:
+    """Return the kind of neuron that a description stands for.
+
+    Raises
+    ------
+    ValueError
+        An unknown name, or numbers that do not fit it.
+
+    Examples
+    --------
+    >>> neuron_of("ridge(epsilon=1e-4)").EPSILON, neuron_of("ridge").EPSILON
+    (0.0001, 1e-08)
+    """
+    name, numbers = arguments(text, KINDS, "neuron")
+    return KINDS[name](**numbers)
 
 
 def expect_shape(name: str, value: Any, shape: tuple[int, ...]) -> None:

@@ -24,7 +24,7 @@ from mlpspec.losses.objective import INERT, Objective
 from mlpspec.metrics.nulls import NULLS
 from mlpspec.metrics.statistics import defined, median_interval
 from mlpspec.network.forward import Forward, forward
-from mlpspec.network.neurons import NEURONS
+from mlpspec.network.neurons import neuron_of
 from mlpspec.store.results import Results, Table
 from mlpspec.study.problem import data_of, domain_of, start_of
 from mlpspec.study.run import Run
@@ -148,7 +148,7 @@ def forces(loss: StructuralLoss) -> Table:
 def start(run: Run) -> Forward:
     """Return the forward pass of the untrained network of a run, R = 1."""
     x, y = data_of(run)
-    params = NEURONS[run.neuron].unflatten(start_of(run)[None], run.n_inputs)
+    params = neuron_of(run.neuron).unflatten(start_of(run)[None], run.n_inputs)
     return forward(params, x[None], y[None])
 
 

@@ -25,7 +25,7 @@ from mlpspec.errors import InputError, is_interrupt, one_line
 from mlpspec.losses import StructuralLoss
 from mlpspec.metrics.measure import measure
 from mlpspec.network.forward import Forward, respond
-from mlpspec.network.neurons import NEURONS
+from mlpspec.network.neurons import neuron_of
 from mlpspec.running.planning import Batch
 from mlpspec.store.store import Record
 from mlpspec.study.extensions import Source, code_of, run_source, source_of
@@ -224,7 +224,7 @@ def _train_together(
     described = dict(zip(keys, batch, strict=True))
     problems = {key: (*data_of(run, tables), start_of(run)) for key, run in described.items()}
     x, y, flat = (np.stack(arrays) for arrays in zip(*(problems[key] for key in keys), strict=True))
-    kind = NEURONS[first.neuron]
+    kind = neuron_of(first.neuron)
     start = kind.unflatten(flat, first.n_inputs)
     losses = [losses_of(run, extensions) for run in batch]
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mlpspec.arrays import Array
 from mlpspec.errors import InputError
 from mlpspec.metrics.statistics import defined, hill_index, summaries
-from mlpspec.network.neurons import NEURONS, Params, RadialParams
+from mlpspec.network.neurons import PROTOTYPE_EPS, Params, RadialParams, RidgeParams, neuron_of
 from mlpspec.store.store import Record, Store
 from mlpspec.study.run import SETTINGS, Run
 from mlpspec.study.study import Study
@@ -168,7 +168,7 @@ class Results:
         """
         record = self._record(key)
         assert record.params is not None
-        return NEURONS[record.run.neuron].unflatten(record.params[None], record.run.n_inputs)
+        return neuron_of(record.run.neuron).unflatten(record.params[None], record.run.n_inputs)
 
     def dataset(self, key: str) -> tuple[Array, Array]:
         """Return the inputs (1, N, D) and targets (1, N) that a run was trained on.
@@ -200,7 +200,7 @@ class Results:
             raise InputError(f"run {key} has no curve; train with record_every above 0")
         arrays = dict(record.curve)
         steps, flat = arrays.pop("steps"), arrays.pop("params")
-        params = NEURONS[record.run.neuron].unflatten(flat, record.run.n_inputs)
+        params = neuron_of(record.run.neuron).unflatten(flat, record.run.n_inputs)
         return Curve(steps, arrays, params)
 
     def to_pandas(self) -> pandas.DataFrame:
@@ -259,7 +259,8 @@ class Results:
         ``csv``: `write_tables`. ``parquet`` (needs the extra of that name): ``runs.parquet``.
         ``npz``: ``weights.npz``, with, for every shape of run, arrays such as
         ``n10_k10_d1/hidden_weight`` (R, K, D), ``.../x`` (R, N, D), ``.../y`` and ``.../key``;
-        ``_radial`` follows the shape of radial neurons.
+        ``_radial`` follows the shape of radial neurons, and ``_epsilon0.01`` that of ridges with
+        such an epsilon.
 
         Raises
         ------
@@ -285,6 +286,8 @@ class Results:
             for keys, params, x, y in self.stacks():
                 prefix = f"n{x.shape[1]}_k{params.shape[1]}_d{x.shape[2]}"
                 prefix += "_radial" if isinstance(params, RadialParams) else ""
+                if isinstance(params, RidgeParams) and params.EPSILON != PROTOTYPE_EPS:
+                    prefix += f"_epsilon{params.EPSILON!r}"
                 for name, value in {"key": keys, **vars(params), "x": x, "y": y}.items():
                     arrays[f"{prefix}/{name}"] = value
             path = self.directory / "weights.npz"
@@ -305,7 +308,7 @@ class Results:
         stacks = []
         for (_, _, n_inputs, neuron), keys in shapes.items():
             flat, x, y = (np.stack(of) for of in zip(*(arrays[k] for k in keys), strict=True))
-            stacks.append(Stack(np.array(keys), NEURONS[neuron].unflatten(flat, n_inputs), x, y))
+            stacks.append(Stack(np.array(keys), neuron_of(neuron).unflatten(flat, n_inputs), x, y))
         return stacks
 
 

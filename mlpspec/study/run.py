@@ -26,7 +26,7 @@ from mlpspec.errors import InputError, unknown
 from mlpspec.losses import BUILT_IN
 from mlpspec.losses.base import REDUCTIONS
 from mlpspec.network.initializers import INITIALIZERS
-from mlpspec.network.neurons import NEURONS
+from mlpspec.network.neurons import NEURONS, canonical_neuron
 from mlpspec.study.extensions import Definition
 from mlpspec.study.settings import AFFECTED, Setting, declare
 from mlpspec.study.subsets import canonical_losses
@@ -108,7 +108,13 @@ class Run:
     overlap_reduction: str = declare("mean", REDUCED, "objective", names=REDUCTIONS, later=True)
     n_hidden: int | None = declare(None, "K, hidden units; by default N", "start", least=1)
     n_inputs: int = declare(1, "D, dimension of the inputs", "data start objective", least=1)
-    neuron: str = declare("ridge", "kind of hidden unit", "start training", names=tuple(NEURONS))
+    neuron: str = declare(
+        "ridge",
+        "kind of hidden unit; ridge(epsilon=1e-4): in the prototype",
+        "start training",
+        names=tuple(NEURONS),
+        canonical=canonical_neuron,
+    )
     initializer: str = declare(
         "uniform_prototypes", "the start", "start", names=tuple(INITIALIZERS)
     )
