@@ -117,7 +117,8 @@ class Problems:
     def nulls(self) -> dict[str, dict[str, Any]]:
         """Measurements (S,) by null: grid, untrained start, and random (mean and 95 % band)."""
         first, domain = self.runs[0], self.domain
-        flat = np.stack([start_of(run) for run in self.runs]).astype(float)
+        starts = [start_of(run, x) for run, x in zip(self.runs, self.x, strict=True)]
+        flat = np.stack(starts).astype(float)
         params = neuron_of(first.neuron).unflatten(flat, self.x.shape[2])
         losses = built_in_of(first)
         return {

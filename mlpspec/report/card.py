@@ -148,7 +148,7 @@ def forces(loss: StructuralLoss) -> Table:
 def start(run: Run) -> Forward:
     """Return the forward pass of the untrained network of a run, R = 1."""
     x, y = data_of(run)
-    params = neuron_of(run.neuron).unflatten(start_of(run)[None], run.n_inputs)
+    params = neuron_of(run.neuron).unflatten(start_of(run, x)[None], run.n_inputs)
     return forward(params, x[None], y[None])
 
 

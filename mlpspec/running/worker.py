@@ -222,7 +222,8 @@ def _train_together(
     _check_memory(first)
     keys = [tuple(getattr(run, name) for name in PROBLEM) for run in batch]
     described = dict(zip(keys, batch, strict=True))
-    problems = {key: (*data_of(run, tables), start_of(run)) for key, run in described.items()}
+    data = {key: data_of(run, tables) for key, run in described.items()}
+    problems = {key: (*data[key], start_of(run, data[key][0])) for key, run in described.items()}
     x, y, flat = (np.stack(arrays) for arrays in zip(*(problems[key] for key in keys), strict=True))
     kind = neuron_of(first.neuron)
     start = kind.unflatten(flat, first.n_inputs)

@@ -11,11 +11,12 @@ import numpy as np
 from mlpspec.arrays import Array
 from mlpspec.data import datasets
 from mlpspec.data.datasets import COLUMN, FILE, Dataset, FileData, Uniform, stream
+from mlpspec.data.spec import arguments
 from mlpspec.data.tabular import column_names
 from mlpspec.losses import L1, L2, Coverage, HardCoverage, Overlap, Separation, StructuralLoss
 from mlpspec.losses.objective import Objective
 from mlpspec.network.forward import Forward
-from mlpspec.network.initializers import INITIALIZERS
+from mlpspec.network.initializers import AT_INPUTS, INITIALIZERS
 from mlpspec.study.run import Run
 
 Tables = Mapping[FileData, Array]
@@ -131,8 +132,16 @@ def held_out_of(run: Run, tables: Tables | None = None) -> tuple[Array, Array]:
     return _draw(run, tables, held_out=True)
 
 
-def start_of(run: Run) -> Array:
-    """Return the flat start (P,) of a run, from its stream; no data is needed for it.
+def start_of(run: Run, x: Array | None = None) -> Array:
+    """Return the flat start (P,) of a run, from its stream.
+
+    Starts at the inputs (`AT_INPUTS`) need x (N, D), as `data_of` returns it; it is called if x is
+    not given. The others need no data. Whatever the start, it is moved by ``shift`` as a whole.
+
+    Raises
+    ------
+    ValueError
+        Inputs are needed, and come from a file that cannot be used.
 
     Examples
     --------
@@ -140,9 +149,14 @@ def start_of(run: Run) -> Array:
     (17,)
     """
     rng = stream(run.start, run.seed, run.n_samples, run.n_inputs)
-    start = INITIALIZERS[run.initializer]
+    name, numbers = arguments(run.initializer, INITIALIZERS, "initializer")
+    source: Array | int = run.n_inputs
+    if name in AT_INPUTS:
+        x = data_of(run)[0] if x is None else x
+        source = x.astype(float) - run.shift
     domain = dataset_of(run).domain
-    params = start(rng, run.hidden_units, run.n_inputs, domain, run.neuron)
+    start = INITIALIZERS[name]
+    params = start(rng, run.hidden_units, source, domain, run.neuron, **numbers)
     if run.shift:
         params = params.moved(run.shift)
     return np.asarray(params.flatten()[0].astype(run.dtype))

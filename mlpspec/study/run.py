@@ -25,7 +25,7 @@ from mlpspec.data.tabular import (
 from mlpspec.errors import InputError, unknown
 from mlpspec.losses import BUILT_IN
 from mlpspec.losses.base import REDUCTIONS
-from mlpspec.network.initializers import INITIALIZERS
+from mlpspec.network.initializers import INITIALIZERS, canonical_initializer
 from mlpspec.network.neurons import NEURONS, canonical_neuron
 from mlpspec.study.extensions import Definition
 from mlpspec.study.settings import AFFECTED, Setting, declare
@@ -116,7 +116,11 @@ class Run:
         canonical=canonical_neuron,
     )
     initializer: str = declare(
-        "uniform_prototypes", "the start", "start", names=tuple(INITIALIZERS)
+        "uniform_prototypes",
+        "the start; inputs(slope=4): of steeper neurons",
+        "start",
+        names=tuple(INITIALIZERS),
+        canonical=canonical_initializer,
     )
     optimizer: str = declare(
         "adam",
@@ -206,28 +210,28 @@ class Run:
     columns: str = declare(
         "",
         "of a file: the inputs, like width,height",
-        "data",
+        "data start",
         canonical=canonical_columns,
         later=True,
     )
     scaling: str = declare(
         "columns",
         "of a file: columns, each by itself, or common: all by one number",
-        "data",
+        "data start",
         names=SCALINGS,
         later=True,
     )
     separator: str = declare(
         "comma",
         "of a file's cells: comma, semicolon, tab, space (any run of blanks) or bar",
-        "data",
+        "data start",
         canonical=canonical_separator,
         later=True,
     )
     decimal: str = declare(
         "point",
         "of a file's numbers: point or comma",
-        "data",
+        "data start",
         canonical=canonical_decimal,
         later=True,
     )

@@ -136,8 +136,8 @@ def test_a_neuron_that_vanishes_ends_a_run_at_the_last_finite_step(engine):
 
 
 def test_a_run_that_starts_without_a_prototype_is_stored_as_diverged(monkeypatch):
-    def start(run):
-        flat = start_of(run)
+    def start(run, x):
+        flat = start_of(run, x)
         flat[2] = 0.0
         return flat
 

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 from helpers import same_bits
 
+from mlpspec.network.initializers import INITIALIZERS
 from mlpspec.running import worker
 from mlpspec.running.planning import plan
 from mlpspec.running.worker import train_batch
@@ -28,8 +29,8 @@ OTHER = {
     "overlap_reduction": ("neuron", "sum"),
     "n_hidden": (3, 8),
     "n_inputs": (2,),
-    "neuron": ("radial",),
-    "initializer": ("standard_normal", "framework", "spaced", "steep"),
+    "neuron": ("radial", "ridge(epsilon=0.01)"),
+    "initializer": ("standard_normal", "framework", "spaced", "steep", "kmeans", "inputs(4)"),
     "optimizer": ("gradient_descent",),
     "target": ("identity", "random"),
     "start": ("placebo",),
@@ -55,6 +56,8 @@ def mixed_runs(path):
     settings = [COMMON | around | change for around in surroundings for change in changes]
     of_file = ({}, {"columns": "b,a"}, {"scaling": "common"}, {"target": "column:c"}, {"seed": 1})
     settings += [COMMON | table | change for change in of_file]
+    settings += [COMMON | {"initializer": name, "n_hidden": 3} for name in INITIALIZERS]
+    settings.append(COMMON | table | {"initializer": "kmeans", "n_hidden": 3})
     semicolons = {"dataset": f"file:{path.with_name('t2.csv')}", "separator": "semicolon"}
     settings.append(COMMON | table | semicolons | {"decimal": "comma"})
     assert {*OTHER, "columns", "scaling", "separator", "decimal"} == {*SETTINGS}

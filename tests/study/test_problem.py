@@ -58,6 +58,23 @@ def test_a_file_is_known_by_its_content(wheat):
     assert domain_of(run).width == 2.0
 
 
+@pytest.mark.parametrize("name", ["inputs", "kmeans"])
+def test_a_start_at_inputs_of_a_file_needs_them_or_the_file(name, wheat):
+    run = file_run(initializer=name, n_samples=6, n_hidden=4, shift=2.0)
+    (x, _), start = data_of(run), start_of(run)
+    params = NEURONS["ridge"].unflatten(start[None], 1)
+    if name == "inputs":
+        near = np.abs(params.prototypes[0] - x.T).min(axis=1)
+        np.testing.assert_allclose(near, 0.0, atol=1e-7)
+    (record,) = train_batch((Run(**run.to_dict() | {"steps": 0}),), None, read_tables([run]))
+    assert same_bits(record.params, start)
+    wheat.unlink()
+    read_columns.cache_clear()
+    assert same_bits(start_of(run, x), start)
+    with pytest.raises(InputError, match=r"wheat\.csv"):
+        start_of(run)
+
+
 def test_a_file_may_be_written_in_another_way(wheat):
     settings = {"columns": "width", "target": "column:area"}
     german = wheat.with_name("german.csv")

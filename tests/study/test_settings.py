@@ -86,10 +86,10 @@ DECLARED = {
     "target": "data",
     "start": "start",
     "dataset": "data start objective",
-    "columns": "data",
-    "scaling": "data",
-    "separator": "data",
-    "decimal": "data",
+    "columns": "data start",
+    "scaling": "data start",
+    "separator": "data start",
+    "decimal": "data start",
     "shift": "data start objective",
     "dtype": "data start objective training recording",
     "record_every": "recording",
@@ -119,7 +119,7 @@ ALL = "coverage+separation+overlap"
 def bases(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a,b\n1,2.5\n2,9\n3,4\n5,7\n8,0\n9,5\n")
-    of_file = {"dataset": f"file:{path}", "columns": "a,b"}
+    of_file = {"dataset": f"file:{path}", "columns": "a,b", "initializer": "inputs"}
     common = {"n_samples": 5, "losses": ALL, "temperature": 0.1}
     return common, common | {"temperature_unit": "spacing"}, common | of_file
 
@@ -133,7 +133,10 @@ def observed(run, other):
             parts.add("data")
     except InputError:  # the one file cannot be read in both ways
         parts.add("data")
-    if start_of(run).tobytes() != start_of(other).tobytes():
+    try:
+        if start_of(run).tobytes() != start_of(other).tobytes():
+            parts.add("start")
+    except InputError:
         parts.add("start")
     # Both objectives at the same place.
     params = NEURONS["ridge"].unflatten(np.linspace(-1.0, 1.0, 16)[None], 1)

@@ -119,12 +119,41 @@ def test_what_cannot_change_a_result_is_not_in_the_key():
         ("losses", "overlap+overlap", "each may occur once"),
         ("optimizer", "adm", "unknown optimizer 'adm'; did you mean 'adam'?"),
         ("dtype", "int8", "unknown dtype 'int8'; known: float32, float64"),
+        ("initializer", "steeep", "unknown initializer 'steeep'; did you mean 'steep'?"),
+        ("initializer", 3, "initializer is 3; it must be a text like inputs(slope=4)"),
+        ("initializer", "steep(4)", "'steep(4)' has 1 arguments; steep has 0"),
+        ("initializer", "inputs(slop=4)", "unknown argument of inputs 'slop'; did you mean"),
+        ("initializer", "inputs(0)", "inputs has slope=0; it must be above 0 and at most 1e6"),
+        ("initializer", "inputs(slope=1e7)", "slope=1e+07; it must be above 0 and at most 1e6"),
+        ("initializer", "inputs('a')", "has slope='a'; it must be a finite number"),
+        ("neuron", "rigde", "unknown neuron 'rigde'; did you mean 'ridge'?"),
+        ("neuron", 3, "neuron is 3; it must be a text like ridge(epsilon=1e-4)"),
+        ("neuron", "ridge(-1)", "ridge has epsilon=-1; it must be at least 0"),
+        ("neuron", "ridge(1e999)", "has epsilon=inf; it must be a finite number"),
+        ("neuron", "radial(1e-4)", "'radial(1e-4)' has 1 arguments; radial has 0"),
+        ("neuron", "radial(epsilon=0)", "gives epsilon; radial has no arguments"),
     ],
 )
 def test_bad_values_are_named(field, value, message):
     with pytest.raises(InputError) as error:
         Run(**{field: value})
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "default", "written", "other", "canonical"),
+    [
+        ("neuron", "ridge", "ridge(1e-8)", "ridge( 1e-4 )", "ridge(epsilon=0.0001)"),
+        ("initializer", "inputs", "inputs(slope=1)", "inputs(4)", "inputs(slope=4.0)"),
+    ],
+)
+def test_numbers_of_a_choice_at_their_defaults_are_no_other_run(
+    field, default, written, other, canonical
+):
+    assert Run(**{field: default}) == Run(**{field: written})
+    assert getattr(Run(**{field: other}), field) == canonical
+    assert Run(**{field: other}).key == Run(**{field: canonical}).key
+    assert Run(**{field: other}).key != Run(**{field: default}).key
 
 
 def test_labels_are_in_canonical_order():
