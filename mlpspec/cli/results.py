@@ -14,6 +14,8 @@ from mlpspec.cli.terminal import FAILED, last_line, put
 from mlpspec.data.datasets import COLUMN, DATASETS, FILE, TARGETS, FileData
 from mlpspec.data.spec import Call, numbers_of
 from mlpspec.errors import InputError
+from mlpspec.network.initializers import INITIALIZERS
+from mlpspec.network.neurons import KINDS
 from mlpspec.store import recovery
 from mlpspec.store.results import load
 from mlpspec.studies import STUDIES
@@ -129,6 +131,8 @@ def export(arguments: Namespace) -> int:
 
 
 DESCRIBED: dict[str, Mapping[str, Callable[..., object]]] = {
+    "neuron": KINDS,
+    "initializer": INITIALIZERS,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
     "early_stopping": STOPPINGS,

@@ -23,7 +23,7 @@ from mlpspec.losses import L1, L2, Coverage, HardCoverage, Overlap, Separation, 
 from mlpspec.losses.base import n_pairs
 from mlpspec.losses.objective import Objective, Terms, weighted_terms
 from mlpspec.network.forward import Forward, backward
-from mlpspec.network.neurons import PROTOTYPE_EPS, Params, RadialParams
+from mlpspec.network.neurons import Params, RadialParams
 from mlpspec.training.optimizers import Optimizer
 
 Values = Callable[[int], dict[str, float]]
@@ -146,14 +146,14 @@ class KernelRuns:
         n_runs, n, d = x.shape
         k = (theta.shape[1] - 1) // (d + 2)
         windowed = d == 1 and n >= kernel.WINDOWED and neglects
-        self.sizes = (n, k, d, int(kind is RadialParams), int(windowed))
+        self.sizes = (n, k, d, int(issubclass(kind, RadialParams)), int(windowed))
         self.at = at = layout.layout(*self.sizes)
         self.memory = np.empty((n_runs, at.end))
         self.memory[:, : at.x] = 0.0
         self.theta = self.memory[:, at.theta : at.theta + at.size]
         self.grad = self.memory[:, at.grad : at.grad + at.size]
         self.total = self.memory[:, layout.TOTAL]
-        self.memory[:, layout.EPSILON] = getattr(kind, "EPSILON", PROTOTYPE_EPS)
+        self.memory[:, layout.EPSILON] = kind.EPSILON
         self.theta[...] = theta
         self.order = np.tile(np.arange(n), (n_runs, 1))
         if d == 1:
