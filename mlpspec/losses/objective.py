@@ -90,8 +90,13 @@ class Objective:
 
     @property
     def unstructured(self) -> Objective:
-        """The fit and the penalties on the weights (`L1`, `L2`), without structural losses."""
-        kept = {name: term for name, term in self.terms.items() if isinstance(term[1], L1 | L2)}
+        """The fit and the penalties called ``"l1"`` and ``"l2"``, without structural losses."""
+        penalties = {"l1": L1, "l2": L2}
+        kept = {
+            name: term
+            for name, term in self.terms.items()
+            if isinstance(term[1], penalties.get(name, ()))
+        }
         return Objective(kept, self.fit_weight)
 
     def value_and_grad(
