@@ -9,7 +9,7 @@ import shlex
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -218,6 +218,48 @@ def create(directory: str | os.PathLike[str], identity: dict[str, Any]) -> None:
     finally:
         with contextlib.suppress(OSError):
             draft.unlink()
+
+
+def check_new(out: str | os.PathLike[str]) -> None:
+    """Raise `InputError` unless ``out`` is not there, or an empty directory.
+
+    Examples
+    --------
+    >>> check_new("there/is/nothing")
+    """
+    new = Path(out)
+    if os.path.lexists(new) and not (new.is_dir() and not any(new.iterdir())):
+        raise InputError(f"{out} is there already; give a new directory with --out")
+
+
+@contextlib.contextmanager
+def made_whole(out: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give the path of a directory to make, which becomes ``out`` once all went well.
+
+    Raises
+    ------
+    InputError
+        ``out`` cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with made_whole(f"{folder}/new") as draft:
+    ...         create(draft, {"study": "mine", "axes": [], "settings": {}})
+    ...         before = Path(folder, "new").exists()
+    ...     before, os.listdir(f"{folder}/new")
+    (False, ['study.sqlite'])
+    """
+    new = Path(out)
+    try:
+        new.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".draft-", dir=new.parent) as folder:
+            draft = Path(folder) / "draft"
+            yield draft
+            os.rename(draft, new)
+    except OSError as error:
+        raise InputError(f"cannot write to {out}: {error.strerror}") from None
 
 
 def mend(path: Path) -> str:

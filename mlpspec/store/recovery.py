@@ -21,7 +21,17 @@ from pathlib import Path
 from typing import Any
 
 from mlpspec.errors import InputError
-from mlpspec.store.database import CONTENT, FILE_NAME, JOURNAL, LOG, checksum, create, rolled_back
+from mlpspec.store.database import (
+    CONTENT,
+    FILE_NAME,
+    JOURNAL,
+    LOG,
+    check_new,
+    checksum,
+    create,
+    made_whole,
+    rolled_back,
+)
 from mlpspec.store.store import Store
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
@@ -88,9 +98,7 @@ def recover(directory: str | os.PathLike[str], out: str | os.PathLike[str]) -> R
     log = path.with_name(LOG).read_bytes() if path.with_name(LOG).is_file() else b""
     if not path.is_file() or not (path.stat().st_size or log):
         raise InputError(f"{path} is not there or empty; there is nothing to recover")
-    new = Path(out)
-    if os.path.lexists(new) and not (new.is_dir() and not any(new.iterdir())):
-        raise InputError(f"{out} is there already; give a new directory with --out")
+    check_new(out)
     content = _content(path)
     versions = [_logged(content, log), content] if log else [content]
     found, checked = _intact(versions)
@@ -121,17 +129,11 @@ def recover(directory: str | os.PathLike[str], out: str | os.PathLike[str]) -> R
     curves = {key: row for key, row in found["curves"].items() if key in complete}
     for number in {row[3] for row in complete.values()} - found["sessions"].keys():
         found["sessions"][number] = _lost_session(number, identity, complete)
-    try:
-        new.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".recover-", dir=new.parent) as folder:
-            draft = Path(folder) / "draft"
-            create(draft, identity)
-            with Store.open(draft, write=True) as store:
-                for table, rows in {**found, "runs": complete, "curves": curves}.items():
-                    store.restore(table, rows.values())
-            os.rename(draft, new)  # whole, or not there
-    except OSError as error:
-        raise InputError(f"cannot write to {out}: {error.strerror}") from None
+    with made_whole(out) as draft:
+        create(draft, identity)
+        with Store.open(draft, write=True) as store:
+            for table, rows in {**found, "runs": complete, "curves": curves}.items():
+                store.restore(table, rows.values())
     asked = {run.key for study in studies for run in study.runs}
     listed = _listed(path)
     counted = sum(session["runs"] for session in provenance.get("sessions", []))
