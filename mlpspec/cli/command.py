@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
-from mlpspec.cli.parser import parser
-from mlpspec.cli.terminal import BAD_INPUT, FAILED, INTERRUPTED, line, warn
+from mlpspec.cli.parser import INTRODUCTION, parser
+from mlpspec.cli.terminal import BAD_INPUT, FAILED, INTERRUPTED, line, put, warn
 from mlpspec.errors import InputError, LossError, LossWarning, WorkerLostError
 from mlpspec.running.surroundings import open_standard_streams
 
@@ -39,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a name that it cannot show is no reason to fail
             stream.reconfigure(errors="backslashreplace")
     try:
+        if not argv:
+            put(*INTRODUCTION.splitlines())
+            return 0
         arguments = parser().parse_args(argv)
         arguments.line = ["mlpspec", *argv]
         with warnings.catch_warnings():
@@ -83,8 +86,9 @@ def _command(name: str) -> Callable[[Namespace], int]:
     # While modules load there is nothing to lose, and an exception would only garble them.
     before = signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
     try:
-        trains = name in ("run", "check-loss", "loss-card")
-        module = import_module("mlpspec.cli.run" if trains else "mlpspec.cli.results")
+        homes = dict.fromkeys(("run", "check-loss", "loss-card"), "run")
+        homes |= dict.fromkeys(("diff", "merge"), "sharing")
+        module = import_module(f"mlpspec.cli.{homes.get(name, 'results')}")
         command: Callable[[Namespace], int] = getattr(module, name.replace("-", "_"))
         return command
     finally:

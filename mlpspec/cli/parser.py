@@ -9,6 +9,19 @@ from mlpspec import __version__
 from mlpspec.errors import InputError
 from mlpspec.training.engine import ASKED
 
+INTRODUCTION = """\
+mlpspec trains minimal Gaussian MLPs with structural losses, and measures
+whether their data can be read back from the weights. Three examples:
+
+  mlpspec run                        train the 480 runs of the study, and report
+  mlpspec verify runs/paper          say which of its claims hold
+  mlpspec check-loss mine.py:Mine    try a loss of your own
+
+Where to go: mlpspec --help lists the commands, mlpspec COMMAND --help says what
+each can do, mlpspec studies lists studies and settings. README.md explains them
+all, experiments/README.md studies, losses and data of your own.
+"""
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -21,8 +34,8 @@ def parser() -> argparse.ArgumentParser:
         prog="mlpspec",
         description="Train minimal Gaussian MLPs with structural losses in controlled studies, "
         "and measure whether their data can be read back from the weights.",
-        epilog="exit status: 0 fine; 1 some runs failed, or verify found a stated claim that does "
-        "not hold; 2 bad usage or input; 130 interrupted",
+        epilog="exit status: 0 fine; 1 some runs failed, verify found a stated claim that does not "
+        "hold, or diff a difference; 2 bad usage or input; 130 interrupted",
     )
     parser.add_argument("--version", action="version", version=f"mlpspec {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -80,6 +93,9 @@ def parser() -> argparse.ArgumentParser:
     )
 
     status = commands.add_parser("status", help="say what a results directory holds")
+    status.add_argument(
+        "--watch", action="store_true", help="again and again, until the study is complete"
+    )
     report = commands.add_parser("report", help="make tables, figures and report.html anew")
     report.add_argument("--pdf", action="store_true", help="figures also as PDF")
     verify = commands.add_parser("verify", help="print the verdicts on the claims")
@@ -95,6 +111,37 @@ def parser() -> argparse.ArgumentParser:
 
     for command in (status, report, verify, recover, export):
         command.add_argument("directory", metavar="DIR")
+
+    diff = commands.add_parser(
+        "diff",
+        help="say in what two results directories differ",
+        description="Compare the runs that two directories have both, what they were made with, "
+        "and their verdicts. One without a store is compared by its tables.",
+        epilog="Differences are absolute, and relative where a number is above 1. Exit status: 0 "
+        "alike within the tolerance, 1 not, 2 bad input.",
+    )
+    diff.add_argument("first", metavar="A", help="results directory")
+    diff.add_argument("second", metavar="B", help="another one, such as results/paper")
+    diff.add_argument(
+        "--tolerance",
+        type=_number,
+        default=0.01,
+        metavar="D",
+        help="largest difference of a measurement (default: %(default)s)",
+    )
+    merge = commands.add_parser(
+        "merge",
+        help="join the runs of several directories of one study into a new one",
+        description="Write the runs of several results directories of one study, and of the "
+        "studies in folders inside them, into a new directory. The old ones are only read.",
+        epilog="A run with other bits in two directories is refused, or with --prefer first taken "
+        "from the one that is named first.",
+    )
+    merge.add_argument("directories", nargs="+", metavar="DIR", help="two or more")
+    merge.add_argument("--out", required=True, metavar="NEW", help="new results directory")
+    merge.add_argument(
+        "--prefer", choices=("first",), help="whose runs to take where their bits differ"
+    )
 
     check = commands.add_parser("check-loss", help="say whether a loss of your own is right")
     check.add_argument(
@@ -139,3 +186,10 @@ def _whole(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None

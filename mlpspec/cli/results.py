@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import shlex
+import sys
+import time
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +19,8 @@ from mlpspec.errors import InputError
 from mlpspec.network.initializers import INITIALIZERS
 from mlpspec.network.neurons import KINDS
 from mlpspec.store import recovery
-from mlpspec.store.results import load
+from mlpspec.store.database import FILE_NAME, in_use
+from mlpspec.store.results import Results, load
 from mlpspec.studies import STUDIES
 from mlpspec.study.run import EXTENDABLE, SETTINGS
 from mlpspec.training.optimizers import OPTIMIZERS
@@ -28,11 +31,52 @@ if TYPE_CHECKING:
     from mlpspec.analysis.claims import Verdict
 
 
+REFRESHED = 2.0
+"""Seconds between two looks at a directory that is watched, at least."""
+
+
 def status(arguments: Namespace) -> int:
-    """Print what a results directory holds."""
-    results = load(arguments.directory)
-    study, status = results.study, results.status
-    asked = [status.get(key, "missing") for key in results.keys_of(study.runs)]
+    """Print what a results directory holds; with ``--watch`` again until its study is complete."""
+    if arguments.watch:
+        return _watch(Path(arguments.directory))
+    _put_status(load(arguments.directory))
+    return 0
+
+
+def _watch(directory: Path) -> int:
+    """Print how far a study is, anew or on further lines, until no run of it is missing."""
+    said = ""
+    while True:
+        began = time.monotonic()
+        writing = in_use(directory)  # a session begins with its first results
+        waiting = writing and not (directory / FILE_NAME).exists()
+        results = None if waiting else load(directory)
+        asked = _asked(results) if results else ["missing"]
+        text = "nothing is stored yet"
+        if results:
+            done = len(asked) - asked.count("missing")
+            text = f"{done} of {len(asked)} runs, {asked.count('failed')} failed"
+        if sys.stdout.isatty():
+            print("\x1b[H\x1b[2J", end="")  # clear the screen, from its upper left corner
+            if results:
+                _put_status(results)
+            put(f"watching  {text}; Ctrl-C ends this, not the study")
+        elif text != said:
+            put(f"{directory}: {text}")
+        said = text
+        if "missing" not in asked and not writing:
+            return 0
+        time.sleep(max(REFRESHED, 4.0 * (time.monotonic() - began)))  # large stores take a while
+
+
+def _asked(results: Results) -> list[str]:
+    """Return the status, or ``missing``, of each run that the last session was asked for."""
+    status = results.status
+    return [status.get(key, "missing") for key in results.keys_of(results.study.runs)]
+
+
+def _put_status(results: Results) -> None:
+    study, status, asked = results.study, results.status, _asked(results)
     counts = Counter(status.values())
     last = results.sessions[-1]
     settings = ", ".join(f"{name}={value}" for name, value in study.settings.items()) or "defaults"
@@ -51,16 +95,16 @@ def status(arguments: Namespace) -> int:
         f"{asked.count('failed')} failed"
     )
     ended = last["ended"] or "(running, or killed)"
+    made = next((s for s in reversed(results.sessions) if s["runs"]), last)  # merging trains none
     put(
         f"sessions  {len(results.sessions)}; the last {last['started']} to {ended}",
-        f"made with mlpspec {last['mlpspec']}, numpy {last['numpy']}, Python {last['python']}, "
-        f"{last['jobs']} jobs on {last['processor']}",
+        f"made with mlpspec {made['mlpspec']}, numpy {made['numpy']}, Python {made['python']}, "
+        f"{made['jobs']} jobs on {made['processor']}",
     )
     for number, (key, error) in enumerate(list(results.errors.items())[:5]):
         put(f"failed    {key}: {last_line(error)}")
         if number == 0:
             put(*(f"          {line}" for line in error.strip().splitlines()))
-    return 0
 
 
 def report(arguments: Namespace) -> int:

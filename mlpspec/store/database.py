@@ -380,7 +380,7 @@ def in_use(directory: Path) -> bool:
     try:
         with (directory / LOCK_NAME).open() as file:
             return not try_lock(file, shared=True)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
         return True

@@ -249,6 +249,14 @@ class Store:
             for row in rows:
                 self._insert(table, row)
 
+    def content(self, table: str) -> Iterator[list[Any]]:
+        """Iterate over the rows of a table as `restore` takes them, comparing checksums."""
+        return self._rows(table)
+
+    def freeze(self) -> None:
+        """Read from now on what is stored now, whatever another command adds meanwhile."""
+        self._db.execute("BEGIN")
+
     def status(self) -> dict[str, str]:
         """Return the status of every run that was tried, by key."""
         return {row[0]: row[2] for row in self._rows("runs")}

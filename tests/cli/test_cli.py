@@ -128,6 +128,16 @@ def test_help_fits_a_screen(capsys, monkeypatch):
         assert max(map(len, lines)) <= 80
 
 
+def test_without_arguments_three_examples_are_shown(capsys):
+    status, out, err = call(capsys)
+    assert (status, err) == (0, "")
+    assert max(map(len, out.splitlines())) <= 80
+    examples = [line for line in out.splitlines() if line.startswith("  mlpspec ")]
+    assert len(examples) == 3
+    for example in examples:
+        cli.parser().parse_args(example.split("   ")[0].split()[1:])
+
+
 def test_studies_lists_studies_and_settings(capsys):
     status, out, _ = call(capsys, "studies")
     assert status == 0
@@ -234,7 +244,27 @@ BAD = [
     (["export", "done", "--format", "xls"], "invalid choice: 'xls'"),
     (["export", "."], "--format"),
     (["rnu"], "invalid choice: 'rnu'"),
-    ([], "COMMAND"),
+    (["--frobnicate"], "required: COMMAND"),
+    (["merge", "done", "--out", "x"], "a merge needs two results directories or more"),
+    (["merge", "done", "./done", "--out", "x"], "done is given twice; name each directory once"),
+    (
+        ["merge", "done", "sweep", "--out", "x"],
+        "sweep cannot be merged with done: it holds the study 'tau-sweep', not 'paper'",
+    ),
+    (["merge", "done", "a_file", "--out", "x"], "'a_file' is not a results directory"),
+    (["merge", "done", "truncated", "--out", "x"], "damaged"),
+    (["merge", "done", "sweep", "--out", "done/x"], "done/x lies inside done, which is only read"),
+    (["merge", "done", "sweep", "--out", "a_file"], "a_file is there already"),
+    (["merge", "done", "sweep"], "required: --out"),
+    (["merge", "done", "sweep", "--out", "x", "--prefer", "last"], "invalid choice: 'last'"),
+    (["diff", "done"], "required: B"),
+    (["diff", "done", "absent"], "'absent' is no results directory: no study.sqlite or runs.csv"),
+    (["diff", "done", "a_file"], "'a_file' is no results directory"),
+    (["diff", "truncated", "done"], "damaged"),
+    (["diff", "done", "done", "--tolerance", "-1"], "the tolerance is -1; it must be at least 0"),
+    (["diff", "done", "done", "--tolerance", "nan"], "the tolerance is nan; it must be at least 0"),
+    (["diff", "done", "done", "--tolerance", "much"], "'much' is not a number"),
+    (["status", "a_file", "--watch"], "'a_file' is not a results directory"),
     (["run", "--frobnicate"], "unrecognized arguments: --frobnicate"),
 ]
 
