@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from mlpspec.store.database import FILE_NAME
 from mlpspec.store.merge import differing, made_with
 from mlpspec.store.results import Results, Table, measurement_names, read_csv
 from mlpspec.store.store import Store
+from mlpspec.study.extensions import Definition
 from mlpspec.study.run import SETTINGS
 
 TABLE = "runs.csv"
@@ -57,6 +58,15 @@ class Side:
         """The study's name, or nothing where it is not known."""
         return str(self.sessions[-1]["study"]["name"]) if self.sessions else ""
 
+    @property
+    def losses(self) -> dict[str, str]:
+        """What the losses of one's own are, by name."""
+        return {
+            name: str(Definition.from_dict(name, content))
+            for session in self.sessions
+            for name, content in session["study"].get("extensions", {}).items()
+        }
+
 
 def read_side(directory: str | os.PathLike[str]) -> Side:
     """Return what a directory holds: its store, or without one the tables that were made of it.
@@ -78,6 +88,9 @@ def read_side(directory: str | os.PathLike[str]) -> Side:
         lacking = [name for name in NEEDED if name not in table]
         if lacking:
             raise ValueError(f"no column {lacking[0]}")
+        for name in measurement_names(table):
+            if table[name].dtype.kind not in "if":
+                raise ValueError(f"the column {name} is not of numbers")
     except (ValueError, csv.Error) as error:
         raise InputError(f"{place / TABLE} is not a table of runs ({error}); remove it") from None
     claims, provenance = place / "claims.csv", place / "provenance.json"
@@ -85,7 +98,7 @@ def read_side(directory: str | os.PathLike[str]) -> Side:
         sessions = json.loads(provenance.read_text())["sessions"] if provenance.is_file() else []
         made_with(sessions)
         side = Side(place, table, sessions, read_verdicts(claims) if claims.is_file() else [])
-        _ = side.study
+        _ = side.study, side.losses
     except InputError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
@@ -275,12 +288,8 @@ def settings_apart(first: Side, second: Side) -> dict[str, tuple[str, str]]:
     found: dict[str, list[Any]] = {"study": [side.study for side in sides]}
     for name in SETTINGS:
         found[name] = [_values(side.table, name) for side in sides]
-    losses: list[Mapping[str, Any]] = [
-        {name: of for s in side.sessions for name, of in s["study"].get("extensions", {}).items()}
-        for side in sides
-    ]
-    for name in losses[0].keys() & losses[1].keys():
-        found[f"loss {name}"] = [of[name] for of in losses]
+    for name in first.losses.keys() & second.losses.keys():
+        found[f"loss {name}"] = [side.losses[name] for side in sides]
     return {name: (_listed(a), _listed(b)) for name, (a, b) in found.items() if a and b and a != b}
 
 

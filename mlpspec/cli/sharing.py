@@ -27,7 +27,7 @@ def diff(arguments: Namespace) -> int:
         "B alone"
     )
     _put_list(
-        "settings", [f"{name}: {a} in A, {b} in B" for name, (a, b) in found.settings.items()]
+        "settings", [f"{name}: {a} in A; {b} in B" for name, (a, b) in found.settings.items()]
     )
     _put_list("made with", found.made_with)
     if found.measurements:

@@ -251,7 +251,7 @@ def made_whole(out: str | os.PathLike[str]) -> Iterator[Path]:
     ...     before, os.listdir(f"{folder}/new")
     (False, ['study.sqlite'])
     """
-    new = Path(out)
+    new, folder = Path(out), ""
     try:
         new.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".draft-", dir=new.parent) as folder:
@@ -259,6 +259,8 @@ def made_whole(out: str | os.PathLike[str]) -> Iterator[Path]:
             yield draft
             os.rename(draft, new)
     except OSError as error:
+        if folder and error.filename and folder not in str(error.filename):
+            raise  # of a file that was read
         raise InputError(f"cannot write to {out}: {error.strerror}") from None
 
 

@@ -127,8 +127,19 @@ def test_settings_losses_versions_and_runs_of_one_side(tmp_path):
         ("runs.csv", "", "is not a table of runs"),
         ("runs.csv", "a,b\n1,2\n", "is not a table of runs .no column key"),
         ("runs.csv", "key,status\n1\n", "is not a table of runs"),
+        (
+            "runs.csv",
+            "key,losses,n_samples,seed,status,fit_mse\na,baseline,3,0,ok,low\n",
+            "the column fit_mse is not of numbers",
+        ),
         ("claims.csv", "claim\nC1\n", "claims.csv is not a table of verdicts"),
         ("provenance.json", "[", "provenance.json is not what mlpspec wrote"),
+        ("provenance.json", '{"sessions": [{"runs": 1, "study": {}}]}', "not what mlpspec wrote"),
+        (
+            "provenance.json",
+            '{"sessions": [{"runs": 1, "study": {"name": "a", "extensions": {"b": 3}}}]}',
+            "not what mlpspec wrote",
+        ),
         ("provenance.json", '{"sessions": [3]}', "provenance.json is not what mlpspec wrote"),
     ],
 )
