@@ -259,7 +259,7 @@ def made_whole(out: str | os.PathLike[str]) -> Iterator[Path]:
             yield draft
             os.rename(draft, new)
     except OSError as error:
-        if folder and error.filename and folder not in str(error.filename):
+        if folder and error.filename and Path(folder).name not in str(error.filename):
             raise  # of a file that was read
         raise InputError(f"cannot write to {out}: {error.strerror}") from None
 

@@ -119,3 +119,21 @@ def test_what_merge_says(tmp_path, capsys):
     said = "  1 have other bits in another directory, and are those of the first that has them: "
     assert f"{said}{second.key} (all in provenance.json)" in out
     assert mlpspec.load("f").params(second.key).flatten()[0, 0] == 1.0
+
+
+def test_an_error_names_the_file_that_it_is_about(tmp_path, capsys, monkeypatch):
+    for name, run in zip("ab", STUDY.runs, strict=False):
+        made(name, record(run))
+    (tmp_path / "empty").mkdir()
+    with monkeypatch.context() as patch:
+        patch.chdir("empty")  # which cannot be replaced from inside
+        status, _, err = call(capsys, "merge", "../a", "../b", "--out", ".")
+    assert (status, err[:36]) == (2, "mlpspec: error: cannot write to .: D")
+    (tmp_path / "a" / "study.sqlite").rename(tmp_path / "a" / "other")
+    (tmp_path / "a" / "study.sqlite").mkdir()
+    status, _, err = call(capsys, "merge", "a", "b", "--out", "c")
+    assert (status, err) == (
+        2,
+        "mlpspec: error: a/study.sqlite is not a file; remove it or mend it\n",
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "empty"]
