@@ -124,7 +124,7 @@ def parser() -> argparse.ArgumentParser:
     diff.add_argument("second", metavar="B", help="another one, such as results/paper")
     diff.add_argument(
         "--tolerance",
-        type=_number,
+        type=_tolerance,
         default=0.01,
         metavar="D",
         help="largest difference of a measurement (default: %(default)s)",
@@ -188,8 +188,11 @@ def _whole(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
 
 
-def _number(text: str) -> float:
+def _tolerance(text: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+        number = -1.0
+    if not number >= 0.0:  # nor is what is no number
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return number

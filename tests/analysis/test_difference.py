@@ -102,6 +102,8 @@ def test_a_number_and_a_verdict_that_differ_are_found(grid, tmp_path):
 def test_alike_within_the_tolerance(tmp_path, changed, alike, beyond, bits):
     seen = found(made(tmp_path / "a"), made(tmp_path / "b", **changed))
     assert (seen.alike, seen.beyond, seen.bits[0]) == (alike, beyond, bits)
+    with pytest.raises(InputError, match="the tolerance is -1; it must be at least 0"):
+        found(tmp_path / "a", tmp_path / "b", -1.0)
 
 
 def test_settings_losses_versions_and_runs_of_one_side(tmp_path):

@@ -261,9 +261,9 @@ BAD = [
     (["diff", "done", "absent"], "'absent' is no results directory: no study.sqlite or runs.csv"),
     (["diff", "done", "a_file"], "'a_file' is no results directory"),
     (["diff", "truncated", "done"], "damaged"),
-    (["diff", "done", "done", "--tolerance", "-1"], "the tolerance is -1; it must be at least 0"),
-    (["diff", "done", "done", "--tolerance", "nan"], "the tolerance is nan; it must be at least 0"),
-    (["diff", "done", "done", "--tolerance", "much"], "'much' is not a number"),
+    (["diff", "done", "done", "--tolerance", "-1"], "'-1' is not a number of at least 0"),
+    (["diff", "done", "done", "--tolerance", "nan"], "'nan' is not a number of at least 0"),
+    (["diff", "done", "done", "--tolerance", "much"], "'much' is not a number of at least 0"),
     (["status", "a_file", "--watch"], "'a_file' is not a results directory"),
     (["run", "--frobnicate"], "unrecognized arguments: --frobnicate"),
 ]
