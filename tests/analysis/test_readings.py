@@ -234,7 +234,9 @@ def test_a_dry_run_says_what_all_stages_take(tmp_path, capsys):
     out = str(tmp_path / "r")
     chosen = ["--variants", "former,earlier", "--sizes", "3", "--set", "steps=20"]
     assert cli.main(["run", "readings", "--dry-run", "--out", out, *chosen]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    told = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("  the kernel trains ") for line in told) == 6
+    lines = [line for line in told if not line.startswith("  ")]
     assert [line.split(":")[0] for line in lines[:-1]] == [
         *("readings", "tau-sweep", "finalists", "tau-sweep", "fresh", "tau-sweep")
     ]
