@@ -29,8 +29,10 @@ from mlpspec.metrics.statistics import beyond_rounding, summaries
 from mlpspec.network.neurons import neuron_of
 from mlpspec.store.database import FILE_NAME
 from mlpspec.store.results import Results, Stack, Table, read_csv, write_csv
+from mlpspec.study.choices import Choices
 from mlpspec.study.problem import built_in_of, domain_of, start_of
 from mlpspec.study.run import Run, affecting
+from mlpspec.study.stages import choices_of
 from mlpspec.study.subsets import subsets
 
 AVERAGES = ("means", "medians")
@@ -249,6 +251,11 @@ class Analysis:
             )
         return stages
 
+    @property
+    def choices(self) -> Choices:
+        """The table of what the study's variants choose among."""
+        return choices_of(self.results.study.name)
+
     @cached_property
     def readings(self) -> Table:
         """``readings.csv``: the verdicts in every variant.
@@ -371,7 +378,7 @@ class Analysis:
             "claims": self.claims_table(),
             "readings": self.readings,
             "shares": shares(self.readings) if self.readings else {},
-            "choices": decisive(self.readings) if self.readings else {},
+            "choices": decisive(self.readings, self.choices) if self.readings else {},
         }
         for name, table in tables.items():
             if table:

@@ -19,8 +19,9 @@ from mlpspec.analysis.judging import judge_stated
 from mlpspec.arrays import Array
 from mlpspec.data.datasets import mean_spacing
 from mlpspec.store.results import Results, Table
+from mlpspec.study.choices import Choices, options_of
 from mlpspec.study.problem import domain_of
-from mlpspec.study.readings import CHOICES, options_of, without_separation_temperature
+from mlpspec.study.stages import choices_of, without_separation_temperature
 
 COUNTED = tuple(claim.name for claim in CLAIMS if claim.name != "C1b")
 """Claims that are counted: C1 in its strict reading alone."""
@@ -35,7 +36,7 @@ def judge_variants(results: Results, sweep: Results | None) -> Table:
     """Return ``readings.csv``: a row for each variant, the best first.
 
     Columns are ``variant``, the option of every choice, ``changed`` (choices that differ from the
-    former default), the verdict on each claim, at how many of how many sizes all its demands are
+    default), the verdict on each claim, at how many of how many sizes all its demands are
     met (``C1_at``, like ``2/3``; for C3 those at which the error falls), ``hold`` (counted claims
     that hold) and ``met`` (the sum of the shares of sizes; C3 counts 1 if it holds). Best is the
     most that hold, then the largest ``met``, then the fewest changes.
@@ -47,7 +48,7 @@ def judge_variants(results: Results, sweep: Results | None) -> Table:
     sweep : Results, optional
         Separation alone over its temperature, for the same variants; without it C8 is untested.
     """
-    variants = results.study.variants
+    variants, choices = results.study.variants, choices_of(results.study.name)
     swept = sweep.study.variants if sweep is not None else {}
     sweep_of = _by_variant(sweep)
     rows = []
@@ -63,11 +64,9 @@ def judge_variants(results: Results, sweep: Results | None) -> Table:
             sweep=Grid(sweep_of[same], SWEEP) if same in sweep_of else None,
             baseline=grid,
         )
-        options = options_of(variants[name])
+        options = options_of(variants[name], choices)
         row: dict[str, Any] = {"variant": name, **options}
-        row["changed"] = sum(
-            options[choice.name] != next(iter(choice.options)) for choice in CHOICES
-        )
+        row["changed"] = sum(options[choice.name] != choice.first for choice in choices)
         hold, met = 0, 0.0
         for verdict in judge_stated(evidence, repeats=0):
             at, of = len(verdict.met_at.split()), len(verdict.sizes.split())
@@ -108,7 +107,7 @@ def shares(readings: Table) -> Table:
     return as_table(rows)
 
 
-def decisive(readings: Table) -> Table:
+def decisive(readings: Table, choices: Choices) -> Table:
     """Return ``choices.csv``: how far each choice decides each claim.
 
     ``association`` is Cramer's V, of 0 to 1, between the option and whether the claim holds, over
@@ -121,15 +120,15 @@ def decisive(readings: Table) -> Table:
     Examples
     --------
     >>> options, verdicts = np.array(["mean", "sum"] * 20), np.array(["holds", "fails"] * 20)
-    >>> table = decisive({"overlap of pairs": options, "C6": verdicts})
+    >>> reading = {"overlap of pairs": options, "C6": verdicts}
+    >>> table = decisive(reading, choices_of("readings"))
     >>> table["association"].round(3).tolist(), table["best"].tolist()
     ([1.0], ['mean'])
     """
     rng = np.random.Generator(np.random.PCG64(9))
     lines = []
-    for claim, name in itertools.product(
-        _claims(readings), [c.name for c in CHOICES if c.name in readings]
-    ):
+    names = [choice.name for choice in choices if choice.name in readings]
+    for claim, name in itertools.product(_claims(readings), names):
         holds = readings[claim] == "holds"
         options, which = np.unique(readings[name], return_inverse=True)
         if len(options) < 2 or holds.all() or not holds.any():

@@ -28,8 +28,8 @@ from mlpspec.running.workers import count_jobs
 from mlpspec.store.database import FILE_NAME
 from mlpspec.studies import CHANGED, COMPANIONS, STUDIES, companion
 from mlpspec.study.extensions import define, load_loss, named_loss
-from mlpspec.study.readings import STAGES, check_seeds, next_stage, separation_sweep
 from mlpspec.study.run import EXTENDABLE, SETTINGS, Run
+from mlpspec.study.stages import STAGES, check_seeds, next_stage, separation_sweep
 from mlpspec.study.study import MOST_RUNS, Study
 from mlpspec.training.engine import choose
 

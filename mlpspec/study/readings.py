@@ -3,7 +3,7 @@
 The abstract (arXiv:2605.25939) names the losses, the sizes and what came out, but few settings.
 `CHOICES` is the table of what it leaves open. A reading differs from the former default in a number
 of choices that is uniform from one to all, each changed to any other of its values; so some lie
-near it and some far. Three stages, each on seeds of its own:
+near it and some far. Three stages (`mlpspec.study.stages`), each on seeds of its own:
 
 1. `readings`: `DRAWN` readings, the former default and one that an earlier search found, at three
    sizes with six seeds;
@@ -15,23 +15,19 @@ How a reading is judged says `mlpspec.analysis.readings`.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
-from mlpspec.errors import InputError
 from mlpspec.losses import BUILT_IN
+from mlpspec.study import choices
+from mlpspec.study.choices import Choice
 from mlpspec.study.study import Study
 from mlpspec.study.subsets import subsets
 
-Settings = Mapping[str, Any]
-
 DRAWN, SEED = 400, 15
 """Readings that are drawn, and the seed of the draw."""
-
-FINALISTS, FRESH = 20, 5
-"""Readings that reach the second and the third stage."""
 
 FORMER = "former"
 """The variant with the settings that ``paper`` had before: the defaults of `mlpspec.Run`."""
@@ -64,23 +60,6 @@ LARGE = 10.0
 
 TEMPERATURES = tuple(float(f"{10 ** (half / 2 - 5):.3g}") for half in range(13))
 """1e-5 to 10, two a decade."""
-
-
-class Choice(NamedTuple):
-    """What the abstract leaves open: the settings of each option, and why they are plausible.
-
-    The first option is that of the former default, and so are no settings.
-
-    Examples
-    --------
-    >>> CHOICES[0].name, list(CHOICES[0].options)[:2]
-    ('start', ['prototypes', 'normal'])
-    """
-
-    name: str
-    options: Mapping[str, Settings]
-    why: str
-
 
 CHOICES = (
     Choice(
@@ -172,13 +151,6 @@ CHOICES = (
 )
 
 
-STAGES = {
-    "readings": ("finalists", FINALISTS, range(1100, 1110)),
-    "finalists": ("fresh", FRESH, range(1200, 1300)),
-}
-"""What follows on a stage: its name, how many of the best it takes, and its seeds."""
-
-
 def draw(count: int = DRAWN, seed: int = SEED) -> dict[str, dict[str, str]]:
     """Return the options of ``count`` different readings by choice, under names like ``r001``.
 
@@ -187,20 +159,18 @@ def draw(count: int = DRAWN, seed: int = SEED) -> dict[str, dict[str, str]]:
     >>> list(draw(3)), len(draw(3)["r001"]) == len(CHOICES)
     (['r001', 'r002', 'r003'], True)
     """
-    rng = np.random.Generator(np.random.PCG64(seed))
-    former = {choice.name: next(iter(choice.options)) for choice in CHOICES}
-    found: dict[str, dict[str, str]] = {}
-    known = [settings_of(former), EARLIER]
-    while len(found) < count:
-        reading = dict(former)
-        changed = rng.choice(len(CHOICES), size=rng.integers(1, len(CHOICES) + 1), replace=False)
-        for number in changed:
-            _, *others = CHOICES[number].options
-            reading[CHOICES[number].name] = others[rng.integers(len(others))]
-        if settings_of(reading) not in known:
-            known.append(settings_of(reading))
-            found[f"r{len(found) + 1:03}"] = reading
-    return found
+    known: list[dict[str, Any]] = [{}, EARLIER]
+
+    def new(options: dict[str, str]) -> bool:
+        settings = settings_of(options)
+        known.append(settings)
+        return settings not in known[:-1]
+
+    return choices.draw(CHOICES, count, seed, _changes, "r", new)
+
+
+def _changes(rng: np.random.Generator, n_choices: int) -> Iterable[int]:
+    return rng.choice(n_choices, size=rng.integers(1, n_choices + 1), replace=False)
 
 
 def settings_of(options: Mapping[str, str]) -> dict[str, Any]:
@@ -213,30 +183,10 @@ def settings_of(options: Mapping[str, str]) -> dict[str, Any]:
     >>> settings_of({"weight": "0.3", "fit": "mean"})
     {'weight': 0.3}
     """
-    settings: dict[str, Any] = {}
-    for choice in CHOICES:
-        settings |= choice.options[options.get(choice.name, next(iter(choice.options)))]
+    settings = choices.settings_of(options, CHOICES)
     if settings.get("separation_temperature", 0.0) == settings.get("temperature", 0.01):
         del settings["separation_temperature"]
     return settings
-
-
-def options_of(settings: Settings) -> dict[str, str]:
-    """Return the options of a reading by choice from its settings.
-
-    Examples
-    --------
-    >>> options_of({"weight": 0.3})["weight"], options_of({})["start"]
-    ('0.3', 'prototypes')
-    """
-    found = {}
-    for choice in CHOICES:
-        names = {name for option in choice.options.values() for name in option}
-        mine = {name: value for name, value in settings.items() if name in names}
-        found[choice.name] = next(
-            (option for option, chosen in choice.options.items() if dict(chosen) == mine), "other"
-        )
-    return found
 
 
 def readings() -> Study:
@@ -254,101 +204,3 @@ def readings() -> Study:
         question="Under which settings does the abstract's pattern appear?",
         variants={FORMER: {}, "earlier": EARLIER, **drawn},
     )
-
-
-def next_stage(study: Study, best: Iterable[str]) -> Study | None:
-    """Return the stage after ``study`` for the best variants, in order; None after the last.
-
-    Examples
-    --------
-    >>> finalists = next_stage(readings(), ["r003", "former", "r001"])
-    >>> finalists.name, list(finalists.variants), len(finalists.runs)
-    ('finalists', ['r003', 'former', 'r001'], 1440)
-    """
-    if study.name not in STAGES:
-        return None
-    name, count, seeds = STAGES[study.name]
-    chosen = list(best)
-    chosen = [v for v in chosen if v in [FORMER, *[v for v in chosen if v != FORMER][:count]]]
-    axes = {"losses": subsets(BUILT_IN), "n_samples": SIZES, "seed": seeds}
-    return Study(
-        name,
-        axes,
-        _but(study.settings, axes),
-        study.question,
-        variants={name: study.variants[name] for name in chosen},
-    )
-
-
-def check_seeds(study: Study) -> None:
-    """Raise `InputError` if a stage after ``study`` has a seed of its own: it chooses by them.
-
-    Examples
-    --------
-    >>> check_seeds(readings())
-    >>> check_seeds(readings().replace(seed=(1100,)))  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    mlpspec.errors.InputError: readings has the seed 1100, which is one of finalists, the stage ...
-    """
-    chosen_by = {run.seed for run in study.runs}
-    name = study.name
-    while name in STAGES:
-        name, _, seeds = STAGES[name]
-        if both := chosen_by & {*seeds}:
-            raise InputError(
-                f"{study.name} has the seed {min(both)}, which is one of {name}, the stage that "
-                "sees whether what was chosen lasts; choose other seeds, or give --only"
-            )
-
-
-def separation_sweep(study: Study) -> Study:
-    """Return separation alone over its temperature, for the variants of a study.
-
-    Variants that differ in nothing but the temperature of separation are one. In the first stage
-    the one temperature is `LARGE`.
-
-    Examples
-    --------
-    >>> sweep = separation_sweep(readings())
-    >>> sweep.axes["separation_temperature"], sweep.axes["n_samples"]
-    ((10.0,), (3, 10, 50))
-    """
-    variants: dict[str, Settings] = {}
-    for name, chosen in study.variants.items():
-        rest = without_separation_temperature(chosen)
-        if rest not in variants.values():
-            variants[name] = rest
-    first = study.name == "readings"
-    sizes, seeds = (
-        tuple(dict.fromkeys(getattr(run, name) for run in study.runs))
-        for name in ("n_samples", "seed")
-    )
-    several = tuple(size for size in sizes if size in SWEPT) or sizes
-    axes = {
-        "losses": (("separation",),),
-        "n_samples": sizes if first else several,
-        "separation_temperature": (LARGE,) if first else TEMPERATURES,
-        "seed": seeds,
-    }
-    return Study(
-        "tau-sweep",
-        axes,
-        _but(study.settings, axes),
-        "At which temperatures does separation expel the prototypes?",
-        variants=variants,
-    )
-
-
-def without_separation_temperature(settings: Settings) -> dict[str, Any]:
-    """Return settings but for ``separation_temperature``, which tells no sweeps apart.
-
-    Examples
-    --------
-    >>> without_separation_temperature({"separation_temperature": 0.1, "weight": 0.3})
-    {'weight': 0.3}
-    """
-    return _but(settings, ("separation_temperature",))
-
-
-def _but(settings: Settings, names: Container[str]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name not in names}

@@ -13,6 +13,8 @@ from mlpspec.analysis.readings import COUNTED, cramers_v, decisive, judge_varian
 from mlpspec.cli import command as cli
 from mlpspec.report.report import Report
 from mlpspec.study import readings as of_study
+from mlpspec.study import stages
+from mlpspec.study.choices import options_of
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
 
@@ -39,14 +41,14 @@ def test_every_option_is_a_setting_of_its_own():
         assert len({run.key for run in runs}) == len(runs)
         assert choice.why
         for option, settings in choice.options.items():
-            assert of_study.options_of(settings) == FORMER | {choice.name: option}
+            assert options_of(settings, of_study.CHOICES) == FORMER | {choice.name: option}
 
 
 def test_options_and_settings_say_the_same():
     study = of_study.readings()
     for name, options in of_study.draw().items():
         chosen = study.variants[name]
-        found = of_study.options_of(chosen)
+        found = options_of(chosen, of_study.CHOICES)
         assert "other" not in found.values()
         assert of_study.settings_of(found) == chosen
         # Of two spellings of one temperature of separation, the plainer one.
@@ -57,12 +59,12 @@ def test_options_and_settings_say_the_same():
 def test_stages_take_the_best_and_the_former_default():
     study = of_study.readings()
     order = ["r007", "r001", "former", *[f"r{n:03}" for n in range(10, 60)]]
-    finalists = of_study.next_stage(study, order)
+    finalists = stages.next_stage(study, order)
     assert list(finalists.variants) == ["r007", "r001", "former", *order[3:21]]
-    fresh = of_study.next_stage(finalists, list(finalists.variants))
+    fresh = stages.next_stage(finalists, list(finalists.variants))
     assert list(fresh.variants) == ["r007", "r001", "former", "r010", "r011", "r012"]
-    assert of_study.next_stage(fresh, list(fresh.variants)) is None
-    late = of_study.next_stage(study, [*order[3:], "former"])
+    assert stages.next_stage(fresh, list(fresh.variants)) is None
+    late = stages.next_stage(study, [*order[3:], "former"])
     assert list(late.variants) == [*order[3:23], "former"]
     seeds = [set(s.axes["seed"]) for s in (study, finalists, fresh)]
     seeds += [set(studies.paper().axes["seed"]), set(studies.confirm().axes["seed"])]
@@ -76,7 +78,7 @@ def test_sweeps_are_shared_by_variants_that_differ_in_the_swept_temperature():
         study.axes,
         variants={**study.variants, "low": {"separation_temperature": 0.001}},
     )
-    sweep = of_study.separation_sweep(study)
+    sweep = stages.separation_sweep(study)
     assert list(sweep.variants) == ["former", "earlier", "r001"]
     assert "separation_temperature" not in sweep.variants["earlier"]
 
@@ -95,7 +97,7 @@ def judged(tmp_path_factory):
     out = tmp_path_factory.mktemp("readings")
     study = Study("readings", AXES, {"steps": 60}, variants=VARIANTS)
     results = mlpspec.run_study(study, out, n_jobs=1)
-    mlpspec.run_study(of_study.separation_sweep(study), out / "tau-sweep", n_jobs=1)
+    mlpspec.run_study(stages.separation_sweep(study), out / "tau-sweep", n_jobs=1)
     return results, Analysis(out).readings
 
 
@@ -154,7 +156,7 @@ def test_a_choice_that_decides_stands_out_from_chance():
     verdicts = np.where(rng.random(200) < np.array([0.1, 0.9, 0.5])[decides], "holds", "mixed")
     table = {"overlap of pairs": names[decides], "separation of pairs": names[idle], "C6": verdicts}
     table["C1"] = np.full(200, "fails")  # no claim that any choice could decide
-    found = decisive(table)
+    found = decisive(table, of_study.CHOICES)
     by_choice = {
         name: {k: v[i] for k, v in found.items()} for i, name in enumerate(found["choice"])
     }
@@ -193,12 +195,12 @@ def test_a_sweep_follows_from_any_study_with_variants(tmp_path):
     """Also where what it sweeps, or has as axes, is a setting, and at a temperature of all."""
     settings = {"steps": 20, "separation_temperature": 0.001, "n_samples": 3, "seed": 5}
     study = Study("readings", {"losses": AXES["losses"]}, settings, variants={"low": {}})
-    assert {run.separation_temperature for run in of_study.separation_sweep(study).runs} == {10.0}
-    assert "seed" not in of_study.next_stage(study, ["low"]).settings
+    assert {run.separation_temperature for run in stages.separation_sweep(study).runs} == {10.0}
+    assert "seed" not in stages.next_stage(study, ["low"]).settings
     hot = {"steps": 20, "temperature": of_study.LARGE}
     study = Study("readings", AXES, hot, variants={"hot": {}})
     mlpspec.run_study(study, tmp_path, n_jobs=1)
-    mlpspec.run_study(of_study.separation_sweep(study), tmp_path / "tau-sweep", n_jobs=1)
+    mlpspec.run_study(stages.separation_sweep(study), tmp_path / "tau-sweep", n_jobs=1)
     assert Analysis(tmp_path).readings["C8"].tolist() != ["untested"]
 
 

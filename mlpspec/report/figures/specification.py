@@ -15,7 +15,9 @@ from mlpspec.analysis.readings import COUNTED
 from mlpspec.report.figures import base
 from mlpspec.report.figures.verdicts import COLOURS
 from mlpspec.store.results import Table
-from mlpspec.study.readings import CHOICES, FORMER, Choice
+from mlpspec.study.choices import Choice, Choices
+from mlpspec.study.readings import FORMER
+from mlpspec.study.stages import TABLES
 
 MOST_NAMED = 24
 """Variants whose names have room."""
@@ -27,7 +29,7 @@ def draw(table: Table) -> base.Canvas:
     """Draw a column for each variant: claims that hold above, options below, the best first."""
     choices = {
         choice.name: sorted(np.unique(table[choice.name]).tolist(), key=_in_order(choice))
-        for choice in CHOICES
+        for choice in _choices(table)
     }
     varied = {name: options for name, options in choices.items() if len(options) > 1}
     n_options = sum(map(len, varied.values()))
@@ -65,6 +67,11 @@ def draw(table: Table) -> base.Canvas:
         ncol=len(present),
     )
     return figure
+
+
+def _choices(table: Table) -> Choices:
+    """Return the choices that a table has columns of."""
+    return next(each for each in TABLES.values() if {choice.name for choice in each} <= {*table})
 
 
 def _in_order(choice: Choice) -> Callable[[str], tuple[float, int]]:

@@ -1,0 +1,142 @@
+"""Tables of choices: what sets of settings choose among, and drawing from them.
+
+A study with variants may have such a table (`mlpspec.study.stages.TABLES`). A choice has options,
+each of them settings; a set of settings has one option of each choice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Changes = Callable[[np.random.Generator, int], Iterable[int]]
+"""From a stream and the number of choices to those that a drawn set changes, by number."""
+
+Settings = Mapping[str, Any]
+
+
+class Choice(NamedTuple):
+    """One thing to choose: the settings of each option, and why the options are plausible.
+
+    The first option is that of the default, and so are no settings. No two choices of a table have
+    a setting in common.
+
+    Examples
+    --------
+    >>> Choice("fit", {"mean": {}, "half the mean": {"fit_weight": 0.5}}, "").others
+    ['half the mean']
+    """
+
+    name: str
+    options: Mapping[str, Settings]
+    why: str
+
+    @property
+    def first(self) -> str:
+        """The option of the default."""
+        return next(iter(self.options))
+
+    @property
+    def others(self) -> list[str]:
+        """The options but for that of the default."""
+        return [*self.options][1:]
+
+
+Choices = Sequence[Choice]
+
+
+def settings_of(options: Mapping[str, str], choices: Choices) -> dict[str, Any]:
+    """Return the settings of options by choice; what is not named has that of the default.
+
+    Examples
+    --------
+    >>> fit = Choice("fit", {"mean": {}, "half the mean": {"fit_weight": 0.5}}, "")
+    >>> settings_of({"fit": "half the mean"}, [fit]), settings_of({}, [fit])
+    ({'fit_weight': 0.5}, {})
+    """
+    settings: dict[str, Any] = {}
+    for choice in choices:
+        settings |= choice.options[options.get(choice.name, choice.first)]
+    return settings
+
+
+def options_of(settings: Settings, choices: Choices) -> dict[str, str]:
+    """Return the options by choice from settings; ``other`` where they are those of none.
+
+    Examples
+    --------
+    >>> fit = Choice("fit", {"mean": {}, "half the mean": {"fit_weight": 0.5}}, "")
+    >>> options_of({}, [fit]), options_of({"fit_weight": 0.1}, [fit])
+    ({'fit': 'mean'}, {'fit': 'other'})
+    """
+    found = {}
+    for choice in choices:
+        names = {name for option in choice.options.values() for name in option}
+        mine = {name: value for name, value in settings.items() if name in names}
+        found[choice.name] = next(
+            (option for option, chosen in choice.options.items() if dict(chosen) == mine), "other"
+        )
+    return found
+
+
+def one_at_a_time(choices: Choices) -> dict[str, dict[str, Any]]:
+    """Return the settings of every option but the default's, the other choices left as they are.
+
+    Their names are made of choice and option.
+
+    Examples
+    --------
+    >>> fit = Choice("fit", {"mean": {}, "half the mean": {"fit_weight": 0.5}}, "")
+    >>> one_at_a_time([fit])
+    {'fit-half-the-mean': {'fit_weight': 0.5}}
+    """
+    found = {}
+    for choice in choices:
+        for option in choice.others:
+            name = re.sub("[^a-z0-9]+", "-", f"{choice.name} {option}".lower()).strip("-")
+            found[name] = dict(choice.options[option])
+    return found
+
+
+def draw(
+    choices: Choices,
+    count: int,
+    seed: int,
+    changes: Changes,
+    letter: str,
+    wanted: Callable[[dict[str, str]], bool],
+) -> dict[str, dict[str, str]]:
+    """Return the options by choice of ``count`` sets, under names like ``r001``.
+
+    Parameters
+    ----------
+    choices : sequence of Choice
+    count : int
+    seed : int
+        Of the one stream that all sets are drawn from.
+    changes : callable
+        Says which choices a set changes, each to any other of its options.
+    letter : str
+        That names begin with.
+    wanted : callable
+        Whether the options of a set are to be among those returned; else another set is drawn.
+
+    Examples
+    --------
+    >>> fit = Choice("fit", {"mean": {}, "half the mean": {"fit_weight": 0.5}}, "")
+    >>> draw([fit], 1, 0, lambda rng, n_choices: range(n_choices), "r", lambda options: True)
+    {'r001': {'fit': 'half the mean'}}
+    """
+    rng = np.random.Generator(np.random.PCG64(seed))
+    found: dict[str, dict[str, str]] = {}
+    while len(found) < count:
+        options = {choice.name: choice.first for choice in choices}
+        for number in changes(rng, len(choices)):
+            others = choices[number].others
+            options[choices[number].name] = others[rng.integers(len(others))]
+        if wanted(options):
+            found[f"{letter}{len(found) + 1:03}"] = options
+    return found

@@ -1,0 +1,154 @@
+"""Stages of studies with variants: what follows on what came out, and the sweep of each stage.
+
+The next stage has some of the variants, on the whole grid and on seeds of its own. Which it takes,
+and in which order they come, follows from the results (`mlpspec.analysis`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from typing import Any, NamedTuple
+
+from mlpspec.errors import InputError
+from mlpspec.losses import BUILT_IN
+from mlpspec.study import readings
+from mlpspec.study.choices import Choices, Settings
+from mlpspec.study.readings import FORMER, LARGE, SIZES, SWEPT, TEMPERATURES
+from mlpspec.study.study import Study
+from mlpspec.study.subsets import subsets
+
+
+class Stage(NamedTuple):
+    """What follows on a stage: its name, the most of the first variants that it takes, and its seeds.
+
+    Examples
+    --------
+    >>> STAGES["readings"].name, STAGES["readings"].most
+    ('finalists', 20)
+    """
+
+    name: str
+    most: int
+    seeds: range
+    always: tuple[str, ...]
+    """Variants that it takes too, if the stage before has them."""
+
+
+STAGES = {
+    "readings": Stage("finalists", 20, range(1100, 1110), (FORMER,)),
+    "finalists": Stage("fresh", 5, range(1200, 1300), (FORMER,)),
+}
+"""The stage that follows, by the name of a study."""
+
+TABLES: dict[str, Choices] = dict.fromkeys(("readings", "finalists", "fresh"), readings.CHOICES)
+"""The table of choices of a study, by name."""
+
+
+def choices_of(name: str) -> Choices:
+    """Return the table of choices of a study; one of one's own has that of the readings.
+
+    Examples
+    --------
+    >>> choices_of("mine") is choices_of("readings")
+    True
+    """
+    return TABLES.get(name, readings.CHOICES)
+
+
+def next_stage(study: Study, ranked: Iterable[str]) -> Study | None:
+    """Return the stage after ``study`` for its first variants, in order; None after the last.
+
+    Examples
+    --------
+    >>> finalists = next_stage(readings.readings(), ["r003", "former", "r001"])
+    >>> finalists.name, list(finalists.variants), len(finalists.runs)
+    ('finalists', ['r003', 'former', 'r001'], 1440)
+    """
+    if study.name not in STAGES:
+        return None
+    name, most, seeds, always = STAGES[study.name]
+    chosen = list(ranked)
+    first = [v for v in chosen if v not in always][:most]
+    chosen = [v for v in chosen if v in (*always, *first)]
+    axes = {"losses": subsets(BUILT_IN), "n_samples": SIZES, "seed": seeds}
+    return Study(
+        name,
+        axes,
+        _but(study.settings, axes),
+        study.question,
+        variants={name: study.variants[name] for name in chosen},
+    )
+
+
+def check_seeds(study: Study) -> None:
+    """Raise `InputError` if a stage after ``study`` has a seed of its own: it chooses by them.
+
+    Examples
+    --------
+    >>> check_seeds(readings.readings())
+    >>> check_seeds(readings.readings().replace(seed=(1100,)))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    mlpspec.errors.InputError: readings has the seed 1100, which is one of finalists, the stage ...
+    """
+    chosen_by = {run.seed for run in study.runs}
+    name = study.name
+    while name in STAGES:
+        name, _, seeds, _ = STAGES[name]
+        if both := chosen_by & {*seeds}:
+            raise InputError(
+                f"{study.name} has the seed {min(both)}, which is one of {name}, the stage that "
+                "sees whether what was chosen lasts; choose other seeds, or give --only"
+            )
+
+
+def separation_sweep(study: Study) -> Study:
+    """Return separation alone over its temperature, for the variants of a study.
+
+    Variants that differ in nothing but the temperature of separation are one. In a first stage the
+    one temperature is `LARGE`.
+
+    Examples
+    --------
+    >>> sweep = separation_sweep(readings.readings())
+    >>> sweep.axes["separation_temperature"], sweep.axes["n_samples"]
+    ((10.0,), (3, 10, 50))
+    """
+    variants: dict[str, Settings] = {}
+    for name, chosen in study.variants.items():
+        rest = without_separation_temperature(chosen)
+        if rest not in variants.values():
+            variants[name] = rest
+    first = study.name not in {stage.name for stage in STAGES.values()}
+    sizes, seeds = (
+        tuple(dict.fromkeys(getattr(run, name) for run in study.runs))
+        for name in ("n_samples", "seed")
+    )
+    several = tuple(size for size in sizes if size in SWEPT) or sizes
+    axes = {
+        "losses": (("separation",),),
+        "n_samples": sizes if first else several,
+        "separation_temperature": (LARGE,) if first else TEMPERATURES,
+        "seed": seeds,
+    }
+    return Study(
+        "tau-sweep",
+        axes,
+        _but(study.settings, axes),
+        "At which temperatures does separation expel the prototypes?",
+        variants=variants,
+    )
+
+
+def without_separation_temperature(settings: Settings) -> dict[str, Any]:
+    """Return settings but for ``separation_temperature``, which tells no sweeps apart.
+
+    Examples
+    --------
+    >>> without_separation_temperature({"separation_temperature": 0.1, "weight": 0.3})
+    {'weight': 0.3}
+    """
+    return _but(settings, ("separation_temperature",))
+
+
+def _but(settings: Settings, names: Container[str]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in names}
