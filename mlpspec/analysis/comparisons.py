@@ -59,17 +59,13 @@ class Grid:
     """
 
     def __init__(self, table: Table, fields: tuple[str, ...] | None = None) -> None:
-        skipped = {"losses", "seed", "n_samples"}
-        widths = set(zip(table["n_samples"].tolist(), table["n_hidden"].tolist(), strict=True))
-        if len(widths) == len({size for size, _ in widths}):
-            skipped.add("n_hidden")
-        known = [
-            n for n in SETTINGS if n in table and n not in skipped and SETTINGS[n].changes_result
-        ]
-        varying = [n for n in known if len(np.unique(table[n])) > 1]
-        if len(np.unique(table.get("variant", ()))) > 1:
-            of_variant = [where(table, variant=name) for name in np.unique(table["variant"])]
-            varying = [n for n in varying if any(len(np.unique(t[n])) > 1 for t in of_variant)]
+        parts = [table]
+        several = len(np.unique(table.get("variant", ()))) > 1
+        if several:
+            parts = [where(table, variant=name) for name in np.unique(table["variant"])]
+        known = [n for n in SETTINGS if n in table and SETTINGS[n].changes_result]
+        varying = [n for n in known if any(_varies(part, n) for part in parts)]
+        if several:
             varying = ["variant", *varying]
         self.fields = fields or ("n_samples", *varying)
         self.labels: list[str] = list(dict.fromkeys(table["losses"].tolist()))
@@ -98,6 +94,16 @@ class Grid:
     def values(self, cell: Cell, label: str, name: str) -> Array:
         """Return one measurement (S,) of a subset."""
         return self.matrix(cell, label)[:, self.names.index(name)]
+
+
+def _varies(table: Table, name: str) -> bool:
+    """Return whether a field makes cells of its own: K only where it varies at one N."""
+    if name in ("losses", "seed", "n_samples"):
+        return False
+    if name == "n_hidden":
+        widths = set(zip(table["n_samples"].tolist(), table[name].tolist(), strict=True))
+        return len(widths) > len({size for size, _ in widths})
+    return len(np.unique(table[name])) > 1
 
 
 class Pair(NamedTuple):
