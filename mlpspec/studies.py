@@ -9,7 +9,9 @@ from typing import Any
 from mlpspec import losses
 from mlpspec.data.datasets import FILE
 from mlpspec.losses import BUILT_IN, StructuralLoss
+from mlpspec.study.controls import controls, phase
 from mlpspec.study.readings import READING, SIZES, SWEPT, TEMPERATURES, readings
+from mlpspec.study.robustness import robustness
 from mlpspec.study.run import EXTENDABLE, SETTINGS
 from mlpspec.study.study import Study
 from mlpspec.study.subsets import subsets
@@ -226,7 +228,8 @@ def shift_test() -> Study:
 
 
 _NAMED: list[Callable[[], Study]] = [paper, former, tau_sweep, confirm, hull_2d, placebo]
-_NAMED += [trajectories, attractors, neuron_kinds, shift_test, collapse, readings]
+_NAMED += [trajectories, attractors, neuron_kinds, shift_test, collapse, readings, robustness]
+_NAMED += [controls, phase]
 
 STUDIES: dict[str, Callable[[], Study]] = {
     study.__name__.replace("_", "-"): study for study in _NAMED
@@ -237,6 +240,7 @@ COMPANIONS: dict[str, tuple[str, ...]] = {
     "paper": ("tau-sweep", "placebo", "trajectories"),
     "former": ("tau-sweep", "placebo", "trajectories"),
     "confirm": ("tau-sweep",),
+    "controls": ("phase",),
 }
 """Small studies that the report of another one rests on; they lie in folders inside that one's."""
 

@@ -17,8 +17,10 @@ import numpy as np
 
 from mlpspec.analysis.claims import COLLAPSE, Evidence, Verdict
 from mlpspec.analysis.comparisons import Cell, Grid, as_table, by_steps, compare, select
+from mlpspec.analysis.controls import answers, returned
 from mlpspec.analysis.judging import judge_calibrated, judge_stated
-from mlpspec.analysis.readings import decisive, judge_variants, shares
+from mlpspec.analysis.readings import decisive, judge_groups, judge_variants, shares
+from mlpspec.analysis.survival import most_decisive, survival
 from mlpspec.arrays import Array
 from mlpspec.data.datasets import Uniform, mean_spacing
 from mlpspec.errors import InputError
@@ -29,8 +31,9 @@ from mlpspec.metrics.statistics import beyond_rounding, summaries
 from mlpspec.network.neurons import neuron_of
 from mlpspec.store.database import FILE_NAME
 from mlpspec.store.results import Results, Stack, Table, read_csv, write_csv
-from mlpspec.study.choices import Choices
+from mlpspec.study.choices import DEFAULT, Choices
 from mlpspec.study.problem import built_in_of, domain_of, start_of
+from mlpspec.study.robustness import AXES
 from mlpspec.study.run import Run, affecting
 from mlpspec.study.stages import choices_of
 from mlpspec.study.subsets import subsets
@@ -268,6 +271,42 @@ class Analysis:
         sweep = None if self.sweep is None else self.sweep.results
         return judge_variants(self.results, sweep)
 
+    @property
+    def ranked(self) -> list[str]:
+        """The variants from which the next stage takes the first; the best, or most decisive."""
+        if not self.readings:
+            return []
+        return most_decisive(self.readings) if self.survival else self.readings["variant"].tolist()
+
+    @cached_property
+    def survival(self) -> Table:
+        """``survival.csv``: which claims survive which choices, beside the default of them all."""
+        if self.choices is not AXES or DEFAULT not in self.readings.get("variant", ()):
+            return {}
+        chance = self.inner("chance")
+        groups = None
+        if chance is not None:
+            sweep = None if chance.sweep is None else chance.sweep.results
+            own = self.results.table
+            count = len(np.unique(own["seed"]))
+            groups = judge_groups(chance.results, sweep, count)
+        return survival(self.readings, self.choices, groups)
+
+    @cached_property
+    def controls(self) -> Table:
+        """``controls.csv``: the answers to the questions of the study `controls`."""
+        if self.results.identity["study"] != "controls" or not self.stacks:
+            return {}
+        grid = Grid(self.results.table, ("n_samples", "variant"))
+        spacing = {size: at.spacing for (size,), at in self.problems.items()}
+
+        def null(size: int, name: str) -> Array:
+            at = self.problems[size,]
+            spaced = nulls.grid_null(at.x, size, at.domain)
+            return _aligned(grid, at.seeds, spaced[name])
+
+        return answers(grid, spacing, null, returned(self.results, grid))
+
     @cached_property
     def swept(self) -> Evidence:
         """The evidence of the sweep, beside the grid's runs at the nominal temperature."""
@@ -370,7 +409,8 @@ class Analysis:
     def write_tables(self) -> None:
         """Write ``nulls.csv``, ``comparisons.csv``, ``claims.csv``, those that have rows.
 
-        Of a study with variants ``readings.csv``, ``shares.csv`` and ``choices.csv``.
+        Of a study with variants ``readings.csv``, ``shares.csv`` and ``choices.csv``; of the
+        robustness ``survival.csv``, of the controls ``controls.csv``.
         """
         tables = {
             "nulls": self.nulls_table,
@@ -379,6 +419,8 @@ class Analysis:
             "readings": self.readings,
             "shares": shares(self.readings) if self.readings else {},
             "choices": decisive(self.readings, self.choices) if self.readings else {},
+            "survival": self.survival,
+            "controls": self.controls,
         }
         for name, table in tables.items():
             if table:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from mlpspec.analysis.claims import CLAIMS, Evidence
-from mlpspec.analysis.comparisons import Grid, as_table, where
+from mlpspec.analysis.comparisons import Grid, as_table, select, where
 from mlpspec.analysis.judging import judge_stated
 from mlpspec.arrays import Array
 from mlpspec.data.datasets import mean_spacing
@@ -53,32 +53,62 @@ def judge_variants(results: Results, sweep: Results | None) -> Table:
     sweep_of = _by_variant(sweep)
     rows = []
     for name, table in _by_variant(results).items():
-        run = results.runs[table["key"][0]]
-        width, n_inputs = domain_of(run).width, run.n_inputs
-        grid = Grid(table)
         rest = without_separation_temperature(variants[name])
-        same = next((other for other, settings in swept.items() if settings == rest), None)
-        evidence = Evidence(
-            grid,
-            {size: mean_spacing(width, size, n_inputs) for (size,) in grid.cells},
-            sweep=Grid(sweep_of[same], SWEEP) if same in sweep_of else None,
-            baseline=grid,
-        )
+        same = next((other for other, settings in swept.items() if settings == rest), "")
         options = options_of(variants[name], choices)
         row: dict[str, Any] = {"variant": name, **options}
         row["changed"] = sum(options[choice.name] != choice.first for choice in choices)
-        hold, met = 0, 0.0
-        for verdict in judge_stated(evidence, repeats=0):
-            at, of = len(verdict.met_at.split()), len(verdict.sizes.split())
-            row |= {verdict.claim: verdict.verdict, f"{verdict.claim}_at": f"{at}/{of}"}
-            if verdict.claim in COUNTED:
-                hold += verdict.verdict == "holds"
-                met += verdict.verdict == "holds" or (
-                    at / of if of and verdict.claim != "C3" else 0
-                )
-        rows.append({**row, "hold": hold, "met": round(met, 6)})
+        rows.append(row | _verdicts(results, table, sweep_of.get(same)))
     rows.sort(key=lambda row: (-row["hold"], -row["met"], row["changed"], row["variant"]))
     return as_table(rows)
+
+
+def judge_groups(results: Results, sweep: Results | None, count: int) -> Table:
+    """Return verdicts as `judge_variants` does, on ``count`` seeds of one variant at a time.
+
+    A row for each group of seeds that is complete, in ascending order, without options.
+
+    Parameters
+    ----------
+    results : Results
+        Of the eight subsets in one variant.
+    sweep : Results, optional
+        Separation alone over its temperature, for the same seeds.
+    count : int
+    """
+    seeds = np.unique(results.table["seed"])
+    rows = []
+    for first in range(0, len(seeds) - count + 1, count):
+        group = seeds[first : first + count]
+        mine, swept = (
+            None if of is None else select(of.table, np.isin(of.table["seed"], group))
+            for of in (results, sweep)
+        )
+        assert mine is not None
+        rows.append(_verdicts(results, mine, swept))
+    return as_table(rows)
+
+
+def _verdicts(results: Results, table: Table, swept: Table | None) -> dict[str, Any]:
+    """Return the columns of verdicts on some runs of one variant, with their sweep if there is."""
+    run = results.runs[table["key"][0]]
+    width, n_inputs = domain_of(run).width, run.n_inputs
+    grid = Grid(table)
+    evidence = Evidence(
+        grid,
+        {size: mean_spacing(width, size, n_inputs) for (size,) in grid.cells},
+        sweep=None if swept is None else Grid(swept, SWEEP),
+        baseline=grid,
+    )
+    row: dict[str, Any] = {}
+    hold, met = 0, 0.0
+    for verdict in judge_stated(evidence, repeats=0):
+        at, of = len(verdict.met_at.split()), len(verdict.sizes.split())
+        row |= {verdict.claim: verdict.verdict, f"{verdict.claim}_at": f"{at}/{of}"}
+        if verdict.claim in COUNTED:
+            hold += verdict.verdict == "holds"
+            met += verdict.verdict == "holds" or (at / of if of and verdict.claim != "C3" else 0)
+    return {**row, "hold": hold, "met": round(met, 6)}
 
 
 def _by_variant(results: Results | None) -> dict[str, Table]:
@@ -99,7 +129,7 @@ def shares(readings: Table) -> Table:
     (['C1'], [2], [0.15])
     """
     rows = []
-    for claim in _claims(readings):
+    for claim in claims_of(readings):
         holds, count = int((readings[claim] == "holds").sum()), len(readings[claim])
         interval = binomtest(holds, count).proportion_ci(method="wilson")
         share = {"share": holds / count, "low": interval.low, "high": interval.high}
@@ -128,7 +158,7 @@ def decisive(readings: Table, choices: Choices) -> Table:
     rng = np.random.Generator(np.random.PCG64(9))
     lines = []
     names = [choice.name for choice in choices if choice.name in readings]
-    for claim, name in itertools.product(_claims(readings), names):
+    for claim, name in itertools.product(claims_of(readings), names):
         holds = readings[claim] == "holds"
         options, which = np.unique(readings[name], return_inverse=True)
         if len(options) < 2 or holds.all() or not holds.any():
@@ -175,5 +205,12 @@ def cramers_v(options: Any, holds: Array) -> float:
     return float(np.sqrt((counts * (means - mean) ** 2).sum() / (len(holds) * mean * (1.0 - mean))))
 
 
-def _claims(readings: Table) -> Sequence[str]:
+def claims_of(readings: Table) -> Sequence[str]:
+    """Return the claims that a table has verdicts on.
+
+    Examples
+    --------
+    >>> claims_of({"C2": np.array(["holds"]), "weight": np.array(["0.1"])})
+    ['C2']
+    """
     return [claim.name for claim in CLAIMS if claim.name in readings]

@@ -118,6 +118,7 @@ def write_report(
     directory: Path, *, quiet: bool = False, formats: tuple[str, ...] = ("svg", "png")
 ) -> None:
     """Write the report of a directory, and print its verdicts and where it is."""
+    from mlpspec.analysis.survival import survival_lines
     from mlpspec.report.report import Report
 
     report = Report(directory)
@@ -125,6 +126,8 @@ def write_report(
     if not quiet:
         if report.analysis.verdicts:
             put(*_verdict_lines(report.analysis.verdicts))
+        if report.analysis.survival:
+            put(*survival_lines(report.analysis.survival))
         put(f"report: {path}")
 
 

@@ -29,7 +29,7 @@ from mlpspec.store.database import FILE_NAME
 from mlpspec.studies import CHANGED, COMPANIONS, STUDIES, companion
 from mlpspec.study.extensions import define, load_loss, named_loss
 from mlpspec.study.run import EXTENDABLE, SETTINGS, Run
-from mlpspec.study.stages import STAGES, check_seeds, next_stage, separation_sweep
+from mlpspec.study.stages import STAGES, beside, check_seeds, next_stage
 from mlpspec.study.study import MOST_RUNS, Study
 from mlpspec.training.engine import choose
 
@@ -56,7 +56,7 @@ def run(arguments: Namespace) -> int:
             studies[directory / name] = inner
     if study.variants and study.name in STAGES and not arguments.only:
         check_seeds(study)
-        studies = _with_sweep(study, directory)
+        studies = _with_others(study, directory)
     tasks = tasks_of(studies, arguments.engine)
     if arguments.dry_run:
         if study.variants and not arguments.only:
@@ -77,7 +77,7 @@ def run(arguments: Namespace) -> int:
                 write_report(stage[1], quiet=arguments.quiet)
             stage = None if arguments.only else stage_after(*stage, changes)
             if stage is not None:
-                tasks = tasks_of(_with_sweep(*stage), arguments.engine)
+                tasks = tasks_of(_with_others(*stage), arguments.engine)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         left, asked = len(missing_runs(study, directory)), len(study.runs)
@@ -102,14 +102,13 @@ def stage_after(
         return None
     from mlpspec.analysis.analysis import Analysis
 
-    judged = Analysis(directory).readings
-    return _next(study, directory, changes, judged["variant"].tolist() if judged else [])
+    return _next(study, directory, changes, Analysis(directory).ranked)
 
 
 def _next(
-    study: Study, directory: Path, changes: Mapping[str, Any], best: Sequence[str]
+    study: Study, directory: Path, changes: Mapping[str, Any], ranked: Sequence[str]
 ) -> tuple[Study, Path] | None:
-    following = next_stage(study, best) if best else None
+    following = next_stage(study, ranked) if ranked else None
     if following is None:
         return None
     if "n_samples" in changes:
@@ -120,18 +119,18 @@ def _next(
 def _stages_to_come(
     study: Study, directory: Path, changes: Mapping[str, Any], asked: str
 ) -> list[Task]:
-    """Return what later stages will train, with the first variants in place of the best."""
+    """Return what later stages will train, with the first variants in place of those to come."""
     tasks: list[Task] = []
     stage = _next(study, directory, changes, list(study.variants))
     while stage is not None:
-        if not (stage[1] / FILE_NAME).exists():  # else the best are known to that directory
-            tasks += tasks_of(_with_sweep(*stage), asked)
+        if not (stage[1] / FILE_NAME).exists():  # else that directory knows which they are
+            tasks += tasks_of(_with_others(*stage), asked)
         stage = _next(*stage, changes, list(stage[0].variants))
     return tasks
 
 
-def _with_sweep(study: Study, directory: Path) -> dict[Path, Study]:
-    return {directory: study, directory / "tau-sweep": separation_sweep(study)}
+def _with_others(study: Study, directory: Path) -> dict[Path, Study]:
+    return {directory: study} | {directory / name: of for name, of in beside(study).items()}
 
 
 def tasks_of(studies: dict[Path, Study], asked: str) -> list[Task]:

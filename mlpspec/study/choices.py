@@ -17,6 +17,9 @@ Changes = Callable[[np.random.Generator, int], Iterable[int]]
 
 Settings = Mapping[str, Any]
 
+DEFAULT = "default"
+"""The variant that has the settings of the named studies, with which others are compared."""
+
 
 class Choice(NamedTuple):
     """One thing to choose: the settings of each option, and why the options are plausible.

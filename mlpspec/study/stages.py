@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 
 from mlpspec.errors import InputError
 from mlpspec.losses import BUILT_IN
-from mlpspec.study import readings
-from mlpspec.study.choices import Choices, Settings
+from mlpspec.study import readings, robustness
+from mlpspec.study.choices import DEFAULT, Choices, Settings
 from mlpspec.study.readings import FORMER, LARGE, SIZES, SWEPT, TEMPERATURES
 from mlpspec.study.study import Study
 from mlpspec.study.subsets import subsets
 
 
 class Stage(NamedTuple):
-    """What follows on a stage: its name, the most of the first variants that it takes, and its seeds.
+    """What follows on a stage: its name, how many of the first variants it takes, and its seeds.
 
     Examples
     --------
@@ -37,10 +37,15 @@ class Stage(NamedTuple):
 STAGES = {
     "readings": Stage("finalists", 20, range(1100, 1110), (FORMER,)),
     "finalists": Stage("fresh", 5, range(1200, 1300), (FORMER,)),
+    "robustness": Stage("decisive", 10, range(2100, 2110), (DEFAULT, "dimension-2")),
 }
 """The stage that follows, by the name of a study."""
 
-TABLES: dict[str, Choices] = dict.fromkeys(("readings", "finalists", "fresh"), readings.CHOICES)
+TABLES: dict[str, Choices] = {
+    **dict.fromkeys(("readings", "finalists", "fresh"), readings.CHOICES),
+    **dict.fromkeys(("robustness", "decisive"), robustness.AXES),
+    "controls": (),  # no choices, but doubts
+}
 """The table of choices of a study, by name."""
 
 
@@ -137,6 +142,21 @@ def separation_sweep(study: Study) -> Study:
         "At which temperatures does separation expel the prototypes?",
         variants=variants,
     )
+
+
+def beside(study: Study) -> dict[str, Study]:
+    """Return the studies that a stage is judged with, by the folders that they lie in.
+
+    Examples
+    --------
+    >>> list(beside(readings.readings())), list(beside(robustness.robustness()))
+    (['tau-sweep'], ['tau-sweep', 'chance', 'chance/tau-sweep'])
+    """
+    found = {"tau-sweep": separation_sweep(study)}
+    if study.name == "robustness":
+        chance = robustness.chance(study)
+        found |= {"chance": chance, "chance/tau-sweep": separation_sweep(chance)}
+    return found
 
 
 def without_separation_temperature(settings: Settings) -> dict[str, Any]:

@@ -15,6 +15,10 @@ from mlpspec.store.results import Table
 
 PAGE = (
     "verdicts",
+    "controls",
+    "continuation",
+    "phase",
+    "survival",
     "specification",
     "attraction",
     "subsets",

@@ -15,9 +15,12 @@ from mlpspec.analysis.readings import COUNTED
 from mlpspec.report.figures import base
 from mlpspec.report.figures.verdicts import COLOURS
 from mlpspec.store.results import Table
-from mlpspec.study.choices import Choice, Choices
+from mlpspec.study.choices import DEFAULT, Choice, Choices
 from mlpspec.study.readings import FORMER
 from mlpspec.study.stages import TABLES
+
+COMPARED = {FORMER: "former default", DEFAULT: "default"}
+"""Variants that are marked, and what they are."""
 
 MOST_NAMED = 24
 """Variants whose names have room."""
@@ -49,11 +52,11 @@ def draw(table: Table) -> base.Canvas:
     if varied:
         _options(axes[2], table, varied)
     _name_columns(axes[-1], table)
-    for place in np.flatnonzero(table["variant"] == FORMER).tolist():
+    for place in np.flatnonzero(np.isin(table["variant"], list(COMPARED))).tolist():
         for ax in axes:
             ax.axvline(place, color="black", lw=0.8, ls=(0, (2, 1)))
         axes[0].annotate(
-            "former default",
+            COMPARED[table["variant"][place]],
             (place, len(COUNTED)),
             xytext=(0, 3),
             textcoords="offset points",
@@ -157,13 +160,14 @@ def _name_columns(ax: Axes, table: Table) -> None:
 
 def caption(table: Table) -> str:
     """Say what a column is, how claims are judged, and what stands beside the rows."""
+    marked = COMPARED[DEFAULT if DEFAULT in table["variant"] else FORMER]
     return (
         f"A column is one of {len(table['variant'])} variants of the study, all with the same "
         "data sets' seeds; the best are on the left. Above: how many of C1 to C8 hold, as stated "
         "on means over seeds, and each claim by itself, with the share of variants in which it "
         "holds; C1b, which reads C1 more widely, is not counted. Below, dark: the option that a "
         "variant has of each choice, with the mean number of claims that hold among the variants "
-        "that have it, and how many those are. The dashed line is the former default."
+        f"that have it, and how many those are. The dashed line is the {marked}."
     )
 
 

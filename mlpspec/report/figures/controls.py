@@ -1,0 +1,118 @@
+"""The answers to the questions of the controls, with the intervals that they rest on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from mlpspec.analysis.comparisons import where
+from mlpspec.report.figures import base
+from mlpspec.store.results import Table
+from mlpspec.study.controls import EFFECTS
+
+ANSWERS = {"yes": "#009E73", "no": "#D55E00", "undecided": "#999999"}
+MARKERS = "os^DvPX*"
+LINE = 0.27
+"""Height of a question, in inches."""
+
+
+def draw(table: Table) -> base.Canvas:
+    """Draw the effects by variant, a panel each, and below them all other questions."""
+    effects = [text for text, *_ in EFFECTS]
+    variants = base.distinct(_variants(table))
+    others = [row for row in _questions(table) if row[0] not in effects]
+    heights = [LINE * len(variants), LINE * len(others)]
+    size = sum(heights) + 1.9
+    figure = base.Canvas(figsize=(10.2, size))
+    limit = _limit(table)
+    top = 1.0 - 0.35 / size
+    width = 0.82 / len(effects)
+    for column, effect in enumerate(effects):
+        left = 0.165 + column * width
+        ax = figure.add_axes((left, top - heights[0] / size, width - 0.01, heights[0] / size))
+        mine = where(table, question=effect)
+        for row, variant in enumerate(variants):
+            _answers(ax, row, where(mine, one=f"{mine['one'][0].split(' (')[0]} ({variant})"))
+        _frame(ax, variants if column == 0 else [""] * len(variants), limit)
+        ax.set_title(f"{effect}?")
+    if others:
+        bottom = top - (heights[0] + 0.75) / size - heights[1] / size
+        ax = figure.add_axes((0.5, bottom, 0.485, heights[1] / size))
+        for row, (question, one, other, name) in enumerate(others):
+            _answers(
+                ax, row, where(table, question=question, one=one, other=other, measurement=name)
+            )
+        _frame(ax, [f"{question}?  {one} / {other}" for question, one, other, _ in others], limit)
+        ax.set_xlabel("difference, in margins; to the right: as the question has it")
+    handles = [base.entry(text, color=c, marker="s", ls="", ms=6) for text, c in ANSWERS.items()]
+    handles += [
+        base.entry(f"N = {n_samples}", color="black", marker=marker, ls="", ms=4)
+        for n_samples, marker in zip(np.unique(table["n_samples"]), MARKERS, strict=False)
+    ]
+    figure.legend(handles=handles, loc="lower center", ncols=len(handles))
+    return figure
+
+
+def _variants(table: Table) -> Any:
+    """Return the variant of the first side of each row."""
+    return np.array([one.rpartition("(")[2].rstrip(")") for one in table["one"].tolist()])
+
+
+def _questions(table: Table) -> list[tuple[str, ...]]:
+    names = ("question", "one", "other", "measurement")
+    return list(dict.fromkeys(zip(*(table[name].tolist() for name in names), strict=True)))
+
+
+def _answers(ax: Axes, row: int, rows: Table) -> None:
+    """Draw the intervals of one question, one below the other by N."""
+    count = len(rows["n_samples"])
+    for place in range(count):
+        sign = -1.0 if rows["direction"][place] == "lower" else 1.0
+        scale = sign / rows["margin"][place]
+        middle, *ends = (scale * rows[name][place] for name in ("median", "low", "high"))
+        y = row + (place - (count - 1) / 2) * 0.26
+        colour = ANSWERS[rows["answer"][place]]
+        ax.plot(sorted(ends), (y, y), color=colour, lw=0.9)
+        ax.plot(middle, y, MARKERS[place], color=colour, ms=3.2, mew=0)
+
+
+def _limit(table: Table) -> float:
+    """Return where the axes end, in margins: a power of ten, 100 to 10,000."""
+    ends = np.abs([table[name] / table["margin"] for name in ("median", "low", "high")])
+    largest = np.nanmax(ends, initial=1.0)
+    return float(np.clip(10.0 ** np.ceil(np.log10(largest)), 1e2, 1e4))
+
+
+def _frame(ax: Axes, words: list[str], limit: float) -> None:
+    ax.set_xscale("symlog", linthresh=1.0, linscale=0.6)
+    ax.axvspan(-1.0, 1.0, color="#EEEEEE", lw=0, zorder=0)
+    ax.axvline(0.0, color="#777777", lw=0.6, zorder=0)
+    ax.set_ylim(len(words) - 0.5, -0.5)
+    ax.set_yticks(range(len(words)), words, fontsize=7)
+    ax.set_xlim(-1.2 * limit, 1.2 * limit)
+    ticks = (-100, -1, 1, 100)
+    ax.set_xticks(ticks, [f"{tick}".replace("-", "\u2212") for tick in ticks])
+    ax.minorticks_off()
+    for row in range(1, len(words)):
+        ax.axhline(row - 0.5, color="#DDDDDD", lw=0.4, zorder=0)
+    ax.tick_params("y", length=0)
+
+
+def caption(table: Table) -> str:
+    """Say what is asked, and what a mark is."""
+    return (
+        "The controls. Above: whether the effects are there in each variant, as a difference from "
+        "the baseline of the same variant. Below: what else is asked of two groups of runs. Marks "
+        f"and bars: median difference of {table['pairs'].max()} pairs, at the most, and its exact "
+        "interval, in units of the margin (a tenth of the mean spacing for errors, 0.05 for "
+        "shares, a factor of ten for gradients); the band is what does not matter. Yes: beyond the "
+        "margin on the right (on either side, if it is asked whether something differs), and "
+        "significant after Holm over all questions; no: the interval ends before it."
+    )
+
+
+FIGURE = base.Figure(
+    lambda analysis: analysis.controls, draw, caption, lambda analysis: bool(analysis.controls)
+)
