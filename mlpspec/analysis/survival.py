@@ -40,7 +40,7 @@ def outcomes(verdicts: NDArray[np.str_], own: str) -> NDArray[np.str_]:
 
 
 def survival(readings: Table, choices: Choices, groups: Table | None = None) -> Table:
-    """Return ``survival.csv``: what becomes of each claim along each axis.
+    """Return ``survival.csv``: what becomes of each claim along each axis, if it was tested.
 
     A row for each claim and axis, where the axis alone is changed; one for the random combinations;
     one for all of these settings; and one for the default on ``groups`` of other seeds
@@ -69,6 +69,8 @@ def survival(readings: Table, choices: Choices, groups: Table | None = None) -> 
     rows: list[dict[str, Any]] = []
     for claim in claims_of(readings):
         (own,) = readings[claim][~others].tolist()
+        if own == "untested":
+            continue
         parts = {axis: readings[claim][chosen] for axis, chosen in axes.items()}
         if groups:
             parts[CHANCE] = groups[claim]

@@ -14,6 +14,9 @@ from mlpspec.study.controls import EFFECTS
 
 ANSWERS = {"yes": "#009E73", "no": "#D55E00", "undecided": "#999999"}
 MARKERS = "os^DvPX*"
+NAMES = ("question", "one", "other", "measurement")
+"""The columns that say which question a row answers."""
+
 LINE = 0.27
 """Height of a question, in inches."""
 
@@ -23,7 +26,8 @@ def draw(table: Table) -> base.Canvas:
     effects = [text for text, *_ in EFFECTS]
     variants = base.distinct(_variants(table))
     others = [row for row in _questions(table) if row[0] not in effects]
-    heights = [LINE * len(variants), LINE * len(others)]
+    longest = -(-len(others) // 2)
+    heights = [LINE * len(variants), LINE * longest]
     size = sum(heights) + 1.9
     figure = base.Canvas(figsize=(10.2, size))
     limit = _limit(table)
@@ -37,15 +41,18 @@ def draw(table: Table) -> base.Canvas:
             _answers(ax, row, where(mine, one=f"{mine['one'][0].split(' (')[0]} ({variant})"))
         _frame(ax, variants if column == 0 else [""] * len(variants), limit)
         ax.set_title(f"{effect}?")
-    if others:
-        bottom = top - (heights[0] + 0.75) / size - heights[1] / size
-        ax = figure.add_axes((0.5, bottom, 0.485, heights[1] / size))
-        for row, (question, one, other, name) in enumerate(others):
-            _answers(
-                ax, row, where(table, question=question, one=one, other=other, measurement=name)
-            )
-        _frame(ax, [f"{question}?  {one} / {other}" for question, one, other, _ in others], limit)
-        ax.set_xlabel("difference, in margins; to the right: as the question has it")
+    bottom = top - (heights[0] + 0.75) / size - heights[1] / size
+    for column in range(2):
+        some = others[column * longest : (column + 1) * longest]
+        high = LINE * len(some) / size
+        if not some:
+            break
+        place = (0.29 + 0.495 * column, bottom + heights[1] / size - high, 0.2, high)
+        ax = figure.add_axes(place)
+        for row, names in enumerate(some):
+            _answers(ax, row, where(table, **dict(zip(NAMES, names, strict=True))))
+        _frame(ax, [_words(*names) for names in some], limit)
+        ax.set_xlabel("difference, in margins")
     handles = [base.entry(text, color=c, marker="s", ls="", ms=6) for text, c in ANSWERS.items()]
     handles += [
         base.entry(f"N = {n_samples}", color="black", marker=marker, ls="", ms=4)
@@ -61,8 +68,13 @@ def _variants(table: Table) -> Any:
 
 
 def _questions(table: Table) -> list[tuple[str, ...]]:
-    names = ("question", "one", "other", "measurement")
-    return list(dict.fromkeys(zip(*(table[name].tolist() for name in names), strict=True)))
+    return list(dict.fromkeys(zip(*(table[name].tolist() for name in NAMES), strict=True)))
+
+
+def _words(question: str, one: str, other: str, _: str) -> str:
+    """Return a question with the subset that it is about, and the two sides."""
+    losses, _, variant = one.rstrip(")").partition(" (")
+    return f"{question}? {losses}: {variant} / {other.rpartition('(')[2].rstrip(')')}"
 
 
 def _answers(ax: Axes, row: int, rows: Table) -> None:
@@ -90,7 +102,7 @@ def _frame(ax: Axes, words: list[str], limit: float) -> None:
     ax.axvspan(-1.0, 1.0, color="#EEEEEE", lw=0, zorder=0)
     ax.axvline(0.0, color="#777777", lw=0.6, zorder=0)
     ax.set_ylim(len(words) - 0.5, -0.5)
-    ax.set_yticks(range(len(words)), words, fontsize=7)
+    ax.set_yticks(range(len(words)), words, fontsize=6.5)
     ax.set_xlim(-1.2 * limit, 1.2 * limit)
     ticks = (-100, -1, 1, 100)
     ax.set_xticks(ticks, [f"{tick}".replace("-", "\u2212") for tick in ticks])
