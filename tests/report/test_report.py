@@ -96,6 +96,10 @@ def test_every_figure_is_there_with_its_numbers(made):
         "contrast",
         "attraction",
         "specification",
+        "survival",
+        "controls",
+        "continuation",
+        "phase",
     }
     for name in names:
         assert (folder / f"{name}.svg").read_text().startswith("<?xml")
