@@ -357,3 +357,33 @@ class Verdict:
     p_holm: float = np.nan
     repeat: float = np.nan
     reading: str = ""
+
+    @property
+    def found_at(self) -> dict[int, str]:
+        """What was found at each N, ascending: ``met``, ``not met`` or ``contradicted``.
+
+        Of C3, which goes both ways, these are lower, not lower and higher.
+
+        Examples
+        --------
+        >>> Verdict("C1", "", "calibrated", "in part", sizes="3 5", met_at="5").found_at
+        {3: 'not met', 5: 'met'}
+        """
+        return found_at(self.sizes, self.met_at, self.against_at)
+
+
+FOUND = {"met": "\u25cf", "not met": "\u25cb", "contradicted": "\u2715"}
+"""What may be found at an N, with the mark that stands for it: shapes, not colours alone."""
+
+
+def found_at(sizes: str, met_at: str, against_at: str) -> dict[int, str]:
+    """Return what was found at each N, from the columns of ``claims.csv``.
+
+    Examples
+    --------
+    >>> found_at("3 5 10", "3", "10")
+    {3: 'met', 5: 'not met', 10: 'contradicted'}
+    """
+    found = dict.fromkeys(map(int, sizes.split()), "not met")
+    found |= dict.fromkeys(map(int, met_at.split()), "met")
+    return found | dict.fromkeys(map(int, against_at.split()), "contradicted")

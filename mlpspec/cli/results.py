@@ -146,17 +146,40 @@ def verify(arguments: Namespace) -> int:
 
 
 def _verdict_lines(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return a line a claim, with a mark for every N, and what the marks mean."""
+    from mlpspec.analysis.claims import FOUND
+
     bases = list(dict.fromkeys(verdict.basis for verdict in verdicts))
-    lines = [f"{'claim':66}" + "".join(f"{basis:17}" for basis in bases) + "repeats"]
+    sizes = sorted({size for verdict in verdicts for size in verdict.found_at})
+    marks = FOUND if _can_show("".join(FOUND.values())) else dict(zip(FOUND, "+.x", strict=True))
+    width = max(len(sizes) + 15, 17)
+    lines = ["claim " + "".join(f"{basis:{width}}" for basis in bases) + "repeats"]
     for claim in dict.fromkeys(verdict.claim for verdict in verdicts):
         by_basis = {verdict.basis: verdict for verdict in verdicts if verdict.claim == claim}
         first = by_basis[bases[0]]
+        columns = ""
+        for verdict in (by_basis[basis] for basis in bases):
+            found = verdict.found_at
+            strip = "".join(marks[found[size]] if size in found else " " for size in sizes)
+            columns += f"{strip} {verdict.verdict}".ljust(width)
         repeats = f"{first.repeat:.2f}" if first.repeat == first.repeat else ""
-        text = f"{claim} {first.text}"
-        columns = "".join(f"{by_basis[basis].verdict:17}" for basis in bases)
-        lines.append(f"{text[:64]:66}{columns}{repeats}")
+        lines.append(f"{claim:6}{columns}{repeats:9}{first.text}")
     wanting = [v.reading for v in verdicts if v.verdict == "untested"]
-    return [*lines, *dict.fromkeys(f"untested: {reading}" for reading in wanting)]
+    lines += dict.fromkeys(f"untested: {reading}" for reading in wanting)
+    if sizes:
+        legend = ", ".join(f"{mark} {word}" for word, mark in marks.items())
+        both = " (C3: lower, not, higher)" if any(v.claim == "C3" for v in verdicts) else ""
+        lines.append(f"marks: at N = {', '.join(map(str, sizes))}; {legend}{both}")
+    return lines
+
+
+def _can_show(text: str) -> bool:
+    """Return whether standard output has all characters of a text."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def recover(arguments: Namespace) -> int:

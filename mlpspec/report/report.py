@@ -17,6 +17,7 @@ import numpy as np
 from mlpspec import __version__
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.claims import Verdict
+from mlpspec.report import verdicts
 from mlpspec.store.results import Results, Table, replacing, write_csv
 from mlpspec.study.readings import CHOSEN, READING
 from mlpspec.study.run import SETTINGS
@@ -96,7 +97,8 @@ def _described(study: Study) -> str:
     lines += [f"Loss {name}: {what}." for name, what in study.extensions.items()]
     if study.extensions:
         lines.append("The claims are about the built-in losses alone.")
-    return "".join(f"<p class='note'>{escape(line)}</p>" for line in lines)
+    told = "".join(f"<p class='note'>{escape(line)}</p>" for line in lines)
+    return f"<details><summary>What was run, with which settings</summary>{told}</details>"
 
 
 def page(title: str, sections: Sequence[str]) -> str:
@@ -129,6 +131,7 @@ def draw_all(
         figure = figures.figure_of(name)
         write_csv(folder / f"{name}.csv", table)
         canvas = figures.draw(name, table)
+        columns = figures.columns(name, canvas)  # before it is rendered
         drawn = {suffix: figures.render(name, canvas, suffix) for suffix in {*formats, "svg"}}
         for suffix in formats:
             with replacing(folder / f"{name}.{suffix}", binary=True) as file:
@@ -140,8 +143,8 @@ def draw_all(
         svg = label + drawn["svg"].decode().partition("<svg ")[2]
         sections[name] = section(
             figure.title or name,
-            f"\n<figure><div class='scroll'>{svg}</div>"
-            f"<figcaption>{escape(caption)}</figcaption></figure>",
+            f"\n<figure><div class='wide'>{svg}</div><div class='narrow' aria-hidden='true'>"
+            f"{''.join(columns)}</div><figcaption>{escape(caption)}</figcaption></figure>",
         )
     return sections
 
@@ -178,35 +181,16 @@ def heading(text: str, look: str = "") -> str:
     return f"<th scope='col'{look}>{text}</th>"
 
 
-def _verdict_section(verdicts: Sequence[Verdict]) -> str:
+def _verdict_section(found: Sequence[Verdict]) -> str:
     from mlpspec.report.figures.verdicts import CAPTION
 
-    judged: dict[str, list[Verdict]] = {}
-    for verdict in verdicts:
-        judged.setdefault(verdict.claim, []).append(verdict)
-    rows = []
-    for claim, bases in judged.items():
-        row = f"<th scope='row'>{claim}<small>{escape(bases[0].text)}</small></th>"
-        for v in bases:
-            details = [v.reading]
-            if np.isfinite(v.effect):
-                details.append(f"effect {v.effect:.3g} [{v.low:.3g}, {v.high:.3g}]")
-            if np.isfinite(v.p_holm):
-                details.append(f"p = {v.p_holm:.2g} (Holm)")
-            if np.isfinite(v.repeat):
-                details.append(f"repeats with probability {v.repeat:.2f}")
-            row += (
-                f"<td><span class='verdict {v.verdict}'>{v.verdict}</span>"
-                f"<small>{escape('; '.join(details))}</small></td>"
-            )
-        rows.append(row)
-    head = map(heading, dict.fromkeys(["claim", *(escape(v.basis) for v in verdicts)]))
     return section(
         "verdicts",
-        f"{html_table(head, rows, tall=False)}<p class='note'>{escape(CAPTION)} The effect is the "
-        "median paired difference of the least favourable demand, positive where it is for the "
-        "claim, with its exact interval. For the calibrated column: <code>mlpspec run confirm "
-        "--out DIR/confirm</code>, then <code>mlpspec report DIR</code>.</p>",
+        f"{verdicts.content(found)}<details class='note'><summary>How the claims are judged"
+        f"</summary><p>{escape(CAPTION)} The effect is the median paired difference of the least "
+        "favourable demand, positive where it is for the claim, with its exact interval. For the "
+        "calibrated column: <code>mlpspec run confirm --out DIR/confirm</code>, then <code>mlpspec "
+        "report DIR</code>.</p></details>",
     )
 
 

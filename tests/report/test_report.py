@@ -304,18 +304,33 @@ def test_page_in_a_real_browser(made, tmp_path, width):
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium")
 def test_page_on_a_phone(made, tmp_path):
-    """In a frame 375 pixels wide nothing but what scrolls by itself is wider than the frame."""
+    """In a frame 375 pixels wide nothing but what scrolls by itself is wider than the frame.
+
+    The columns of figures are stacked, each as wide as there is room, with text that can be read.
+    """
     shutil.copy(made[0] / "report.html", tmp_path / "page.html")
     (tmp_path / "phone.html").write_text(
         "<!doctype html><iframe src='page.html' width='375' height='800' "
         "style='border:0'></iframe><script>addEventListener('load', () => {"
         "const root = frames[0].document.documentElement;"
-        "document.title = root.scrollWidth + '/' + root.clientWidth})</script>"
+        "const text = [...root.querySelectorAll('.narrow svg')].map(svg =>"
+        " svg.getBBox().width && 8 * svg.clientWidth / svg.viewBox.baseVal.width);"
+        "document.title = JSON.stringify([root.scrollWidth, root.clientWidth, text])})</script>"
     )
     done = browse(tmp_path / "phone.html", "--allow-file-access-from-files")
-    scroll, client = map(int, re.search(r"<title>(\d+)/(\d+)</title>", done.stdout).groups())
+    scroll, client, sizes = json.loads(re.search("<title>(.*?)</title>", done.stdout).group(1))
     assert 355 <= client <= 375  # less the scroll bar
     assert scroll <= client
+    assert len(sizes) > 40  # of text of eight points, in pixels; 0 where nothing is shown
+    assert 7.5 < min(sizes) <= max(sizes) < 13
+
+
+def test_columns_of_figures_show_what_is_there(made):
+    page = (made[0] / "report.html").read_text()
+    shown = re.findall(r"<use href='#([^']+)'", page)
+    assert len({*shown}) > 60
+    for name in shown:
+        assert page.count(f'<g id="{name}">') == 1
 
 
 def test_nulls_of_several_widths_and_data_sets(tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import by_steps
+from mlpspec.report.columns import parts
 from mlpspec.report.drawing import plain  # before all that imports Matplotlib: it loads it
 from mlpspec.report.figures.base import Canvas, Figure, label_powers
 from mlpspec.store.results import Table
@@ -97,6 +98,12 @@ def draw(name: str, table: Table) -> Canvas:
         canvas.draw_without_rendering()  # again, with the places that fixed aspects left
         canvas.set_layout_engine("none")  # what is laid out stays so in every format
     return canvas
+
+
+def columns(name: str, canvas: Canvas) -> list[str]:
+    """Return the columns of a figure of `draw` as SVGs that refer to it once it is rendered."""
+    with plain():
+        return parts(name, canvas)
 
 
 def render(name: str, canvas: Canvas, format: str) -> bytes:

@@ -31,7 +31,7 @@ def draw(table: Table) -> base.Canvas:
     edge = 0.75 * base.width_of(low, high)
     limits = (low - edge, high + edge)
     n_samples = len(where(inputs, losses=next(iter(looks)), seed=seeds[0])["seed"])
-    size = (9.0, 0.62 * len(looks) + 1.0)
+    size = (7.8, 0.62 * len(looks) + 1.0)
     figure, axes = base.grid_of_axes(len(looks), 2, size, sharex=True)
     jitter = np.random.Generator(np.random.PCG64(0))
     for row, (label, (colour, marker)) in zip(axes, looks.items(), strict=True):

@@ -1,4 +1,4 @@
-"""The verdicts on the claims, as a table."""
+"""The verdicts on the claims, as a table with a mark for every N."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
+from mlpspec.analysis.claims import found_at
 from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 
@@ -21,17 +22,28 @@ COLOURS = {
 }
 
 
+MARKS: dict[str, dict[str, Any]] = {
+    "met": {"marker": "o", "color": "#00704f"},
+    "not met": {"marker": "o", "color": "#666666", "mfc": "white"},
+    "contradicted": {"marker": "x", "color": "#b04a00", "mew": 1.3},
+}
+"""Looks of what was found at an N."""
+
+
 def draw(table: Table) -> base.Canvas:
-    """Draw the verdict table."""
+    """Draw the verdicts, with a mark for every N."""
     claims, bases = base.distinct(table["claim"]), base.distinct(table["basis"])
-    figure = base.Canvas(figsize=(9.0, 0.36 * len(claims) + 0.55))
-    ax = figure.add_axes((0.01, 0.01, 0.98, 0.98))
+    height = 0.42 * len(claims) + 1.0
+    figure = base.Canvas(figsize=(9.0, height))
+    ax = figure.add_axes((0.01, 0.45 / height, 0.98, 1.0 - 0.45 / height))
     ax.set_axis_off()
     ax.set(xlim=(0, 100), ylim=(len(claims) + 0.05, -0.95))
     places = np.linspace(60, 91, len(bases))
     for place, basis in zip(places, bases, strict=True):
         ax.text(place, -0.45, basis.replace(", ", ",\n"), ha="center", va="center", weight="bold")
     ax.text(0.5, -0.45, "claim", va="center", weight="bold")
+    found = [found_at(*row) for row in zip(*(table[c].tolist() for c in COLUMNS), strict=True)]
+    sizes = sorted(set().union(*found))
     for line, claim in enumerate(claims):
         if line % 2 == 0:
             ax.axhspan(line, line + 1, color="#F3F3F3", lw=0)
@@ -39,13 +51,24 @@ def draw(table: Table) -> base.Canvas:
         ax.text(0.5, line + 0.5, claim, va="center", weight="bold")
         ax.text(5, line + 0.5, text, va="center", fontsize=7.2)
         for place, basis in zip(places, bases, strict=True):
-            (verdict,) = table["verdict"][(table["claim"] == claim) & (table["basis"] == basis)]
+            (row,) = np.flatnonzero((table["claim"] == claim) & (table["basis"] == basis))
+            verdict = str(table["verdict"][row])
             colour = "black" if verdict in ("untested", "mixed", "in part") else "white"
-            box = {"boxstyle": "round,pad=0.25", "fc": COLOURS[verdict], "ec": "none"}
+            box = {"boxstyle": "round,pad=0.2", "fc": COLOURS[verdict], "ec": "none"}
             look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7.5}
-            ax.text(place, line + 0.5, verdict, color=colour, bbox=box, **look)
+            ax.text(place, line + 0.33, verdict, color=colour, bbox=box, **look)
+            apart = min(1.6, 13.0 / max(1, len(sizes)))
+            for size, word in found[row].items():
+                at = place + (sizes.index(size) - (len(sizes) - 1) / 2) * apart
+                ax.plot(at, line + 0.78, ls="", ms=4, **MARKS[word])
+    if sizes:
+        at_sizes = base.entry(f"at N = {', '.join(map(str, sizes))}:", ls="")
+        entries = [base.entry(word, ls="", ms=5, **look) for word, look in MARKS.items()]
+        figure.legend(handles=[at_sizes, *entries], loc="lower center", ncols=4)
     return figure
 
+
+COLUMNS = ("sizes", "met_at", "against_at")
 
 CAPTION = (
     "The claims. Stated: on the means and medians of this directory's own runs. Calibrated: on "
