@@ -1,0 +1,88 @@
+"""How Sphinx builds the pages, from files that can be read on their own, too.
+
+The source folder is the repository, so that links between pages hold in both:
+``python -m sphinx -W -n -q -c docs . build/pages``, then open ``build/pages/docs/index.html``.
+"""
+
+import re
+from types import GenericAlias
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.util.nodes import make_refnode
+
+import mlpspec
+
+project = "mlpspec"
+author = "The mlpspec developers"
+release = mlpspec.__version__
+root_doc = "docs/index"
+include_patterns = [
+    "README.md",
+    "CHANGELOG.md",
+    "docs/**.md",
+    "experiments/*.md",
+    "experiments/*.ipynb",
+    "results/README.md",
+    "results/benchmark/README.md",
+]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "numpydoc"]
+
+myst_heading_anchors = 4  # as GitHub makes them
+nb_execution_mode = "off"  # notebooks are shown as they were saved
+suppress_warnings = ["toc.empty_glob"]  # while there are no notebooks
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # numpydoc's sections name the types
+default_role = "py:obj"  # `name` in a docstring
+numpydoc_show_class_members = False
+nitpick_ignore_regex = [("py:.*", r"(numpy|collections)\..*")]
+
+html_theme = "furo"
+html_title = f"mlpspec {release}"
+html_copy_source = False
+html_show_copyright = False
+
+
+def find(app: Sphinx, env: Any, node: Any, content: Any) -> Any:
+    """Return a link to what a docstring calls by the end of its name, as code there does.
+
+    What has no page, such as a constant of a module, stays as it is.
+    """
+    if node.get("refdomain") != "py" or node.get("reftype") != "obj":
+        return None
+    objects = env.domains.python_domain.objects
+    name = node["reftarget"].removeprefix("mlpspec.")
+    found = [full for full in objects if full.endswith(f".{name}")]
+    if not found:
+        return content
+    entry = objects[min(found, key=len)]  # the public name, if there is one
+    return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, content)
+
+
+def plain(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Make formulas literal, and bars and stars in sentences no markup, as docstrings mean them."""
+    before, example = "", False
+    for number, line in enumerate(lines):
+        example = bool(line.strip()) and (example or line.lstrip().startswith(">>>"))
+        indented = line.startswith("    ")
+        if indented and not lines[number - 1].strip() and before and not before.startswith(" "):
+            lines[number - 1] = "\n::\n"
+        if not example and not indented:
+            parts = line.split("``")
+            parts[::2] = [re.sub(r"(?<![*|])([*|])(?![*|])", r"\\\1", part) for part in parts[::2]]
+            lines[number] = "``".join(parts)
+        before = line or before
+    lines[:] = "\n".join(lines).split("\n")
+
+
+def skip(app: Sphinx, what: str, name: str, obj: Any, skipped: bool, options: Any) -> bool | None:
+    """Leave out names of types, which have no signature."""
+    return True if isinstance(obj, GenericAlias) else None
+
+
+def setup(app: Sphinx) -> None:
+    """Tell Sphinx of these functions."""
+    app.connect("missing-reference", find)
+    app.connect("autodoc-process-docstring", plain, priority=400)  # before numpydoc
+    app.connect("autodoc-skip-member", skip)
