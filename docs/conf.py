@@ -26,6 +26,7 @@ include_patterns = [
     "results/README.md",
     "results/benchmark/README.md",
 ]
+exclude_patterns = [".*", "build", "dist", "runs"]
 extensions = ["myst_nb", "sphinx.ext.autodoc", "numpydoc"]
 
 myst_heading_anchors = 4  # as GitHub makes them

@@ -35,9 +35,11 @@ ARROWS = {
     ("store", "analysis"): "tables",
     ("analysis", "report"): "findings",
 }
-"""What goes from where to where; both ways where the middle asks a room at its side."""
+"""What goes from where to where, and in words what."""
 
 BOTH = {("running", "training"), ("running", "metrics")}
+"""Where the middle hands over something and gets something back."""
+
 HEIGHT = 48
 
 
@@ -59,8 +61,10 @@ def draw() -> str:
             start, end = (x + WIDTH, to_x - 3) if right else (x, to_x + WIDTH + 3)
             line = start, y + HEIGHT / 2, end, to_y + HEIGHT / 2
         both = " marker-start='url(#tip)'" if (one, other) in BOTH else ""
-        places = " ".join(f"{n}='{v:g}'" for n, v in zip(("x1", "y1", "x2", "y2"), line, strict=True))
-        parts.append(f"<line {places} stroke='#555' stroke-width='1.5' marker-end='url(#tip)'{both}/>")
+        ends = "x1='{:g}' y1='{:g}' x2='{:g}' y2='{:g}'".format(*line)
+        parts.append(
+            f"<line {ends} stroke='#555' stroke-width='1.5' marker-end='url(#tip)'{both}/>"
+        )
         if label:
             at = f"x='{line[0] + 7:g}' y='{(line[1] + line[3]) / 2 + 4:g}'"
             parts.append(f"<text {at} font-size='12' fill='#555'>{label}</text>")

@@ -1,20 +1,28 @@
 """The pages: every link leads somewhere, every example runs, nothing with a name is left out."""
 
+import argparse
 import json
 import os
+import pkgutil
 import re
+import runpy
 import shlex
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import ROOT
+from test_package import ROOMS, imports, modules
 
 import mlpspec
+from mlpspec.analysis.claims import CLAIMS, FOUND
 from mlpspec.cli.parser import parser
 from mlpspec.data.datasets import DATASETS, TARGETS
 from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.network.initializers import INITIALIZERS
+from mlpspec.report.figures.base import Figure
+from mlpspec.report.figures.verdicts import COLOURS
 from mlpspec.study.run import SETTINGS
 from mlpspec.training.optimizers import OPTIMIZERS
 from mlpspec.training.schedules import SCHEDULES
@@ -132,6 +140,88 @@ def test_whatever_has_a_name_is_described():
     columns = PAGES["results/README.md"].read_text()
     for name in MEASUREMENTS:
         assert f"`{name}`" in columns, name
+
+
+def test_every_loss_claim_and_verdict_is_described():
+    definitions = PAGES["docs/definitions.md"].read_text()
+    for name in mlpspec.losses.__all__:
+        loss = getattr(mlpspec.losses, name)
+        if isinstance(loss, type) and issubclass(loss, mlpspec.StructuralLoss):
+            named = (f"`{name}`", f"`{name.lower()}`")  # those of the study by their labels
+            assert name == "StructuralLoss" or any(n in definitions for n in named), name
+    claims = PAGES["docs/claims.md"].read_text()
+    assert all(f"| {claim.name} |" in claims for claim in CLAIMS)
+    assert all(f"`{verdict}`" in claims for verdict in COLOURS)
+    assert all(f"| {mark} |" in claims for mark in FOUND.values())
+
+
+def test_every_command_and_option_is_described():
+    page = PAGES["docs/commands.md"].read_text()
+    (commands,) = (a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
+    for name, command in commands.choices.items():
+        assert f"`mlpspec {name}" in page, name
+        for action in command._actions:
+            for option in action.option_strings[-1:]:
+                (row,) = re.findall(rf"^\|.*`{option}[ `].*", page, re.M) or [""]
+                known = option == "--help" or f"`{name}`" in row.split("|")[2]
+                assert known, f"{option} of {name}"
+
+
+def test_every_public_name_and_every_module_is_in_the_pages():
+    page = PAGES["docs/api.md"].read_text()
+    for name in mlpspec.__all__:
+        assert re.search(rf"(::|`) ?mlpspec\.{name}[\n`]", page), name
+    described = {}
+    for name, path in PAGES.items():
+        if name.startswith("docs/api/"):
+            found = re.findall(r"automodule:: (\S+)$", path.read_text(), re.M)
+            described |= dict.fromkeys(found, name)
+    known = {
+        module.name
+        for module in pkgutil.walk_packages(mlpspec.__path__, "mlpspec.")
+        if not module.ispkg and module.name != "mlpspec.__main__"
+    }
+    assert {*described} == {*known, "mlpspec.report.figures"}  # which lists them
+    for module, name in described.items():
+        own = module.split(".")[1] if module.count(".") > 1 else None
+        assert own is None or name == f"docs/api/{own}.md", module
+
+
+def test_the_picture_of_the_house_is_true():
+    house = runpy.run_path(str(ROOT / "docs" / "house.py"))
+    assert house["draw"]() == (ROOT / "docs" / "house.svg").read_text()
+    assert {*house["ROOMS"]} == {*ROOMS}
+    imported = set()
+    for name, path in modules():
+        for other in imports(path):
+            imported.add((name.partition(".")[0], other.removeprefix("mlpspec.").partition(".")[0]))
+    for one, other in house["ARROWS"]:
+        assert {(one, other), (other, one)} & imported, (
+            f"{one} and {other} know nothing of each other"
+        )
+
+
+def test_ci_builds_the_pages_as_the_pages_say():
+    (build,) = (code for name, code in blocks("sh") if name == "docs/index.md")
+    assert build in (ROOT / ".ci" / "run").read_text()
+
+
+def test_recipes_work():
+    snippets = [code for name, code in blocks("py") if name == "docs/adding.md"]
+    loss, measurement, figure, setting = (_run(code) for code in snippets)
+    assert mlpspec.check_loss(loss["PullToMean"]()).checks  # or it would have raised
+    x = np.array([[[0.0], [1.0]]])
+    places = measurement["Places"](x, x + 0.25, width=1.0)
+    np.testing.assert_allclose(measurement["ENTRY"].function(places), [0.25])
+    assert {*figure["SLOPES"]} < {*MEASUREMENTS}
+    assert isinstance(figure["FIGURE"], Figure)
+    assert setting["target_noise"].metadata["later"]
+
+
+def _run(code):
+    namespace = {"__name__": "recipe"}
+    exec(code, namespace)
+    return namespace
 
 
 def test_no_page_repeats_another():
