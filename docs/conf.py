@@ -4,7 +4,12 @@ The source folder is the repository, so that links between pages hold in both:
 ``python -m sphinx -W -n -q -c docs . build/pages``, then open ``build/pages/docs/index.html``.
 """
 
+import inspect
+import pkgutil
 import re
+import shutil
+from importlib import import_module
+from pathlib import Path
 from types import GenericAlias
 from typing import Any
 
@@ -43,6 +48,26 @@ html_theme = "furo"
 html_title = f"mlpspec {release}"
 html_copy_source = False
 html_show_copyright = False
+
+
+def write_rooms(app: Sphinx, config: Any) -> None:
+    """Write a page for every room, with all that its modules say: ``docs/api/ROOM.md``."""
+    pages: dict[str, list[str]] = {}
+    for module in pkgutil.walk_packages(mlpspec.__path__, "mlpspec."):
+        _, room, *inside = module.name.split(".")
+        if module.ispkg and not inside:
+            doc = inspect.getdoc(import_module(module.name)) or ""
+            pages[room] = [f"# `{room}/`\n\n{doc.splitlines()[0]}\n"]
+        elif room != "__main__":
+            page = pages.setdefault(room if inside else "shared", ["# Beside the rooms\n"])
+            file = "/".join([room, *inside]) + "/" * module.ispkg
+            show = f".. automodule:: {module.name}\n   :members:"
+            page.append(f"## `{file}`\n\n```{{eval-rst}}\n{show}\n```\n")
+    folder = Path(__file__).parent / "api"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for room, parts in pages.items():
+        (folder / f"{room}.md").write_text("\n".join(parts), encoding="utf-8")
 
 
 def find(app: Sphinx, env: Any, node: Any, content: Any) -> Any:
@@ -84,6 +109,7 @@ def skip(app: Sphinx, what: str, name: str, obj: Any, skipped: bool, options: An
 
 def setup(app: Sphinx) -> None:
     """Tell Sphinx of these functions."""
+    app.connect("config-inited", write_rooms)
     app.connect("missing-reference", find)
     app.connect("autodoc-process-docstring", plain, priority=400)  # before numpydoc
     app.connect("autodoc-skip-member", skip)
