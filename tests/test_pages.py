@@ -195,14 +195,17 @@ def test_ci_builds_the_pages_as_the_pages_say():
 
 def test_recipes_work():
     snippets = [code for name, code in blocks("py") if name == "docs/adding.md"]
-    loss, measurement, figure, setting = (_run(code) for code in snippets)
+    loss, rule, measurement, figure, setting = (_run(code) for code in snippets)
     assert mlpspec.check_loss(loss["PullToMean"]()).checks  # or it would have raised
     x = np.array([[[0.0], [1.0]]])
     places = measurement["Places"](x, x + 0.25, width=1.0)
     np.testing.assert_allclose(measurement["ENTRY"].function(places), [0.25])
     assert {*figure["SLOPES"]} < {*MEASUREMENTS}
     assert isinstance(figure["FIGURE"], Figure)
-    assert setting["target_noise"].metadata["later"]
+    assert setting["target_scale"].metadata["later"]
+    assert rule["sign_descent"](0.5).rule == "sign_descent"
+    numbers = rule["sign_descent"](0.5).numbers
+    assert rule["sign_rule"](np.array([3.0, -2.0]), 0, 0, 1, numbers)[0].tolist() == [-0.5, 0.5]
 
 
 def _run(code):
