@@ -4,7 +4,9 @@ The source folder is the repository, so that links between pages hold in both:
 ``python -m sphinx -W -n -q -c docs . build/pages``, then open ``build/pages/docs/index.html``.
 """
 
+import base64
 import inspect
+import json
 import pkgutil
 import re
 import shutil
@@ -70,6 +72,27 @@ def write_rooms(app: Sphinx, config: Any) -> None:
         (folder / f"{room}.md").write_text("\n".join(parts), encoding="utf-8")
 
 
+def show_notebooks(app: Sphinx, page: str, source: list[str]) -> None:
+    """Give every notebook of ``experiments/`` its title, first sentence and picture in the gallery.
+
+    The pictures are written beside the pages of the rooms.
+    """
+    if page != "docs/gallery":
+        return
+    for path in sorted((Path(app.srcdir) / "experiments").glob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        text = "".join(next((c["source"] for c in cells if c["cell_type"] == "markdown"), ""))
+        title, _, rest = text.partition("\n")
+        source[0] += f"\n## [{title.lstrip('# ')}](../experiments/{path.name})\n\n"
+        source[0] += rest.strip().partition("\n\n")[0] + "\n"
+        outputs = [output.get("data", {}) for c in cells for output in c.get("outputs", [])]
+        drawn = next((data["image/png"] for data in outputs if "image/png" in data), None)
+        if drawn:
+            picture = Path(app.srcdir) / "docs" / "api" / f"{path.stem}.png"
+            picture.write_bytes(base64.b64decode("".join(drawn)))
+            source[0] += f"\n![{path.stem}](api/{picture.name})\n"
+
+
 def find(app: Sphinx, env: Any, node: Any, content: Any) -> Any:
     """Return a link to what a docstring calls by the end of its name, as code there does.
 
@@ -110,6 +133,7 @@ def skip(app: Sphinx, what: str, name: str, obj: Any, skipped: bool, options: An
 def setup(app: Sphinx) -> None:
     """Tell Sphinx of these functions."""
     app.connect("config-inited", write_rooms)
+    app.connect("source-read", show_notebooks)
     app.connect("missing-reference", find)
     app.connect("autodoc-process-docstring", plain, priority=400)  # before numpydoc
     app.connect("autodoc-skip-member", skip)
