@@ -180,6 +180,16 @@ def test_metadata():
     assert "2605.25939" in (ROOT / "CITATION.cff").read_text()
 
 
+def test_dependency_groups_are_the_extras():
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    test, (included, *dev) = groups["test"], groups["dev"]
+    assert included == {"include-group": "test"}
+    assert test == setup["options.extras_require"]["test"].split()
+    assert [*test, *dev] == setup["options.extras_require"]["dev"].split()
+
+
 def test_the_oldest_versions_are_those_that_are_tested():
     setup = ConfigParser()
     setup.read(ROOT / "setup.cfg")
