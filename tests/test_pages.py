@@ -22,6 +22,7 @@ from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.network.initializers import INITIALIZERS
 from mlpspec.report.figures.base import Figure
 from mlpspec.report.figures.verdicts import COLOURS
+from mlpspec.store.results import read_csv
 from mlpspec.study.run import SETTINGS
 from mlpspec.training.optimizers import OPTIMIZERS
 from mlpspec.training.schedules import SCHEDULES
@@ -223,15 +224,41 @@ def test_no_page_repeats_another():
     assert [part for part, count in pages.items() if count > 1] == []
 
 
-def test_the_readme_is_short_and_its_ratios_are_those_of_the_benchmark():
-    readme = PAGES["README.md"].read_text()
-    assert len(readme.splitlines()) <= 130
+def step_ratios():
+    """What a step of the grid takes, over ours: PyTorch's loop, JAX, the exponentials alone."""
     rows = json.loads((ROOT / "results" / "benchmark" / "benchmark.json").read_text())
     ratios = {row["contender"]: row["over ours"] for row in rows["one step of all runs"]}
 
     def of(start, end):
         return next(r for name, r in ratios.items() if name.startswith(start) and end in name)
 
+    return of("PyTorch", "loop"), of("JAX", "subset"), 1 / of("the exponentials", "2 proc")
+
+
+def test_the_readme_is_short_and_its_ratios_are_those_of_the_benchmark():
+    readme = PAGES["README.md"].read_text()
+    assert len(readme.splitlines()) <= 130
     told = re.findall(r"\b([\d.]+)\s+times\s+as\s+(?:fast|long)\b", readme)
-    expected = (of("PyTorch", "loop"), of("JAX", "subset"), 1 / of("the exponentials", "2 proc"))
-    assert [float(number) for number in told] == pytest.approx(expected, rel=0.1)
+    assert [float(number) for number in told] == pytest.approx(step_ratios(), rel=0.1)
+
+
+def test_the_numbers_of_the_paper_are_the_committed_ones():
+    paper = " ".join(PAGES["paper.md"].read_text().split())
+    told = re.findall(r"\b([\d.]+) times (?:less than|as long)", paper)
+    assert [float(number) for number in told] == pytest.approx(step_ratios(), rel=0.05)
+    shares = read_csv(ROOT / "results" / "readings" / "shares.csv")
+    share = dict(zip(shares["claim"], shares["share"], strict=True))
+    told = [float(number) for number in re.findall(r"(\d+) %", paper)]
+    assert told == pytest.approx([100 * share[claim] for claim in ("C8", "C1", "C6")], abs=0.5)
+    claims = read_csv(ROOT / "results" / "paper" / "claims.csv")
+    verdicts = {}
+    for claim, basis, verdict in zip(
+        claims["claim"], claims["basis"], claims["verdict"], strict=True
+    ):
+        verdicts.setdefault(claim, {})[basis] = verdict
+    calibrated = Counter(of["calibrated"] for of in verdicts.values())
+    both = [of for of in verdicts.values() if of["stated, means"] == of["stated, medians"]]
+    assert (len(verdicts), sum(of["stated, means"] == "holds" for of in both)) == (9, 6)
+    assert calibrated == {"holds": 2, "in part": 2, "undetermined": 2, "fails": 3}
+    told = re.search(r"Of the (\w+) claims, (\w+) hold .* (\w+) hold at .* (\w+) fail", paper)
+    assert told.groups() == ("nine", "six", "two", "three")
