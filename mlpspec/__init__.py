@@ -6,6 +6,7 @@ of controlled runs, and measures whether their training data can be read back fr
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 
 from mlpspec import opened
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from mlpspec.training.trainer import train as train
 
 __version__ = "0.1.0"
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # quiet unless asked
 
 opened.watch()  # before losses are loaded, whose formulas may lie in files
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
@@ -14,7 +15,7 @@ from importlib import import_module
 from typing import Any
 
 from mlpspec.cli.parser import INTRODUCTION, parser
-from mlpspec.cli.terminal import BAD_INPUT, FAILED, INTERRUPTED, line, put, warn
+from mlpspec.cli.terminal import BAD_INPUT, FAILED, INTERRUPTED, line, logged, put, warn
 from mlpspec.errors import InputError, LossError, LossWarning, WorkerLostError
 from mlpspec.running.surroundings import open_standard_streams
 
@@ -55,7 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                     usual(message, category, *others, **more)
 
             warnings.showwarning = show
-            return _command(arguments.command)(arguments)
+            command = _command(arguments.command)
+            with logged() if getattr(arguments, "verbose", False) else contextlib.nullcontext():
+                return command(arguments)
     except LossError as error:
         warn(*f"error: {error}".split("\n"))  # a line for each fault
         return BAD_INPUT

@@ -82,12 +82,11 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--subsets",
         metavar="WHICH",
-        help="all (default with --loss), singles, pairs, or labels: baseline,mine,coverage+mine",
+        help="all, singles, pairs, or labels: baseline,coverage+mine",
     )
     run.add_argument("--fail-fast", action="store_true", help="stop at the first failed run")
     run.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
-    run.add_argument("--quiet", action="store_true", help="print errors only")
-
+    _add_voice(run)
     run.add_argument(
         "--only", action="store_true", help="no companion studies (the sweep ...) and no report"
     )
@@ -164,11 +163,22 @@ def parser() -> argparse.ArgumentParser:
     card.add_argument("--name", help="of the loss on the card (default: its class's)")
     card.add_argument("--jobs", type=_whole, default=-1, metavar="N", help="workers (default: all)")
     _add_engine(card)
-    card.add_argument("--quiet", action="store_true", help="print errors only")
+    _add_voice(card)
     card.set_defaults(fail_fast=False, settings=[], dask=None)
 
     commands.add_parser("studies", help="list the named studies and the settings")
     return parser
+
+
+def _add_voice(command: argparse.ArgumentParser) -> None:
+    voice = command.add_mutually_exclusive_group()
+    voice.add_argument("--quiet", action="store_true", help="print errors only")
+    voice.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="log plan, batches and faults on stderr",
+    )
 
 
 def _add_engine(command: argparse.ArgumentParser) -> None:

@@ -187,12 +187,14 @@ def train(arguments: Namespace, task: Task, n_jobs: int) -> int:
     """Train what a directory lacks and print what came of it; return how many runs failed."""
     began = time.monotonic()
     study, directory, missing, engine = task
+    # Where there is no bar, a log has more than the plain lines in its place.
+    bar_or_lines = not arguments.quiet and (sys.stderr.isatty() or not arguments.verbose)
     results = run_study(
         study,
         directory,
         n_jobs,
         fail_fast=arguments.fail_fast,
-        progress=not arguments.quiet,
+        progress=bar_or_lines,
         command=arguments.line,
         dask=arguments.dask,
         engine=engine,

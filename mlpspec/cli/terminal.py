@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import sys
+from collections.abc import Iterator
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -68,6 +70,28 @@ def put(*lines: str) -> None:
 def warn(*lines: str) -> None:
     """Print a message on standard error, quiet or not, its lines as `shown`."""
     print("mlpspec:", "\n".join(map(shown, lines)), file=sys.stderr)
+
+
+@contextlib.contextmanager
+def logged() -> Iterator[None]:
+    """Show on standard error what the package logs, from INFO on, each record a line."""
+    logger, handler = logging.getLogger("mlpspec"), _Lines(logging.INFO)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(handler)
+
+
+class _Lines(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        from mlpspec.running.progress import write_above  # numpy takes its time
+
+        write_above(shown(self.format(record)))
 
 
 def duration(seconds: float) -> str:

@@ -5,6 +5,7 @@ joblib's Dask backend waits for ever when a worker dies; here such batches are t
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 import time
@@ -21,6 +22,8 @@ from mlpspec.running.planning import Batch
 from mlpspec.store.store import Record
 from mlpspec.study.run import Run
 from mlpspec.training.engine import why_not_compiled
+
+logger = logging.getLogger(__name__)
 
 TIMEOUT = 600.0
 """Seconds for which a cluster may have no worker, or its scheduler not answer."""
@@ -139,6 +142,7 @@ def train(
             try:
                 yield future.result(timeout=TIMEOUT)
             except KilledWorker:
+                logger.warning("workers were killed that trained a batch of %d runs", len(batch))
                 if alone:
                     yield [Record(batch[0], "failed", error=KILLED)]
                 else:
@@ -163,7 +167,9 @@ def _next(client: Any, done: SimpleQueue[Any]) -> Any:
             if connected and client.nthreads():
                 alone_since = None
                 continue
-            alone_since = alone_since or time.monotonic()
+            if alone_since is None:
+                alone_since = time.monotonic()
+                logger.warning("the cluster has no worker or no scheduler; waiting for it")
             if time.monotonic() - alone_since > TIMEOUT:
                 lack = "no worker" if connected else "no scheduler"
                 raise WorkerLostError(f"the cluster had {lack} for {TIMEOUT:.0f} s") from None

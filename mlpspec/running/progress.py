@@ -69,6 +69,15 @@ def _rates(batch: Batch, extensions: Extensions, engine: str) -> tuple[float, fl
     return max(seconds - once, 0.0) / steps, once
 
 
+def write_above(text: str) -> None:
+    """Write a line on stderr, above the bar where there is one."""
+    from tqdm import tqdm
+
+    # Nobody may be listening any more; that is no reason to stop training.
+    with contextlib.suppress(OSError, ValueError):
+        tqdm.write(text, file=sys.stderr)
+
+
 @contextlib.contextmanager
 def progress_of(name: str, batches: list[Batch]) -> Iterator[Callable[[list[Record]], None]]:
     """Show runs done, runs failed and the time left, which counts work, not runs."""

@@ -2,13 +2,20 @@
 
 What trains batches, here or on a cluster, is a generator. It gives no records as soon as they are
 on their way, for the first time or again, and the records of each as soon as it is finished.
+
+What happens is logged here, in the process that keeps the records, and nothing in the workers: the
+logger ``mlpspec.running`` and those below it tell at INFO what is planned, begun and finished, at
+WARNING which runs failed and which workers were lost.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import time
 import warnings
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -30,6 +37,8 @@ from mlpspec.study.run import Run
 from mlpspec.study.study import Study
 from mlpspec.training import engine as engines
 from mlpspec.training.compiled import is_cached
+
+logger = logging.getLogger(__name__)
 
 
 def run_study(
@@ -102,6 +111,8 @@ def run_study(
         raise InputError(f"batch_size is {batch_size}; it must be at least 1")
     directory = Path("runs") / study.name if out is None else Path(out)
     missing = missing_runs(study, directory)
+    told = study.name, len(study.runs), len(study.runs) - len(missing), directory
+    logger.info("%s: %d runs, of which %d are in %s", *told)
     if not missing:
         results = Results(directory)
         if not all((directory / name).exists() for name in DERIVED):
@@ -117,6 +128,8 @@ def run_study(
         )
     if not any(run.dtype == "float64" for run in missing):
         engine = "numpy"  # which alone trains in single precision
+    since = f", the last session had the {last} one" if last else ""
+    logger.info("%s: the %s engine trains%s", study.name, engine, since)
     payload = pack(study, read_tables(missing), engine)
     with contextlib.ExitStack() as stack:
         if dask is None:
@@ -130,7 +143,10 @@ def run_study(
         stack.enter_context(_locked(directory))
         session = stack.enter_context(_Session(study, directory))
         batches = plan(missing, about["jobs"], batch_size)
+        planned = study.name, len(missing), len(batches), about["jobs"]
+        logger.info("%s: %d runs to train in %d batches on %d workers", *planned)
         if engine == "compiled" and dask is None and not is_cached():
+            logger.info("%s: the kernel is compiled first, which takes some seconds", study.name)
             with signals.deferred():  # once, not in each worker
                 engines.prepare(missing)
         finished = stack.enter_context(contextlib.closing(train(batches)))
@@ -221,12 +237,16 @@ class _Session(contextlib.AbstractContextManager["_Session"]):
         if (directory / FILE_NAME).exists():
             self.store = Store.open(directory, write=True)
             self.store.check_study(study)
+            logger.info("%s: goes on with the store in %s", study.name, directory)
 
     def add(self, records: list[Record]) -> None:
         with signals.deferred():  # between the store and its session, too
-            self.store = self.store or Store.create(self.directory, self.study)
+            if self.store is None:
+                self.store = Store.create(self.directory, self.study)
+                logger.info("%s: made a store in %s", self.study.name, self.directory)
             if self.number is None:
                 self.number = self.store.begin_session(self.study, self.began, self.about)
+                logger.info("%s: session %d begins", self.study.name, self.number)
             self.store.add(records, self.number)
 
     def end(self) -> None:
@@ -245,6 +265,7 @@ def _train_all(
     fail_fast: bool,
     progress: bool,
 ) -> None:
+    began, counts = time.monotonic(), Counter[str]()
     try:
         with (
             progress_of(session.study.name, batches)
@@ -253,6 +274,8 @@ def _train_all(
         ):
             for records in filter(None, finished):
                 session.add(records)
+                counts.update(record.status for record in records)
+                _log_batch(session.study.name, records, counts.total(), sum(map(len, batches)))
                 if show is not None:
                     show(records)
                 if fail_fast and any(record.status == "failed" for record in records):
@@ -265,3 +288,21 @@ def _train_all(
     finally:
         finished.close()  # ends the workers if they are still at work
         session.end()
+        told = ", ".join(f"{counts[status]} {status}" for status in ("ok", "diverged", "failed"))
+        seconds = time.monotonic() - began
+        logger.info("%s: the session ends after %.1f s: %s", session.study.name, seconds, told)
+
+
+def _log_batch(name: str, records: list[Record], done: int, total: int) -> None:
+    """Log what came of a batch, and by name the runs that failed or diverged."""
+    run, seconds = records[0].run, sum(r.measurements.get("seconds", 0.0) for r in records)
+    size = f"N={run.n_samples}, K={run.hidden_units}, D={run.n_inputs}"
+    told = name, done, total, len(records), size, seconds
+    logger.info("%s: %d of %d runs; a batch of %d runs (%s) took %.2f s", *told)
+    for record in records:
+        about = name, record.run.key, record.run.label, record.run.n_samples, record.run.seed
+        if record.status == "failed":
+            said = next(reversed((record.error or "").splitlines()), "")
+            logger.warning("%s: run %s (%s, N=%d, seed %d) failed: %s", *about, said)
+        elif record.status == "diverged":
+            logger.info("%s: run %s (%s, N=%d, seed %d) diverged", *about)

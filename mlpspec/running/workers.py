@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -22,6 +23,8 @@ from mlpspec.running.signals import unreachable_by_ctrl_c
 from mlpspec.running.surroundings import open_standard_streams, safe_path
 from mlpspec.running.worker import train_packed
 from mlpspec.store.store import Record
+
+logger = logging.getLogger(__name__)
 
 Work = Callable[[int, Batch], tuple[int, list[Record]]]
 """What a worker does with a batch; the number says which batch the records are of."""
@@ -93,7 +96,10 @@ def _attempt(
                 with warnings.catch_warnings(action="ignore"):  # joblib's, of what it gives up
                     finished.close()
         except BrokenExecutor:
-            lost += [pending.pop(number) for number in sent if number in pending]
+            back = [pending.pop(number) for number in sent if number in pending]
+            count = sum(map(len, back))
+            logger.warning("a worker was killed; %d runs were not finished with it", count)
+            lost += back
     return lost
 
 

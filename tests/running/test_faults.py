@@ -46,10 +46,15 @@ def reference(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, pytest.param(4, marks=pytest.mark.slow)])
-def test_only_the_run_that_kills_its_worker_fails(reference, tmp_path, monkeypatch, batch_size):
+def test_only_the_run_that_kills_its_worker_fails(
+    reference, tmp_path, monkeypatch, batch_size, caplog
+):
     monkeypatch.setattr(workers, "_work", killed_by_a_run)
     results = mlpspec.run_study(SMALL, tmp_path, n_jobs=2, batch_size=batch_size)
     assert results.errors == {VICTIM.key: KILLED}
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert sum("a worker was killed" in message for message in warned) >= 3
+    assert sum(f"run {VICTIM.key} (overlap, N=10, seed 1) failed" in said for said in warned) == 1
     monkeypatch.undo()
     mended = mlpspec.run_study(SMALL, tmp_path, n_jobs=1)
     assert [session["runs"] for session in mended.sessions] == [31, 1]
