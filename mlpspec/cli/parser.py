@@ -101,12 +101,19 @@ def parser() -> argparse.ArgumentParser:
     recover = commands.add_parser("recover", help="save what is intact in a damaged directory")
     recover.add_argument("--out", required=True, metavar="NEW", help="new results directory")
     export = commands.add_parser("export", help="write results in another format")
-    export.add_argument(
+    what = export.add_mutually_exclusive_group(required=True)
+    what.add_argument(
         "--format",
-        required=True,
         choices=("csv", "parquet", "npz"),
         help="csv: tables of runs and summary; parquet: table of runs; npz: weights and data",
     )
+    what.add_argument(
+        "--environment",
+        action="store_true",
+        help="the versions that a session ran with, as constraints for pip, on standard output",
+    )
+    export.add_argument("--session", type=_whole, metavar="N", help="of --environment (the last)")
+    export.add_argument("--out", metavar="FILE", help="of --environment, in place of printing")
 
     for command in (status, report, verify, recover, export):
         command.add_argument("directory", metavar="DIR")

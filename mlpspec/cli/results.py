@@ -20,7 +20,8 @@ from mlpspec.network.initializers import INITIALIZERS
 from mlpspec.network.neurons import KINDS
 from mlpspec.store import recovery
 from mlpspec.store.database import FILE_NAME, in_use
-from mlpspec.store.results import Results, load
+from mlpspec.store.environment import constraints
+from mlpspec.store.results import Results, load, replacing
 from mlpspec.studies import STUDIES
 from mlpspec.study.run import EXTENDABLE, SETTINGS
 from mlpspec.training.optimizers import OPTIMIZERS
@@ -195,8 +196,24 @@ def recover(arguments: Namespace) -> int:
 
 
 def export(arguments: Namespace) -> int:
-    """Write the results in another format and print the paths."""
-    put(*map(str, load(arguments.directory).export(arguments.format)))
+    """Write the results in another format and print the paths, or what a session ran with."""
+    if not arguments.environment:
+        if arguments.session is not None or arguments.out is not None:
+            raise InputError("--session and --out belong to --environment; leave them out")
+        put(*map(str, load(arguments.directory).export(arguments.format)))
+        return 0
+    sessions = {session["session"]: session for session in load(arguments.directory).sessions}
+    number = max(sessions, default=None) if arguments.session is None else arguments.session
+    if number not in sessions:
+        known = f"it has 1 to {max(sessions)}" if sessions else "it has none yet"
+        raise InputError(f"{arguments.directory} has no session {number}; {known}")
+    text = constraints(sessions[number])
+    if arguments.out is None:
+        put(*text.splitlines())
+    else:
+        with replacing(Path(arguments.out)) as file:
+            file.write(text)
+        put(arguments.out)
     return 0
 
 

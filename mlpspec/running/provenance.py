@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,11 @@ from threadpoolctl import threadpool_info
 
 from mlpspec import __version__
 from mlpspec.training import engine as engines
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+MOST_DIFF = 2**16
+"""Characters of a difference that a session keeps; a part of a longer one would mend nothing."""
 
 
 def now() -> str:
@@ -46,9 +54,15 @@ def versions(engine: str) -> dict[str, str | None]:
 
 
 def collect(command: Sequence[str], engine: str) -> dict[str, Any]:
-    """Return engine, versions, revision, machine and command line.
+    """Return engine, versions, revision, uncommitted changes, machine and command line.
 
     Neither user nor host is named, but for what the command line itself says.
+
+    Examples
+    --------
+    >>> about = collect(["mlpspec", "run"], "numpy")
+    >>> about["command"], f"numpy=={about['numpy']}" in about["packages"].split()
+    ('mlpspec run', True)
     """
     return {
         "command": shlex.join(command) or None,
@@ -56,12 +70,13 @@ def collect(command: Sequence[str], engine: str) -> dict[str, Any]:
         "engine": engine,
         **versions(engine),
         "joblib": version("joblib"),
+        "packages": packages(),
         "blas": [
             {key: info[key] for key in ("internal_api", "version", "architecture") if key in info}
             for info in threadpool_info()
             if info["user_api"] == "blas"
         ],
-        **_revision(),
+        **_revision(PACKAGE),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processor": processor(),
         "cpus": os.cpu_count(),
@@ -69,22 +84,65 @@ def collect(command: Sequence[str], engine: str) -> dict[str, Any]:
     }
 
 
-def _revision() -> dict[str, Any]:
-    """Return the git revision of the package's checkout and whether it has been edited."""
-    here = Path(__file__).resolve().parents[1]
+@cache
+def packages() -> str:
+    """Return what is installed, as ``name==version`` with blanks between; nothing else of it.
 
-    def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True
-        )
-        return done.stdout.strip()
+    Where a package came from is left out: it may be a path, or an address with a password.
 
+    Examples
+    --------
+    >>> all("==" in package for package in packages().split())
+    True
+    """
+    found: dict[str, str] = {}
+    for distribution in distributions():
+        try:
+            name, release = distribution.metadata["Name"], distribution.version
+        except Exception:  # of what others installed half
+            continue
+        if re.fullmatch(r"[\w.-]+==\d[\w.+!-]*", f"{name}=={release}", re.ASCII):
+            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), release)  # the first is imported
+    return " ".join(f"{name}=={found[name]}" for name in sorted(found))
+
+
+def _revision(here: Path) -> dict[str, Any]:
+    """Return the git revision of a checkout and how its folder ``here`` differs from it."""
+
+    def git(*arguments: str, statuses: tuple[int, ...] = (0,)) -> str:
+        done = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True)
+        if done.returncode not in statuses:
+            raise OSError(done.stderr)
+        return done.stdout.decode(errors="surrogateescape")
+
+    plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
     try:
         git("ls-files", "--error-unmatch", "__init__.py")  # not a checkout of something else
-        edited = git("status", "--porcelain", "--untracked-files=no", "--", str(here))
-        return {"git_revision": git("rev-parse", "HEAD"), "git_dirty": bool(edited)}
-    except (OSError, subprocess.CalledProcessError):
+        diff = git("diff", *plain, "HEAD", "--", ".")  # and nothing else of the checkout
+        root = git("rev-parse", "--show-toplevel").rstrip("\n")
+        new = git("ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", "*.py")
+        for name in filter(None, new.split("\0")):
+            added = (*plain, "--no-index", "--", "/dev/null", name)
+            diff += git("-C", root, "diff", *added, statuses=(0, 1))
+        return {"git_revision": git("rev-parse", "HEAD").strip(), **_difference(diff)}
+    except OSError:
         return {"git_revision": None, "git_dirty": None}
+
+
+def _difference(diff: str) -> dict[str, Any]:
+    """Return what a session keeps of a difference: text, or why there is none, and digest."""
+    if not diff:
+        return {"git_dirty": False}
+    reason = None
+    if os.environ.get("MLPSPEC_DIFF") == "0":
+        reason = "MLPSPEC_DIFF is 0"
+    elif len(diff) > MOST_DIFF:
+        reason = f"it has {len(diff)} characters, more than {MOST_DIFF}"
+    elif re.search(r"://[^/\s@]+@", diff):
+        reason = "it has an address with a user's name or password"
+    digest = sha256(diff.encode(errors="surrogateescape")).hexdigest()
+    kept = {"git_diff_left_out": reason} if reason else {"git_diff": diff}
+    return {"git_dirty": True, **kept, "git_diff_digest": digest}
 
 
 def processor() -> str:
