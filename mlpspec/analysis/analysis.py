@@ -29,7 +29,8 @@ from mlpspec.metrics import nulls
 from mlpspec.metrics.measure import measure
 from mlpspec.metrics.statistics import beyond_rounding, summaries
 from mlpspec.network.neurons import neuron_of
-from mlpspec.store.database import FILE_NAME
+from mlpspec.store.database import has_store
+from mlpspec.store.packed import exists
 from mlpspec.store.results import Results, Stack, Table, read_csv, write_csv
 from mlpspec.study.choices import DEFAULT, Choices
 from mlpspec.study.problem import built_in_of, domain_of, start_of
@@ -66,7 +67,7 @@ def read_verdicts(path: Path) -> list[Verdict]:
 
 
 def _analysis(directory: Path) -> Analysis | None:
-    return Analysis(directory) if (directory / FILE_NAME).exists() else None
+    return Analysis(directory) if has_store(directory) else None
 
 
 def _aligned(grid: Grid, seeds: Array, values: Array) -> Array:
@@ -339,7 +340,7 @@ class Analysis:
         if fresh is not None and fresh.evidence:
             source = fresh.evidence[0]
             calibrated = judge_calibrated(fresh.evidence, fresh.swept)
-        elif (inner / "claims.csv").exists() and (inner / "runs.csv").exists():
+        elif (inner / "claims.csv").exists() and exists(inner / "runs.csv"):
             verdicts = read_verdicts(inner / "claims.csv")
             # An older version may have judged other claims.
             known = {v.claim: v for v in verdicts if v.basis == "calibrated"}

@@ -25,7 +25,7 @@ from mlpspec.running.progress import estimate
 from mlpspec.running.runner import last_engine, missing_runs, run_study
 from mlpspec.running.worker import portable
 from mlpspec.running.workers import count_jobs
-from mlpspec.store.database import FILE_NAME
+from mlpspec.store.database import has_store
 from mlpspec.studies import CHANGED, COMPANIONS, STUDIES, companion
 from mlpspec.study.extensions import define, load_loss, named_loss
 from mlpspec.study.run import EXTENDABLE, SETTINGS, Run
@@ -123,7 +123,7 @@ def _stages_to_come(
     tasks: list[Task] = []
     stage = _next(study, directory, changes, list(study.variants))
     while stage is not None:
-        if not (stage[1] / FILE_NAME).exists():  # else that directory knows which they are
+        if not has_store(stage[1]):  # else that directory knows which they are
             tasks += tasks_of(_with_others(*stage), asked)
         stage = _next(*stage, changes, list(stage[0].variants))
     return tasks

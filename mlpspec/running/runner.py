@@ -28,7 +28,7 @@ from mlpspec.running import cluster, provenance, signals, workers
 from mlpspec.running.planning import Batch, plan
 from mlpspec.running.progress import progress_of
 from mlpspec.running.worker import pack, train_packed
-from mlpspec.store.database import FILE_NAME, LOCK_NAME, try_lock
+from mlpspec.store.database import FILE_NAME, LOCK_NAME, has_store, try_lock
 from mlpspec.store.results import DERIVED, Results
 from mlpspec.store.store import Record, Store
 from mlpspec.study.problem import read_tables
@@ -179,7 +179,7 @@ def missing_runs(study: Study, directory: Path) -> list[Run]:
     2
     """
     kept: Mapping[Any, tuple[Record, list[str]]] = {}
-    if os.path.lexists(directory / FILE_NAME):
+    if os.path.lexists(directory / FILE_NAME) or has_store(directory):
         with Store.open(directory) as store:
             store.check_study(study)
             kept = store.kept()
@@ -199,7 +199,7 @@ def last_engine(directory: Path) -> str | None:
     >>> print(last_engine(Path("there", "is", "nothing")))
     None
     """
-    if not (directory / FILE_NAME).exists():
+    if not has_store(directory):
         return None
     with Store.open(directory) as store:
         sessions = store.sessions()
@@ -234,7 +234,7 @@ class _Session(contextlib.AbstractContextManager["_Session"]):
         self.about: dict[str, Any] = {}
         self.number: int | None = None
         self.store: Store | None = None
-        if (directory / FILE_NAME).exists():
+        if has_store(directory):
             self.store = Store.open(directory, write=True)
             self.store.check_study(study)
             logger.info("%s: goes on with the store in %s", study.name, directory)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mlpspec.errors import InputError
+from mlpspec.store.packed import content, exists, packed, unpack
 
 try:
     import fcntl
@@ -112,30 +113,11 @@ def connect(
     ('study.sqlite', 2)
     """
     path = Path(directory) / FILE_NAME
-    if not path.is_file():
-        if os.path.lexists(path):
-            raise InputError(f"{path} is not a file; remove it or mend it")
-        if in_use(path.parent):
-            raise InputError(f"{directory} holds nothing yet; a run that writes there has begun")
-        raise InputError(f"{str(directory)!r} is not a results directory: no {FILE_NAME} in it")
-    interrupted, logged = (path.with_name(name).exists() for name in (JOURNAL, LOG))
-    if not path.stat().st_size:  # SQLite would delete the log
-        there = f"its log is not; {mend(path)}" if logged else "remove it or use another directory"
-        raise InputError(f"{path} is empty; {there}")
-    # What a killed session left half written is in the journal; only a connection that may
-    # write can roll it back.
-    if (interrupted and (write or not in_use(path.parent))) or (logged and write):
-        _try_rolling_back(path)
-    mode = "rw" if write or interrupted else "ro"
-    if not (write or interrupted or logged or os.access(path.parent, os.W_OK)):
-        with path.open("rb") as file:  # SQLite would make an empty log
-            mode += "&immutable=1" if file.read(20)[18:] == b"\2\2" else ""
-    try:
-        db = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", timeout=_WAIT, uri=True)
-        # What is no UTF-8 cannot fit its checksum.
-        db.text_factory = lambda raw: raw.decode(errors="surrogateescape")
-    except sqlite3.Error as error:
-        raise InputError(f"{path} cannot be opened: {error}") from None
+    if write and packed(path):
+        unpack(path)
+    db = _unpacked(path) if packed(path) else _opened(path, write)
+    # What is no UTF-8 cannot fit its checksum.
+    db.text_factory = lambda raw: raw.decode(errors="surrogateescape")
     try:
         owner = db.execute("PRAGMA application_id").fetchone()[0]
         version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -170,6 +152,51 @@ def connect(
         db.close()
         raise
     return db, path, version
+
+
+def _opened(path: Path, write: bool) -> sqlite3.Connection:
+    """Return a connection to a store, once what a session left half written can be seen to."""
+    if not path.is_file():
+        if os.path.lexists(path):
+            raise InputError(f"{path} is not a file; remove it or mend it")
+        if in_use(path.parent):
+            raise InputError(f"{path.parent} holds nothing yet; a run that writes there has begun")
+        raise InputError(f"{str(path.parent)!r} is not a results directory: no {FILE_NAME} in it")
+    interrupted, logged = (path.with_name(name).exists() for name in (JOURNAL, LOG))
+    if not path.stat().st_size:  # SQLite would delete the log
+        there = f"its log is not; {mend(path)}" if logged else "remove it or use another directory"
+        raise InputError(f"{path} is empty; {there}")
+    # What a killed session left half written is in the journal; only a connection that may
+    # write can roll it back.
+    if (interrupted and (write or not in_use(path.parent))) or (logged and write):
+        _try_rolling_back(path)
+    mode = "rw" if write or interrupted else "ro"
+    if not (write or interrupted or logged or os.access(path.parent, os.W_OK)):
+        with path.open("rb") as file:  # SQLite would make an empty log
+            mode += "&immutable=1" if file.read(20)[18:] == b"\2\2" else ""
+    try:
+        return sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", timeout=_WAIT, uri=True)
+    except sqlite3.Error as error:
+        raise InputError(f"{path} cannot be opened: {error}") from None
+
+
+def _unpacked(path: Path) -> sqlite3.Connection:
+    """Return a connection to a packed store, in memory."""
+    whole = content(path) or b"nothing"  # of no bytes at all SQLite would make a new database
+    db = sqlite3.connect(":memory:")
+    db.deserialize(whole)
+    return db
+
+
+def has_store(directory: str | os.PathLike[str]) -> bool:
+    """Return whether a directory has a store, packed or not.
+
+    Examples
+    --------
+    >>> has_store(Path("there", "is", "nothing"))
+    False
+    """
+    return exists(Path(directory) / FILE_NAME)
 
 
 def _damage(db: sqlite3.Connection) -> str:

@@ -32,6 +32,7 @@ from mlpspec.store.database import (
     made_whole,
     rolled_back,
 )
+from mlpspec.store.packed import intact_part, packed
 from mlpspec.store.store import Store
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
@@ -96,7 +97,7 @@ def recover(directory: str | os.PathLike[str], out: str | os.PathLike[str]) -> R
     """
     path = Path(directory) / FILE_NAME
     log = path.with_name(LOG).read_bytes() if path.with_name(LOG).is_file() else b""
-    if not path.is_file() or not (path.stat().st_size or log):
+    if not packed(path) and (not path.is_file() or not (path.stat().st_size or log)):
         raise InputError(f"{path} is not there or empty; there is nothing to recover")
     check_new(out)
     content = _content(path)
@@ -175,6 +176,8 @@ def _listed(path: Path) -> set[str]:
 
 def _content(path: Path) -> bytes:
     """Return the bytes of a store, rolled back to its last transaction where SQLite still can."""
+    if form := packed(path):
+        return intact_part(form)
     if not path.with_name(JOURNAL).exists():
         return path.read_bytes()
     with tempfile.TemporaryDirectory() as folder:

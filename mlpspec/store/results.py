@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from mlpspec.arrays import Array
 from mlpspec.errors import InputError
 from mlpspec.metrics.statistics import defined, hill_index, summaries
 from mlpspec.network.neurons import PROTOTYPE_EPS, Params, RadialParams, RidgeParams, neuron_of
+from mlpspec.store.packed import content
 from mlpspec.store.store import Record, Store
 from mlpspec.study.run import SETTINGS, Run
 from mlpspec.study.study import Study
@@ -405,6 +407,8 @@ _RISKY = ("=", "+", "-", "@", "\t", "'")
 def read_csv(path: Path) -> Table:
     """Return what `write_csv` wrote: columns of whole numbers, of floats (exact) or of text.
 
+    The file may be packed (`mlpspec.store.packed`).
+
     Examples
     --------
     >>> import tempfile
@@ -414,8 +418,7 @@ def read_csv(path: Path) -> Table:
     ...     {name: column.tolist() for name, column in read_csv(path).items()}
     {'n': [3, 5], 'error': [0.1, 0.2]}
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        names, *rows = csv.reader(file)
+    names, *rows = csv.reader(io.StringIO(content(path).decode(), newline=""))
     table: Table = {}
     for name, column in zip(names, zip(*rows, strict=True), strict=True):
         for convert in (int, float, _unescaped):
