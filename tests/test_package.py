@@ -18,7 +18,8 @@ from helpers import ROOT
 
 import mlpspec
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.store.results import write_csv
+from mlpspec.store.packed import content
+from mlpspec.store.results import read_csv, write_csv
 
 PACKAGE = ROOT / "mlpspec"
 
@@ -152,17 +153,66 @@ def test_the_verdict_tables_of_the_pages_are_the_committed_ones():
 )
 def test_tables_of_the_reference_results_follow_from_their_stores(name, tmp_path):
     kept = ROOT / "results" / name
-    shutil.copy(kept / "study.sqlite", tmp_path)
+    shutil.copy(kept / "study.sqlite.gz", tmp_path)
     mlpspec.load(tmp_path).write_tables()
-    for file in ("runs.csv", "summary.csv", "provenance.json"):
+    for file in ("summary.csv", "provenance.json"):
         assert (tmp_path / file).read_bytes() == (kept / file).read_bytes(), file
+    runs, table = read_csv(tmp_path / "runs.csv"), mlpspec.load(kept).table
+    assert [row.tolist() for row in runs.values()] == [row.tolist() for row in table.values()]
 
 
 @pytest.mark.slow
 def test_the_committed_verdicts_follow_from_the_committed_results(tmp_path):
-    write_csv(tmp_path / "claims.csv", Analysis(ROOT / "results" / "paper").claims_table())
-    kept = (ROOT / "results" / "paper" / "claims.csv").read_text()
-    assert (tmp_path / "claims.csv").read_text() == kept
+    analysis = Analysis(ROOT / "results" / "paper")
+    write_csv(tmp_path / "claims.csv", analysis.claims_table())
+    write_csv(tmp_path / "comparisons.csv", analysis.comparisons_table())
+    for file in ("claims.csv", "comparisons.csv"):
+        assert (tmp_path / file).read_bytes() == content(ROOT / "results" / "paper" / file), file
+    runs = read_csv(ROOT / "results" / "confirm" / "runs.csv")  # from which fresh seeds are drawn
+    assert len(runs["key"]) == 9600
+
+
+@pytest.mark.slow
+def test_report_makes_what_is_not_kept(tmp_path):
+    from mlpspec.cli.command import main
+
+    kept = ROOT / "results" / "collapse"
+    shutil.copy(kept / "study.sqlite.gz", tmp_path)
+    assert main(["report", str(tmp_path)]) == 0
+    for file in kept.iterdir():
+        assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file
+    made = {path.name for path in tmp_path.iterdir()} - {path.name for path in kept.iterdir()}
+    assert made == {"runs.csv", "figures", "report.html"}
+    figures = {path.name for path in (tmp_path / "figures").iterdir()}
+    names = ("sweep", "verdicts")
+    assert figures == {f"{name}.{kind}" for name in names for kind in ("svg", "png", "csv")}
+    assert (tmp_path / "report.html").read_text().count("<svg") == 1
+
+
+def test_the_repository_is_light_and_lacks_no_number():
+    listed = subprocess.run(
+        ["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, text=True, check=True
+    )
+    files = [ROOT / name for name in listed.stdout.split("\0") if name]
+    assert sum(path.lstat().st_size for path in files) < 15e6
+    results = [path for path in files if path.is_relative_to(ROOT / "results")]
+    shown = {
+        (page.parent / picture).resolve()
+        for page in files
+        if page.suffix == ".md"
+        for picture in re.findall(r"!\[[^]]*\]\(([^)\s]+)\)", page.read_text())
+    }
+    for path in results:
+        kept = path.suffix in (".md", ".json", ".csv", ".gz") or path.is_symlink()
+        assert kept or path in shown, f"no page shows {path}; see results/README.md"
+        packed = ("study.sqlite", "runs.csv", "comparisons.csv")
+        assert path.name not in packed, f"pack it, as by gzip -9n {path}"
+    # Where no store is kept, what was made of it is.
+    stores = {path.parent for path in results if path.name == "study.sqlite.gz"}
+    others = {path.parent for path in results if path.name == "provenance.json"} - stores
+    names = {path.relative_to(ROOT / "results").as_posix() for path in others}
+    readings = {"readings", "readings/finalists", "readings/finalists/fresh"}
+    assert names == {"confirm", "confirm/tau-sweep", *readings}
 
 
 def test_metadata():
@@ -238,8 +288,7 @@ def test_reference_results_are_whole(name, count, capsys):
     study = mlpspec.studies.STUDIES[name]()
     assert set(results.runs) == {run.key for run in study.runs}
     assert set(results.table["status"]) == {"ok"}
-    text = (ROOT / "results" / name / "runs.csv").read_text()
-    assert text.count("\n") == count + 1
+    assert len(results.table["key"]) == count
 
 
 def test_reference_results_are_made_anew_by_this_code():

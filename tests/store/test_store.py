@@ -246,7 +246,8 @@ def test_nothing_in_a_store_is_pickled(tmp_path):
     assert all(blob.startswith(b"\x93NUMPY") for blob in blobs)
 
 
-STORES = sorted(path.parent for path in (ROOT / "results").rglob(FILE_NAME))
+STORES = sorted(path.parent for path in (ROOT / "results").rglob(f"{FILE_NAME}.gz"))
+assert STORES
 
 
 @pytest.mark.parametrize("directory", STORES, ids=lambda path: path.name)
