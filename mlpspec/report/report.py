@@ -254,8 +254,9 @@ def _trouble_section(results: Results) -> str:
 
 
 def _provenance_section(sessions: list[dict[str, Any]]) -> str:
+    long = ("study", "packages", "git_diff")  # they are in provenance.json
     shown = [
-        {name: value for name, value in session.items() if name != "study"}
+        {name: value for name, value in session.items() if name not in long}
         for session in sessions[-20:]
     ]
     return section(

@@ -56,7 +56,8 @@ def versions(engine: str) -> dict[str, str | None]:
 def collect(command: Sequence[str], engine: str) -> dict[str, Any]:
     """Return engine, versions, revision, uncommitted changes, machine and command line.
 
-    Neither user nor host is named, but for what the command line itself says.
+    Neither user nor host is named, but for what the command line, or what was edited in the
+    package, says itself; ``MLPSPEC_DIFF=0`` leaves the latter out.
 
     Examples
     --------

@@ -251,6 +251,9 @@ def test_page_stands_alone(made):
     assert len(set(ids)) == len(ids)
     for needed in ("comparisons", "trouble", "provenance", "cite"):
         assert needed in ids
+    assert "numpy" in mlpspec.load(made[0]).sessions[0]["packages"]
+    assert "&quot;numpy&quot;: " in page
+    assert "&quot;packages&quot;" not in page  # which are many, and in provenance.json
 
 
 PROBE = """
