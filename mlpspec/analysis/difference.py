@@ -19,8 +19,9 @@ from mlpspec.analysis.analysis import Analysis, read_verdicts
 from mlpspec.analysis.claims import Verdict
 from mlpspec.arrays import Array
 from mlpspec.errors import InputError
-from mlpspec.store.database import FILE_NAME
+from mlpspec.store.database import FILE_NAME, has_store
 from mlpspec.store.merge import differing, made_with
+from mlpspec.store.packed import exists
 from mlpspec.store.results import Results, Table, measurement_names, read_csv
 from mlpspec.store.store import Store
 from mlpspec.study.extensions import Definition
@@ -77,11 +78,11 @@ def read_side(directory: str | os.PathLike[str]) -> Side:
         It has neither, or they are damaged.
     """
     place = Path(directory)
-    if os.path.lexists(place / FILE_NAME):
+    if os.path.lexists(place / FILE_NAME) or has_store(place):
         analysis = Analysis(place)
         results = analysis.results
         return Side(place, results.table, results.sessions, analysis.verdicts, results)
-    if not (place / TABLE).is_file():
+    if not exists(place / TABLE):
         raise InputError(f"{str(place)!r} is no results directory: no {FILE_NAME} or {TABLE} in it")
     try:
         table = read_csv(place / TABLE)

@@ -19,7 +19,7 @@ from mlpspec.errors import InputError
 from mlpspec.network.initializers import INITIALIZERS
 from mlpspec.network.neurons import KINDS
 from mlpspec.store import recovery
-from mlpspec.store.database import FILE_NAME, in_use
+from mlpspec.store.database import has_store, in_use
 from mlpspec.store.environment import constraints
 from mlpspec.store.results import Results, load, replacing
 from mlpspec.studies import STUDIES
@@ -50,7 +50,7 @@ def _watch(directory: Path) -> int:
     while True:
         began = time.monotonic()
         writing = in_use(directory)  # a session begins with its first results
-        waiting = writing and not (directory / FILE_NAME).exists()
+        waiting = writing and not has_store(directory)
         results = None if waiting else load(directory)
         asked = _asked(results) if results else ["missing"]
         text = "nothing is stored yet"

@@ -21,6 +21,7 @@ import numpy as np
 
 from mlpspec.errors import InputError
 from mlpspec.store.database import FILE_NAME, check_new, checksum, create, made_whole, save
+from mlpspec.store.packed import exists, packed
 from mlpspec.store.results import Results
 from mlpspec.store.store import Store
 from mlpspec.study.run import EXTENDABLE, SETTINGS, Run
@@ -127,9 +128,7 @@ def merge(
     with made_whole(out) as draft:
         for folder in (Path(), *inner):
             sources = [
-                place / folder
-                for place in places
-                if folder == Path() or os.path.lexists(place / folder / FILE_NAME)
+                place / folder for place in places if folder == Path() or _stored(place / folder)
             ]
             done.append(_merge_study(folder, sources, draft / folder, prefer_first, about))
     return done
@@ -157,6 +156,11 @@ def tables_inside(directory: Path) -> list[Path]:
     return [folder for folder, has_store in _inside(directory) if not has_store]
 
 
+def _stored(directory: Path) -> bool:
+    path = directory / FILE_NAME
+    return os.path.lexists(path) or packed(path) is not None
+
+
 def _inside(directory: Path) -> list[tuple[Path, bool]]:
     """Return the folders of studies inside a directory, and whether they have a store."""
     found: list[tuple[Path, bool]] = []
@@ -164,9 +168,9 @@ def _inside(directory: Path) -> list[tuple[Path, bool]]:
     def search(folder: Path, above: tuple[Path, ...]) -> None:
         here = directory / folder
         for path in sorted(here.iterdir()) if here.is_dir() else ():
-            whole, has_store = path.resolve(), os.path.lexists(path / FILE_NAME)
+            whole, has_store = path.resolve(), _stored(path)
             # A link may lead up again.
-            if (has_store or (path / "runs.csv").is_file()) and whole not in above:
+            if (has_store or exists(path / "runs.csv")) and whole not in above:
                 found.append((folder / path.name, has_store))
                 search(folder / path.name, (*above, whole))
 
