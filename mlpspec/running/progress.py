@@ -58,12 +58,10 @@ def _rates(batch: Batch, extensions: Extensions, engine: str) -> tuple[float, fl
         train_batch(short, extensions, engine=engine)
         return time.perf_counter() - began
 
-    once = probe(1)
-    if once > 4 * LONG:  # a step is most of it, and more of them would take too long
-        return once / 2, 0.0
-    once = min(once, probe(1), probe(1))  # least disturbed, by other programs and by loading
-    steps, seconds = 1, once
-    while seconds < once + LONG and steps < batch[0].steps:
+    once = min(probe(0), probe(0))  # least disturbed, by other programs and by loading
+    steps, seconds = 1, probe(1)
+    # What comes once may be long, too: of hundreds of runs that are measured at their end.
+    while seconds < once + max(LONG, once / 2) and steps < batch[0].steps:
         steps = min(4 * steps, batch[0].steps)
         seconds = probe(steps)
     return max(seconds - once, 0.0) / steps, once
