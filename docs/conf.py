@@ -38,7 +38,6 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "numpydoc"]
 
 myst_heading_anchors = 4  # as GitHub makes them
 nb_execution_mode = "off"  # notebooks are shown as they were saved
-suppress_warnings = ["toc.empty_glob"]  # while there are no notebooks
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # numpydoc's sections name the types
@@ -79,7 +78,8 @@ def show_notebooks(app: Sphinx, page: str, source: list[str]) -> None:
     """
     if page != "docs/gallery":
         return
-    for path in sorted((Path(app.srcdir) / "experiments").glob("*.ipynb")):
+    paths = sorted((Path(app.srcdir) / "experiments").glob("*.ipynb"))
+    for path in paths:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         text = "".join(next((c["source"] for c in cells if c["cell_type"] == "markdown"), ""))
         title, _, rest = text.partition("\n")
@@ -91,6 +91,9 @@ def show_notebooks(app: Sphinx, page: str, source: list[str]) -> None:
             picture = Path(app.srcdir) / "docs" / "api" / f"{path.stem}.png"
             picture.write_bytes(base64.b64decode("".join(drawn)))
             source[0] += f"\n![{path.stem}](api/{picture.name})\n"
+    if paths:
+        listed = "\n".join(f"../experiments/{path.stem}" for path in paths)
+        source[0] += f"\n```{{toctree}}\n:hidden:\n\n{listed}\n```\n"
 
 
 def find(app: Sphinx, env: Any, node: Any, content: Any) -> Any:
