@@ -37,6 +37,7 @@ exclude_patterns = [".*", "build", "dist", "runs"]
 extensions = ["myst_nb", "sphinx.ext.autodoc", "numpydoc"]
 
 myst_heading_anchors = 4  # as GitHub makes them
+suppress_warnings = ["myst.xref_missing"]  # of folders; tests/test_pages.py tries every link
 nb_execution_mode = "off"  # notebooks are shown as they were saved
 
 autodoc_member_order = "bysource"
