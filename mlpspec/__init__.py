@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlpspec.errors import InputError as InputError
     from mlpspec.errors import LossError as LossError
     from mlpspec.errors import WorkerLostError as WorkerLostError
+    from mlpspec.losses import Formula as Formula
     from mlpspec.losses import StructuralLoss as StructuralLoss
     from mlpspec.losses import check_loss as check_loss
     from mlpspec.losses.objective import Objective as Objective
@@ -47,7 +48,7 @@ opened.watch()  # before losses are loaded, whose formulas may lie in files
 # Loaded when first asked for, so that the command line starts at once.
 _NAMES = {
     "errors": ("InputError", "LossError", "WorkerLostError"),
-    "losses": ("StructuralLoss", "check_loss"),
+    "losses": ("Formula", "StructuralLoss", "check_loss"),
     "losses.objective": ("Objective",),
     "metrics.measure": ("measure",),
     "network.forward": ("Forward", "backward", "forward"),

@@ -26,11 +26,11 @@ SUBSETS = [s for k in range(4) for s in itertools.combinations(BUILT_IN, k)]
 def every_loss(**chosen):
     """All structural losses that `mlpspec.losses` offers, by class name; defaults unless given."""
     offered = {name: getattr(mlpspec.losses, name) for name in mlpspec.losses.__all__}
-    base = mlpspec.StructuralLoss
+    bases = mlpspec.StructuralLoss, mlpspec.Formula
     classes = {
         name: thing
         for name, thing in offered.items()
-        if isinstance(thing, type) and issubclass(thing, base) and thing is not base
+        if isinstance(thing, type) and issubclass(thing, bases) and thing not in bases
     }
     assert set(chosen) <= set(classes)
     return {name: chosen[name] if name in chosen else cls() for name, cls in classes.items()}

@@ -38,6 +38,7 @@ ROOMS = {
 }
 ROOMS["cli"] = {*ROOMS, "report"}
 SOLE_IMPORTERS = {
+    "autograd": {"losses.formula"},
     "cloudpickle": {"running.worker"},  # carries losses of users to workers
     "distributed": {"running.cluster"},
     "joblib": {"running.workers", "running.signals"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlpspec.losses.base import StructuralLoss
 from mlpspec.losses.check import Check, LossReport, check_loss
 from mlpspec.losses.coverage import Coverage, HardCoverage, ReverseCoverage
+from mlpspec.losses.formula import Formula
 from mlpspec.losses.hull_barrier import HullBarrier
 from mlpspec.losses.overlap import Overlap
 from mlpspec.losses.separation import LogRepulsion, Separation
@@ -35,6 +36,7 @@ __all__ = [
     "L2",
     "Check",
     "Coverage",
+    "Formula",
     "HardCoverage",
     "HullBarrier",
     "LogRepulsion",

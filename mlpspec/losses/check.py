@@ -28,6 +28,7 @@ from mlpspec.losses.differences import (
     rough_faults,
     where,
 )
+from mlpspec.losses.formula import HINT, Formula
 from mlpspec.losses.trials import (
     FAR,
     LONG,
@@ -42,6 +43,7 @@ from mlpspec.losses.trials import (
 )
 from mlpspec.network.forward import QUANTITIES, Forward, backward, check_partial, respond
 from mlpspec.network.neurons import NEURONS
+from mlpspec.opened import is_library
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def _call(loss: StructuralLoss, net: Forward) -> dict[str, Array]:
     except BaseException as error:  # whatever a user's code raises is a fault of the loss
         if is_interrupt(error):
             raise
-        raise LossError(_exception_fault(error)) from None
+        raise LossError(_exception_fault(loss, error)) from None
     if not isinstance(returned, tuple) or len(returned) != 2:
         what = "None" if returned is None else f"a {type(returned).__name__}"
         raise LossError(f"value_and_grad returned {what}; expected a tuple (value, partials)")
@@ -194,13 +196,28 @@ def _call(loss: StructuralLoss, net: Forward) -> dict[str, Array]:
     return result
 
 
+def _value(loss: StructuralLoss, net: Forward) -> Array:
+    """Return the value alone, which a formula has without its derivatives."""
+    if isinstance(loss, Formula):
+        with np.errstate(all="ignore"):
+            value = loss.values(net)
+        if np.isfinite(value).all():
+            return value
+    return _call(loss, net)["value"]
+
+
 def _label(name: str) -> str:
     return name if name == "value" else f"the partial of {name}"
 
 
-def _exception_fault(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)[1:2]  # the loss's own line
-    place = "".join(f" ({Path(f.filename).name}, line {f.lineno}: {f.line})" for f in frames)
+def _exception_fault(loss: StructuralLoss, error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    # The loss's own line: a formula is called by autograd, from another file.
+    own = [f for f in frames if not is_library(f.filename)][:1] or frames[1:2]
+    place = "".join(f" ({Path(f.filename).name}, line {f.lineno}: {f.line})" for f in own)
+    if isinstance(loss, Formula):
+        unused = isinstance(error, InputError | AttributeError)
+        return f"value raises {one_line(error)}{place}{'' if unused else f'; {HINT}'}"
     if isinstance(error, ValueError) and "read-only" in str(error):
         return f"value_and_grad writes to its input, which is read-only: copy it first{place}"
     return f"value_and_grad raises {one_line(error)}{place}"
@@ -398,7 +415,7 @@ def _compare(loss: StructuralLoss, net: Forward, nothing: float = NOTHING) -> Co
     def values(flat: Array) -> Array:
         x, y = (np.repeat(array, len(flat) // N_RUNS, axis=0) for array in (net.x, net.y))
         moved = respond(type(net.params).unflatten(flat, x.shape[2]), x, y)
-        return _call(loss, copied(moved))["value"]
+        return _value(loss, copied(moved))
 
     expected, doubt, step = central_differences(values, net.params.flatten())
     scale = np.abs(expected).max(axis=1, keepdims=True)

@@ -18,6 +18,7 @@ import warnings
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,7 +27,7 @@ from threadpoolctl import threadpool_limits
 from mlpspec.errors import InputError, WorkerLostError
 from mlpspec.running import cluster, provenance, signals, workers
 from mlpspec.running.planning import Batch, plan
-from mlpspec.running.progress import progress_of
+from mlpspec.running.progress import formulas_of, progress_of
 from mlpspec.running.worker import pack, train_packed
 from mlpspec.store.database import FILE_NAME, LOCK_NAME, has_store, try_lock
 from mlpspec.store.results import DERIVED, Results
@@ -152,7 +153,8 @@ def run_study(
         finished = stack.enter_context(contextlib.closing(train(batches)))
         next(finished)  # workers load their modules during what follows
         chosen = {"reading": CHOSEN} if READING.items() <= study.settings.items() else {}
-        session.about = {**provenance.collect(command, engine), **about, **chosen}
+        used = {"autograd": version("autograd")} if formulas_of(study) else {}
+        session.about = {**provenance.collect(command, engine), **used, **about, **chosen}
         try:
             _train_all(session, batches, finished, fail_fast, progress)
         except BaseException:
@@ -267,11 +269,7 @@ def _train_all(
 ) -> None:
     began, counts = time.monotonic(), Counter[str]()
     try:
-        with (
-            progress_of(session.study.name, batches)
-            if progress
-            else contextlib.nullcontext() as show
-        ):
+        with progress_of(session.study, batches) if progress else contextlib.nullcontext() as show:
             for records in filter(None, finished):
                 session.add(records)
                 counts.update(record.status for record in records)

@@ -390,7 +390,7 @@ def _content(cls: type) -> tuple[str, bytes]:
     loaded: bytes | None = getattr(module, "_mlpspec_content", None)
     if loaded is not None:
         return str(getattr(module, "__file__", "")), loaded
-    method = vars(cls).get("value_and_grad")
+    method = vars(cls).get("value_and_grad") or vars(cls).get("value")
     code = getattr(method, "__code__", None)
     name = code.co_filename if code is not None else str(getattr(module, "__file__", ""))
     linecache.checkcache(name)
