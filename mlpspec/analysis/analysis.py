@@ -139,7 +139,8 @@ class Analysis:
 
     Parameters
     ----------
-    directory : path
+    directory : path or Results
+        Results may be some of a directory's runs (`Results.select`).
 
     Raises
     ------
@@ -147,8 +148,8 @@ class Analysis:
         It, or a directory inside that belongs to it, cannot be read.
     """
 
-    def __init__(self, directory: str | Path) -> None:
-        self.results = Results(directory)
+    def __init__(self, directory: str | Path | Results) -> None:
+        self.results = directory if isinstance(directory, Results) else Results(directory)
         self.directory = self.results.directory
 
     def inner(self, name: str) -> Analysis | None:

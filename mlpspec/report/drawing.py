@@ -74,3 +74,18 @@ def plain(**more: Any) -> Iterator[None]:
     with mpl.rc_context({**defaults, **RC, **more}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # names in other scripts
         yield
+
+
+@contextmanager
+def as_it_is() -> Iterator[None]:
+    """Keep the style that is set, for a while, but for what names of losses and files need.
+
+    Examples
+    --------
+    >>> with as_it_is():
+    ...     mpl.rcParams["text.parse_math"]
+    False
+    """
+    with mpl.rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # as in `plain`
+        yield

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,11 @@ from mlpspec.metrics.statistics import defined, hill_index, summaries
 from mlpspec.network.neurons import PROTOTYPE_EPS, Params, RadialParams, RidgeParams, neuron_of
 from mlpspec.store.packed import content
 from mlpspec.store.store import Record, Store
+from mlpspec.store.views import Views
 from mlpspec.study.run import SETTINGS, Run
 from mlpspec.study.study import Study
 from mlpspec.study.subsets import subset_order
 from mlpspec.training.trainer import Curve
-
-if TYPE_CHECKING:
-    import pandas
 
 Table = dict[str, NDArray[Any]]
 
@@ -35,7 +33,7 @@ DERIVED = ("runs.csv", "summary.csv", "provenance.json")
 """Files that follow from the store."""
 
 
-class Results:
+class Results(Views):
     """A results directory, read from its store.
 
     Parameters
@@ -205,12 +203,6 @@ class Results:
         params = neuron_of(record.run.neuron).unflatten(flat, record.run.n_inputs)
         return Curve(steps, arrays, params)
 
-    def to_pandas(self) -> pandas.DataFrame:
-        """Return the table as a data frame (needs the extra ``pandas``)."""
-        import pandas
-
-        return pandas.DataFrame(self.table)
-
     def summary(self) -> Table:
         """Return the statistics of every measurement in every group of runs that ended ``ok``.
 
@@ -249,6 +241,7 @@ class Results:
 
     def write_tables(self) -> None:
         """Write ``runs.csv``, ``summary.csv`` and ``provenance.json`` into the directory."""
+        self.whole("the tables")
         write_csv(self.directory / "runs.csv", self.table)
         write_csv(self.directory / "summary.csv", self.summary())
         with replacing(self.directory / "provenance.json") as file:
@@ -269,6 +262,7 @@ class Results:
         ValueError
             An unknown format, or a package that is missing.
         """
+        self.whole("exported files")
         if format == "csv":
             self.write_tables()
             return [self.directory / "runs.csv", self.directory / "summary.csv"]

@@ -27,6 +27,7 @@ from mlpspec.losses import BUILT_IN
 from mlpspec.losses.base import REDUCTIONS
 from mlpspec.network.initializers import INITIALIZERS, canonical_initializer
 from mlpspec.network.neurons import NEURONS, canonical_neuron
+from mlpspec.shown import html_of
 from mlpspec.study.extensions import Definition
 from mlpspec.study.settings import AFFECTED, Setting, declare
 from mlpspec.study.subsets import canonical_losses
@@ -277,6 +278,15 @@ class Run:
     def label(self) -> str:
         """The losses joined by ``+`` in canonical order, or ``baseline``."""
         return "+".join(self.losses) or "baseline"
+
+    def _repr_html_(self) -> str:
+        chosen = {
+            name: value
+            for name, value in self.to_dict().items()
+            if name in SETTINGS and value != SETTINGS[name].default
+        }
+        rows = [[name, value] for name, value in (chosen | {"losses": self.label}).items()]
+        return html_of(f"Run {self.key}", ["the rest is the default"], ["setting", "value"], rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field, as JSON can hold it."""

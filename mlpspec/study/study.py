@@ -17,6 +17,7 @@ from typing import Any
 
 from mlpspec.errors import InputError, unknown
 from mlpspec.losses import BUILT_IN, StructuralLoss
+from mlpspec.shown import html_of
 from mlpspec.study.extensions import Definition, define
 from mlpspec.study.run import EXTENDABLE, SETTINGS, Run
 from mlpspec.study.subsets import chosen_subsets
@@ -277,6 +278,18 @@ class Study:
         axes = {"losses": (), **self.axes, **{"losses": chosen_subsets(names, subsets)}}
         settings = {name: value for name, value in self.settings.items() if name != "losses"}
         return Study(self.name, axes, settings, self.question, extensions, self.variants)
+
+    def _repr_html_(self) -> str:
+        rows: list[list[Any]] = []
+        for name, values in self.axes.items():
+            words = ["+".join(v) or "baseline" for v in values] if name == "losses" else values
+            rest = ", ..." if len(words) > 16 else ""
+            rows.append([f"{name} ({len(words)})", ", ".join(map(str, words[:16])) + rest])
+        rows += [[name, SETTINGS[name].meaning(value)] for name, value in self.settings.items()]
+        rows += [[f"loss {name}", definition] for name, definition in self.extensions.items()]
+        rows += [[f"variant {name}", chosen] for name, chosen in list(self.variants.items())[:16]]
+        lines = [*filter(None, [self.question]), f"{len(self.runs)} runs"]
+        return html_of(f"Study {self.name}", lines, ["setting", "values"], rows)
 
     def to_json(self) -> str:
         """Return the study as JSON; `from_json` reads it back."""

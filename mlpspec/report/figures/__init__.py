@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import by_steps
 from mlpspec.report.columns import parts
-from mlpspec.report.drawing import plain  # before all that imports Matplotlib: it loads it
-from mlpspec.report.figures.base import Canvas, Figure, label_powers
+from mlpspec.report.drawing import as_it_is, plain  # before all that imports Matplotlib: it loads it
+from mlpspec.report.figures.base import Canvas, Figure, label_powers, onto
 from mlpspec.store.results import Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PAGE = (
     "verdicts",
@@ -89,11 +92,18 @@ def caption(name: str, table: Table) -> str:
     return figure_of(name).caption(table) + (f" {stage.capitalize()}." if stage else "")
 
 
-def draw(name: str, table: Table) -> Canvas:
-    """Return the figure of a table, laid out; ``name`` is what `tables` calls it."""
-    with plain():
+def draw(name: str, table: Table, own: bool = True, ax: Axes | None = None) -> Canvas:
+    """Return the figure of a table, laid out; ``name`` is what `tables` calls it.
+
+    In the report's style if ``own``, else in Matplotlib's present one. On ``ax``, if given, a
+    figure of one panel is drawn, and nothing is laid out.
+    """
+    with plain() if own else as_it_is(), onto(ax):
         canvas = figure_of(name).draw(table)
-        label_powers(canvas)
+        if ax is not None:
+            label_powers([ax])
+            return canvas
+        label_powers(canvas.axes)
         canvas.draw_without_rendering()
         canvas.draw_without_rendering()  # again, with the places that fixed aspects left
         canvas.set_layout_engine("none")  # what is laid out stays so in every format

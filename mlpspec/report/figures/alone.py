@@ -42,7 +42,7 @@ def _points(table: Table) -> list[Array]:
 
 def draw(table: Table) -> base.Canvas:
     """Draw what a loss alone does to prototypes: three seeds on a line, one in the plane."""
-    figure = base.Canvas(figsize=(9.6, 4.1), layout="constrained")
+    figure = base.canvas((9.6, 4.1), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1.45, 1.0), squeeze=False)[0]
     line, plane = (where(table, n_inputs=n_inputs) for n_inputs in (1, 2))
     seeds = np.unique(line["seed"])[:3]

@@ -10,16 +10,22 @@ which colour-blind readers can tell apart.
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+import matplotlib as mpl
 import matplotlib.figure
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogFormatter, LogFormatterSciNotation
 from numpy.typing import NDArray
@@ -28,6 +34,7 @@ from scipy.spatial import ConvexHull, QhullError
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import Grid, where
 from mlpspec.arrays import Array
+from mlpspec.errors import InputError
 from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.metrics.statistics import beyond_rounding, interval_rank
 from mlpspec.network.neurons import Params
@@ -35,8 +42,36 @@ from mlpspec.store.results import Stack, Table
 from mlpspec.study.run import Run
 from mlpspec.study.subsets import canonical_losses, subset_order
 
-Canvas = matplotlib.figure.Figure
-"""What is drawn on, and becomes a file; a `Figure` says how."""
+
+class Canvas(matplotlib.figure.Figure):
+    """What is drawn on, and becomes a file; a `Figure` says how. Notebooks show it."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
+_given: ContextVar[Axes | None] = ContextVar("_given", default=None)
+"""Where a figure of one panel is to be drawn; else it makes a canvas."""
+
+
+@contextmanager
+def onto(ax: Axes | None) -> Iterator[None]:
+    """Draw figures of one panel on ``ax``, for a while."""
+    before = _given.set(ax)
+    try:
+        yield
+    finally:
+        _given.reset(before)
+
+
+def canvas(size: tuple[float, float], **options: Any) -> Canvas:
+    """Return a new canvas of ``size`` (inches), for a figure of several panels."""
+    if _given.get() is not None:
+        raise InputError("this figure has panels of its own making; leave ax out")
+    return Canvas(figsize=size, **options)
+
 
 MOST_SHOWN = 8
 """Subsets that one picture can tell apart; of more, the baseline and single losses are shown."""
@@ -48,7 +83,7 @@ POOLED = 100
 Style = Mapping[str, tuple[str, str]]
 """Colour and marker by label."""
 
-STYLE: Style = {
+STYLE: dict[str, tuple[str, str]] = {
     "baseline": ("#000000", "o"),
     "coverage": ("#0072B2", "s"),
     "separation": ("#E69F00", "^"),
@@ -211,9 +246,10 @@ def styles(labels: Iterable[str]) -> dict[str, tuple[str, str]]:
     >>> styles(["overlap", "baseline", "overlap"])
     {'baseline': ('#000000', 'o'), 'overlap': ('#D55E00', 'v')}
     """
-    others = itertools.cycle(OTHER_STYLES)
+    others, ink = itertools.cycle(OTHER_STYLES), to_hex(mpl.rcParams["text.color"])
+    known = STYLE | {"baseline": (ink, STYLE["baseline"][1])}  # black, on black paper white
     ordered = sorted(set(labels), key=lambda label: subset_order(canonical_losses(label)))
-    return {label: STYLE[label] if label in STYLE else next(others) for label in ordered}
+    return {label: known[label] if label in known else next(others) for label in ordered}
 
 
 def distinct(column: NDArray[Any]) -> list[Any]:
@@ -236,6 +272,14 @@ def grid_of_axes(
     rows: int, columns: int, size: tuple[float, float], **share: Any
 ) -> tuple[Canvas, NDArray[Any]]:
     """Return a figure of ``size`` (inches) and its axes (rows, columns)."""
+    ax = _given.get()
+    if ax is not None:
+        if rows * columns > 1:
+            raise InputError(
+                f"this figure has {rows * columns} panels of these runs, and ax is one; leave ax "
+                "out, or choose runs for one panel with results.select(losses=...)"
+            )
+        return cast(Canvas, ax.figure), np.array([[ax]])
     figure = Canvas(figsize=size, layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **share)
 
@@ -262,8 +306,9 @@ def panels(
     looks = styles(table["losses"].tolist())
     columns = min(4, len(looks))
     figure, axes = wrapped(len(looks), columns, size, extra, sharex=True, sharey=True)
+    letter = FontProperties(size=mpl.rcParams["axes.titlesize"]).get_size_in_points()
     for ax, label in zip(axes, looks, strict=True):
-        ax.set_title(textwrap.fill(readable(label), 32))
+        ax.set_title(textwrap.fill(readable(label), int(32 * 8.5 / letter)))
     for ax in axes[-columns:]:  # the lowest of each column
         ax.set_xlabel(xlabel)
         ax.tick_params(labelbottom=True)
@@ -333,9 +378,9 @@ class Powers(LogFormatterSciNotation):
         return re.sub(r"\^\{(.*?)\}", lambda found: found[1].translate(SUPERSCRIPTS), text)
 
 
-def label_powers(figure: Canvas) -> None:
-    """Give all logarithmic axes of a figure `Powers` as labels, where they have labels at all."""
-    for ax in figure.axes:
+def label_powers(axes: Iterable[Axes]) -> None:
+    """Give all logarithmic axes `Powers` as labels, where they have labels at all."""
+    for ax in axes:
         for axis in (ax.xaxis, ax.yaxis):
             if isinstance(axis.get_major_formatter(), LogFormatter):
                 axis.set_major_formatter(Powers())
@@ -387,6 +432,10 @@ def entry(label: str, **line: Any) -> Line2D:
 
 def legend_below(figure: Canvas, handles: Sequence[Line2D], columns: int | None = None) -> None:
     """Put a legend below all panels, by default in one row."""
+    ax = _given.get()
+    if ax is not None:
+        ax.legend(handles=handles)
+        return
     figure.legend(handles=handles, loc="outside lower center", ncols=columns or len(handles))
 
 

@@ -39,7 +39,7 @@ def draw(table: Table) -> base.Canvas:
     line, above, below = 0.155, 0.3, 0.65 if len(table["variant"]) > MOST_NAMED else 1.1  # inches
     inches = np.array([1.1, 1.6 * len(CLAIMS) * line, n_options * line])
     size = above + inches.sum() + below
-    figure = base.Canvas(figsize=(9.0, size))
+    figure = base.canvas((9.0, size))
     left, width, top = 0.27, 0.62, 1.0 - above / size
     axes = []
     for height in (inches if varied else inches[:2]) / size:

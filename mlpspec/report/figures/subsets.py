@@ -39,7 +39,7 @@ def draw(table: Table) -> base.Canvas:
     active = [canonical_losses(label) for label in labels]
     losses = canonical_losses(set(itertools.chain.from_iterable(active)))
     height = max(3.0, 0.16 * len(labels) + 1.3)
-    figure = base.Canvas(figsize=(2.1 + 1.45 * len(names), height), layout="constrained")
+    figure = base.canvas((2.1 + 1.45 * len(names), height), layout="constrained")
     widths = [0.16 * len(losses) / 1.2] + [1.0] * len(names)
     dots, *axes = figure.subplots(1, len(names) + 1, sharey=True, width_ratios=widths)
     for line, there in enumerate(active):

@@ -34,7 +34,7 @@ def draw(table: Table) -> base.Canvas:
     """Draw the verdicts, with a mark for every N."""
     claims, bases = base.distinct(table["claim"]), base.distinct(table["basis"])
     height = 0.42 * len(claims) + 1.0
-    figure = base.Canvas(figsize=(9.0, height))
+    figure = base.canvas((9.0, height))
     ax = figure.add_axes((0.01, 0.45 / height, 0.98, 1.0 - 0.45 / height))
     ax.set_axis_off()
     ax.set(xlim=(0, 100), ylim=(len(claims) + 0.05, -0.95))

@@ -1,0 +1,31 @@
+"""Small tables in HTML, as notebooks show what they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+
+def html_of(title: str, lines: Iterable[str], head: Sequence[str] = (), rows: Any = ()) -> str:
+    """Return a heading, lines of text and a table of rows of cells, all escaped.
+
+    Examples
+    --------
+    >>> html_of("Run", ["a < b"])
+    '<div><b>Run</b><br>a &lt; b</div>'
+    >>> html_of("Runs", [], ["N"], [[3]]).partition("<table>")[2]
+    '<tr><th>N</th></tr><tr><td>3</td></tr></table></div>'
+    """
+    text = "<br>".join([f"<b>{escape(title)}</b>", *map(escape, lines)])
+    cells = [_row("th", head), *(_row("td", row) for row in rows)] if head else []
+    table = f"<table>{''.join(cells)}</table>" if cells else ""
+    return f"<div>{text}{table}</div>"
+
+
+def _row(tag: str, cells: Iterable[Any]) -> str:
+    return f"<tr>{''.join(f'<{tag}>{escape(_cell(cell))}</{tag}>' for cell in cells)}</tr>"
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
