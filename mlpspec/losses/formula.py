@@ -58,8 +58,8 @@ class Formula(StructuralLoss):
     >>> params = RidgeParams.placed(np.array([[0.5], [-1.0]]), np.ones(2), np.ones(2))
     >>> net = forward(params, np.array([[[0.0], [-1.0]]]), np.zeros((1, 2)))
     >>> value, partials = Anchored().value_and_grad(net)
-    >>> value, {name: partial.tolist() for name, partial in partials.items()}
-    (array([0.125]), {'prototypes': [[[0.49999999500000003], [0.0]]]})
+    >>> value.round(6), {name: partial.round(6).tolist() for name, partial in partials.items()}
+    (array([0.125]), {'prototypes': [[[0.5], [0.0]]]})
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Formula:

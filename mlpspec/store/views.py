@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from copy import copy
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -20,8 +20,6 @@ from mlpspec.study.subsets import canonical_losses
 if TYPE_CHECKING:
     import pandas
     import xarray
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from mlpspec.store.results import Table
 
@@ -140,16 +138,20 @@ class Views:
             further.append("n_hidden")
         return frame.set_index(further)[names].to_xarray()
 
-    def plot(self, name: str, ax: Axes | None = None) -> Figure:
+    def plot(self, name: str, ax: Any = None) -> Any:
         """Return a figure of the report, drawn of these runs in Matplotlib's present style.
 
         Parameters
         ----------
         name : str
             As the report has it: ``"outcomes"``, ``"hull"``, ``"reconstruction"``, ...
-        ax : Axes, optional
+        ax : matplotlib.axes.Axes, optional
             Where to draw a figure that is a single panel, as ``hull`` is of one subset of losses
             (`select`); its figure is returned.
+
+        Returns
+        -------
+        figure : matplotlib.figure.Figure
 
         Raises
         ------
@@ -158,7 +160,7 @@ class Views:
             panel and ``ax`` is given.
         """
         # The one step up, to the room that draws: so that results can be asked for it.
-        return cast("Figure", import_module("mlpspec.report.plotting").plot(self, name, ax))
+        return import_module("mlpspec.report.plotting").plot(self, name, ax)
 
     def verdicts(self) -> Any:
         """Return the verdicts on the claims, as the report has them: a list, a table in notebooks.
