@@ -31,7 +31,7 @@ ROOMS = {
     "training": {"network", "losses"},
     "study": {"data", "network", "losses", "training"},
     "metrics": {"data", "network", "losses"},
-    "store": {"study", "network", "training", "metrics"},
+    "store": {"data", "study", "network", "training", "metrics"},
     "running": {"data", "network", "losses", "training", "study", "metrics", "store"},
     "analysis": {"data", "network", "losses", "study", "metrics", "store"},
     "report": {"data", "network", "losses", "study", "metrics", "store", "analysis"},

@@ -23,6 +23,12 @@ from mlpspec.errors import InputError, unknown
 MOST_BYTES = 100_000_000
 """Of a file; the limit is one of patience and memory, not of principle."""
 
+ARRAYS = "arrays"
+"""The path of tables that are no files, but were given as arrays (`mlpspec.data.held`)."""
+
+HELD: dict[str, bytes] = {}
+"""Those tables as CSV, by the hash of that."""
+
 SCALINGS = ("columns", "common")
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "space": " ", "bar": "|"}
@@ -55,7 +61,7 @@ def content_hash(path: str) -> str:
     ...     content_hash(file.name)
     'e3b0c44298fc1c14'
     """
-    return _hash(_content(path))
+    return hash_of(_content(path))
 
 
 def other_line_ends(path: str, content: str) -> str:
@@ -78,7 +84,7 @@ def other_line_ends(path: str, content: str) -> str:
     text = _content(path).removeprefix(mark).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     texts = (text, text.rstrip(b"\n"), text.rstrip(b"\n") + b"\n")
     for begin, body, end in itertools.product((b"", mark), texts, (b"\n", b"\r\n", b"\r")):
-        if _hash(begin + body.replace(b"\n", end)) == content:
+        if hash_of(begin + body.replace(b"\n", end)) == content:
             return " only in its line ends or byte-order mark"
     return ""
 
@@ -125,11 +131,16 @@ def read_columns(
     ...     read_columns(file.name, content_hash(file.name), ("length", "width")).tolist()
     [[2.0, 1.0], [4.0, 3.0]]
     """
-    raw = _content(path)
-    if _hash(raw) != content:
+    if path == ARRAYS and content not in HELD:
+        raise InputError(
+            f"the study's arrays ({content}) are not in memory; give them again with "
+            "study.with_data(x, y)"
+        )
+    raw = HELD[content] if path == ARRAYS else _content(path)
+    if hash_of(raw) != content:
         raise InputError(
             f"{path} has changed{other_line_ends(path, content)} since it was described (content "
-            f"{_hash(raw)}, described as {content}); restore it, or start anew with --out in "
+            f"{hash_of(raw)}, described as {content}); restore it, or start anew with --out in "
             "another directory"
         )
     if b"\0" in raw[:2]:
@@ -297,7 +308,8 @@ def _content(path: str) -> bytes:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _hash(raw: bytes) -> str:
+def hash_of(raw: bytes) -> str:
+    """Return what stands for a file's bytes; see `content_hash`."""
     return hashlib.sha256(raw).hexdigest()[:16]
 
 

@@ -25,6 +25,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from mlpspec.arrays import Array
+from mlpspec.data.held import arrays_of, hold
 from mlpspec.errors import InputError
 from mlpspec.store.database import CONTENT, checksum, connect, create, mend, save
 from mlpspec.study.extensions import Definition
@@ -198,12 +199,26 @@ class Store:
 
     def begin_session(self, study: Study, started: str, provenance: dict[str, Any]) -> int:
         """Note that a session starts to train runs of ``study``; return its number."""
+        self._keep_arrays(study)
         with self._db:
             (last,) = self._db.execute("SELECT MAX(id) FROM sessions").fetchone()
             number = int(last or 0) + 1
             row = [number, started, None, study.to_json(), json.dumps(provenance)]
             self._insert("sessions", row)
         return number
+
+    def _keep_arrays(self, study: Study) -> None:
+        """Keep the arrays that a study draws its data from, unless they are there."""
+        with self._db:
+            for content in study.arrays:
+                x, y = map(_to_bytes, arrays_of(content))
+                self._insert("datasets", [content, x, y], "ON CONFLICT DO NOTHING")
+
+    def hold_arrays(self, study: Study) -> None:
+        """Have the kept arrays that a study draws its data from in memory."""
+        for content in study.arrays:
+            for x, y in self._datasets(content).values():
+                hold(x, None if np.isnan(y).any() else y)
 
     def end_session(self, session: int, ended: str) -> None:
         """Note when a session ended."""

@@ -15,6 +15,9 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
+from mlpspec.data.datasets import COLUMN, FILE
+from mlpspec.data.held import TARGET, held_in, hold
+from mlpspec.data.tabular import ARRAYS
 from mlpspec.errors import InputError, unknown
 from mlpspec.losses import BUILT_IN, StructuralLoss
 from mlpspec.shown import html_of
@@ -278,6 +281,36 @@ class Study:
         axes = {"losses": (), **self.axes, **{"losses": chosen_subsets(names, subsets)}}
         settings = {name: value for name, value in self.settings.items() if name != "losses"}
         return Study(self.name, axes, settings, self.question, extensions, self.variants)
+
+    def with_data(self, x: Any, y: Any = None) -> Study:
+        """Return the study on data of one's own, given as arrays, in place of the data it has.
+
+        As of a file, every column is scaled to [-1, 1] (`scaling`), N rows are drawn for each
+        seed, and the content is part of every run's key. A results directory keeps the arrays.
+
+        Parameters
+        ----------
+        x : (M, D)
+            Inputs.
+        y : (M,), optional
+            Targets; without them the setting ``target`` stays as it is.
+
+        Raises
+        ------
+        ValueError
+            Arrays of other shapes, or that are not of finite real numbers.
+        """
+        content, names = hold(x, y)
+        target = {} if y is None else {"target": f"{COLUMN}{TARGET}"}
+        dataset = f"{FILE}{ARRAYS}@{content}"
+        return self.replace(dataset=dataset, columns=",".join(names), **target)
+
+    @property
+    def arrays(self) -> set[str]:
+        """The contents' hashes of the arrays that the study draws its data from (`with_data`)."""
+        given = [self.settings, *self.variants.values()]
+        texts = [chosen.get("dataset", "") for chosen in given] + [*self.axes.get("dataset", ())]
+        return {content for text in texts if (content := held_in(text)) is not None}
 
     def _repr_html_(self) -> str:
         rows: list[list[Any]] = []
