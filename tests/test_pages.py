@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import ROOT, problem
 from test_package import ROOMS, imports, modules
 
 import mlpspec
@@ -118,7 +118,7 @@ def test_every_command_of_a_page_can_be_parsed():
 def test_python_examples_of_the_pages_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     examples = dict.fromkeys(blocks("python"))
-    own = [code for _, code in examples if "StructuralLoss" in code]
+    own = [code for _, code in examples if "StructuralLoss" in code or "Formula" in code]
     for _, code in examples:
         if code not in own:
             namespace = {}
@@ -127,9 +127,19 @@ def test_python_examples_of_the_pages_run(tmp_path, monkeypatch, capsys):
             assert isinstance(study, mlpspec.Study)
     assert capsys.readouterr().out.count("]") > 3
     # The loss is the one of the experiment, which other tests check, run and draw.
-    (loss,) = own
-    assert loss in (ROOT / "experiments" / "custom_loss.py").read_text()
+    kept = (ROOT / "experiments" / "custom_loss.py").read_text()
+    (loss,) = [code for code in own if code in kept]
     assert len(loss[loss.index("@dataclass") :].splitlines()) <= 12
+    # Those by their formula alone are the same loss.
+    namespace = runpy.run_path(str(ROOT / "experiments" / "custom_loss.py"))
+    net = mlpspec.forward(*problem(2, 5, 2))
+    expected, gradient = namespace["Anchored"]().value_and_grad(net)
+    for code in own:
+        exec(code, namespace)
+        name = re.search(r"^class (\w+)", code, re.M)[1]
+        value, partials = namespace[name]().value_and_grad(net)
+        np.testing.assert_allclose(value, expected)
+        np.testing.assert_allclose(partials["prototypes"], gradient["prototypes"])
     assert {name for name, _ in examples} >= {"README.md", "experiments/README.md"}
 
 

@@ -80,6 +80,8 @@ def other_line_ends(path: str, content: str) -> str:
     ...     other_line_ends(file.name, before)
     ' only in its line ends or byte-order mark'
     """
+    if path == ARRAYS:
+        return ""
     mark = b"\xef\xbb\xbf"
     text = _content(path).removeprefix(mark).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     texts = (text, text.rstrip(b"\n"), text.rstrip(b"\n") + b"\n")

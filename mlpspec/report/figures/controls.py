@@ -29,7 +29,7 @@ def draw(table: Table) -> base.Canvas:
     longest = -(-len(others) // 2)
     heights = [LINE * len(variants), LINE * longest]
     size = sum(heights) + 1.9
-    figure = base.Canvas(figsize=(10.2, size))
+    figure = base.canvas((10.2, size))
     limit = _limit(table)
     top = 1.0 - 0.35 / size
     width = 0.82 / len(effects)

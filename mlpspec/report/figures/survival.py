@@ -18,7 +18,7 @@ SHADES = dict(zip(OUTCOMES, ("#009E73", "#D55E00", "#CCCCCC"), strict=True))
 def draw(table: Table) -> base.Canvas:
     """Draw a bar of counts for each axis (rows) and claim (columns), survivals on the left."""
     claims, axes = base.distinct(table["claim"]), base.distinct(table["axis"])
-    figure = base.Canvas(figsize=(9.0, 0.24 * len(axes) + 0.95))
+    figure = base.canvas((9.0, 0.24 * len(axes) + 0.95))
     height = figure.get_figheight()
     ax = figure.add_axes((0.2, 0.6 / height, 0.79, 1.0 - 0.85 / height))
     ax.set(xlim=(-0.06, len(claims)), ylim=(len(axes) + 0.3, -0.6))
