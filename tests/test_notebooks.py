@@ -30,7 +30,6 @@ def test_a_notebook_runs(path, tmp_path, monkeypatch):
     assert {*parameters.source.replace(",", " ").split()} >= {"SIZES", "SEEDS", "OUT"}
     parameters.source = SMALL[path.stem]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    monkeypatch.setenv("MLPSPEC_COMPILED", "0")  # nothing is to be compiled first
     client = NotebookClient(book, timeout=120, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()
     outputs = [output for cell in book.cells for output in cell.get("outputs", ())]
