@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import by_steps
 from mlpspec.report.columns import parts
-from mlpspec.report.drawing import as_it_is, plain  # before all that imports Matplotlib: it loads it
+from mlpspec.report.drawing import (  # before all that imports Matplotlib: it loads it
+    as_it_is,
+    plain,
+)
 from mlpspec.report.figures.base import Canvas, Figure, label_powers, onto
 from mlpspec.store.results import Table
 
