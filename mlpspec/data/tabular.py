@@ -311,7 +311,13 @@ def _content(path: str) -> bytes:
 
 
 def hash_of(raw: bytes) -> str:
-    """Return what stands for a file's bytes; see `content_hash`."""
+    """Return what stands for a file's bytes; see `content_hash`.
+
+    Examples
+    --------
+    >>> hash_of(b"")
+    'e3b0c44298fc1c14'
+    """
     return hashlib.sha256(raw).hexdigest()[:16]
 
 
