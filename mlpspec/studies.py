@@ -20,15 +20,17 @@ from mlpspec.study.subsets import subsets
 def paper() -> Study:
     """Return the 480-run grid: eight loss subsets, six sizes, ten seeds.
 
+    Its prototypes are recorded while they train, for ``explore.html``.
+
     Examples
     --------
-    >>> len(paper().runs), paper().settings == READING
+    >>> len(paper().runs), paper().settings == READING | {"record": "log"}
     (480, True)
     """
     return Study(
         "paper",
         {"losses": subsets(BUILT_IN), "n_samples": SIZES, "seed": range(10)},
-        READING,
+        {**READING, "record": "log"},
         question="Does a structural loss make hidden neurons specialise on the training inputs?",
     )
 
@@ -124,7 +126,7 @@ def hull_2d() -> Study:
     return Study(
         "hull-2d",
         {"losses": subsets(BUILT_IN), "n_samples": (12, 30), "seed": range(10)},
-        {**READING, "n_inputs": 2},
+        {**READING, "n_inputs": 2, "record": "log"},
         question="Which ridges and prototypes leave the convex hull of inputs in the plane?",
     )
 

@@ -208,12 +208,13 @@ def train(arguments: Namespace, task: Task, n_jobs: int) -> int:
         trained = f"trained {tried} runs in {duration(time.monotonic() - began)}"
     left = f", {len(asked) - counts.total()} not tried" if counts.total() < len(asked) else ""
     say(arguments, f"{study.name}: {trained}; of {len(asked)} in {directory} {counted}{left}")
-    if arguments.settings and "record_every" in study.settings and not tried:
+    records = study.settings.get("record_every") or study.settings.get("record") == "log"
+    if any(item.startswith("record") for item in arguments.settings) and records and not tried:
         without = sum(not results.has_curve(key) for key in asked)
         if without:
             warn(
-                f"{without} runs were trained without record_every and have no curve; train them "
-                "with --out in another directory to record them"
+                f"{without} runs were not recorded while they trained and have no curve; "
+                "train them with --out in another directory to record them"
             )
     if counts["failed"]:
         key, error = next((k, e) for k, e in results.errors.items() if k in asked)

@@ -57,7 +57,7 @@ def _rates(batch: Batch, extensions: Extensions, engine: str) -> tuple[float, fl
     """Return about how many seconds a step of a batch takes, and what comes once."""
 
     def probe(steps: int) -> float:
-        short = tuple(replace(run, steps=steps, record_every=0) for run in batch)
+        short = tuple(replace(run, steps=steps, record_every=0, record="every") for run in batch)
         began = time.perf_counter()
         train_batch(short, extensions, engine=engine)
         return time.perf_counter() - began

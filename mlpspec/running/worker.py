@@ -258,6 +258,7 @@ def _train_together(
         perturbation=Perturbation(**{name: getattr(first, name) for name in PERTURBED}),
         streams=[partial(_stream, run) for run in batch],
         record_every=first.record_every,
+        record=first.record,
         engine=engine,
     )
     flat = trained.params.flatten()

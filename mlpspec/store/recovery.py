@@ -227,7 +227,8 @@ def _is_complete(run: Row, found: dict[str, dict[Any, Row]]) -> bool:
     key, description, status, _, dataset, *_ = run
     if status == "failed":
         return True
-    recorded = json.loads(description).get("record_every", 0) > 0
+    described = json.loads(description)
+    recorded = described.get("record_every", 0) > 0 or described.get("record") == "log"
     return dataset in found["datasets"] and (not recorded or key in found["curves"])
 
 

@@ -193,11 +193,11 @@ class Results(Views):
         Raises
         ------
         ValueError
-            There is no such run, it failed, or it was trained with ``record_every=0``.
+            There is no such run, it failed, or nothing was recorded while it trained.
         """
         record = self._record(key)
         if record.curve is None:
-            raise InputError(f"run {key} has no curve; train with record_every above 0")
+            raise InputError(f"run {key} has no curve; train with record=log")
         arrays = dict(record.curve)
         steps, flat = arrays.pop("steps"), arrays.pop("params")
         params = neuron_of(record.run.neuron).unflatten(flat, record.run.n_inputs)

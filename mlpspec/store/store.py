@@ -251,7 +251,7 @@ class Store:
                 self._insert("runs", row, f"{_replace('runs')} WHERE status = 'failed'")
                 if record.curve is not None:
                     buffer = io.BytesIO()
-                    np.savez_compressed(buffer, **cast(dict[str, Any], record.curve))
+                    np.savez(buffer, **cast(dict[str, Any], record.curve))
                     self._insert("curves", [key, buffer.getvalue()], "ON CONFLICT DO NOTHING")
 
     def _insert(self, table: str, row: Sequence[Any], conflict: str = "") -> None:

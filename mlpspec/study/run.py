@@ -31,6 +31,7 @@ from mlpspec.shown import html_of
 from mlpspec.study.extensions import Definition
 from mlpspec.study.settings import AFFECTED, Setting, declare
 from mlpspec.study.subsets import canonical_losses
+from mlpspec.training.moments import RECORDS
 from mlpspec.training.optimizers import OPTIMIZERS, check_line_search
 from mlpspec.training.perturbation import PERTURBED
 from mlpspec.training.schedules import SCHEDULES
@@ -243,6 +244,13 @@ class Run:
     record_every: int = declare(
         0, "steps between records of the curve; 0: none", "recording", least=0
     )
+    record: str = declare(
+        "every",
+        "every: every record_every steps, or log: 14 times a decade, unless record_every is set",
+        "recording",
+        names=RECORDS,
+        later=True,
+    )
     definitions: tuple[Definition, ...] = ()
     """What the active losses are that are not built in; no setting, it follows from the study."""
 
@@ -251,6 +259,8 @@ class Run:
             object.__setattr__(self, name, setting.cast(getattr(self, name)))
         if self.separation_temperature == self.temperature:
             object.__setattr__(self, "separation_temperature", None)
+        if self.record_every:
+            object.__setattr__(self, "record", "every")
         object.__setattr__(self, "n_inputs", _checked_inputs(self))
         _check_training(self)
         given = self.definitions

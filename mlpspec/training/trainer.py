@@ -25,6 +25,7 @@ from mlpspec.network.neurons import Params
 from mlpspec.training.compiled import KNOWN_RULES, riding
 from mlpspec.training.descent import End, Plan, descend, line_search, train_whole
 from mlpspec.training.engine import choose
+from mlpspec.training.moments import moments
 from mlpspec.training.optimizers import Optimizer, adam, check_line_search
 from mlpspec.training.perturbation import Perturbation, Streams
 from mlpspec.training.schedules import Schedule, rates
@@ -114,6 +115,7 @@ def train(
     perturbation: Perturbation | None = None,
     streams: Sequence[Streams] = (),
     record_every: int = 0,
+    record: str = "every",
     engine: str = "auto",
 ) -> Trained:
     """Train R runs by full-batch descent.
@@ -149,6 +151,9 @@ def train(
         Return the random streams of each run by name, for a perturbation.
     record_every : int
         Record a `Curve` at every so many steps and at the end; 0 records nothing.
+    record : {"every", "log"}
+        With ``record_every=0``, ``"log"`` records at moments equally far apart in the logarithm
+        (`mlpspec.training.moments`).
     engine : {"auto", "numpy", "compiled"}
         What computes: plain NumPy, or the compiled kernel, which ``"auto"`` takes where numba
         works. Single precision, perturbed training, and a rule that the kernel does not know, are
@@ -200,13 +205,14 @@ def train(
     check_line_search(optimizer.rule, len({*of_steps.tolist()}) > 1, bool(perturbation))
     phases = phases_of(steps, losses_from, losses_until)
     looks = range(0, steps + 1, stopping.every) if stopping.every else ()
+    recorded = moments(steps, record_every, record)
     plan = Plan(
         type(params),
         optimizer,
         of_steps,
         steps,
         phases,
-        frozenset({*range(0, steps + 1, record_every), steps} if record_every else ()),
+        frozenset(recorded),
         frozenset(t for t in (*looks, steps) if t >= phases[-1][0]) if looks else frozenset(),
         stopping,
         held_out,
@@ -235,7 +241,7 @@ def train(
         np.array([end.diverged for end in done]),
         np.array([end.steps for end in done]),
         np.array([end.norm for end in done], dtype=y.dtype),
-        tuple(_curve(plan, end) for end in done) if record_every else (),
+        tuple(_curve(plan, end) for end in done) if recorded else (),
     )
 
 

@@ -49,6 +49,7 @@ OTHER = {
     "shift": (1.5,),
     "dtype": ("float32",),
     "record_every": (1, 5),
+    "record": ("log",),
 }
 """Another value, or two, of every setting but those of files."""
 
@@ -85,7 +86,8 @@ def assert_same(together, alone):
         assert same_bits(a, b), (name, run)
     measured = [{**record.measurements, "seconds": 0.0} for record in (together, alone)]
     np.testing.assert_equal(*measured, err_msg=str(run))
-    assert (together.curve is None) == (alone.curve is None) == (run.record_every == 0), run
+    recorded = run.record_every > 0 or run.record == "log"
+    assert (together.curve is not None) == (alone.curve is not None) == recorded, run
     if alone.curve is not None:
         assert together.curve.keys() == alone.curve.keys()
         for name, values in alone.curve.items():

@@ -49,6 +49,7 @@ ANOTHER = {
     "shift": 1.5,
     "dtype": "float32",
     "record_every": 1,
+    "record": "log",
 }
 OF_FILES = {"columns": "b,a", "scaling": "common", "separator": "bar", "decimal": "comma"}
 
@@ -93,6 +94,7 @@ DECLARED = {
     "shift": "data start objective",
     "dtype": "data start objective training recording",
     "record_every": "recording",
+    "record": "recording",
 }
 
 
@@ -105,11 +107,13 @@ def test_groups_follow_from_the_declarations():
     together = {"steps", "learning_rate", "neuron", "optimizer", "dtype", "record_every"}
     together |= {"schedule", "warmup", "early_stopping", "losses_from", "losses_until"}
     together |= {"dropout", "jitter", "target_noise", "adversarial"}
+    together |= {"record"}
     assert {*TRAINED} == together
     problem = {"n_samples", "seed", "n_hidden", "n_inputs", "neuron", "initializer", "target"}
     problem |= {"start", "dataset", "columns", "scaling", "separator", "decimal", "shift", "dtype"}
     assert {*PROBLEM} == {*affecting("data", "start")} == problem
-    assert [name for name in SETTINGS if not SETTINGS[name].changes_result] == ["record_every"]
+    unchanging = [name for name in SETTINGS if not SETTINGS[name].changes_result]
+    assert unchanging == ["record_every", "record"]
 
 
 ALL = "coverage+separation+overlap"

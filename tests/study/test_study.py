@@ -10,8 +10,8 @@ from mlpspec.study.run import SETTINGS, Run
 from mlpspec.study.study import Study
 from mlpspec.study.subsets import canonical_losses, subsets
 
-# The one changes no result, the others are of files (tests/test_problem.py).
-NOT_HERE = ("record_every", "columns", "scaling", "separator", "decimal")
+# Two change no result, the others are of files (tests/test_problem.py).
+NOT_HERE = ("record_every", "record", "columns", "scaling", "separator", "decimal")
 
 
 def test_the_paper_grid():
@@ -95,7 +95,7 @@ def test_a_setting_of_later_is_in_the_key_only_where_it_says_something():
 
 
 def test_what_cannot_change_a_result_is_not_in_the_key():
-    assert Run(record_every=10).key == Run().key
+    assert Run(record_every=10).key == Run(record="log").key == Run().key
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from helpers import SUBSETS, objective, problem, same_bits, take
 from mlpspec.losses.objective import Objective
 from mlpspec.network.neurons import NEURONS, RidgeParams
 from mlpspec.training.engine import ENGINES
+from mlpspec.training.moments import moments
 from mlpspec.training.optimizers import OPTIMIZERS, RULES, adam, gradient_descent
 from mlpspec.training.trainer import train
 
@@ -117,6 +118,30 @@ def test_curves_record_what_training_does_and_do_not_change_it(engine):
     total, _, values = objectives[1].value_and_grad(halfway.params, x, y)
     assert second.values["objective"][1] == pytest.approx(total[1], rel=1e-14)
     assert second.values["separation"][1] == pytest.approx(values["separation"][1], rel=1e-14)
+
+
+def test_curves_at_moments_that_are_log_spaced(engine):
+    params, x, y = problem(2, 4)
+    plain = train(Objective(), params, x, y, steps=100, engine=engine)
+    recorded = train(Objective(), params, x, y, steps=100, engine=engine, record="log")
+    assert same_bits(plain.params.flatten(), recorded.params.flatten())
+    steps = recorded.curves[1].steps
+    assert steps[0] == 0
+    assert steps[-1] == 100
+    apart = np.diff(np.log10(steps[steps >= 10]))
+    assert (np.abs(apart - 1 / 14) < 0.05).all()
+    assert same_bits(recorded.curves[1].params.flatten()[-1], plain.params.flatten()[1])
+    with pytest.raises(ValueError, match="record"):
+        train(Objective(), params, x, y, steps=1, record="lgo")
+
+
+def test_moments():
+    """About 46 for the steps of the paper; those of fewer steps are among those of more."""
+    assert len(moments(3000, 0, "log")) == 45
+    assert {*moments(3000, 0, "log")} - {3000} < {*moments(10000, 0, "log")}
+    assert moments(0, 0, "log") == moments(0, 7) == [0]
+    assert moments(1, 0, "log") == [0, 1]
+    assert moments(9, 4, "log") == moments(9, 4) == [0, 4, 8, 9]
 
 
 def test_single_precision_trains_in_single_precision(engine):
