@@ -44,8 +44,8 @@ class Report:
         self.directory = self.analysis.directory
 
     def write(self, formats: tuple[str, ...] = ("svg", "png")) -> Path:
-        """Write all tables, figures and ``report.html``; return the page's path."""
-        from mlpspec.report import figures
+        """Write tables, figures, ``report.html`` and ``explore.html``; return the report's path."""
+        from mlpspec.report import explorer, figures
 
         self.analysis.results.write_tables()
         self.analysis.write_tables()
@@ -53,6 +53,7 @@ class Report:
         path = self.directory / "report.html"
         with replacing(path) as file:
             file.write(self._page(sections))
+        explorer.write(self.analysis.results)
         return path
 
     def _page(self, figures: dict[str, str]) -> str:
@@ -68,6 +69,8 @@ class Report:
             f"<p>{len(status)} runs: {counts}. Definitions are this project's reconstruction of "
             "the study arXiv:2605.25939, whose code is unreleased; see the README of mlpspec.</p>",
             _described(study),
+            "<p>Single runs, as they trained, and two beside each other: "
+            "<a href='explore.html'>explore.html</a>, a page of its own.</p>",
         ]
         if figures.pop("verdicts", ""):  # the page has a table in place of the picture
             sections.append(_verdict_section(self.analysis.verdicts))

@@ -183,6 +183,17 @@ class Results(Views):
         assert record.y is not None
         return record.x[None], record.y[None]
 
+    def records(self, keys: Iterable[str]) -> Iterator[Record]:
+        """Iterate over runs with their arrays and curves; the store is opened once.
+
+        Raises
+        ------
+        ValueError
+            There is no such run, or it failed.
+        """
+        with Store.open(self.directory) as store:
+            yield from map(store.record, keys)
+
     def has_curve(self, key: str) -> bool:
         """Return whether anything was recorded of a run while it trained."""
         return key in self._curves

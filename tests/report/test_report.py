@@ -12,7 +12,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import ROOT, browse
 from matplotlib.text import Text
 
 import mlpspec
@@ -249,6 +249,8 @@ def test_page_stands_alone(made):
     ids = re.findall(r"<h2 id='([^']+)'", page)
     assert ids[0] == "verdicts"
     assert len(set(ids)) == len(ids)
+    assert (made[0] / "explore.html").stat().st_size < 4_000_000
+    assert "href='explore.html'" in page
     for needed in ("comparisons", "trouble", "provenance", "cite"):
         assert needed in ids
     assert "numpy" in mlpspec.load(made[0]).sessions[0]["packages"]
@@ -276,16 +278,6 @@ addEventListener("load", () => {
   document.body.append(place);
 });
 </script></body>"""
-
-
-def browse(page, *options):
-    """Load a page in a real headless browser; return its document after the scripts have run."""
-    quiet = "headless no-sandbox disable-gpu disable-quic no-first-run disable-sync "
-    quiet += "disable-background-networking disable-component-update dump-dom"
-    command = ["chromium", *(f"--{option}" for option in quiet.split()), *options]
-    command += [f"--user-data-dir={page.parent / 'profile'}", "--virtual-time-budget=8000"]
-    command.append(page.as_uri())
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium")

@@ -1,0 +1,188 @@
+"use strict";
+// What the page holds, and what a network computes. Nothing is trained here.
+
+const DATA = JSON.parse(document.getElementById("data").textContent);
+
+function buffer(text) {
+  const raw = atob(text), bytes = new Uint8Array(raw.length);
+  for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
+  return bytes.buffer;
+}
+
+/** All runs, each with its cells of the table, final parameters (P,), matched pairs, expelled
+    neurons (K,), recorded steps (T,), rounded prototypes (T, K, D) and terms, [name, (T,)]. */
+const RUNS = (() => {
+  const exact = new Float64Array(buffer(DATA.exact)), single = new Float32Array(buffer(DATA.single));
+  const rounded = new Int16Array(buffer(DATA.rounded)), whole = new Uint16Array(buffer(DATA.whole));
+  const at = { exact: 0, single: 0, rounded: 0, whole: 0 };
+  const take = (array, name, count) => array.subarray(at[name], at[name] += count);
+  return DATA.arrays.map(([neuron, k, place, moments, terms], i) => {
+    const data = DATA.data[place], { n, d } = data, pairs = Math.min(n, k);
+    const cells = Object.fromEntries(Object.entries(DATA.columns).map(([name, all]) => [name, all[i]]));
+    const run = { i, neuron, k, n, d, data, cells, key: cells.key, label: cells.losses };
+    run.params = take(exact, "exact", k * (d + 2) + 1);
+    run.pairs = [take(whole, "whole", pairs), take(whole, "whole", pairs)];
+    run.expelled = take(whole, "whole", k);
+    run.recorded = moments >= 0;
+    run.steps = run.recorded ? DATA.moments[moments] : [cells.steps_taken ?? 0];
+    run.rounded = take(rounded, "rounded", run.recorded ? run.steps.length * k * d : 0);
+    run.terms = run.recorded
+      ? DATA.terms[terms].map(name => [name, take(single, "single", run.steps.length)]) : [];
+    return run;
+  });
+})();
+const BY_KEY = new Map(RUNS.map(run => [run.key, run]));
+
+const once = compute => {
+  const kept = new WeakMap();
+  return of => {
+    if (!kept.has(of)) kept.set(of, compute(of));
+    return kept.get(of);
+  };
+};
+
+/** The parameters of a run by their names, as views: slopes, places, heights and the constant. */
+const parts = once(({ neuron, k, d, params }) => {
+  const sizes = neuron === "ridge" ? { w: k * d, b: k, v: k, c: 1 } : { s: k, p: k * d, v: k, c: 1 };
+  let at = 0;
+  return Object.fromEntries(
+    Object.entries(sizes).map(([name, size]) => [name, params.subarray(at, at += size)]));
+});
+
+/** Final prototypes (K, D). */
+const prototypes = once(run => {
+  const { k, d } = run, { w, b, p } = parts(run);
+  if (run.neuron === "radial") return p;
+  const found = new Float64Array(k * d);
+  for (let j = 0; j < k; j++) {
+    let size = 1e-8;
+    for (let e = 0; e < d; e++) size += w[j * d + e] ** 2;
+    for (let e = 0; e < d; e++) found[j * d + e] = -b[j] * w[j * d + e] / size;
+  }
+  return found;
+});
+
+/** Slopes |w_k| or |s_k| (K,). */
+const slopes = once(run => {
+  const { w, s } = parts(run);
+  return Float64Array.from({ length: run.k }, (_, j) =>
+    s ? Math.abs(s[j]) : Math.hypot(...w.subarray(j * run.d, (j + 1) * run.d)));
+});
+
+/** Responses h (M, K) and outputs f (M,) of the final network at points (M, D). */
+function respond(run, points) {
+  const { k, d } = run, { w, b, s, p, v, c } = parts(run), m = points.length / d;
+  const h = new Float64Array(m * k), f = new Float64Array(m).fill(c[0]);
+  for (let i = 0; i < m; i++) {
+    for (let j = 0; j < k; j++) {
+      let square = 0;
+      if (run.neuron === "ridge") {
+        let z = b[j];
+        for (let e = 0; e < d; e++) z += points[i * d + e] * w[j * d + e];
+        square = z * z;
+      } else {
+        for (let e = 0; e < d; e++) square += (points[i * d + e] - p[j * d + e]) ** 2;
+        square *= s[j] * s[j];
+      }
+      h[i * k + j] = Math.exp(-Math.min(square, 340));
+      f[i] += v[j] * h[i * k + j];
+    }
+  }
+  return { h, f };
+}
+
+/** Prototypes (K, D) at the recorded moment t: of the last one exactly, else as rounded. */
+function places(run, t) {
+  if (t === run.steps.length - 1 && run.cells.status === "ok") return prototypes(run);
+  if (!run.recorded) return prototypes(run);
+  const { middle, reach } = run.data, size = run.k * run.d;
+  return Float64Array.from(run.rounded.subarray(t * size, (t + 1) * size), (q, i) => {
+    if (q === -32768) return NaN;
+    const v = q / DATA.frame_steps;
+    return middle[i % run.d] + reach * v / Math.max(1 - Math.abs(v), 1e-9);
+  });
+}
+
+/** The last recorded moment of a run that is not after a step. */
+function momentAt(run, step) {
+  let t = 0;
+  while (t + 1 < run.steps.length && run.steps[t + 1] <= step) t++;
+  return t;
+}
+
+/** The hull of the inputs: [low, high] on a line, its corners [x, y] in order in the plane. */
+const hull = once(({ x, d }) => {
+  if (d === 1) return [Math.min(...x), Math.max(...x)];
+  if (d > 2) return [];
+  const points = [];
+  for (let i = 0; i < x.length; i += 2) points.push([x[i], x[i + 1]]);
+  points.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  const half = list => {
+    const kept = [];
+    for (const p of list) {
+      while (kept.length > 1) {
+        const [[ax, ay], [bx, by]] = kept.slice(-2);
+        if ((bx - ax) * (p[1] - ay) - (by - ay) * (p[0] - ax) > 0) break;
+        kept.pop();
+      }
+      kept.push(p);
+    }
+    return kept.slice(0, -1);
+  };
+  return [...half(points), ...half([...points].reverse())];
+});
+
+/** The largest distance between two inputs, of which 1e-3 is the tolerance of the hull. */
+const diameter = once(data => {
+  const corners = hull(data);
+  if (data.d === 1) return corners[1] - corners[0];
+  return Math.max(0, ...corners.flatMap(a => corners.map(b => Math.hypot(a[0] - b[0], a[1] - b[1]))));
+});
+
+/** The distance of a point from the hull, 0 inside. */
+function hullDistance(data, point) {
+  const corners = hull(data);
+  if (data.d === 1) return Math.max(corners[0] - point[0], point[0] - corners[1], 0);
+  let inside = corners.length > 2, nearest = Infinity;
+  corners.forEach(([ax, ay], i) => {
+    const [bx, by] = corners[(i + 1) % corners.length];
+    const ux = bx - ax, uy = by - ay, vx = point[0] - ax, vy = point[1] - ay;
+    if (ux * vy - uy * vx < 0) inside = false;
+    const along = Math.max(0, Math.min(1, (ux * vx + uy * vy) / (ux * ux + uy * uy || 1)));
+    nearest = Math.min(nearest, Math.hypot(vx - along * ux, vy - along * uy));
+  });
+  return inside ? 0 : nearest;
+}
+
+/** Which prototypes (K,) lie outside the hull at a moment; the same rule as in `runs.csv`. */
+function outside(run, t) {
+  const at = places(run, t), { d } = run, least = 1e-3 * diameter(run.data);
+  return Array.from({ length: run.k }, (_, j) =>
+    !(hullDistance(run.data, at.subarray(j * d, (j + 1) * d)) <= least));
+}
+
+const sum = values => values.reduce((a, b) => a + b, 0);
+const median = values => {
+  const sorted = [...values].sort((a, b) => a - b), half = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+};
+
+const MINUS = "\u2212", DASH = "\u2013";
+
+/** A number as it is shown: to so many digits, "–" where it is undefined. */
+function number(value, digits = 3) {
+  if (value === null || value === undefined || Number.isNaN(value)) return DASH;
+  if (typeof value !== "number") return String(value);
+  if (!Number.isFinite(value)) return value > 0 ? "\u221e" : `${MINUS}\u221e`;
+  const size = Math.abs(value);
+  let text;
+  if (Number.isInteger(value) && size < 1e6) text = value.toLocaleString("en-US");
+  else if (size && (size < 1e-3 || size >= 1e5)) {
+    const [base, power] = value.toExponential(digits - 1).split("e");
+    text = `${base.includes(".") ? base.replace(/\.?0+$/, "") : base}e${Number(power)}`;
+  } else text = String(Number(value.toPrecision(digits)));
+  return text.replace("-", MINUS).replace("e-", `e${MINUS}`);
+}
+
+const escaped = text => String(text).replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
+const look = label => DATA.looks[label] ?? ["#666", label];

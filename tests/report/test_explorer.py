@@ -1,0 +1,303 @@
+"""The explorer: what the page holds, and what a browser makes of it."""
+
+import base64
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from helpers import browse, same_bits
+
+import mlpspec
+from mlpspec.metrics.hull import expelled
+from mlpspec.network.forward import forward
+from mlpspec.network.neurons import NEURONS
+from mlpspec.report import explorer
+
+LOSSES = ("baseline", "coverage", "separation", "overlap")
+in_a_browser = pytest.mark.skipif(
+    shutil.which("chromium") is None, reason="needs Debian's chromium"
+)
+
+
+def study(name="explored", question="", axes=None, **settings):
+    axes = {"losses": LOSSES, "n_samples": (5, 8), "seed": range(3), **(axes or {})}
+    return mlpspec.Study(name, axes, {"steps": 40, "record": "log", **settings}, question)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return mlpspec.run_study(study(), tmp_path_factory.mktemp("explored") / "r", n_jobs=1)
+
+
+def decoded(told, name, kind):
+    return np.frombuffer(base64.b64decode(told[name]), kind)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"neuron": "radial", "n_inputs": 2, "n_hidden": 6}, {"shift": 2.0}]
+)
+def test_the_page_holds_what_is_stored(settings, tmp_path):
+    """Final parameters in full; prototypes on the way to the accuracy that the page states."""
+    axes = {"losses": ("baseline", "overlap"), "n_samples": (5, 8), "seed": (0, 1)}
+    results = mlpspec.run_study(study(axes=axes, **settings), tmp_path, n_jobs=1)
+    told = explorer.content(results)
+    exact, single = decoded(told, "exact", "<f8"), decoded(told, "single", "<f4")
+    rounded, whole = decoded(told, "rounded", "<i2"), decoded(told, "whole", "<u2")
+    assert told["columns"]["key"] == results.table["key"].tolist()
+    for key, (neuron, k, place, moments, terms) in zip(
+        results.table["key"].tolist(), told["arrays"], strict=True
+    ):
+        run, params, curve = results.runs[key], results.params(key), results.curve(key)
+        (x, y), data, d = results.dataset(key), told["data"][place], run.n_inputs
+        assert (neuron, k) == (run.neuron, run.hidden_units)
+        assert same_bits(np.reshape(data["x"], x.shape), x)
+        assert same_bits(np.array(data["y"]), y[0])
+        size = k * (d + 2) + 1
+        assert same_bits(exact[:size], params.flatten()[0])
+        exact = exact[size:]
+        steps = told["moments"][moments]
+        assert steps == curve.steps.tolist()
+        for name in told["terms"][terms]:
+            np.testing.assert_allclose(single[: len(steps)], curve.values[name], rtol=1e-7)
+            single = single[len(steps) :]
+        size = len(steps) * k * d
+        v = rounded[:size].reshape(len(steps), k, d) / told["frame_steps"]
+        rounded = rounded[size:]
+        p, reach = curve.params.prototypes, data["reach"]
+        assert reach == np.ptp(x[0], axis=0).max()
+        near = (np.abs(p - data["middle"]) < reach).all(axis=2)
+        assert near.mean() > 0.5
+        found = data["middle"] + reach * v / (1 - np.abs(v))
+        assert np.abs(found - p)[near].max() < reach / 16_000
+        pairs = min(run.n_samples, k)
+        matched = np.linalg.norm(x[0][whole[:pairs]] - p[-1][whole[pairs : 2 * pairs]], axis=1)
+        row = results.table["key"].tolist().index(key)
+        assert matched.mean() == pytest.approx(results.table["reconstruction_error"][row])
+        left = whole[2 * pairs : 2 * pairs + k]
+        assert (left == expelled(forward(params, x, y))[0]).all()
+        whole = whole[2 * pairs + k :]
+    assert len(exact) == len(single) == len(rounded) == len(whole) == 0
+
+
+def test_far_places_and_what_is_not_finite_are_kept_as_well_as_they_can_be():
+    p = np.array([[[0.3], [-40.0], [1e300], [-np.inf], [np.nan]]])
+    q = explorer.rounded(p, np.array([0.5]), 2.0)[0, :, 0]
+    v = q[:2] / explorer.STEPS
+    np.testing.assert_allclose(0.5 + 2.0 * v / (1 - np.abs(v)), [0.3, -40.0], rtol=2e-3)
+    assert q[2:].tolist() == [32766, -32768, -32768]
+
+
+def test_what_is_shown_first_follows_the_rule():
+    """At the N nearest 20: overlap has the larger median, 0.4, and seed 2 has it."""
+    rows = [
+        (label, n, seed, value)
+        for n, values in (
+            (5, {"coverage": (0, 0, 0), "separation": (1, 1, 1), "overlap": (1, 1, 1)}),
+            (18, {"coverage": (0.1, 0, 0), "separation": (0, 0.3, 0.9), "overlap": (1, 0, 0.4)}),
+        )
+        for label, of_seeds in values.items()
+        for seed, value in enumerate(of_seeds)
+    ]
+    labels, sizes, seeds, values = (np.array(column) for column in zip(*rows, strict=True))
+    table = {"losses": labels, "n_samples": sizes, "n_hidden": sizes, "seed": seeds}
+    table |= {"expelled_fraction": values, "key": np.array([f"k{i}" for i in range(len(rows))])}
+    first = explorer._first(table, np.arange(len(rows)))
+    assert rows[int(first["a"][1:])] == ("overlap", 18, 2, 0.4)
+    assert rows[int(first["b"][1:])] == ("coverage", 18, 2, 0)
+    assert "N = 18, of separation and overlap alone" in first["rule"]
+    assert "0.4 in the median of 3 seeds" in first["rule"]
+    alone = np.flatnonzero(labels == "overlap")
+    assert explorer._first(table, alone) == {"a": f"k{alone[0]}"}
+
+
+def test_a_page_of_too_many_runs_shows_those_of_the_first_seeds(results, monkeypatch):
+    seeds = results.table["seed"]
+    sizes = sum(
+        explorer._size(run, recorded=True) + 9 * 60 for run in results.runs.values() if not run.seed
+    )
+    monkeypatch.setattr(explorer, "MOST_BYTES", sizes)
+    told = explorer.content(results)
+    assert told["runs"] == len(seeds) == 24
+    assert 8 <= len(told["arrays"]) < 24
+    assert told["columns"]["seed"].count(0) == 8
+    assert 2 not in told["columns"]["seed"]
+    monkeypatch.setattr(explorer, "MOST_BYTES", 0)
+    assert explorer.content(results)["arrays"] == []
+
+
+def test_runs_that_failed_or_were_not_recorded(tmp_path, monkeypatch):
+    from mlpspec.running import worker
+
+    original = worker._train_together
+
+    def faulty(batch, *rest):
+        if any(run.seed == 1 for run in batch):
+            raise ArithmeticError("no")
+        return original(batch, *rest)
+
+    monkeypatch.setattr(worker, "_train_together", faulty)
+    results = mlpspec.run_study(study(axes={"seed": (0, 1)}, record="every"), tmp_path, n_jobs=1)
+    told = explorer.content(results)
+    assert (told["runs"], told["failed"], len(told["arrays"])) == (16, 8, 8)
+    assert {tuple(run[3:]) for run in told["arrays"]} == {(-1, -1)}
+    assert told["rounded"] == told["single"] == ""
+
+
+def test_the_page_stands_alone_whatever_is_named(tmp_path):
+    name = "</script><script>alert(1)</script>{{data}}"
+    results = mlpspec.run_study(study(question=name), tmp_path, n_jobs=1)
+    page = explorer.page(results)
+    assert page.count("<script") == page.count("</script>") == 2
+    assert not re.findall(r"(?:src|href)=[\"'](?!#|data:)", page)
+    assert not re.findall(r"https?://(?!www\.w3\.org/)", page)
+    assert json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])["question"] == name
+    assert len(page) < 4_000_000
+
+
+def probed(results, tmp_path, script):
+    """What a script in the page finds, as its last statement puts it into ``found``."""
+    page = explorer.page(results)
+    watch = "<head><script>window.failures=[];onerror=m=>{failures.push(m)}</script>"
+    probe = f"<script>(async () => {{ const found = {{}}; {script}; found.errors = failures; "
+    probe += "const pre = document.createElement('pre'); pre.id = 'probe'; "
+    probe += "pre.textContent = JSON.stringify(found); document.body.append(pre); })()</script>"
+    page = page.replace("<head>", watch, 1).replace("</body>", f"{probe}</body>", 1)
+    (tmp_path / "page.html").write_text(page)
+    options = ("--enable-logging=stderr", "--window-size=1440,900")
+    done = browse(tmp_path / "page.html", *options, budget=30_000)
+    assert ":CONSOLE" not in done.stderr
+    found = json.loads(re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.S)[1])
+    assert found.pop("errors") == []
+    return found
+
+
+@pytest.mark.slow
+@in_a_browser
+@pytest.mark.parametrize("n_inputs", [1, 2])
+def test_responses_in_a_browser_are_those_of_python(n_inputs, tmp_path):
+    """Twenty random runs, ten on a line and ten in the plane: to 1e-6, and the same hull."""
+    rng = np.random.default_rng(n_inputs)
+    axes = {
+        "losses": LOSSES[:: n_inputs or 1],
+        "n_samples": (4, 12),
+        "n_hidden": (3, 9, 14),
+        "neuron": ("ridge", "radial"),
+        "seed": rng.integers(1000, size=2).tolist(),
+    }
+    asked = study(axes=axes, n_inputs=n_inputs, steps=300, shift=0.5)
+    results = mlpspec.run_study(asked, tmp_path / "r", n_jobs=1)
+    keys = rng.choice(results.table["key"], 10, replace=False).tolist()
+    points = rng.uniform(-3.0, 3.0, (10, 40, n_inputs))
+    script = f"""
+    const points = {json.dumps(points.reshape(10, -1).tolist())};
+    found.all = {json.dumps(keys)}.map((key, i) => {{
+      const run = BY_KEY.get(key), {{ h, f }} = respond(run, Float64Array.from(points[i]));
+      return {{ h: [...h], f: [...f], p: [...prototypes(run)],
+               out: sum(outside(run, run.steps.length - 1)) }};
+    }})"""
+    found = probed(results, tmp_path, script)["all"]
+    kinds = set()
+    for key, at, got in zip(keys, points, found, strict=True):
+        net = forward(results.params(key), at[None], np.zeros((1, 40)))
+        np.testing.assert_allclose(np.reshape(got["h"], net.hidden.shape), net.hidden, atol=1e-6)
+        np.testing.assert_allclose(got["f"], net.output[0], rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(got["p"], net.prototypes.ravel(), rtol=1e-9)
+        row = results.table["key"].tolist().index(key)
+        outside = results.table["outside_fraction"][row] * results.runs[key].hidden_units
+        assert got["out"] == pytest.approx(outside)
+        kinds.add(results.runs[key].neuron)
+    assert kinds == {*NEURONS}
+
+
+TOUR = """
+const rest = () => new Promise(done => setTimeout(done, 300));
+const press = key => document.body.dispatchEvent(
+  new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+const seen = () => document.querySelector("main").innerText;
+found.first = seen().split("\\n")[0];
+found.wide = document.documentElement.scrollWidth <= innerWidth;
+const kept = [];
+const keep = async () => { await rest(); kept.push([location.hash, picture(), told.textContent]); };
+await keep();
+press("Home"); await keep(); found.start = told.textContent;
+press("ArrowRight"); press("ArrowRight"); press("n"); await keep(); found.third = told.textContent;
+press("l"); press("d"); press("x"); await keep();
+press("2"); await keep(); found.one = seen().includes("In Python");
+press("1"); await keep(); found.dots = chart.dots.length;
+press("ArrowRight"); press("Enter"); await keep(); found.opened = state.view;
+press("1");
+const select = document.querySelector('[data-set="y"]');
+select.value = "fit_fvu"; select.dispatchEvent(new Event("change", { bubbles: true }));
+document.querySelector('[data-loss="baseline"]').click(); await keep();
+found.fewer = chart.dots.length;
+const dot = chart.dots[3], box = chart.svg.getBoundingClientRect();
+chart.svg.dispatchEvent(new MouseEvent("click", { bubbles: true,
+  clientX: box.left + dot.x, clientY: box.top + dot.y }));
+found.clicked = state.view === "one" && state.a === dot.run.key;
+press("3"); press("Home"); press(" ");
+await new Promise(done => setTimeout(done, 5000)); found.played = told.textContent;
+// Every state opens again from its address alone.
+found.again = [];
+for (const [address, drawing, moment] of kept) {
+  location.hash = "view=all"; await rest();
+  location.hash = address; await rest();
+  found.again.push(picture() === drawing && told.textContent === moment);
+}
+found.addresses = new Set(kept.map(([address]) => address)).size;
+const saved = new DOMParser().parseFromString(kept[2][1], "image/svg+xml");
+found.saved = [saved.documentElement.nodeName, saved.querySelectorAll("svg svg").length];
+location.hash = "view=two&a=nonsense"; await rest();
+found.warned = document.querySelector(".warn").innerText;
+"""
+
+
+@pytest.mark.slow
+@in_a_browser
+@pytest.mark.parametrize("n_inputs", [1, 2])
+def test_a_tour_by_keyboard_and_address(n_inputs, tmp_path):
+    results = mlpspec.run_study(study(n_inputs=n_inputs), tmp_path / "r", n_jobs=1)
+    found = probed(results, tmp_path, TOUR)
+    assert re.match(r"After 40 steps with \S+, \d of 8 neurons are expelled; with", found["first"])
+    assert found["wide"]
+    assert found["start"] == "step 0 of 40"
+    assert found["third"] == "step 2 of 40"
+    assert found["one"]
+    assert (found["dots"], found["fewer"]) == (24, 18)
+    assert found["opened"] == "one"
+    assert found["clicked"]
+    assert found["played"] == "step 40 of 40"
+    assert found["again"] == [True] * 8
+    assert found["addresses"] == 8
+    assert found["saved"][0] == "svg"
+    assert found["saved"][1] > 4
+    assert "no a nonsense" in found["warned"]
+
+
+@pytest.mark.slow
+@in_a_browser
+@pytest.mark.parametrize("settings", [{}, {"n_inputs": 2}, {"n_inputs": 4}, {"record": "every"}])
+def test_the_explorer_on_a_phone(settings, tmp_path):
+    """In a frame 375 pixels wide nothing is wider than the frame, in any view."""
+    results = mlpspec.run_study(study(**settings), tmp_path / "r", n_jobs=1)
+    (tmp_path / "page.html").write_text(explorer.page(results))
+    (tmp_path / "phone.html").write_text(
+        "<!doctype html><iframe src='page.html' width='375' height='800' style='border:0'></iframe>"
+        "<script>addEventListener('load', async () => {"
+        "const root = frames[0].document, html = root.documentElement, found = [];"
+        "for (const view of ['all', 'one', 'two']) {"
+        "frames[0].location.hash = 'view=' + view;"
+        "await new Promise(done => setTimeout(done, 300));"
+        "const sizes = [...root.querySelectorAll('main *')].map("
+        "element => parseFloat(frames[0].getComputedStyle(element).fontSize));"
+        "found.push([root.querySelector('nav [aria-pressed=true]').dataset.view,"
+        "html.scrollWidth, html.clientWidth, Math.min(...sizes)]);}"
+        "document.title = JSON.stringify(found)})</script>"
+    )
+    done = browse(tmp_path / "phone.html", "--allow-file-access-from-files")
+    found = json.loads(re.search(r"<title>(.*?)</title>", done.stdout)[1])
+    assert [view for view, *_ in found] == ["all", "one", "two"]
+    for _, scroll, client, smallest in found:
+        assert scroll <= client <= 375
+        assert smallest >= 11.0
