@@ -5,9 +5,11 @@ const main = document.querySelector("main"), time = document.querySelector(".tim
 const slider = document.getElementById("step"), play = document.getElementById("play");
 const told = document.getElementById("told");
 
+const kinds = name => new Set(DATA.columns[name]).size;
 const FIRST = {
   view: DATA.first.b ? "two" : "one", a: DATA.first.a, b: DATA.first.b ?? DATA.first.a,
-  step: null, neuron: undefined, y: "expelled_fraction", over: "n_samples", only: {}, hidden: new Set(),
+  step: null, neuron: undefined, y: "expelled_fraction", 
+  over: DATA.fields.reduce((most, name) => (kinds(name) > kinds(most) ? name : most)), only: {}, hidden: new Set(),
 };
 let state = { ...FIRST }, wrong = "", drawn = [], chart = null, steps = [], playing = null;
 

@@ -12,6 +12,7 @@ import base64
 import itertools
 import json
 import re
+from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -58,7 +59,18 @@ def write(results: Results) -> Path:
 
 
 def page(results: Results) -> str:
-    """Return the explorer of a results directory, a whole page in HTML."""
+    """Return the explorer of a results directory, a whole page in HTML.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from mlpspec import run_study, studies
+    >>> study = studies.paper().replace(n_samples=(3,), seed=(0,), steps=10)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found = page(run_study(study, folder, n_jobs=1))
+    >>> "What this page does not show" in found
+    True
+    """
     room = files("mlpspec.report")
     html, *scripts = (room.joinpath(name).read_text(encoding="utf-8") for name in PARTS)
     # In a script, "<" of a name must not end it.
@@ -164,41 +176,45 @@ def _first(table: Table, rows: NDArray[np.intp]) -> dict[str, Any]:
     """
     if not len(rows):
         return {}
-    labels = table["losses"]
-    sizes = np.unique(table["n_samples"][rows])
+    fields, sizes = _varying(table, rows), np.unique(table["n_samples"][rows])
     size = sizes[np.abs(sizes - NEAR).argmin()]
-    fields = ["n_samples", *(n for n in _varying(table, rows) if n != "n_samples")]
-    by_cell: dict[Any, dict[str, dict[int, int]]] = {}
-    for row in rows.tolist():
-        cell = tuple(table[name][row] for name in fields)
-        if table["n_samples"][row] == size:
-            seeds = by_cell.setdefault(cell, {}).setdefault(str(labels[row]), {})
-            seeds[int(table["seed"][row])] = row
-    best: tuple[float, int, int, int, list[str]] | None = None
-    value = table["expelled_fraction"]
-    for runs in by_cell.values():
-        movers = [name for name in REPELLING if name in runs] or list(runs)
-        stays = [name for name in HOLDING if name in runs][:1] or list(runs)
-        for mover, stay in itertools.product(movers, stays):
-            both = [s for s in runs[mover] if s in runs[stay]]
-            pairs = [(runs[mover][s], runs[stay][s]) for s in both]
-            pairs = [(a, b) for a, b in pairs if a != b and np.isfinite(value[a] - value[b])]
-            if pairs:
-                gaps = np.array([value[a] - value[b] for a, b in pairs])
-                median = float(np.median(gaps))
-                a, b = pairs[int(np.abs(gaps - median).argmin())]
-                if best is None or median > best[0]:
-                    best = median, a, b, len(pairs), movers
-    if best is None:
+    cells: dict[Any, dict[str, dict[int, int]]] = {}  # rows by seed, by losses, by settings
+    for row in rows[table["n_samples"][rows] == size].tolist():
+        runs = cells.setdefault(tuple(table[name][row] for name in fields), {})
+        runs.setdefault(str(table["losses"][row]), {})[int(table["seed"][row])] = row
+    contrasts = [c for runs in cells.values() for c in _contrasts(table["expelled_fraction"], runs)]
+    if not contrasts:
         return {"a": str(table["key"][rows[0]])}
-    median, a, b, n_seeds, movers = best
-    alone = f"of {' and '.join(movers)} alone, " if len(movers) == 2 else ""
+    median, a, b, n_seeds = max(contrasts, key=lambda contrast: contrast[0])
+    among = [name for name in REPELLING if name in table["losses"][rows]]
+    alone = f"of {' and '.join(among)} alone, " if len(among) == 2 else ""
+    also = "".join(f", {name} = {_plain(table[name][a])}" for name in fields[1:])
     rule = (
-        f"An example, chosen by a rule: at N = {size}, {alone}the one that expels more of its "
-        f"neurons than {labels[b]} does by the most ({median:.2g} in the median of {n_seeds} "
-        "seeds), and the seed nearest to that median."
+        f"An example, chosen by a rule: at N = {size}{also}, {alone}the one that expels more of "
+        f"its neurons than {table['losses'][b]} does by the most ({median:.2g} in the median of "
+        f"{n_seeds} seeds), and the seed nearest to that median."
     )
     return {"a": str(table["key"][a]), "b": str(table["key"][b]), "rule": rule}
+
+
+def _contrasts(
+    expelled_fraction: Array, runs: dict[str, dict[int, int]]
+) -> Iterator[tuple[float, int, int, int]]:
+    """Iterate over pairs of losses: the median difference, the rows nearest to it, how many seeds.
+
+    ``runs`` are rows by seed, by losses.
+    """
+    first = [name for name in REPELLING if name in runs] or list(runs)
+    second = [name for name in HOLDING if name in runs][:1] or list(runs)
+    for one, other in itertools.product(first, second):
+        seeds = [seed for seed in runs[one] if seed in runs[other]] if one != other else []
+        pairs = [(runs[one][seed], runs[other][seed]) for seed in seeds]
+        gaps = [expelled_fraction[a] - expelled_fraction[b] for a, b in pairs]
+        known = np.flatnonzero(np.isfinite(gaps))
+        if len(known):
+            median = float(np.median(np.array(gaps)[known]))
+            nearest = known[np.abs(np.array(gaps)[known] - median).argmin()]
+            yield median, *pairs[nearest], len(known)
 
 
 # ------------------------------------------------------------------------- arrays

@@ -190,6 +190,17 @@ class Results(Views):
         ------
         ValueError
             There is no such run, or it failed.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from mlpspec import run_study, studies
+        >>> study = studies.paper().replace(n_samples=(3,), seed=(0,), steps=10)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     results = run_study(study, folder, n_jobs=1)
+        ...     first, *_ = results.records(results.runs)
+        >>> first.curve["steps"]
+        array([ 0,  1,  2,  3,  4,  5,  6,  7,  8, 10])
         """
         with Store.open(self.directory) as store:
             yield from map(store.record, keys)

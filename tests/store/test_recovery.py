@@ -230,6 +230,17 @@ def test_recovery_goes_into_a_new_directory_whole_or_not_at_all(intact, tmp_path
     recover(intact, tmp_path / "new")
 
 
+def test_a_run_that_was_recorded_is_not_whole_without_its_curve(tmp_path):
+    for name, recording in (("every", {"record_every": 10}), ("log", {"record": "log"})):
+        out = tmp_path / name
+        study = STUDY.replace(seed=(0,), n_samples=(3,), record_every=0, record="every")
+        mlpspec.run_study(study.replace(**recording), out, n_jobs=1)
+        with contextlib.closing(sqlite3.connect(out / FILE_NAME)) as db, db:
+            db.execute("DELETE FROM curves WHERE key = (SELECT key FROM curves LIMIT 1)")
+        found = recover(out, tmp_path / f"{name}-saved")
+        assert (found.runs, found.lost) == (7, 1), name
+
+
 def test_code_in_the_schema_is_refused(intact, tmp_path):
     for sql in (
         "CREATE TRIGGER t AFTER INSERT ON runs BEGIN DELETE FROM runs; END",
