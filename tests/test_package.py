@@ -18,6 +18,7 @@ from helpers import ROOT
 
 import mlpspec
 from mlpspec.analysis.analysis import Analysis
+from mlpspec.report import explorer
 from mlpspec.store.packed import content
 from mlpspec.store.results import read_csv, write_csv
 
@@ -316,6 +317,7 @@ def test_wheel_works_outside_the_checkout(tmp_path):
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "mlpspec/py.typed" in names
+    assert {f"mlpspec/report/{part}" for part in (*explorer.PARTS, "report.html")} <= {*names}
     assert not [name for name in names if name.startswith(("tests", "experiments", "results"))]
     run(sys.executable, "-m", "venv", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"

@@ -129,7 +129,7 @@ def write_report(
             put(*_verdict_lines(report.analysis.verdicts))
         if report.analysis.survival:
             put(*survival_lines(report.analysis.survival))
-        put(f"report: {path}")
+        put(f"explorer: {path.with_name('explore.html')}", f"report: {path}")
 
 
 def verify(arguments: Namespace) -> int:

@@ -12,13 +12,16 @@ function buffer(text) {
 /** All runs, each with its cells of the table, final parameters (P,), matched pairs, expelled
     neurons (K,), recorded steps (T,), rounded prototypes (T, K, D) and terms, [name, (T,)]. */
 const RUNS = (() => {
-  const exact = new Float64Array(buffer(DATA.exact)), single = new Float32Array(buffer(DATA.single));
-  const rounded = new Int16Array(buffer(DATA.rounded)), whole = new Uint16Array(buffer(DATA.whole));
+  const exact = new Float64Array(buffer(DATA.exact));
+  const single = new Float32Array(buffer(DATA.single));
+  const rounded = new Int16Array(buffer(DATA.rounded));
+  const whole = new Uint16Array(buffer(DATA.whole));
   const at = { exact: 0, single: 0, rounded: 0, whole: 0 };
   const take = (array, name, count) => array.subarray(at[name], at[name] += count);
   return DATA.arrays.map(([neuron, k, place, moments, terms], i) => {
     const data = DATA.data[place], { n, d } = data, pairs = Math.min(n, k);
-    const cells = Object.fromEntries(Object.entries(DATA.columns).map(([name, all]) => [name, all[i]]));
+    const cells = Object.fromEntries(
+      Object.entries(DATA.columns).map(([name, all]) => [name, all[i]]));
     const run = { i, neuron, k, n, d, data, cells, key: cells.key, label: cells.losses };
     run.params = take(exact, "exact", k * (d + 2) + 1);
     run.pairs = [take(whole, "whole", pairs), take(whole, "whole", pairs)];
@@ -43,7 +46,8 @@ const once = compute => {
 
 /** The parameters of a run by their names, as views: slopes, places, heights and the constant. */
 const parts = once(({ neuron, k, d, params }) => {
-  const sizes = neuron === "ridge" ? { w: k * d, b: k, v: k, c: 1 } : { s: k, p: k * d, v: k, c: 1 };
+  const sizes = neuron === "ridge"
+    ? { w: k * d, b: k, v: k, c: 1 } : { s: k, p: k * d, v: k, c: 1 };
   let at = 0;
   return Object.fromEntries(
     Object.entries(sizes).map(([name, size]) => [name, params.subarray(at, at += size)]));
@@ -136,7 +140,8 @@ const hull = once(({ x, d }) => {
 const diameter = once(data => {
   const corners = hull(data);
   if (data.d === 1) return corners[1] - corners[0];
-  return Math.max(0, ...corners.flatMap(a => corners.map(b => Math.hypot(a[0] - b[0], a[1] - b[1]))));
+  const apart = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);
+  return Math.max(0, ...corners.flatMap(a => corners.map(b => apart(a, b))));
 });
 
 /** The distance of a point from the hull, 0 inside. */
@@ -161,10 +166,13 @@ function outside(run, t) {
     !(hullDistance(run.data, at.subarray(j * d, (j + 1) * d)) <= least));
 }
 
+/** Values in their order: numbers by size, words by the alphabet. */
+const sorted = values => [...values].sort((a, b) =>
+  (typeof a === "number" ? a - b : String(a).localeCompare(String(b))));
 const sum = values => values.reduce((a, b) => a + b, 0);
 const median = values => {
-  const sorted = [...values].sort((a, b) => a - b), half = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+  const all = sorted(values), half = all.length >> 1;
+  return all.length % 2 ? all[half] : (all[half - 1] + all[half]) / 2;
 };
 
 const MINUS = "\u2212", DASH = "\u2013";

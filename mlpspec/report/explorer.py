@@ -79,7 +79,17 @@ def page(results: Results) -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda found: filled[found[1]], html)
 
 
-PARTS = ("explore.html", "explore_data.js", "explore_stage.js", "explore_charts.js", "explore.js")
+PARTS = (
+    "explore.html",
+    "explore_data.js",
+    "explore_draw.js",
+    "explore_line.js",
+    "explore_plane.js",
+    "explore_charts.js",
+    "explore_state.js",
+    "explore.js",
+    "explore_page.js",
+)
 """The page, and the scripts in the order in which they stand in it."""
 
 

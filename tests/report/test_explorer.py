@@ -235,7 +235,8 @@ found.fewer = chart.dots.length;
 const dot = chart.dots[3], box = chart.svg.getBoundingClientRect();
 chart.svg.dispatchEvent(new MouseEvent("click", { bubbles: true,
   clientX: box.left + dot.x, clientY: box.top + dot.y }));
-found.clicked = state.view === "one" && state.a === dot.run.key;
+found.clicked = state.view === "one" && state.a === dot.run.key && state.a !== state.b
+  && sameProblem(dot.run, BY_KEY.get(state.b));
 press("3"); press("Home"); press(" ");
 await new Promise(done => setTimeout(done, 5000)); found.played = told.textContent;
 // Every state opens again from its address alone.

@@ -59,6 +59,7 @@ def test_a_plain_run_ends_with_verdicts_and_report(made):
     claims = ["C1", "C1b", *(f"C{n}" for n in range(2, 9))]
     assert [line.split()[0] for line in lines[5:14]] == claims
     assert "run confirm --out DIR/confirm" in lines[14]
+    assert lines[-2] == f"explorer: {out / 'explore.html'}"
     assert lines[-1] == f"report: {out / 'report.html'}"
     assert len(rows_of(out / "runs.csv")) == 72
     stated = [r for r in rows_of(out / "claims.csv") if r["basis"] == "stated, means"]
