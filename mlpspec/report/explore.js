@@ -23,7 +23,7 @@ function go(change) {
 
 function words(run) {
   const [colour, name] = look(run.label);
-  const ended = run.cells.status === "ok" ? "" : ` (${run.cells.status})`;
+  const ended = run.cells.status === "ok" ? "" : ` (${escaped(run.cells.status)})`;
   return `<b><span class="chip" style="border-color:${colour}">${escaped(name)}</span></b>${ended}`;
 }
 
