@@ -37,8 +37,9 @@ class Formula(StructuralLoss):
 
     A subclass is a frozen dataclass with scalar fields and the method `value`. NumPy's functions
     are used as everywhere (``import numpy as np``); arrays are made anew and not written into. The
-    extra ``autodiff`` of mlpspec installs what differentiates it. Training takes about ten times as
-    long as with a gradient written by hand; the numbers are the same to rounding.
+    extra ``autodiff`` of mlpspec installs what differentiates it. A run and step takes 0.1 to 0.3 ms,
+    by a gradient written by hand often less than a hundredth of that where there are few inputs;
+    the numbers are the same to rounding.
 
     Raises
     ------
@@ -85,7 +86,7 @@ class Formula(StructuralLoss):
         """
 
     def values(self, forward: Forward) -> Array:
-        """Return the loss of each run (R,) alone: without derivatives, ten times as fast."""
+        """Return the loss of each run (R,) alone: without derivatives, which is faster."""
         arrays: Partials = {}
         nets = (Network(forward, run, arrays) for run in range(len(forward.x)))
         return np.array([_number(self.value(net)) for net in nets], dtype=forward.x.dtype)
