@@ -37,9 +37,9 @@ class Formula(StructuralLoss):
 
     A subclass is a frozen dataclass with scalar fields and the method `value`. NumPy's functions
     are used as everywhere (``import numpy as np``); arrays are made anew and not written into. The
-    extra ``autodiff`` of mlpspec installs what differentiates it. A run and step takes 0.1 to 0.3 ms,
-    by a gradient written by hand often less than a hundredth of that where there are few inputs;
-    the numbers are the same to rounding.
+    extra ``autodiff`` of mlpspec installs what differentiates it. A run and step takes 0.1 to 0.3
+    ms, by a gradient written by hand often less than a hundredth of that where there are few
+    inputs; the numbers are the same to rounding.
 
     Raises
     ------

@@ -18,11 +18,11 @@ const RUNS = (() => {
   const whole = new Uint16Array(buffer(DATA.whole));
   const at = { exact: 0, single: 0, rounded: 0, whole: 0 };
   const take = (array, name, count) => array.subarray(at[name], at[name] += count);
-  return DATA.arrays.map(([neuron, k, place, moments, terms], i) => {
+  return DATA.arrays.map(([neuron, k, place, moments, terms, epsilon], i) => {
     const data = DATA.data[place], { n, d } = data, pairs = Math.min(n, k);
     const cells = Object.fromEntries(
       Object.entries(DATA.columns).map(([name, all]) => [name, all[i]]));
-    const run = { i, neuron, k, n, d, data, cells, key: cells.key, label: cells.losses };
+    const run = { i, neuron, epsilon, k, n, d, data, cells, key: cells.key, label: cells.losses };
     run.params = take(exact, "exact", k * (d + 2) + 1);
     run.pairs = [take(whole, "whole", pairs), take(whole, "whole", pairs)];
     run.expelled = take(whole, "whole", k);
@@ -59,7 +59,7 @@ const prototypes = once(run => {
   if (run.neuron === "radial") return p;
   const found = new Float64Array(k * d);
   for (let j = 0; j < k; j++) {
-    let size = 1e-8;
+    let size = run.epsilon;
     for (let e = 0; e < d; e++) size += w[j * d + e] ** 2;
     for (let e = 0; e < d; e++) found[j * d + e] = -b[j] * w[j * d + e] / size;
   }

@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 
 from mlpspec import __version__
 from mlpspec.arrays import Array
+from mlpspec.data.spec import parse_call
 from mlpspec.metrics.hull import expelled
 from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.metrics.prototypes import match
 from mlpspec.metrics.statistics import beyond_rounding
 from mlpspec.network.forward import forward
-from mlpspec.network.neurons import NEURONS
+from mlpspec.network.neurons import neuron_of
 from mlpspec.store.results import Results, Table, measurement_names, replacing
 from mlpspec.store.store import Record
 from mlpspec.study.run import SETTINGS, Run
@@ -254,26 +255,28 @@ class _Arrays:
         assert record.y is not None
         assert record.params is not None
         x, y, flat = (np.asarray(a, dtype=float) for a in (record.x, record.y, record.params))
-        params = NEURONS[run.neuron].unflatten(flat[None], run.n_inputs)
+        kind = neuron_of(run.neuron)
+        params = kind.unflatten(flat[None], run.n_inputs)
         at = self.known.setdefault(x.tobytes() + y.tobytes(), len(self.data))
         if at == len(self.data):
             middle, reach = frame(x)
             told = {"n": len(x), "d": x.shape[1], "middle": middle.tolist(), "reach": reach}
             self.data.append({**told, "x": x.ravel().tolist(), "y": y.tolist()})
         self.exact.append(flat)
-        pairs = match(x[None], params.prototypes)
+        pairs = match(x[None], np.nan_to_num(params.prototypes))  # a vanished ridge has none
         left = expelled(forward(params, x[None], y[None]))
         self.whole += [pairs[0][0], pairs[1][0], left[0]]
         moments = terms = -1
         if record.curve is not None:
             curve = dict(record.curve)
             moments = _place(self.moments, curve.pop("steps").tolist())
-            then = NEURONS[run.neuron].unflatten(curve.pop("params"), run.n_inputs).prototypes
+            then = kind.unflatten(curve.pop("params"), run.n_inputs).prototypes
             terms = _place(self.terms, list(curve))
             middle, reach = frame(x)
             self.rounded.append(rounded(then, middle, reach).ravel())
             self.single += [np.asarray(values) for values in curve.values()]
-        self.runs.append([run.neuron, run.hidden_units, at, moments, terms])
+        name = parse_call(run.neuron).name
+        self.runs.append([name, run.hidden_units, at, moments, terms, kind.EPSILON])
 
     def content(self) -> dict[str, Any]:
         """Return everything as JSON can hold it."""

@@ -134,7 +134,7 @@ def progress_of(study: Study, batches: list[Batch]) -> Iterator[Callable[[list[R
     if formulas:
         print(
             f"{name}: {' and '.join(formulas)} without a gradient of its own: differentiated "
-            "automatically, 0.1 to 0.3 ms a run and step; a gradient written by hand is much faster",
+            "automatically, 0.1 to 0.3 ms a run and step; a gradient by hand is much faster",
             file=sys.stderr,
         )
     with bar:

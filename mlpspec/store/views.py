@@ -136,7 +136,8 @@ class Views:
             further += [name for name in varies if name not in (*further, "n_hidden")]
         if frame.duplicated(further).any():
             further.append("n_hidden")
-        return frame.set_index(further)[names].to_xarray()
+        whole: xarray.Dataset = frame.set_index(further)[names].to_xarray()
+        return whole
 
     def plot(self, name: str, ax: Any = None) -> Any:
         """Return a figure of the report, drawn of these runs in Matplotlib's present style.

@@ -12,7 +12,6 @@ from helpers import browse, same_bits
 import mlpspec
 from mlpspec.metrics.hull import expelled
 from mlpspec.network.forward import forward
-from mlpspec.network.neurons import NEURONS
 from mlpspec.report import explorer
 
 LOSSES = ("baseline", "coverage", "separation", "overlap")
@@ -36,7 +35,13 @@ def decoded(told, name, kind):
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"neuron": "radial", "n_inputs": 2, "n_hidden": 6}, {"shift": 2.0}]
+    "settings",
+    [
+        {},
+        {"neuron": "ridge(epsilon=0.01)"},
+        {"neuron": "radial", "n_inputs": 2, "n_hidden": 6},
+        {"shift": 2.0},
+    ],
 )
 def test_the_page_holds_what_is_stored(settings, tmp_path):
     """Final parameters in full; prototypes on the way to the accuracy that the page states."""
@@ -46,12 +51,13 @@ def test_the_page_holds_what_is_stored(settings, tmp_path):
     exact, single = decoded(told, "exact", "<f8"), decoded(told, "single", "<f4")
     rounded, whole = decoded(told, "rounded", "<i2"), decoded(told, "whole", "<u2")
     assert told["columns"]["key"] == results.table["key"].tolist()
-    for key, (neuron, k, place, moments, terms) in zip(
+    for key, (neuron, k, place, moments, terms, epsilon) in zip(
         results.table["key"].tolist(), told["arrays"], strict=True
     ):
         run, params, curve = results.runs[key], results.params(key), results.curve(key)
         (x, y), data, d = results.dataset(key), told["data"][place], run.n_inputs
-        assert (neuron, k) == (run.neuron, run.hidden_units)
+        assert (neuron, k) == (run.neuron.partition("(")[0], run.hidden_units)
+        assert epsilon == type(params).EPSILON
         assert same_bits(np.reshape(data["x"], x.shape), x)
         assert same_bits(np.array(data["y"]), y[0])
         size = k * (d + 2) + 1
@@ -141,7 +147,7 @@ def test_runs_that_failed_or_were_not_recorded(tmp_path, monkeypatch):
     results = mlpspec.run_study(study(axes={"seed": (0, 1)}, record="every"), tmp_path, n_jobs=1)
     told = explorer.content(results)
     assert (told["runs"], told["failed"], len(told["arrays"])) == (16, 8, 8)
-    assert {tuple(run[3:]) for run in told["arrays"]} == {(-1, -1)}
+    assert {tuple(run[3:5]) for run in told["arrays"]} == {(-1, -1)}
     assert told["rounded"] == told["single"] == ""
 
 
@@ -183,7 +189,7 @@ def test_responses_in_a_browser_are_those_of_python(n_inputs, tmp_path):
         "losses": LOSSES[:: n_inputs or 1],
         "n_samples": (4, 12),
         "n_hidden": (3, 9, 14),
-        "neuron": ("ridge", "radial"),
+        "neuron": ("ridge", "radial", "ridge(epsilon=0.01)"),
         "seed": rng.integers(1000, size=2).tolist(),
     }
     asked = study(axes=axes, n_inputs=n_inputs, steps=300, shift=0.5)
@@ -208,7 +214,7 @@ def test_responses_in_a_browser_are_those_of_python(n_inputs, tmp_path):
         outside = results.table["outside_fraction"][row] * results.runs[key].hidden_units
         assert got["out"] == pytest.approx(outside)
         kinds.add(results.runs[key].neuron)
-    assert kinds == {*NEURONS}
+    assert kinds == {*axes["neuron"]}
 
 
 TOUR = """
