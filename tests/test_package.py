@@ -214,7 +214,9 @@ def test_the_repository_is_light_and_lacks_no_number():
     others = {path.parent for path in results if path.name == "provenance.json"} - stores
     names = {path.relative_to(ROOT / "results").as_posix() for path in others}
     readings = {"readings", "readings/finalists", "readings/finalists/fresh"}
-    assert names == {"confirm", "confirm/tau-sweep", *readings}
+    robustness = {"robustness", "robustness/chance", "robustness/decisive"}
+    controls = {"controls", "controls/phase"}
+    assert names == {"confirm", "confirm/tau-sweep", *readings, *robustness, *controls}
 
 
 def test_metadata():

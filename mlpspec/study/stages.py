@@ -65,7 +65,8 @@ def next_stage(study: Study, ranked: Iterable[str]) -> Study | None:
 
     Examples
     --------
-    >>> finalists = next_stage(readings.readings(), ["r003", "former", "r001"])
+    >>> study = readings.readings().replace(variants=("former", "r001", "r003"))
+    >>> finalists = next_stage(study, ["r003", "former", "r001"])
     >>> finalists.name, list(finalists.variants), len(finalists.runs)
     ('finalists', ['r003', 'former', 'r001'], 1440)
     """
@@ -90,8 +91,9 @@ def check_seeds(study: Study) -> None:
 
     Examples
     --------
-    >>> check_seeds(readings.readings())
-    >>> check_seeds(readings.readings().replace(seed=(1100,)))  # doctest: +ELLIPSIS
+    >>> study = readings.readings().replace(variants=("former",))
+    >>> check_seeds(study)
+    >>> check_seeds(study.replace(seed=(1100,)))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     mlpspec.errors.InputError: readings has the seed 1100, which is one of finalists, the stage ...
     """
@@ -114,7 +116,7 @@ def separation_sweep(study: Study) -> Study:
 
     Examples
     --------
-    >>> sweep = separation_sweep(readings.readings())
+    >>> sweep = separation_sweep(readings.readings().replace(variants=("former", "earlier")))
     >>> sweep.axes["separation_temperature"], sweep.axes["n_samples"]
     ((10.0,), (3, 10, 50))
     """
@@ -149,8 +151,8 @@ def beside(study: Study) -> dict[str, Study]:
 
     Examples
     --------
-    >>> list(beside(readings.readings())), list(beside(robustness.robustness()))
-    (['tau-sweep'], ['tau-sweep', 'chance', 'chance/tau-sweep'])
+    >>> list(beside(robustness.robustness().replace(variants=("default",))))
+    ['tau-sweep', 'chance', 'chance/tau-sweep']
     """
     found = {"tau-sweep": separation_sweep(study)}
     if study.name == "robustness":

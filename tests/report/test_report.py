@@ -282,6 +282,7 @@ addEventListener("load", () => {
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium")
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [500, 1440])
 def test_page_in_a_real_browser(made, tmp_path, width):
     page = (made[0] / "report.html").read_text()

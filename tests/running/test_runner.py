@@ -353,6 +353,7 @@ def test_perturbed_training_is_killed_and_continued(tmp_path):
     assert runs_csv(out) == runs_csv(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_interrupted_keeps_what_was_finished(tmp_path):
     # Twelve batches for two workers: the signal comes long before the last one, also if a disk is
     # slow to tell of the first.

@@ -30,14 +30,14 @@ def start(place, *arguments, closed=(), **environment):
     )
 
 
-@pytest.mark.parametrize("closed", [(1,), (0, 1, 2)])
+@pytest.mark.parametrize("closed", [pytest.param((1,), marks=pytest.mark.slow), (0, 1, 2)])
 def test_closed_streams(tmp_path, closed):
     assert start(tmp_path, *QUICK, "--jobs", "2", "--out", "r", closed=closed).returncode == 0
     assert {row["status"] for row in runs_csv(tmp_path / "r")} == {"ok"}
     assert start(tmp_path, "status", "r", closed=closed).returncode == 0
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_scripts_of_the_working_directory_are_not_run(tmp_path, jobs):
     for name in ("random", "queue", "copy", "numpy", "json", "sqlite3", "typing", "joblib"):
         (tmp_path / f"{name}.py").write_text(f"open('ran-{name}', 'w')\nraise SystemExit(7)\n")

@@ -365,9 +365,14 @@ def test_cells_of_a_notebook_count(tmp_path):
             "c = importlib.import_module('lab.a').two()",
             "loads by import_module",
         ),
-        ("", "c = eval('2.0')", "loads by eval"),
-        ("", "c = len(open(__file__).read())", "loads by open"),
-        ("", "c = np.fromfile(__file__, 'u1')[0]", "loads by fromfile"),
+        *(
+            pytest.param("", body, lost, marks=pytest.mark.slow)
+            for body, lost in (
+                ("c = eval('2.0')", "loads by eval"),
+                ("c = len(open(__file__).read())", "loads by open"),
+                ("c = np.fromfile(__file__, 'u1')[0]", "loads by fromfile"),
+            )
+        ),
     ],
 )
 def test_what_cannot_be_followed_is_said_once(tmp_path, mlpspec, head, body, lost):
