@@ -114,7 +114,17 @@ LABELS = [
 
 
 LONG = mlpspec.studies.paper().replace(seed=range(6), n_samples=(10, 20), steps=800)
-COMMAND = ["run", "--only", "--seeds", "0:6", "--sizes", "10,20", "--set", "steps=800"]
+COMMAND = [
+    "run",
+    "--only",
+    "--seeds",
+    "0:6",
+    "--sizes",
+    "10,20",
+    "--set",
+    "steps=800",
+    "record=every",
+]
 COMMAND += ["--jobs", "2", "--out", "r"]
 
 

@@ -252,7 +252,7 @@ def ends_with_one_line(process, place, word):
 
 @pytest.mark.slow
 def test_full_disk(undisturbed, tmp_path):
-    with small_disk(tmp_path / "disk", "120k"):
+    with small_disk(tmp_path / "disk", "200k"):
         there = [*COMMAND[:-1], "disk/r"]
         ends_with_one_line(start(tmp_path, arguments=there), tmp_path, "disk is full")
         kept = stored(tmp_path / "disk" / "r")
@@ -267,7 +267,7 @@ def test_full_disk(undisturbed, tmp_path):
 @pytest.mark.slow
 def test_no_file_may_grow(undisturbed, tmp_path):
     def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (160_000, 160_000))
 
     ends_with_one_line(start(tmp_path, before=limit), tmp_path, "the store failed")
     assert 0 < stored(tmp_path / "r") < 96
