@@ -113,7 +113,7 @@ LABELS = [
 ]
 
 
-LONG = mlpspec.studies.paper().replace(seed=range(6), n_samples=(10, 20), steps=800)
+LONG = mlpspec.studies.paper().replace(seed=range(6), n_samples=(10, 20), steps=800, record="every")
 COMMAND = [
     "run",
     "--only",
