@@ -184,7 +184,7 @@ def test_report_makes_what_is_not_kept(tmp_path):
     for file in kept.iterdir():
         assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file
     made = {path.name for path in tmp_path.iterdir()} - {path.name for path in kept.iterdir()}
-    assert made == {"runs.csv", "figures", "report.html"}
+    assert made == {"runs.csv", "figures", "report.html", "explore.html"}
     figures = {path.name for path in (tmp_path / "figures").iterdir()}
     names = ("sweep", "verdicts")
     assert figures == {f"{name}.{kind}" for name in names for kind in ("svg", "png", "csv")}

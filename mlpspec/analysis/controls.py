@@ -38,10 +38,14 @@ Shares = Mapping[tuple[int, str, str], Array]
 """By N, variant and subset, the share that has returned, by seed (S,); see `returned`."""
 
 
+ENOUGH = 0.95
+"""Confidence that the exact interval of a median must have to answer no: six pairs."""
+
+
 def answer(interval: Interval, p: float, margin: float, direction: str) -> str:
     """Return the answer to a question from the median difference, one side less the other.
 
-    ``p`` is after Holm.
+    ``p`` is after Holm. An interval of too few pairs (`ENOUGH`) answers nothing.
 
     Examples
     --------
@@ -58,7 +62,7 @@ def answer(interval: Interval, p: float, margin: float, direction: str) -> str:
     beyond, short = low > margin, high < margin
     if direction == "differs":
         beyond, short = beyond or high < -margin, -margin < low and high < margin
-    if short:
+    if short and interval.confidence >= ENOUGH:
         return "no"
     return "yes" if beyond and p < ALPHA else "undecided"
 

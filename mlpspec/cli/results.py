@@ -171,6 +171,10 @@ def _verdict_lines(verdicts: Sequence[Verdict]) -> list[str]:
         legend = ", ".join(f"{mark} {word}" for word, mark in marks.items())
         both = " (C3: lower, not, higher)" if any(v.claim == "C3" for v in verdicts) else ""
         lines.append(f"marks: at N = {', '.join(map(str, sizes))}; {legend}{both}")
+    if any(verdict.repeat == verdict.repeat for verdict in verdicts):
+        judged = any(v.basis == "calibrated" and v.verdict != "untested" for v in verdicts)
+        drawn = "confirm (of C8 its own)" if judged else "those judged here, drawn again,"
+        lines.append(f"repeats: how often ten seeds of {drawn} give the same stated verdict")
     return lines
 
 
@@ -211,7 +215,12 @@ def export(arguments: Namespace) -> int:
     if arguments.out is None:
         put(*text.splitlines())
     else:
-        with replacing(Path(arguments.out)) as file:
+        place = Path(arguments.out)
+        if not arguments.out or place.is_dir() or not place.parent.is_dir():
+            raise InputError(
+                f"--out is {arguments.out!r}; give the name of a file in a directory that is there"
+            )
+        with replacing(place) as file:
             file.write(text)
         put(arguments.out)
     return 0

@@ -263,6 +263,12 @@ def chosen_study(arguments: Namespace) -> tuple[Study, dict[str, Any]]:
             raise unknown("setting", field, set(SETTINGS) - set(EXTENDABLE))
         if field in changes:
             raise InputError(f"--set gives {field} twice; keep one")
+        about = [name for name, chosen in study.variants.items() if field in chosen]
+        if about and study.name in ("controls", "robustness"):
+            raise InputError(
+                f"{field} is what the variant {about[0]} is about; leave it out, or "
+                "choose other --variants"
+            )
         changes[field] = value
     study = study.replace(**changes)
     if arguments.losses or arguments.subsets is not None:

@@ -257,6 +257,14 @@ class FileData:
                 f"{self.path} has {len(table)} rows, n_samples is {n_samples}; give smaller sizes"
             )
 
+    def check_rest(self, table: Array, n_samples: int) -> None:
+        """Raise `InputError` unless rows are left where N inputs are drawn."""
+        if n_samples >= len(table):
+            raise InputError(
+                f"{self.path} has {len(table)} rows, n_samples is {n_samples}, and "
+                "early_stopping=held_out needs rows that are not trained on; give smaller sizes"
+            )
+
     def draw(
         self, rng: np.random.Generator, table: Array, n_samples: int, held_out: bool = False
     ) -> Array:
@@ -264,11 +272,7 @@ class FileData:
         self.check_size(table, n_samples)
         drawn = rng.choice(len(table), n_samples, replace=False)
         if held_out:
-            if n_samples == len(table):
-                raise InputError(
-                    f"{self.path} has {n_samples} rows, and all are trained on; for "
-                    "early_stopping=held_out give smaller sizes"
-                )
+            self.check_rest(table, n_samples)
             drawn = np.setdiff1d(np.arange(len(table)), drawn)[:n_samples]
         return np.asarray(table[drawn])
 

@@ -31,6 +31,12 @@ STATED = {
 }
 """The same of a stated verdict, where fresh seeds have not spoken."""
 
+BOTH_WAYS = {
+    "holds": "On the means of these seeds the error is lower at some N and higher at others.",
+    "fails": "On the means of these seeds the error goes one way only.",
+}
+"""The same of C3, whose marks say where the error is lower, and where it is higher."""
+
 ORDER = ("holds", "in part", "mixed", "transient", "undetermined", "fails", "untested")
 
 
@@ -108,12 +114,16 @@ def _follows(bases: Mapping[str, Verdict]) -> str:
         return FOLLOWS[calibrated.verdict]
     stated = next(iter(bases.values()))
     repeat = (
-        f" Ten fresh seeds would give the same verdict with a probability of {stated.repeat:.2f}."
+        " Ten seeds drawn again from those judged here would give the same verdict with a "
+        f"probability of {stated.repeat:.2f}; fresh ones need not."
         if np.isfinite(stated.repeat)
         else ""
     )
     unknown = "" if calibrated is None else " Not judged on fresh seeds yet."
-    return STATED[stated.verdict] + repeat + unknown
+    told = STATED[stated.verdict]
+    if stated.claim == "C3" and stated.verdict in BOTH_WAYS:
+        told = BOTH_WAYS[stated.verdict]
+    return told + repeat + unknown
 
 
 def _details(verdict: Verdict) -> list[str]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
+from mlpspec.data.spec import build
 from mlpspec.study.run import Run, affecting
+from mlpspec.training.compiled import KNOWN_RULES
+from mlpspec.training.optimizers import OPTIMIZERS
 from mlpspec.training.perturbation import PERTURBED
 
 Batch = tuple[Run, ...]
@@ -86,9 +90,15 @@ def way_of(run: Run, engine: str) -> str:
     >>> way_of(Run(), "compiled"), way_of(Run(), "numpy"), way_of(Run(jitter=0.1), "compiled")
     ('the kernel', 'NumPy', 'NumPy')
     """
-    if run.optimizer.startswith("lbfgs"):
+    rule = _rule(run.optimizer)
+    if rule == "lbfgs":
         return "L-BFGS"
     perturbed = any(getattr(run, name) for name in PERTURBED)
-    if engine == "numpy" or perturbed or run.dtype != "float64":
+    if engine == "numpy" or perturbed or run.dtype != "float64" or rule not in KNOWN_RULES:
         return "NumPy"
     return "the kernel with losses of your own in NumPy" if run.definitions else "the kernel"
+
+
+@cache
+def _rule(optimizer: str) -> str:
+    return str(build(optimizer, OPTIMIZERS, "optimizer", learning_rate=1.0).rule)

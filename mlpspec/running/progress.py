@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -57,13 +58,14 @@ def _rates(batch: Batch, extensions: Extensions, engine: str) -> tuple[float, fl
     """Return about how many seconds a step of a batch takes, and what comes once."""
 
     def probe(steps: int) -> float:
-        short = tuple(replace(run, steps=steps, record_every=0, record="every") for run in batch)
+        whole = partial(replace, losses_from=0.0, losses_until=1.0)  # of a step there is no share
+        short = tuple(whole(run, steps=steps, record_every=0, record="every") for run in batch)
         began = time.perf_counter()
         train_batch(short, extensions, engine=engine)
         return time.perf_counter() - began
 
     once = min(probe(0), probe(0))  # least disturbed, by other programs and by loading
-    steps, seconds = 1, probe(1)
+    steps, seconds = 1, min(probe(1), probe(1))
     # What comes once may be long, too: of hundreds of runs that are measured at their end.
     while seconds < once + max(LONG, once / 2) and steps < batch[0].steps:
         steps = min(4 * steps, batch[0].steps)

@@ -59,7 +59,10 @@ def content(path: Path) -> bytes:
     try:
         return gzip.decompress(form.read_bytes())
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{form} is damaged ({error}); use another copy of it") from None
+        rest = ""
+        if path.suffix == ".sqlite":
+            rest = f", or save what is intact: mlpspec recover {path.parent} --out NEW"
+        raise InputError(f"{form} is damaged ({error}); use another copy of it{rest}") from None
 
 
 def intact_part(form: Path) -> bytes:

@@ -211,6 +211,8 @@ class Store:
         """Keep the arrays that a study draws its data from, unless they are there."""
         with self._db:
             for content in study.arrays:
+                if self._datasets(content):  # as merged ones are
+                    continue
                 x, y = map(_to_bytes, arrays_of(content))
                 self._insert("datasets", [content, x, y], "ON CONFLICT DO NOTHING")
 

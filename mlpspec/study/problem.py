@@ -70,6 +70,8 @@ def read_tables(runs: Iterable[Run]) -> dict[FileData, Array]:
             if dataset not in tables:
                 tables[dataset] = dataset.read()
             dataset.check_size(tables[dataset], run.n_samples)
+            if run.early_stopping.startswith("held_out"):
+                dataset.check_rest(tables[dataset], run.n_samples)
     return tables
 
 

@@ -439,7 +439,7 @@ def update(a, at, rule, t, numbers, decay):
         nesterov(a, at, t, numbers, decay)
     elif rule == 4:
         adagrad(a, at, t, numbers, decay)
-    else:
+    elif rule == 5:
         rmsprop(a, at, t, numbers, decay)
 
 

@@ -227,8 +227,8 @@ def lbfgs(learning_rate: float = 0.01, memory: int = 10) -> Optimizer:
     >>> lbfgs(memory=5).memory
     5
     """
-    if memory < 1:
-        raise InputError(f"lbfgs has memory={memory}; it must be at least 1")
+    if not 1 <= memory <= 1000:
+        raise InputError(f"lbfgs has memory={memory}; it must be at least 1 and at most 1000")
     return Optimizer("lbfgs", (learning_rate, 0.0, 0.0, 0.0), memory=memory)
 
 

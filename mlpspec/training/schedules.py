@@ -81,8 +81,8 @@ def cosine(periods: int = 1, final: float = 0.0) -> Schedule:
     >>> cosine(periods=2)(np.arange(5), 8).round(6)
     array([1.      , 0.853553, 0.5     , 0.146447, 1.      ])
     """
-    if periods < 1:
-        raise InputError(f"cosine has periods={periods}; it must be at least 1")
+    if not 1 <= periods <= 10**6:
+        raise InputError(f"cosine has periods={periods}; it must be at least 1 and at most 1e6")
     if not 0.0 <= final <= 1.0:
         raise InputError(f"cosine has final={final:g}; it must be at least 0 and at most 1")
 

@@ -139,7 +139,7 @@ def phases_of(steps: int, losses_from: float, losses_until: float) -> list[tuple
     Raises
     ------
     InputError
-        Shares that are not in order, or outside 0 to 1.
+        Shares that are not in order, or outside 0 to 1, or between which there is no step.
 
     Examples
     --------
@@ -152,6 +152,11 @@ def phases_of(steps: int, losses_from: float, losses_until: float) -> list[tuple
             "from 0 to 1, the first below the second"
         )
     first, last = round(losses_from * steps), round(losses_until * steps)
+    if steps and first == last:
+        raise InputError(
+            f"losses_from is {losses_from:g}, losses_until {losses_until:g}, and no one of "
+            f"{steps} steps lies between; give more steps, or a wider share"
+        )
     phases: list[tuple[int, bool]] = []
     for start in sorted({0, first, last}):
         active = first <= start < last or steps == 0

@@ -63,7 +63,10 @@ def test_answers(effects, expected):
     assert row["margin"].tolist() == pytest.approx([0.02])
     assert row["answer"].tolist() == [expected]
     # Equal shares are no difference: the interval ends before the margin.
-    assert where(table, question="overlap expels")["answer"].tolist() == ["no"]
+    enough = len(effects) > 5  # of fewer pairs no interval has a confidence of 0.95
+    assert where(table, question="overlap expels")["answer"].tolist() == [
+        "no" if enough else "undecided"
+    ]
     assert len(table["answer"]) == 4  # other variants are not there
 
 

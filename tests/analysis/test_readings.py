@@ -1,5 +1,7 @@
 """Readings: the draw, the stages, and how variants are judged."""
 
+import time
+
 import numpy as np
 import pytest
 from helpers import finish, runs_csv, start_mlpspec
@@ -215,10 +217,10 @@ def test_seeds_of_a_later_stage_choose_nothing(tmp_path, capsys):
 @pytest.mark.slow
 def test_run_readings_goes_through_its_stages_and_on_where_it_stopped(tmp_path):
     command = ["run", "readings", "--jobs", "2", "--sizes", "3", "--set", "steps=20"]
-    command += ["--variants", "former,earlier,r002,r003", "--out"]
+    command += ["--variants", "former,r002", "--out"]
     begun = start_mlpspec(*command, "a", cwd=tmp_path)
     while begun.poll() is None and not (tmp_path / "a/finalists/study.sqlite").exists():
-        pass
+        time.sleep(0.02)
     begun.kill()
     begun.wait()
     for out in ("a", "b"):

@@ -381,3 +381,15 @@ def test_single_precision_is_numpys_and_that_is_said(mlpspec, tmp_path):
     assert "r is in single precision, which NumPy trains" in err
     session = json.loads((tmp_path / "r" / "provenance.json").read_text())["sessions"][-1]
     assert (session["engine"], session["numba"]) == ("numpy", None)
+
+
+def test_a_setting_that_a_variant_is_about_is_refused(mlpspec, tmp_path):
+    for study, variant, setting in (
+        ("controls", "momentum", "optimizer=rmsprop"),
+        ("robustness", "optimiser-momentum-0-03", "learning_rate=1"),
+    ):
+        line = ["run", study, "--variants", f"default,{variant}", "--only", "--set", setting]
+        status, _, err = mlpspec(*line, "--out", str(tmp_path / "r"))
+        assert status == 2
+        assert f"is what the variant {variant} is about" in err
+        assert not (tmp_path / "r").exists()

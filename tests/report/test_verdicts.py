@@ -61,13 +61,14 @@ def test_every_verdict_has_a_colour_a_place_and_a_meaning():
 def test_the_terminal_has_the_same_strip(monkeypatch, encoding, strip):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
     met, unmet, against = strip.values() if isinstance(strip, dict) else strip
-    head, line, untested, legend = results._verdict_lines([STATED, UNTESTED])
+    head, line, untested, legend, repeats = results._verdict_lines([STATED, UNTESTED])
     monkeypatch.undo()
     assert line.split()[:3] == ["C4", met + unmet + met + against, "mixed"]
     assert line.index(met) == head.index("stated, means")
     assert untested == "untested: runs are missing"
     assert legend.startswith("marks: at N = 3, 5, 10, 20; ")
     assert f"{against} contradicted" in legend
+    assert repeats.startswith("repeats: how often ten seeds of those judged here")
 
 
 def test_the_picture_has_the_same_marks():

@@ -26,18 +26,22 @@ from mlpspec.training.trainer import train
 PYTORCH = json.loads(Path(__file__).with_name("pytorch_values.json").read_text())
 
 
-@pytest.mark.parametrize("text", PYTORCH["optimizers"])
+BY_HAND: dict[str, list[list[float]]] = {}
+"""Paths of rules that PyTorch has not, (steps, 3), from the same start and gradient."""
+
+
+@pytest.mark.parametrize("text", [*PYTORCH["optimizers"], *BY_HAND])
 def test_rules_step_as_in_pytorch(text):
     rule, numbers, decay, _ = build(text, OPTIMIZERS, "optimizer", learning_rate=0.1)
     theta, m, s = np.array(START), 0.0, 0.0
-    for t, expected in enumerate(PYTORCH["optimizers"][text], start=1):
+    for t, expected in enumerate({**PYTORCH["optimizers"], **BY_HAND}[text], start=1):
         move, m, s = RULES[rule](np.array(gradient(theta)), m, s, float(t), numbers)
         theta = (1.0 - numbers[0] * decay) * theta + move
         np.testing.assert_allclose(theta, expected, rtol=1e-13, atol=1e-15)
 
 
 def test_all_rules_are_compared():
-    compared = {text.partition("(")[0] for text in PYTORCH["optimizers"]}
+    compared = {text.partition("(")[0] for text in (*PYTORCH["optimizers"], *BY_HAND)}
     assert compared == {*OPTIMIZERS} - {"lbfgs"}
     assert {text.partition("(")[0] for text in KNOWN_SCHEDULES} == {*SCHEDULES, "warmup"}
 
@@ -331,6 +335,8 @@ def test_a_step_that_vanishes_is_neglected_only_where_it_makes_no_difference():
         ("adamw(decay=-1)", OPTIMIZERS, "adamw has decay=-1; it must be at least 0"),
         ("lbfgs(memory=0)", OPTIMIZERS, "lbfgs has memory=0; it must be at least 1"),
         ("lbfgs(memory=0.5)", OPTIMIZERS, "it must be a whole number"),
+        ("lbfgs(memory=1001)", OPTIMIZERS, "it must be at least 1 and at most 1000"),
+        ("cosine(periods=10000000)", SCHEDULES, "it must be at least 1 and at most 1e6"),
         ("step(every=0)", SCHEDULES, "step has every=0; it must be above 0 and at most 1"),
         ("cyclic(low=2)", SCHEDULES, "cyclic has low=2; it must be above 0 and at most 1"),
         ("cosine(periods=0)", SCHEDULES, "cosine has periods=0; it must be at least 1"),
@@ -358,6 +364,6 @@ def test_what_does_not_go_together_is_refused():
         train(Objective(), params, x, y, early_stopping=held_out())
     with pytest.raises(InputError, match="dropout is 1; it must be at least 0 and below 1"):
         Perturbation(dropout=1.0)
-    for pair in ((0.5, 0.5), (-0.1, 1.0), (0.0, 1.1)):
+    for pair in ((0.5, 0.5), (-0.1, 1.0), (0.0, 1.1), (0.0, 0.01)):
         with pytest.raises(InputError, match="losses_from is"):
             phases_of(10, *pair)
