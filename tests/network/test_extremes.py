@@ -97,6 +97,7 @@ def test_coverage_at_its_limits(temperature):
     np.testing.assert_allclose(value, mean, rtol=1e-9, atol=1e-15 * max(temperature, 1e5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

@@ -189,6 +189,7 @@ def test_plotted_medians_are_those_of_the_runs(analysis):
         assert plotted["value"][row] == np.median(table["usage_ratio"][own])
 
 
+@pytest.mark.slow
 def test_hull_figure_and_report_in_the_plane(tmp_path):
     study = mlpspec.studies.hull_2d().replace(seed=(0,), n_samples=(5,), steps=20)
     mlpspec.run_study(study, tmp_path, n_jobs=1)
@@ -438,6 +439,7 @@ def test_report_of_single_precision(tmp_path):
     assert 0.0 < table["y"][table["kind"] == "response"].max() <= 1.0
 
 
+@pytest.mark.slow
 def test_figures_are_the_same_whatever_the_caller_has_set(analysis):
     def drawn():
         table = figures.tables(analysis)["outcomes"]

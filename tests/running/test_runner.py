@@ -314,9 +314,8 @@ def undisturbed(tmp_path_factory):
     return runs_csv(out)
 
 
-@pytest.mark.parametrize(
-    "seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
 def test_killed_with_sigkill_and_continued(undisturbed, tmp_path, seed):
     rng = random.Random(seed)
     out = tmp_path / "r"

@@ -86,6 +86,7 @@ class L(mlpspec.StructuralLoss):
 """
 
 
+@pytest.mark.slow
 def test_what_is_pickled_by_reference_reaches_workers(tmp_path):
     (tmp_path / "own.py").write_text(FILE)
     for jobs in "12":

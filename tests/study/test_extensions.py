@@ -249,6 +249,7 @@ def test_the_unit_of_temperatures_is_for_all_losses():
     assert found["plain"] == Small()
 
 
+@pytest.mark.slow
 def test_a_class_of_a_script_travels(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
