@@ -138,7 +138,12 @@ def train(
                 alone = True
                 submit((suspects.pop(0),))
             future = _next(client, done)
-            batch = waiting.pop(future)
+            batch = waiting.pop(future, ())
+            if not batch:  # a result that was lost has been computed again after all
+                continue
+            if future.status in ("cancelled", "lost"):  # it lay on a worker that was killed since
+                submit(batch)
+                continue
             try:
                 yield future.result(timeout=TIMEOUT)
             except KilledWorker:
@@ -174,7 +179,7 @@ def _next(client: Any, done: SimpleQueue[Any]) -> Any:
                 lack = "no worker" if connected else "no scheduler"
                 raise WorkerLostError(f"the cluster had {lack} for {TIMEOUT:.0f} s") from None
         else:
-            if future.status in ("cancelled", "lost"):
+            if future.status in ("cancelled", "lost") and client.status != "running":
                 raise WorkerLostError("the cluster's scheduler was lost")
             return future
 

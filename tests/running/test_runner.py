@@ -315,7 +315,7 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_killed_with_sigkill_and_continued(undisturbed, tmp_path, seed):
     rng = random.Random(seed)
     out = tmp_path / "r"
