@@ -15,6 +15,8 @@ from pathlib import Path
 from types import GenericAlias
 from typing import Any
 
+from docutils import nodes
+from docutils.parsers.rst import roles
 from sphinx.application import Sphinx
 from sphinx.util.nodes import make_refnode
 
@@ -141,3 +143,7 @@ def setup(app: Sphinx) -> None:
     app.connect("missing-reference", find)
     app.connect("autodoc-process-docstring", plain, priority=400)  # before numpydoc
     app.connect("autodoc-skip-member", skip)
+
+
+# Matplotlib's docstrings, of which figures inherit one, have a role of their own.
+roles.register_generic_role("mpltype", nodes.literal)
