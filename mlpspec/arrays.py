@@ -1,4 +1,4 @@
-"""The type of arrays, and the two operations on them that both the network and its losses need."""
+"""The type of arrays, operations that the network and its losses need, and reading of numbers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mlpspec.errors import InputError
 
 Array = NDArray[Any]
 """Numbers of float64 or float32; docstrings give the shape."""
@@ -50,3 +52,26 @@ def squared_distances(x: Array, p: Array) -> Array:
         gap = x[:, :, None, d] - p[:, None, :, d]
         total += np.square(gap, out=gap)
     return total
+
+
+def real_numbers(name: str, value: Any, kinds: str = "fiub") -> Array:
+    """Return ``value`` as an array, if it is one of real numbers of certain NumPy kinds.
+
+    Raises
+    ------
+    InputError
+        It is ragged, or of another kind; the message calls it ``name``.
+
+    Examples
+    --------
+    >>> real_numbers("x", ["a"])
+    Traceback (most recent call last):
+    mlpspec.errors.InputError: x is <U1; expected an array of real numbers
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise InputError(f"{name} is ragged; expected an array of numbers") from None
+    if array.dtype.kind not in kinds:
+        raise InputError(f"{name} is {array.dtype}; expected an array of real numbers")
+    return array

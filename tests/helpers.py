@@ -3,12 +3,14 @@
 import csv
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import mlpspec
 from mlpspec.data.datasets import Uniform, sine, stream
@@ -154,6 +156,11 @@ def stored(directory):
             return len(store.status())
     except ValueError:
         return 0
+
+
+in_a_browser = pytest.mark.skipif(
+    shutil.which("chromium") is None, reason="needs Debian's chromium"
+)
 
 
 def browse(page, *options, budget=8000):

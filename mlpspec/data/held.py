@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpspec.arrays import Array
+from mlpspec.arrays import Array, real_numbers
 from mlpspec.data.tabular import ARRAYS, HELD, hash_of
 from mlpspec.errors import InputError
 
@@ -77,12 +77,7 @@ def held_in(dataset: str) -> str | None:
 
 
 def _numbers(name: str, value: Any) -> Array:
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise InputError(f"{name} is ragged; expected an array of numbers") from None
-    if array.dtype.kind not in "fiu":
-        raise InputError(f"{name} is {array.dtype}; expected an array of real numbers")
+    array = real_numbers(name, value, kinds="fiu")
     if not np.isfinite(array).all():
         raise InputError(f"{name} has NaN or infinite entries; leave out these rows")
     return array.astype(float)

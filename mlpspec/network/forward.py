@@ -18,11 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from mlpspec.arrays import Array, exp_of_negated
+from mlpspec.arrays import Array, exp_of_negated, real_numbers
 from mlpspec.errors import InputError
 from mlpspec.network.neurons import Params, RadialParams, expect_shape
 
@@ -132,7 +131,10 @@ def checked(params: Params, x: Array, y: Array) -> tuple[Array, Array]:
     for name, value in vars(params).items():
         if value.dtype != dtype or dtype not in (np.float64, np.float32):
             raise InputError(f"{name} is {value.dtype}; expected all float64 or all float32")
-    x, y = (_numbers(name, value, dtype) for name, value in (("x", x), ("y", y)))
+    x, y = (
+        np.require(real_numbers(name, value), dtype, ["C", "A"])
+        for name, value in (("x", x), ("y", y))
+    )
     if 0 in params.shape or 0 in x.shape:
         raise InputError(
             f"x has shape {x.shape} and the parameters (R, K, D) = {params.shape}; expected at "
@@ -271,13 +273,3 @@ def check_partial(forward: Forward, name: str, partial: Array) -> None:
             "the preactivation of radial neurons has no derivative at their centers above one "
             "dimension; read 'hidden' or 'prototypes' instead"
         )
-
-
-def _numbers(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise InputError(f"{name} is ragged; expected an array of numbers") from None
-    if array.dtype.kind not in "fiub":
-        raise InputError(f"{name} is {array.dtype}; expected an array of real numbers")
-    return np.require(array, dtype, ["C", "A"])

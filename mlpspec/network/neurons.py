@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Self, cast, final
 import numpy as np
 
 from mlpspec.arrays import Array, squared_distances
-from mlpspec.data.spec import arguments, canonical_form
+from mlpspec.data.spec import build, canonical_form
 from mlpspec.errors import InputError
 
 PROTOTYPE_EPS = 1e-8
@@ -445,8 +445,7 @@ def neuron_of(text: str) -> Kind:
     >>> neuron_of("ridge(epsilon=1e-4)").EPSILON, neuron_of("ridge").EPSILON
     (0.0001, 1e-08)
     """
-    name, numbers = arguments(text, KINDS, "neuron")
-    return KINDS[name](**numbers)
+    return cast(Kind, build(text, KINDS, "neuron"))
 
 
 def expect_shape(name: str, value: Any, shape: tuple[int, ...]) -> None:

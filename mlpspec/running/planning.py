@@ -11,7 +11,6 @@ from mlpspec.data.spec import build
 from mlpspec.study.run import Run, affecting
 from mlpspec.training.compiled import KNOWN_RULES
 from mlpspec.training.optimizers import OPTIMIZERS
-from mlpspec.training.perturbation import PERTURBED
 
 Batch = tuple[Run, ...]
 """Runs that train together: arrays of one shape, and the same training."""
@@ -93,8 +92,7 @@ def way_of(run: Run, engine: str) -> str:
     rule = _rule(run.optimizer)
     if rule == "lbfgs":
         return "L-BFGS"
-    perturbed = any(getattr(run, name) for name in PERTURBED)
-    if engine == "numpy" or perturbed or run.dtype != "float64" or rule not in KNOWN_RULES:
+    if engine == "numpy" or run.perturbed or run.dtype != "float64" or rule not in KNOWN_RULES:
         return "NumPy"
     return "the kernel with losses of your own in NumPy" if run.definitions else "the kernel"
 

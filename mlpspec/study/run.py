@@ -285,6 +285,11 @@ class Run:
         return self.temperature if separate is None else separate
 
     @property
+    def perturbed(self) -> bool:
+        """Whether data or hidden units are perturbed at every step."""
+        return any(getattr(self, name) for name in PERTURBED)
+
+    @property
     def label(self) -> str:
         """The losses joined by ``+`` in canonical order, or ``baseline``."""
         return "+".join(self.losses) or "baseline"
@@ -359,7 +364,7 @@ def _check_training(run: Run) -> None:
     phases_of(run.steps, run.losses_from, run.losses_until)
     rule = parse_call(run.optimizer).name
     scheduled = run.schedule != "constant" or run.warmup > 0.0
-    check_line_search(rule, scheduled, any(getattr(run, name) for name in PERTURBED))
+    check_line_search(rule, scheduled, run.perturbed)
     for name in ("l1", "l2"):
         if getattr(run, name) and name in run.losses:
             raise InputError(f"{name} is a penalty and a loss of your own; rename the loss")

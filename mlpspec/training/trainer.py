@@ -1,11 +1,11 @@
 """Training R runs, each as if it were alone, by one of two engines.
 
-*Textbook*: plain NumPy, batched over runs that have the same losses. *Compiled*: one
-kernel that trains a run whole (`mlpspec.training.compiled`), on which a loss that it does not know
-rides: the kernel then gives the rest of the objective, and NumPy does the steps. Both engines
-compute the same to rounding. Single precision and perturbed training always go the textbook way.
-L-BFGS is SciPy's, with the objective of either engine, one run at a time. How each of them goes
-down is in `mlpspec.training.descent`.
+*Textbook*: plain NumPy, batched over runs that have the same losses. *Compiled*: one kernel that
+trains a run whole (`mlpspec.training.compiled`), on which a loss that it does not know rides: the
+kernel then gives the rest of the objective, and NumPy does the steps. Both engines compute the same
+to rounding. Single precision and perturbed training always go the textbook way. L-BFGS is SciPy's,
+with the objective of either engine, one run at a time. How each of them goes down is in
+`mlpspec.training.descent`.
 """
 
 from __future__ import annotations

@@ -3,11 +3,10 @@
 import base64
 import json
 import re
-import shutil
 
 import numpy as np
 import pytest
-from helpers import browse, same_bits
+from helpers import browse, in_a_browser, same_bits
 
 import mlpspec
 from mlpspec.metrics.hull import expelled
@@ -15,9 +14,6 @@ from mlpspec.network.forward import forward
 from mlpspec.report import explorer
 
 LOSSES = ("baseline", "coverage", "separation", "overlap")
-in_a_browser = pytest.mark.skipif(
-    shutil.which("chromium") is None, reason="needs Debian's chromium"
-)
 
 
 def study(name="explored", question="", axes=None, **settings):

@@ -12,7 +12,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
-from helpers import ROOT, browse
+from helpers import ROOT, browse, in_a_browser
 from matplotlib.text import Text
 
 import mlpspec
@@ -282,7 +282,7 @@ addEventListener("load", () => {
 </script></body>"""
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium")
+@in_a_browser
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [500, 1440])
 def test_page_in_a_real_browser(made, tmp_path, width):
@@ -300,7 +300,7 @@ def test_page_in_a_real_browser(made, tmp_path, width):
     assert found["wide"] <= found["window"]
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium")
+@in_a_browser
 def test_page_on_a_phone(made, tmp_path):
     """In a frame 375 pixels wide nothing but what scrolls by itself is wider than the frame.
 

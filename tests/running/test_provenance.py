@@ -124,6 +124,6 @@ def test_old_sessions_give_what_they_have_and_forged_ones_nothing_else():
     assert "not committed; it was not kept: an older version ran this session\n" in text
     assert [line for line in text.splitlines() if line[0] != "#"] == ["numpy==2.1.0"]
     assert "mlpspec==0.1.0\n" in constraints(old)
-    forged = {**old, "python": "3\n--index-url x", "packages": "a==1\n-r x b==@http://x c==1;x --y"}
+    forged = {**old, "python": "3\n--pre x", "packages": "a==1\n-r x b==@http://x c==1;x --y"}
     lines = constraints(forged).splitlines()
     assert [line for line in lines if line[0] != "#"] == ["a==1"]
