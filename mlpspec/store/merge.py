@@ -23,7 +23,7 @@ from mlpspec.errors import InputError
 from mlpspec.store.database import FILE_NAME, check_new, checksum, create, made_whole, save
 from mlpspec.store.packed import exists, packed
 from mlpspec.store.results import Results
-from mlpspec.store.store import Store
+from mlpspec.store.store import Store, settings_apart
 from mlpspec.study.run import EXTENDABLE, SETTINGS, Run
 from mlpspec.study.study import Study
 from mlpspec.training.engine import used_in
@@ -232,13 +232,9 @@ def _check_identities(places: Sequence[Path], stores: Sequence[Store]) -> None:
         if found["axes"] != wanted["axes"]:
             varied = ", ".join(found["axes"]), ", ".join(wanted["axes"])
             raise InputError(f"{refused}: it varies {varied[0]}, not {varied[1]}")
-        made, asked = (
-            {name: of["settings"].get(name, setting.default) for name, setting in SETTINGS.items()}
-            for of in (found, wanted)
-        )
-        names = [name for name in made if made[name] != asked[name]]
-        if names:
-            each = ", ".join(f"{name}={made[name]}, not {asked[name]}" for name in names)
+        apart = settings_apart(found, wanted)
+        if apart:
+            each = ", ".join(f"{name}={made}, not {asked}" for name, (made, asked) in apart.items())
             raise InputError(f"{refused}: it was made with {each}")
         for name, definition in store.extensions().items():
             if losses.setdefault(name, definition) != definition:

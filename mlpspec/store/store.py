@@ -15,7 +15,7 @@ import json
 import math
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -71,6 +71,21 @@ class Record:
     measurements: dict[str, float] = field(default_factory=dict)
     curve: dict[str, Array] | None = None
     error: str | None = None
+
+
+def settings_apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return the settings in which two identities (`Study.identity`) differ, with both values.
+
+    Examples
+    --------
+    >>> settings_apart({"settings": {"steps": 50}}, {"settings": {"weight": 0.1}})
+    {'steps': (50, 3000)}
+    """
+    both = {
+        name: tuple(of["settings"].get(name, setting.default) for of in (one, other))
+        for name, setting in SETTINGS.items()
+    }
+    return {name: (a, b) for name, (a, b) in sorted(both.items()) if a != b}
 
 
 class Store:
@@ -151,15 +166,12 @@ class Store:
         elif stored["axes"] != asked["axes"]:
             difference = f"varies {', '.join(stored['axes'])}, not {', '.join(asked['axes'])}"
         else:
-            made, wanted = (
-                {name: found.get(name, setting.default) for name, setting in SETTINGS.items()}
-                for found in (stored["settings"], asked["settings"])
-            )
-            names = [name for name in sorted(made) if made[name] != wanted[name]]
-            each = ", ".join(f"{name}={made[name]} (asked: {wanted[name]})" for name in names)
-            again = " ".join(f"{name}={made[name]}" for name in names)
+            apart = settings_apart(stored, asked)
+            each = ", ".join(f"{name}={made} (asked: {new})" for name, (made, new) in apart.items())
+            again = " ".join(f"{name}={made}" for name, (made, _) in apart.items())
             difference = f"was made with {each}"
-            difference += file_change(study.settings.get("dataset"), made["dataset"])
+            made = stored["settings"].get("dataset", SETTINGS["dataset"].default)
+            difference += file_change(study.settings.get("dataset"), made)
             if "dataset=file:" not in again:  # of which the path is not known
                 raise InputError(
                     f"{directory} {difference}; continue it with --set {again}, or give another "
