@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from mlpspec.losses import check_loss as check_loss
     from mlpspec.losses.objective import Objective as Objective
     from mlpspec.metrics.measure import measure as measure
+    from mlpspec.metrics.monosemanticity import RunningMonosemanticity as RunningMonosemanticity
+    from mlpspec.metrics.monosemanticity import monosemanticity as monosemanticity
     from mlpspec.network.forward import Forward as Forward
     from mlpspec.network.forward import backward as backward
     from mlpspec.network.forward import forward as forward
@@ -51,6 +53,7 @@ _NAMES = {
     "losses": ("Formula", "StructuralLoss", "check_loss"),
     "losses.objective": ("Objective",),
     "metrics.measure": ("measure",),
+    "metrics.monosemanticity": ("RunningMonosemanticity", "monosemanticity"),
     "network.forward": ("Forward", "backward", "forward"),
     "network.neurons": ("RadialParams", "RidgeParams"),
     "running.runner": ("run_study",),

@@ -18,8 +18,8 @@ def scores(h: Array) -> Array:
     phi_nk = (h_nk - mean_n h_nk)^2 / S_k^2,    S_k^2 = sum_n (h_nk - mean_n h_nk)^2 / (N - 1),
 
     in the precision of h. The mean of phi over the inputs is (N - 1)/N, and phi is at most
-    (N - 1)^2/N, which it is where a neuron answers one input and all others alike. A neuron that
-    does not respond (`responding`) has no score: it is NaN for all inputs.
+    (N - 1)^2/N, which it is where a neuron answers one input in its own way and all others alike. A
+    neuron that does not respond (`responding`) has no score: it is NaN for all inputs.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def deviations(h: Array) -> tuple[Array, Array, Array]:
     return shift, rest, deviation
 
 
-def responding(low: Array, high: Array) -> NDArray[np.bool_]:
+def responding(low: Array, high: Array, eps: float | None = None) -> NDArray[np.bool_]:
     """Return which neurons respond, by their least and largest response.
 
     Their responses differ by more than rounding, 16 eps of the largest magnitude among them, and
@@ -73,6 +73,8 @@ def responding(low: Array, high: Array) -> NDArray[np.bool_]:
     Parameters
     ----------
     low, high : array of any shape, float64 or float32
+    eps : float, optional
+        Of the precision that the responses were computed in; by default that of the arrays.
 
     Examples
     --------
@@ -80,6 +82,5 @@ def responding(low: Array, high: Array) -> NDArray[np.bool_]:
     array([False,  True])
     """
     precision = np.finfo(low.dtype)
-    largest = np.maximum(np.abs(low), np.abs(high))
-    least = 1e4 * np.sqrt(precision.tiny)
-    return np.asarray(high - low > np.maximum(16 * precision.eps * largest, least))
+    rounding = 16 * (eps or precision.eps) * np.maximum(np.abs(low), np.abs(high))
+    return np.asarray(high - low > np.maximum(rounding, 1e4 * np.sqrt(precision.tiny)))
