@@ -3,8 +3,8 @@
 A measurement is declared once, in `MEASUREMENTS`: its name, which is its column in every table;
 its label and unit in figures; where a figure's logarithmic axis ends, if it has one; and the
 function that computes it. Those `OF_PLACES` need inputs and prototypes alone, so that nulls have
-them too; those `OF_NETWORKS` need the whole forward pass. To add one, write its function and a
-line here.
+them too; those `OF_NETWORKS` need the whole forward pass, and those `OF_RESPONSES` the responses of
+the hidden neurons alone. To add one, write its function and a line here.
 
 Lengths are in units of the inputs, everything else is dimensionless. The definitions are this
 project's reconstruction of those behind arXiv:2605.25939, and extensions of them.
@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 from mlpspec.arrays import Array
 from mlpspec.data.datasets import mean_spacing
 from mlpspec.losses import StructuralLoss
+from mlpspec.losses.scores import scores
 from mlpspec.metrics import prototypes
 from mlpspec.metrics.hull import expelled, hull_escape
+from mlpspec.metrics.monosemanticity import bound, false_killing_rate, threshold
 from mlpspec.metrics.statistics import beyond_rounding, defined
 from mlpspec.network.forward import Forward, forward
 from mlpspec.network.neurons import Params
@@ -77,6 +79,58 @@ class Places:
         return hull_escape(self.x, self.p)
 
 
+class Responses:
+    """Responses of hidden neurons of R runs, with what several measurements read from them.
+
+    Those of a neuron that does not respond, because it is silent (`SILENT`), because they are equal
+    up to rounding or because one is not finite, are left out: they have no score.
+
+    Parameters
+    ----------
+    hidden : (R, N, K)
+
+    Examples
+    --------
+    >>> hidden = np.array([[0.0, 0.0], [0.0, 1e-3], [1.0, 0.0]])
+    >>> Responses(hidden[None]).largest
+    array([[ 1., nan]])
+    """
+
+    def __init__(self, hidden: Array) -> None:
+        speaking = (hidden.max(axis=1) >= SILENT) & np.isfinite(hidden).all(axis=1)
+        self.hidden = np.where(speaking[:, None], hidden, 0.0)
+
+    @cached_property
+    def largest(self) -> Array:
+        """(R, K): largest score of each neuron, as a share of the bound; NaN where it has none.
+
+        It is 1 for a neuron that answers one input in its own way and all others alike, and
+        (N - m)/(m (N - 1)), about 1/m, for one that answers m inputs, up to half of them, alike and
+        the others alike. NaN with fewer than three inputs, of which two are always answered so.
+        """
+        n_inputs = self.hidden.shape[1]
+        if n_inputs < 3:
+            return np.full(self.hidden.shape[::2], np.nan)
+        return np.asarray(scores(self.hidden).max(axis=1) / bound(n_inputs))
+
+    def quantile(self, share: float) -> Array:
+        """Return a quantile (R,) of the largest scores of those neurons that have one."""
+        found = np.full(len(self.largest), np.nan)
+        for run, largest in enumerate(self.largest):
+            known = largest[np.isfinite(largest)]
+            if len(known):
+                found[run] = np.quantile(known, share)
+        return found
+
+    @property
+    def monosemantic(self) -> Array:
+        """(R,): share of all neurons with a score above the threshold; NaN below three inputs."""
+        n_inputs = self.hidden.shape[1]
+        if n_inputs < 3:
+            return np.full(len(self.hidden), np.nan)
+        return np.asarray((self.largest > threshold(n_inputs) / bound(n_inputs)).mean(axis=1))
+
+
 @dataclass(frozen=True)
 class Measurement:
     r"""A number a run, as it is computed and as figures show it.
@@ -86,7 +140,7 @@ class Measurement:
     name : str
         Its column in tables.
     function : callable
-        From `Places` or a forward pass to (R,).
+        From `Places`, a forward pass or `Responses` to (R,).
     label : str
         What an axis calls it; by default its name in words.
     unit : str
@@ -186,7 +240,27 @@ OF_NETWORKS = (
 )
 """Measurements of a forward pass, in the order of their columns."""
 
-MEASUREMENTS = {measurement.name: measurement for measurement in (*OF_PLACES, *OF_NETWORKS)}
+OF_RESPONSES = (
+    Measurement(
+        "monosemanticity_median",
+        lambda at: at.quantile(0.5),
+        "monosemanticity, median\nof neurons",
+    ),
+    Measurement(
+        "monosemanticity_q90",
+        lambda at: at.quantile(0.9),
+        "monosemanticity, 90 %\nquantile of neurons",
+    ),
+    Measurement(
+        "monosemantic_fraction", lambda at: at.monosemantic, "monosemantic\nneurons (share)"
+    ),
+    Measurement("false_killing_rate", lambda at: false_killing_rate(at.hidden)),
+)
+"""Measurements of `Responses`, in the order of their columns."""
+
+MEASUREMENTS = {
+    measurement.name: measurement for measurement in (*OF_PLACES, *OF_NETWORKS, *OF_RESPONSES)
+}
 """Every measurement by name."""
 
 
@@ -239,6 +313,7 @@ def measure(
     found = {
         **measure_places(net.x, net.prototypes, width=width),
         **{measurement.name: measurement.function(net) for measurement in OF_NETWORKS},
+        **measure_responses(net.hidden),
         **{f"{name}_loss": loss.value_and_grad(net)[0] for name, loss in losses.items()},
     }
     return {name: defined(values) for name, values in found.items()}
@@ -269,3 +344,21 @@ def measure_places(x: Array, p: Array, *, width: float) -> dict[str, Array]:
     places = Places(x, np.where(known[:, None, None], p, 0.0), width)
     found = {measurement.name: measurement.function(places) for measurement in OF_PLACES}
     return {name: defined(np.where(known, values, np.nan)) for name, values in found.items()}
+
+
+@np.errstate(all="ignore")
+def measure_responses(hidden: Array) -> dict[str, Array]:
+    """Return the measurements (R,) that need the responses of the hidden neurons alone.
+
+    Parameters
+    ----------
+    hidden : (R, N, K)
+
+    Examples
+    --------
+    >>> measure_responses(np.eye(4)[None])["monosemantic_fraction"]
+    array([1.])
+    """
+    responses = Responses(hidden)
+    found = {measurement.name: measurement.function(responses) for measurement in OF_RESPONSES}
+    return {name: defined(values) for name, values in found.items()}

@@ -268,7 +268,7 @@ def test_runs_are_measured_one_by_one():
         alone = measure(take(params, row), x[row], y[row], width=2.0, losses=built_in(0.01))
         for name, values in together.items():
             assert values.shape == (4,)
-            assert alone[name][0] == values[r], name
+            np.testing.assert_array_equal(alone[name][0], values[r], err_msg=name)
 
 
 def test_theory_of_random_prototypes_in_one_dimension():
@@ -290,6 +290,8 @@ def test_permuting_neurons_or_samples_changes_nothing():
     one = measure(params, x, y, width=2.0, losses=built_in(0.1))
     for p, a, b in ((permuted, x, y), (params, x[:, order], y[:, order])):
         for name, values in measure(p, a, b, width=2.0, losses=built_in(0.1)).items():
+            if a is not x and name == "false_killing_rate":
+                continue  # it asks what is known as inputs come, in the order of the data
             np.testing.assert_allclose(values, one[name], rtol=1e-10, atol=1e-12, err_msg=name)
 
 
