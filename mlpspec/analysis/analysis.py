@@ -26,9 +26,9 @@ from mlpspec.data.datasets import Uniform, mean_spacing
 from mlpspec.errors import InputError
 from mlpspec.losses import BUILT_IN
 from mlpspec.metrics import nulls
-from mlpspec.metrics.measure import measure
+from mlpspec.metrics.measure import OF_RESPONSES, measure
 from mlpspec.metrics.statistics import beyond_rounding, summaries
-from mlpspec.network.neurons import neuron_of
+from mlpspec.network.neurons import Params, neuron_of
 from mlpspec.store.database import has_store
 from mlpspec.store.packed import exists
 from mlpspec.store.results import Results, Stack, Table, read_csv, write_csv
@@ -123,15 +123,26 @@ class Problems:
     def nulls(self) -> dict[str, dict[str, Any]]:
         """Measurements (S,) by null: grid, untrained start, and random (mean and 95 % band)."""
         first, domain = self.runs[0], self.domain
-        starts = [start_of(run, x) for run, x in zip(self.runs, self.x, strict=True)]
-        flat = np.stack(starts).astype(float)
-        params = neuron_of(first.neuron).unflatten(flat, self.x.shape[2])
+        starts = [self._network(s) for s in range(len(self.runs))]
+        params = type(starts[0]).unflatten(
+            np.vstack([p.flatten() for p in starts]), self.x.shape[2]
+        )
         losses = built_in_of(first)
         return {
             "grid": nulls.grid_null(self.x, first.hidden_units, domain),
             "random": nulls.random_null(self.x, self.seeds, first.hidden_units, domain),
             "start": measure(params, self.x, self.y, width=domain.width, losses=losses),
         }
+
+    @cached_property
+    def random_networks(self) -> dict[str, Any]:
+        """Measurements of responses (mean and 95 % band) of random networks, drawn as starts."""
+        return nulls.random_network_null(self.x, self.seeds, self._network)
+
+    def _network(self, s: int, rng: np.random.Generator | None = None) -> Params:
+        """Return the start of the s-th run, or another drawn like it (R = 1)."""
+        start = start_of(self.runs[s], self.x[s], rng).astype(float)
+        return neuron_of(self.runs[s].neuron).unflatten(start[None], self.x.shape[2])
 
 
 class Analysis:
@@ -369,7 +380,7 @@ class Analysis:
 
         Statistics are over the ``count`` data sets in which the measurement is defined; for
         ``random``, ``low`` and ``high`` are the mean limits of the 95 % band of one set of random
-        prototypes.
+        prototypes, or of one random network.
         """
         rows: list[dict[str, Any]] = []
         if self.results.variants:
@@ -392,10 +403,16 @@ class Analysis:
                     }
                 )
 
+        # What the runs of an older version were not measured by has nothing to stand beside.
+        measured = {*self.grid.names}
         for cell in sorted(self.problems):
-            for null, scores in self.problems[cell].nulls.items():
+            found = [*self.problems[cell].nulls.items()]
+            if measured & {measurement.name for measurement in OF_RESPONSES}:
+                found.append(("random", self.problems[cell].random_networks))
+            for null, scores in found:
                 for name, values in scores.items():
-                    add(null, cell, "", name, *np.atleast_2d(values))
+                    if name in measured:
+                        add(null, cell, "", name, *np.atleast_2d(values))
         placebo = self.inner("placebo")
         if placebo is not None and placebo.grid.fields == self.problem_fields:
             for cell in placebo.grid.cells:

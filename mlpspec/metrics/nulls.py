@@ -5,7 +5,8 @@ data alone or from the start, and one from the trained prototypes:
 
 - ``grid``: prototypes equally spaced on the domain: what is known without having seen the data;
 - ``random``: prototypes uniform on the domain, with the 95 % band of 200 draws. On a line, in the
-  limit of many, their usage ratio is 5/9, and 2 / (N + 1) of N fall outside the hull;
+  limit of many, their usage ratio is 5/9, and 2 / (N + 1) of N fall outside the hull. Measurements
+  of the responses have the band of 100 other starts of the same kind;
 - ``start``: the untrained network;
 - ``placebo``: the baseline trained from another start (the study of that name);
 - ``other``: each run's prototypes measured against the data of other seeds.
@@ -13,13 +14,17 @@ data alone or from the start, and one from the trained prototypes:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from mlpspec.arrays import Array
 from mlpspec.data.datasets import Uniform, stream
-from mlpspec.metrics.measure import measure_places
+from mlpspec.metrics.measure import measure_places, measure_responses
 from mlpspec.metrics.prototypes import nearest_error, reconstruction
 from mlpspec.metrics.statistics import average, summaries
+from mlpspec.network.forward import forward
+from mlpspec.network.neurons import Params
 
 NULLS = ("grid", "random", "start")
 """Those that every data set has; the others need further runs."""
@@ -32,6 +37,15 @@ OTHERS = 10
 
 MOST_SETS = 200
 """Data sets of a size that get random prototypes, at the most: the first ones."""
+
+NETWORKS = 100
+"""Random networks per data set."""
+
+MOST_NETWORK_SETS = 20
+"""Data sets of a size that get random networks, at the most: the first ones."""
+
+MOST_RESPONSES = 2**20
+"""Of random networks that are measured side by side."""
 
 
 def grid_prototypes(n_hidden: int, n_inputs: int, domain: Uniform) -> Array:
@@ -83,11 +97,61 @@ def random_null(
         p = domain.draw(rng, DRAWS * n_hidden, n_inputs).reshape(DRAWS, n_hidden, n_inputs)
         repeated = np.broadcast_to(data, (DRAWS, n_samples, n_inputs))
         for name, values in measure_places(repeated, p, width=domain.width).items():
-            known = values[np.isfinite(values)]
-            band = np.quantile(known, (0.025, 0.975)) if len(known) else (np.nan, np.nan)
-            (mean,) = summaries(values[None])["mean"]
-            scores.setdefault(name, []).append(np.array([mean, *band]))
+            scores.setdefault(name, []).append(_band(values))
     unknown = np.full((n_sets - len(x), 3), np.nan)
+    return {name: tuple(np.vstack([*rows, unknown]).T) for name, rows in scores.items()}
+
+
+def _band(values: Array) -> Array:
+    """Return mean and 2.5 and 97.5 % quantiles (3,) of the defined values."""
+    known = values[np.isfinite(values)]
+    band = np.quantile(known, (0.025, 0.975)) if len(known) else (np.nan, np.nan)
+    return np.array([*summaries(values[None])["mean"], *band])
+
+
+def random_network_null(
+    x: Array, seeds: Array, draw: Callable[[int, np.random.Generator], Params]
+) -> dict[str, tuple[Array, Array, Array]]:
+    """Return mean and 2.5 and 97.5 % quantiles (S,) of random networks on x (S, N, D).
+
+    Of the measurements of the responses. Every data set has draws of its own, from the stream
+    ``"random networks"`` of its seed; from the 21st on (`MOST_NETWORK_SETS`), a data set has none
+    and is NaN.
+
+    Parameters
+    ----------
+    x : (S, N, D)
+    seeds : (S,)
+    draw : callable
+        Returns a network (R = 1) for the s-th data set, from a random generator.
+
+    Examples
+    --------
+    >>> from mlpspec.network.initializers import uniform_prototypes
+    >>> x = np.array([[[-0.5], [0.0], [0.5]]])
+    >>> draw = lambda s, rng: uniform_prototypes(rng, 3, 1, Uniform())
+    >>> null = random_network_null(x, np.array([0]), draw)
+    >>> mean, low, high = null["monosemanticity_median"]
+    >>> bool(0.75 <= low[0] < mean[0] < high[0] <= 1.0)
+    True
+    """
+    _, n_samples, n_inputs = x.shape
+    scores: dict[str, list[Array]] = {}
+    for s, seed in enumerate(seeds[:MOST_NETWORK_SETS].tolist()):
+        rng = stream("random networks", seed, n_samples, n_inputs)
+        networks = [draw(s, rng) for _ in range(NETWORKS)]
+        together = max(1, MOST_RESPONSES // (n_samples * networks[0].shape[1]))
+        parts: dict[str, list[Array]] = {}
+        for first in range(0, NETWORKS, together):
+            several = networks[first : first + together]
+            params = type(several[0]).unflatten(np.vstack([p.flatten() for p in several]), n_inputs)
+            repeated = np.broadcast_to(x[s], (len(several), n_samples, n_inputs))
+            hidden = forward(params, repeated, np.zeros(repeated.shape[:2])).hidden
+            for name, values in measure_responses(hidden).items():
+                parts.setdefault(name, []).append(values)
+        for name, found in parts.items():
+            scores.setdefault(name, []).append(_band(np.concatenate(found)))
+    unknown = np.full((max(len(x) - MOST_NETWORK_SETS, 0), 3), np.nan)
     return {name: tuple(np.vstack([*rows, unknown]).T) for name, rows in scores.items()}
 
 

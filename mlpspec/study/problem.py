@@ -134,8 +134,8 @@ def held_out_of(run: Run, tables: Tables | None = None) -> tuple[Array, Array]:
     return _draw(run, tables, held_out=True)
 
 
-def start_of(run: Run, x: Array | None = None) -> Array:
-    """Return the flat start (P,) of a run, from its stream.
+def start_of(run: Run, x: Array | None = None, rng: np.random.Generator | None = None) -> Array:
+    """Return the flat start (P,) of a run, from its stream or a given one.
 
     Starts at the inputs (`AT_INPUTS`) need x (N, D), as `data_of` returns it; it is called if x is
     not given. The others need no data. Whatever the start, it is moved by ``shift`` as a whole.
@@ -150,7 +150,7 @@ def start_of(run: Run, x: Array | None = None) -> Array:
     >>> start_of(Run(n_samples=4, n_inputs=2)).shape  # w, b, v and c of four neurons
     (17,)
     """
-    rng = stream(run.start, run.seed, run.n_samples, run.n_inputs)
+    rng = rng or stream(run.start, run.seed, run.n_samples, run.n_inputs)
     name, numbers = arguments(run.initializer, INITIALIZERS, "initializer")
     source: Array | int = run.n_inputs
     if name in AT_INPUTS:

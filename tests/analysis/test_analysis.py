@@ -5,6 +5,7 @@ import numpy as np
 import mlpspec
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.data.tabular import read_columns
+from mlpspec.metrics import measure, nulls
 from mlpspec.study.study import Study
 
 
@@ -24,3 +25,35 @@ def test_the_untrained_network_at_inputs_of_a_file_needs_no_file(tmp_path):
         # After no steps a run is its start.
         for name in ("reconstruction_error", "fit_mse", "min_slope"):
             np.testing.assert_array_equal(problem.nulls["start"][name], table[name][rows])
+
+
+def test_a_directory_of_an_older_version_is_read_and_goes_on(tmp_path, monkeypatch):
+    """Runs that were stored without a measurement have none: nothing is computed for them later."""
+    monkeypatch.setattr(nulls, "NETWORKS", 10)
+    study = Study("s", {"n_samples": (4, 6), "seed": (0, 1)}, {"steps": 5})
+    new = {measurement.name for measurement in measure.OF_RESPONSES}
+    with monkeypatch.context() as older:
+        older.setattr(measure, "OF_RESPONSES", ())
+        results = mlpspec.run_study(study, tmp_path, n_jobs=1, engine="numpy")
+    # Read by this version: no column, no null without a result beside it.
+    assert not new & {*results.table}
+    assert not new & {*Analysis(tmp_path).nulls_table["measurement"]}
+
+    # With further seeds there are both; the old ones are undefined.
+    more = study.replace(seed=range(4))
+    results = mlpspec.run_study(more, tmp_path, n_jobs=1, engine="numpy")
+    table = results.table
+    for name in new - {"false_killing_rate"}:  # which may be undefined anyway
+        assert np.isnan(table[name][table["seed"] < 2]).all(), name
+        assert np.isfinite(table[name][table["seed"] > 1]).all(), name
+    summary = results.summary()
+    median = summary["measurement"] == "monosemanticity_median"
+    assert {*summary["runs"][median]} == {4}
+    assert {*summary["count"][median]} == {2}
+    found = Analysis(tmp_path).nulls_table
+    for n_samples in (4, 6):
+        rows = (found["measurement"] == "monosemantic_fraction") & (found["n_samples"] == n_samples)
+        assert sorted(found["null"][rows]) == ["random", "start"]
+        (random,) = np.flatnonzero(rows & (found["null"] == "random"))
+        assert found["low"][random] <= found["mean"][random] <= found["high"][random]
+        assert found["count"][random] == 4

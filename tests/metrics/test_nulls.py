@@ -1,9 +1,17 @@
 import numpy as np
 import pytest
 
-from mlpspec.data.datasets import Uniform
-from mlpspec.metrics.measure import measure_places
-from mlpspec.metrics.nulls import grid_null, grid_prototypes, other_null, random_null
+from mlpspec.data.datasets import Uniform, stream
+from mlpspec.metrics import nulls
+from mlpspec.metrics.measure import measure, measure_places
+from mlpspec.metrics.nulls import (
+    grid_null,
+    grid_prototypes,
+    other_null,
+    random_network_null,
+    random_null,
+)
+from mlpspec.network.initializers import uniform_prototypes
 
 DOMAIN = Uniform()
 RNG = np.random.default_rng(5)
@@ -75,3 +83,38 @@ def test_prototypes_on_their_own_data_score_better_than_on_others():
 def test_a_single_seed_has_no_others():
     x = data(1, 4)
     assert np.isnan(other_null(x, x)["nearest_error"]).all()
+
+
+def network(s, rng):
+    return uniform_prototypes(rng, 6, 2, DOMAIN)
+
+
+def test_random_networks_are_measured_one_by_one(monkeypatch):
+    monkeypatch.setattr(nulls, "NETWORKS", 30)
+    x = data(2, 5, 2)
+    found = random_network_null(x, np.array([4, 7]), network)
+    rng = stream("random networks", 7, 5, 2)
+    alone = [
+        measure(network(1, rng), x[1:], np.zeros((1, 5)), width=2.0, losses={})
+        for _ in range(nulls.NETWORKS)
+    ]
+    assert found
+    for name, (mean, low, high) in found.items():
+        values = np.array([measured[name][0] for measured in alone])
+        values = values[np.isfinite(values)]
+        assert mean[1] == pytest.approx(values.mean()), name
+        assert [low[1], high[1]] == pytest.approx(np.quantile(values, [0.025, 0.975])), name
+    monkeypatch.setattr(nulls, "MOST_RESPONSES", 100)  # three networks at a time
+    for name, band in random_network_null(x, np.array([4, 7]), network).items():
+        np.testing.assert_array_equal(band, found[name])
+
+
+def test_only_the_first_data_sets_get_random_networks(monkeypatch):
+    monkeypatch.setattr(nulls, "MOST_NETWORK_SETS", 1)
+    monkeypatch.setattr(nulls, "NETWORKS", 10)
+    x = data(3, 5, 2)
+    for band in random_network_null(x, np.arange(3), network).values():
+        assert np.isnan(np.stack(band)[:, 1:]).all()
+    assert np.isfinite(
+        np.stack(random_network_null(x, np.arange(3), network)["monosemantic_fraction"])[:, 0]
+    ).all()
