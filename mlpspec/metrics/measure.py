@@ -114,13 +114,16 @@ class Responses:
         return np.asarray(scores(self.hidden).max(axis=1) / bound(n_inputs))
 
     def quantile(self, share: float) -> Array:
-        """Return a quantile (R,) of the largest scores of those neurons that have one."""
-        found = np.full(len(self.largest), np.nan)
-        for run, largest in enumerate(self.largest):
-            known = largest[np.isfinite(largest)]
-            if len(known):
-                found[run] = np.quantile(known, share)
-        return found
+        """Return a quantile (R,) of the largest scores of those neurons that have one.
+
+        It interpolates linearly; NaN where no neuron has one.
+        """
+        ordered, runs = np.sort(self.largest, axis=1), np.arange(len(self.largest))  # NaN is last
+        last = np.isfinite(ordered).sum(axis=1) - 1
+        place = share * last
+        low = np.floor(place).astype(int)
+        least, next_one = ordered[runs, low], ordered[runs, np.minimum(low + 1, last)]
+        return np.asarray(least + (place - low) * (next_one - least))
 
     @property
     def monosemantic(self) -> Array:
