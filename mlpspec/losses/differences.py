@@ -49,8 +49,18 @@ class Compared(NamedTuple):
     parts: dict[str, Array]  # the gradient that each partial adds
     found: Array
     expected: Array
-    tolerance: Array
+    noise: Array  # what the differences leave open
     skipped: NDArray[np.bool_]
+
+    @property
+    def largest(self) -> Array:
+        """Largest entry of each run (R, 1)."""
+        return np.asarray(np.abs(self.expected).max(axis=1, keepdims=True))
+
+    @property
+    def tolerance(self) -> Array:
+        """By how much an entry may be off."""
+        return TOLERANCE * np.abs(self.expected) + 1e-8 * self.largest + self.noise
 
     @property
     def wrong(self) -> NDArray[np.bool_]:
@@ -60,8 +70,12 @@ class Compared(NamedTuple):
 
     @property
     def error(self) -> Array:
-        """Error relative to the largest entry of a run, 0 where skipped."""
-        scale = np.maximum(np.abs(self.expected).max(axis=1, keepdims=True), NOTHING)
+        """Error relative to the largest entry of a run, 0 where skipped.
+
+        Where that is so small that the differences do not tell it to the tolerance, as where a
+        loss is all but constant, the error is relative to the least entry that they tell.
+        """
+        scale = np.maximum(self.largest, self.noise / TOLERANCE)
         return np.where(self.skipped, 0.0, np.abs(self.found - self.expected) / scale)
 
     def fields(self, flat: Array) -> dict[str, Array]:
