@@ -7,6 +7,7 @@ from mlpspec.losses.check import Check, LossReport, check_loss
 from mlpspec.losses.coverage import Coverage, HardCoverage, ReverseCoverage
 from mlpspec.losses.formula import Formula
 from mlpspec.losses.hull_barrier import HullBarrier
+from mlpspec.losses.inhibition import Inhibition
 from mlpspec.losses.overlap import Overlap
 from mlpspec.losses.separation import LogRepulsion, Separation
 from mlpspec.losses.weight_decay import L1, L2, WeightDecay
@@ -39,6 +40,7 @@ __all__ = [
     "Formula",
     "HardCoverage",
     "HullBarrier",
+    "Inhibition",
     "LogRepulsion",
     "LossReport",
     "Overlap",

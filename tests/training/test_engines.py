@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from helpers import SUBSETS, central_difference, problem, same_bits, take
 
-from mlpspec.losses import Coverage, HardCoverage, LogRepulsion, Overlap, Separation, StructuralLoss
+from mlpspec.losses import (
+    Coverage,
+    HardCoverage,
+    Inhibition,
+    LogRepulsion,
+    Overlap,
+    Separation,
+    StructuralLoss,
+)
 from mlpspec.losses.objective import Objective
 from mlpspec.network.forward import forward
 from mlpspec.network.neurons import NEURONS
@@ -123,6 +131,7 @@ class Reader(StructuralLoss):
 RIDING = {
     "log": {"log": (0.01, LogRepulsion(0.01))},
     "reader": {"reader": (0.01, Reader())},
+    "inhibition": {"inhibition": (0.1, Inhibition(0.1)), "overlap": (0.1, Overlap())},
     "second coverage": {"coverage": (0.1, Coverage(0.01)), "wide": (0.1, Coverage(0.3))},
     "all": {**objective(SUBSETS[-1]).terms, "reader": (0.01, Reader())},
 }
