@@ -168,8 +168,23 @@ Weight = float | Array
 Terms = Mapping[str, tuple[Weight, StructuralLoss]]
 
 
+class Seen(NamedTuple):
+    """What the fit sees of the hidden units, where that is not what the network computes.
+
+    Attributes
+    ----------
+    hidden : (R, N, K)
+        What it sees in place of h.
+    slope : (R, N, K)
+        What is taken for the derivative of that by h.
+    """
+
+    hidden: Array
+    slope: Array
+
+
 def weighted_sum(
-    net: Forward, fit_weight: Weight, terms: Terms, kept: Array | None = None
+    net: Forward, fit_weight: Weight, terms: Terms, seen: Seen | None = None
 ) -> Evaluated:
     """Return the objective of R runs that have the same losses, each with weights of its own.
 
@@ -178,24 +193,23 @@ def weighted_sum(
     net : Forward
     fit_weight : float or (R,)
     terms : mapping of str to (float or (R,), StructuralLoss)
-    kept : (R, N, K), optional
-        By what hidden units are multiplied in the fit, its dropout: f_n = sum_k v_k kept_nk h_nk
-        + c, and dL/dh_nk = dL/df_n v_k kept_nk.
+    seen : Seen, optional
+        What the fit sees of the hidden units, s_nk with the slope s'_nk, under dropout for one:
+        f_n = sum_k v_k s_nk + c, and dL/dh_nk = dL/df_n v_k s'_nk. The other terms see h.
     """
     v, y = net.params.output_weight, net.y
     f = net.output
-    if kept is not None:
-        dropped = kept * net.hidden
-        f = np.matmul(dropped, v[:, :, None])[:, :, 0] + net.params.output_bias[:, None]
+    if seen is not None:
+        f = np.matmul(seen.hidden, v[:, :, None])[:, :, 0] + net.params.output_bias[:, None]
     fit = np.square(f - y).mean(axis=1)
     total, partials, values = weighted_terms(net, terms)
     if np.any(fit_weight):
         of_f = _times(fit_weight, (2.0 / y.shape[1]) * (f - y))
         of_fit = {"output": of_f}
-        if kept is not None:
+        if seen is not None:
             of_fit = {
-                "hidden": of_f[:, :, None] * v[:, None, :] * kept,
-                "output_weight": np.matmul(of_f[:, None, :], dropped)[:, 0],
+                "hidden": of_f[:, :, None] * v[:, None, :] * seen.slope,
+                "output_weight": np.matmul(of_f[:, None, :], seen.hidden)[:, 0],
                 "output_bias": of_f.sum(axis=1),
             }
         for name, partial in of_fit.items():

@@ -180,6 +180,14 @@ class Run:
         below=1.0,
         later=True,
     )
+    deactivation: float = declare(
+        0.0,
+        "share of responses, the most monosemantic, that are deactivated and reversed in the fit",
+        "training",
+        least=0.0,
+        below=1.0,
+        later=True,
+    )
     jitter: float = declare(
         0.0, "of the inputs at every step, standard deviation", "training", least=0.0, later=True
     )

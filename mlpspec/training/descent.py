@@ -123,12 +123,12 @@ class _Textbook:
     def __call__(
         self, theta: Array, perturbed: Perturbed | None = None
     ) -> tuple[Array, Array, Values]:
-        params, kept = self.kind.unflatten(theta, self.x.shape[2]), None
+        params, seen = self.kind.unflatten(theta, self.x.shape[2]), None
         if perturbed is None:
             net = respond(params, self.x, self.y)
         else:
-            net, kept = perturbed(params)
-        total, grad, values = weighted_sum(net, self.fit_weight, self.terms, kept)
+            net, seen = perturbed(params)
+        total, grad, values = weighted_sum(net, self.fit_weight, self.terms, seen)
         return (
             total,
             grad.flatten(),
@@ -176,7 +176,7 @@ def descend(
     watches = [plan.watch() for _ in rows]
     perturbed = None
     if plan.perturbation:
-        streams = [plan.streams[row] for row in rows]
+        streams = [plan.streams[row] for row in rows] if plan.perturbation.drawn else []
         perturbed = Perturbed(plan.perturbation, streams, plan.x[rows], plan.y[rows])
     for t in range(last + 1):
         if t in phases:

@@ -254,8 +254,8 @@ def check_line_search(rule: str, scheduled: bool, perturbed: bool) -> None:
         raise InputError("lbfgs searches the length of its steps; leave schedule and warmup out")
     if rule == "lbfgs" and perturbed:
         raise InputError(
-            "lbfgs needs the same objective at every step; leave dropout, jitter, target_noise and "
-            "adversarial out, or take another optimizer"
+            "lbfgs needs the same objective at every step, and its gradient; leave dropout, "
+            "deactivation, jitter, target_noise and adversarial out, or take another optimizer"
         )
 
 

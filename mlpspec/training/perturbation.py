@@ -1,8 +1,10 @@
 """Perturbed training: at every step the data or the hidden units are a little different.
 
-What is drawn comes from streams of the run, so that neither its neighbours nor the workers change
-it: one stream for every kind, and from each the same count of numbers at every step. Runs with the
-same streams and shapes meet the same perturbations, whatever their losses.
+Dropout and deactivation are of the fit alone, which sees something else in place of the hidden
+units (`mlpspec.losses.objective.Seen`). What is drawn comes from streams of the run, so that
+neither its neighbours nor the workers change it: one stream for every kind, and from each the same
+count of numbers at every step. Runs with the same streams and shapes meet the same perturbations,
+whatever their losses.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import numpy as np
 
 from mlpspec.arrays import Array
 from mlpspec.errors import InputError
+from mlpspec.losses.inhibition import most_monosemantic
+from mlpspec.losses.objective import Seen
 from mlpspec.network.forward import Forward, respond
 from mlpspec.network.neurons import Params
 
@@ -25,8 +29,8 @@ Streams = Callable[[str], np.random.Generator]
 class Perturbation:
     """What is perturbed at every step, and how much.
 
-    All losses see the perturbed data; dropout is of the fit alone. What is recorded of a run, and
-    its gradient's norm at the end, is without perturbation.
+    All losses see the perturbed data; dropout and deactivation are of the fit alone. What is
+    recorded of a run, and its gradient's norm at the end, is without perturbation.
 
     Attributes
     ----------
@@ -40,11 +44,14 @@ class Perturbation:
     adversarial : float
         Length, in every dimension, of a step of the inputs along the sign of the fit's derivative
         (Goodfellow et al. 2015, arXiv:1412.6572, the fast gradient sign method).
+    deactivation : float
+        Share of the responses that are deactivated, with their derivative reversed: see
+        `deactivated`.
 
     Raises
     ------
     ValueError
-        A number that is negative or not finite, or a dropout of 1 or more.
+        A number that is negative or not finite, or a share of 1 or more.
 
     Examples
     --------
@@ -56,15 +63,22 @@ class Perturbation:
     jitter: float = 0.0
     target_noise: float = 0.0
     adversarial: float = 0.0
+    deactivation: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not 0.0 <= value < (1.0 if name == "dropout" else float("inf")):
-                limit = "below 1" if name == "dropout" else "finite"
+            share = name in ("dropout", "deactivation")
+            if not 0.0 <= value < (1.0 if share else float("inf")):
+                limit = "below 1" if share else "finite"
                 raise InputError(f"{name} is {value:g}; it must be at least 0 and {limit}")
 
     def __bool__(self) -> bool:
         return any(vars(self).values())
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """What of it is drawn from a stream of its name."""
+        return tuple(name for name in ("dropout", "jitter", "target_noise") if getattr(self, name))
 
 
 PERTURBED = tuple(field.name for field in fields(Perturbation))
@@ -78,7 +92,7 @@ class Perturbed:
     ----------
     perturbation : Perturbation
     streams : sequence of R functions
-        The streams of each run.
+        The streams of each run; may be empty where nothing is drawn.
     x : (R, N, D)
     y : (R, N)
 
@@ -88,8 +102,8 @@ class Perturbed:
     >>> params = RidgeParams.placed(np.array([[0.5]]), np.ones(1), np.ones(1))
     >>> streams = lambda name: np.random.Generator(np.random.PCG64(1))
     >>> x, y = np.zeros((1, 4, 1)), np.zeros((1, 4))
-    >>> net, kept = Perturbed(Perturbation(dropout=0.5), [streams], x, y)(params)
-    >>> kept[0, :, 0]
+    >>> net, seen = Perturbed(Perturbation(dropout=0.5), [streams], x, y)(params)
+    >>> seen.slope[0, :, 0]
     array([2., 2., 0., 2.])
     """
 
@@ -97,14 +111,10 @@ class Perturbed:
         self, perturbation: Perturbation, streams: Sequence[Streams], x: Array, y: Array
     ) -> None:
         self.perturbation, self.x, self.y = perturbation, x, y
-        self.streams = {
-            name: [stream(name) for stream in streams]
-            for name in PERTURBED
-            if getattr(perturbation, name) and name != "adversarial"
-        }
+        self.streams = {name: [stream(name) for stream in streams] for name in perturbation.drawn}
 
-    def __call__(self, params: Params) -> tuple[Forward, Array | None]:
-        """Return the forward pass, and (R, N, K) by what hidden units are multiplied in the fit."""
+    def __call__(self, params: Params) -> tuple[Forward, Seen | None]:
+        """Return the forward pass, and what the fit sees of its hidden units if not these."""
         how, x, y = self.perturbation, self.x, self.y
         if how.jitter:
             x = x + how.jitter * self._normal("jitter", x)
@@ -112,16 +122,46 @@ class Perturbed:
             y = y + how.target_noise * self._normal("target_noise", y)
         if how.adversarial:
             x = x + how.adversarial * np.sign(of_inputs(respond(params, x, y)))
-        net, kept = respond(params, x, y), None
+        net, seen = respond(params, x, y), None
+        if how.deactivation:
+            seen = deactivated(net.hidden, how.deactivation)
         if how.dropout:
             shape = net.shape[1:]
             drawn = [stream.random(shape) for stream in self.streams["dropout"]]
             kept = (np.array(drawn) >= how.dropout).astype(y.dtype) / y.dtype.type(1 - how.dropout)
-        return net, kept
+            hidden, slope = seen or (net.hidden, y.dtype.type(1))
+            seen = Seen(kept * hidden, kept * slope)
+        return net, seen
 
     def _normal(self, name: str, like: Array) -> Array:
         drawn = [stream.standard_normal(like.shape[1:]) for stream in self.streams[name]]
         return np.asarray(drawn, dtype=like.dtype)
+
+
+def deactivated(h: Array, share: float) -> Seen:
+    """Return what the fit sees under reversed deactivation (Wang et al., arXiv:2312.11560).
+
+    In place of the share of responses that are most monosemantic
+    (`mlpspec.losses.inhibition.most_monosemantic`) it sees their neuron's mean over the inputs, a
+    constant, and the derivative by them has the other sign: s = -h + const(h + mean_n h). So the
+    descent goes up where the fit would have such a response larger. Our reconstruction; the module
+    of that loss says what of the paper was at hand.
+
+    Parameters
+    ----------
+    h : (R, N, K)
+    share : float
+        Above 0 and below 1.
+
+    Examples
+    --------
+    >>> seen = deactivated(np.array([[[0.0], [0.0], [0.9]]]), 0.02)
+    >>> seen.hidden[0, :, 0], seen.slope[0, :, 0]
+    (array([0. , 0. , 0.3]), array([ 1.,  1., -1.]))
+    """
+    selected = most_monosemantic(h, share)
+    mean = h.mean(axis=1, keepdims=True)
+    return Seen(np.where(selected, mean, h), np.where(selected, h.dtype.type(-1), h.dtype.type(1)))
 
 
 def of_inputs(net: Forward) -> Array:

@@ -148,7 +148,7 @@ def train(
     perturbation : Perturbation, optional
         What is perturbed at every step.
     streams : sequence of R functions
-        Return the random streams of each run by name, for a perturbation.
+        Return the random streams of each run by name, for a perturbation that is drawn.
     record_every : int
         Record a `Curve` at every so many steps and at the end; 0 records nothing.
     record : {"every", "log"}
@@ -191,7 +191,7 @@ def train(
     if len(objectives) != n_runs:
         raise InputError(f"objectives has {len(objectives)} entries; expected one a run, {n_runs}")
     perturbation = perturbation or Perturbation()
-    if perturbation and len(streams) != n_runs:
+    if perturbation.drawn and len(streams) != n_runs:
         raise InputError(f"streams has {len(streams)} entries; expected one a run, {n_runs}")
     stopping = early_stopping or never()
     if stopping.watched != "held_out":

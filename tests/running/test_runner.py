@@ -48,6 +48,7 @@ CHOSEN = Study(
     {"steps": 60},
     variants={
         "dropout": {"dropout": 0.2},
+        "deactivation": {"deactivation": 0.05},
         "jitter": {"jitter": 0.05},
         "noise": {"target_noise": 0.1},
         "adversarial": {"adversarial": 0.02},
@@ -68,8 +69,9 @@ def chosen(tmp_path_factory):
     table = results.table
     for variant in ("plateau", "held_out"):
         assert len({*table["steps_taken"][table["variant"] == variant]}) > 1
-    perturbed = np.isin(table["variant"], ["dropout", "jitter", "noise", "adversarial", "all"])
-    assert len({*table["gradient_norm"][perturbed]}) == perturbed.sum() == 5 * 24
+    names = ["dropout", "deactivation", "jitter", "noise", "adversarial", "all"]
+    perturbed = np.isin(table["variant"], names)
+    assert len({*table["gradient_norm"][perturbed]}) == perturbed.sum() == 6 * 24
     return runs_csv(out)
 
 

@@ -40,6 +40,7 @@ OTHER = {
     "l1": (0.01,),
     "l2": (0.01,),
     "dropout": (0.3,),
+    "deactivation": (0.2,),
     "jitter": (0.1,),
     "target_noise": (0.1,),
     "adversarial": (0.05,),

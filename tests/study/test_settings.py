@@ -40,6 +40,7 @@ ANOTHER = {
     "l1": 0.1,
     "l2": 0.1,
     "dropout": 0.5,
+    "deactivation": 0.2,
     "jitter": 0.1,
     "target_noise": 0.1,
     "adversarial": 0.1,
@@ -81,6 +82,7 @@ DECLARED = {
     "l1": "objective",
     "l2": "objective",
     "dropout": "training",
+    "deactivation": "training",
     "jitter": "training",
     "target_noise": "training",
     "adversarial": "training",
@@ -106,7 +108,7 @@ def test_every_setting_declares_what_it_affects():
 def test_groups_follow_from_the_declarations():
     together = {"steps", "learning_rate", "neuron", "optimizer", "dtype", "record_every"}
     together |= {"schedule", "warmup", "early_stopping", "losses_from", "losses_until"}
-    together |= {"dropout", "jitter", "target_noise", "adversarial"}
+    together |= {"dropout", "deactivation", "jitter", "target_noise", "adversarial"}
     together |= {"record"}
     assert {*TRAINED} == together
     problem = {"n_samples", "seed", "n_hidden", "n_inputs", "neuron", "initializer", "target"}

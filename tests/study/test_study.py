@@ -72,6 +72,7 @@ def test_every_setting_is_in_the_key(name):
         "losses_from": 0.1,
         "losses_until": 0.9,
         "dropout": 0.5,
+        "deactivation": 0.5,
         "dtype": "float32",
         "neuron": "radial",
         "target": "random",

@@ -14,7 +14,7 @@ from mlpspec.data.datasets import Uniform, sine, stream
 from mlpspec.data.spec import build
 from mlpspec.errors import InputError
 from mlpspec.losses import L1, L2, Coverage, LogRepulsion, Overlap
-from mlpspec.losses.objective import Objective, weighted_sum
+from mlpspec.losses.objective import Objective, Seen, weighted_sum
 from mlpspec.network.forward import forward
 from mlpspec.network.neurons import NEURONS
 from mlpspec.training.optimizers import OPTIMIZERS, RULES, adam, adamw, gradient_descent, lbfgs
@@ -75,9 +75,9 @@ CHOICES = {
 }
 PERTURBED = {
     name: {"perturbation": Perturbation(**{name: 0.1})}
-    for name in ("dropout", "jitter", "target_noise", "adversarial")
+    for name in ("dropout", "jitter", "target_noise", "adversarial", "deactivation")
 }
-PERTURBED["all"] = {"perturbation": Perturbation(0.3, 0.05, 0.1, 0.02), "losses_until": 0.5}
+PERTURBED["all"] = {"perturbation": Perturbation(0.3, 0.05, 0.1, 0.02, 0.1), "losses_until": 0.5}
 ENGINES = ("numpy", "compiled")
 
 
@@ -264,7 +264,7 @@ def test_gradient_under_dropout(neuron, n_inputs):
 
     def of(flat):
         net = forward(params.unflatten(flat, n_inputs), x, y)
-        return weighted_sum(net, 1.0, terms, kept)
+        return weighted_sum(net, 1.0, terms, Seen(kept * net.hidden, kept))
 
     grad = of(params.flatten()).grad.flatten()
     numeric = central_difference(lambda flat: of(flat).total, params.flatten())
@@ -281,7 +281,8 @@ def test_what_is_drawn_has_the_size_that_was_asked_for():
     params, x, y = problem(2, 50)
     streams = [partial(stream, seed=r, n_samples=50, n_inputs=1) for r in range(2)]
     draw = Perturbed(Perturbation(0.25, 0.1, 0.3), streams, x, y)
-    nets, kept = zip(*(draw(params) for _ in range(40)), strict=True)
+    nets, seen = zip(*(draw(params) for _ in range(40)), strict=True)
+    kept = [each.slope for each in seen]
     assert np.std([net.x - x for net in nets]) == pytest.approx(0.1, rel=0.05)
     assert np.std([net.y - y for net in nets]) == pytest.approx(0.3, rel=0.05)
     assert np.mean(kept) == pytest.approx(1.0, rel=0.01)
