@@ -229,9 +229,44 @@ def shift_test() -> Study:
     )
 
 
+def monosemanticity() -> Study:
+    """Return the eight subsets, and inhibition and promotion of monosemantic responses.
+
+    Examples
+    --------
+    >>> monosemanticity().axes["losses"][8:]
+    (('inhibition',), ('promotion',))
+    """
+    return Study(
+        "monosemanticity",
+        {"losses": subsets(BUILT_IN), "n_samples": (5, 10, 20, 50), "seed": range(20)},
+        READING,
+        "Does what makes prototypes specialise make neurons monosemantic, and the reverse?",
+    ).with_losses(
+        {"inhibition": losses.Inhibition(), "promotion": losses.Inhibition(promote=True)},
+        [*("+".join(subset) or "baseline" for subset in subsets(BUILT_IN)), "inhibition", "promotion"],
+    )
+
+
+def deactivation() -> Study:
+    """Return the baseline of ``monosemanticity`` with reversed deactivation in training.
+
+    Examples
+    --------
+    >>> deactivation().settings["deactivation"]
+    0.02
+    """
+    return Study(
+        "deactivation",
+        {"losses": ((),), **{name: monosemanticity().axes[name] for name in ("n_samples", "seed")}},
+        {**READING, "deactivation": 0.02},
+        question="Does reversed deactivation make neurons less monosemantic?",
+    )
+
+
 _NAMED: list[Callable[[], Study]] = [paper, former, tau_sweep, confirm, hull_2d, placebo]
 _NAMED += [trajectories, attractors, neuron_kinds, shift_test, collapse, readings, robustness]
-_NAMED += [controls, phase]
+_NAMED += [controls, phase, monosemanticity, deactivation]
 
 STUDIES: dict[str, Callable[[], Study]] = {
     study.__name__.replace("_", "-"): study for study in _NAMED
@@ -243,12 +278,14 @@ COMPANIONS: dict[str, tuple[str, ...]] = {
     "former": ("tau-sweep", "placebo", "trajectories"),
     "confirm": ("tau-sweep",),
     "controls": ("phase",),
+    "monosemanticity": ("deactivation", "placebo"),
 }
 """Small studies that the report of another one rests on; they lie in folders inside that one's."""
 
 CHANGED: dict[str, dict[str, Any]] = {
     "former": {name: SETTINGS[name].default for name in READING},
     "confirm": {"seed": confirm().axes["seed"]},
+    "monosemanticity": {name: monosemanticity().axes[name] for name in ("n_samples", "seed")},
 }
 """How the companions of a study differ from those of ``paper``."""
 

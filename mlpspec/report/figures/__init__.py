@@ -28,6 +28,8 @@ PAGE = (
     "survival",
     "specification",
     "attraction",
+    "monosemanticity",
+    "scores",
     "subsets",
     "outcomes",
     "expulsion",
