@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mlpspec.running.runner import run_study as run_study
     from mlpspec.store.results import Results as Results
     from mlpspec.store.results import load as load
+    from mlpspec.study.ends import hold as hold
     from mlpspec.study.run import Run as Run
     from mlpspec.study.study import Study as Study
     from mlpspec.training.trainer import Curve as Curve
@@ -58,6 +59,7 @@ _NAMES = {
     "network.neurons": ("RadialParams", "RidgeParams"),
     "running.runner": ("run_study",),
     "store.results": ("Results", "load"),
+    "study.ends": ("hold",),
     "study.run": ("Run",),
     "study.study": ("Study",),
     "training.trainer": ("Curve", "Trained", "train"),

@@ -23,6 +23,7 @@ from mlpspec.store.database import has_store, in_use
 from mlpspec.store.environment import constraints
 from mlpspec.store.results import Results, load, replacing
 from mlpspec.studies import STUDIES
+from mlpspec.study.ends import RUN
 from mlpspec.study.run import EXTENDABLE, SETTINGS
 from mlpspec.training.optimizers import OPTIMIZERS
 from mlpspec.training.schedules import SCHEDULES
@@ -263,6 +264,7 @@ def studies(arguments: Namespace) -> int:
     for name, function in TARGETS.items():
         put(f"  {name:56} {_first_line(function)}")
     put(f"  {COLUMN + 'NAME':56} a column of the file, scaled as one input is")
+    put(f"  {RUN + 'DIRECTORY/KEY':56} the outputs of the network at the end of another run")
     return 0
 
 

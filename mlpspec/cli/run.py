@@ -26,7 +26,9 @@ from mlpspec.running.runner import last_engine, missing_runs, run_study
 from mlpspec.running.worker import portable
 from mlpspec.running.workers import count_jobs
 from mlpspec.store.database import has_store
+from mlpspec.store.results import Results
 from mlpspec.studies import CHANGED, COMPANIONS, STUDIES, companion
+from mlpspec.study.ends import ENDS, RUN, content_of
 from mlpspec.study.extensions import define, load_loss, named_loss
 from mlpspec.study.run import EXTENDABLE, SETTINGS, Run
 from mlpspec.study.stages import STAGES, beside, check_seeds, next_stage
@@ -45,8 +47,7 @@ class Task(NamedTuple):
 
 def run(arguments: Namespace) -> int:
     """Train the runs of a study that its results directory lacks, and its companions."""
-    study, changes = chosen_study(arguments)
-    directory = Path(arguments.out) if arguments.out is not None else Path("runs") / study.name
+    study, changes, directory = chosen_study(arguments)
     n_jobs = count_jobs(arguments.jobs)
     studies = {directory: study}
     for name in () if arguments.only else COMPANIONS.get(arguments.study, ()):
@@ -225,8 +226,8 @@ def train(arguments: Namespace, task: Task, n_jobs: int) -> int:
     return counts["failed"]
 
 
-def chosen_study(arguments: Namespace) -> tuple[Study, dict[str, Any]]:
-    """Return the study that was asked for, and how it differs from the one of that name."""
+def chosen_study(arguments: Namespace) -> tuple[Study, dict[str, Any], Path]:
+    """Return the study that was asked for, how it differs from that of its name, its directory."""
     name = arguments.study
     if name.endswith(".py"):
         if not Path(name).is_file():
@@ -245,6 +246,7 @@ def chosen_study(arguments: Namespace) -> tuple[Study, dict[str, Any]]:
         study = STUDIES[name]()
     else:
         raise unknown("study", name, STUDIES)
+    directory = Path(arguments.out) if arguments.out is not None else Path("runs") / study.name
     changes: dict[str, Any] = {}
     if arguments.seeds is not None:
         changes["seed"] = _seeds(arguments.seeds)
@@ -269,7 +271,8 @@ def chosen_study(arguments: Namespace) -> tuple[Study, dict[str, Any]]:
                 f"{field} is what the variant {about[0]} is about; leave it out, or "
                 "choose other --variants"
             )
-        changes[field] = value
+        is_end = field in ENDS and value.startswith(RUN)
+        changes[field] = _end_of(field, value, directory) if is_end else value
     study = study.replace(**changes)
     if arguments.losses or arguments.subsets is not None:
         losses = [named_loss(text) for text in arguments.losses]
@@ -278,7 +281,44 @@ def chosen_study(arguments: Namespace) -> tuple[Study, dict[str, Any]]:
         _warn_of_faults([text.partition("=")[2] for text in arguments.losses], study)
         which = "all" if arguments.subsets is None else arguments.subsets
         study = study.with_losses(dict(losses), which)
-    return study, changes
+    return study, changes, directory
+
+
+def _end_of(setting: str, text: str, out: Path) -> str:
+    """Return the description of a run's end that ``run:DIRECTORY/KEY`` names, and hold it.
+
+    Where the run is no longer found, but ``out`` keeps its parameters, these are meant.
+
+    Raises
+    ------
+    InputError
+        There is no such run, it did not end well, or ``out`` keeps other parameters of it.
+    """
+    if content_of(text) is not None:
+        return text
+    place, _, key = text.removeprefix(RUN).replace(os.sep, "/").rpartition("/")
+    if not place or has_store(f"{place}/{key}"):
+        raise InputError(
+            f"{setting} is {text!r}; give {setting}={RUN}DIRECTORY/KEY, with a results directory "
+            "and a key from its runs.csv"
+        )
+    runs = Results(out).runs.values() if has_store(out) else ()
+    texts = (str(getattr(run, name)) for run in runs for name in ENDS)
+    kept = next((text for text in texts if text.startswith(f"{RUN}{key}@")), None)
+    try:
+        end = Results(place).end(key)
+    except InputError as error:
+        if kept is None:
+            raise InputError(f"{setting} is {text}: {error}") from None
+        warn(f"{error}; {out} keeps the parameters that run {key} had, and goes on with them")
+        return kept
+    if kept is not None and kept != end:
+        again = shlex.quote(f"{setting}={kept}")
+        raise InputError(
+            f"run {key} of {place} has other parameters than when {out} was made with it; go on "
+            f"with --set {again}, or give another directory with --out"
+        )
+    return end
 
 
 def _warn_of_faults(losses: Sequence[str], study: Study) -> None:

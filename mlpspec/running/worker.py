@@ -28,6 +28,7 @@ from mlpspec.network.forward import Forward, respond
 from mlpspec.network.neurons import neuron_of
 from mlpspec.running.planning import Batch
 from mlpspec.store.store import Record
+from mlpspec.study.ends import HELD
 from mlpspec.study.extensions import Source, code_of, run_source, source_of
 from mlpspec.study.problem import (
     Tables,
@@ -62,13 +63,16 @@ would change the classes that it loads where they were defined."""
 def pack(study: Study, tables: Tables, engine: str) -> bytes:
     """Return the users' losses of a study, the files it draws from and the engine as bytes.
 
+    And the networks that are starts or targets, which `mlpspec.study.ends` holds here and there.
+
     Raises
     ------
     InputError
         A loss that workers could not be given.
     """
     losses = study.own_losses
-    payload = cast(bytes, cloudpickle.dumps((portable(losses), tables, engine)))
+    networks = {content: HELD[content] for content in study.networks & HELD.keys()}
+    payload = cast(bytes, cloudpickle.dumps((portable(losses), tables, networks, engine)))
     _unpacked.clear()  # files may be large
     _unpacked[payload] = (losses, tables, engine)
     return payload
@@ -160,7 +164,8 @@ def train_packed(payload: bytes, batch: Batch) -> list[Record]:
 
 def _unpack(payload: bytes) -> tuple[Extensions, Tables, str]:
     try:
-        (sources, content, digests), tables, engine = cloudpickle.loads(payload)
+        (sources, content, digests), tables, networks, engine = cloudpickle.loads(payload)
+        HELD.update(networks)
         for source in sources:
             run_source(source)
         losses = cloudpickle.loads(content)

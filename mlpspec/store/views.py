@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from mlpspec.errors import InputError, unknown
+from mlpspec.network.neurons import Params
 from mlpspec.shown import html_of
 from mlpspec.store.store import Record
+from mlpspec.study.ends import hold
 from mlpspec.study.run import SETTINGS, Run
 from mlpspec.study.subsets import canonical_losses
 
@@ -40,6 +42,9 @@ class Views:
     >>> study = studies.paper().replace(n_samples=(3, 5), seed=(0,), steps=10)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     results = run_study(study, folder, n_jobs=1)
+    ...     end = results.end("1ba35afa4f592afa")
+    >>> study.replace(start=end, n_hidden=3).settings["start"].partition("@")[0]
+    'run:1ba35afa4f592afa'
     >>> chosen = results.select(losses="coverage", n_samples=[3, 5])
     >>> chosen.table["n_samples"].tolist(), set(chosen.table["losses"].tolist())
     ([3, 5], {'coverage'})
@@ -67,6 +72,10 @@ class Views:
     @property
     @abstractmethod
     def status(self) -> dict[str, str]:
+        """See `mlpspec.Results`."""
+
+    @abstractmethod
+    def params(self, key: str) -> Params:
         """See `mlpspec.Results`."""
 
     @abstractmethod
@@ -107,6 +116,24 @@ class Views:
         part._records = [record for record, keep in zip(self._records, kept, strict=True) if keep]
         part.part = True
         return part
+
+    def end(self, key: str) -> str:
+        """Return the description of a run's end, which the settings ``start`` and ``target`` take.
+
+        The parameters are held in memory, and kept by each results directory that needs them.
+
+        Raises
+        ------
+        ValueError
+            There is no such run, it failed, or it diverged.
+        """
+        params = self.params(key)
+        if self.status.get(key) == "diverged":
+            raise InputError(
+                f"run {key} of {self.directory} diverged, so that its last parameters are no end "
+                "of a training; give another run"
+            )
+        return hold(params, key)
 
     def whole(self, what: str) -> None:
         """Raise `InputError` if these are not all runs: files of a directory are of all."""

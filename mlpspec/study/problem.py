@@ -13,10 +13,13 @@ from mlpspec.data import datasets
 from mlpspec.data.datasets import COLUMN, FILE, Dataset, FileData, Uniform, stream
 from mlpspec.data.spec import arguments
 from mlpspec.data.tabular import column_names
+from mlpspec.errors import InputError
 from mlpspec.losses import L1, L2, Coverage, HardCoverage, Overlap, Separation, StructuralLoss
 from mlpspec.losses.objective import Objective
-from mlpspec.network.forward import Forward
+from mlpspec.network.forward import Forward, respond
 from mlpspec.network.initializers import AT_INPUTS, INITIALIZERS
+from mlpspec.network.neurons import Params
+from mlpspec.study.ends import ENDS, content_of, network_of
 from mlpspec.study.run import Run
 
 Tables = Mapping[FileData, Array]
@@ -56,7 +59,8 @@ def read_tables(runs: Iterable[Run]) -> dict[FileData, Array]:
     Raises
     ------
     ValueError
-        A file that cannot be used, or has fewer rows than a run needs.
+        A file that cannot be used, or has fewer rows than a run needs; a network that is not held,
+        or does not fit a run.
 
     Examples
     --------
@@ -65,6 +69,7 @@ def read_tables(runs: Iterable[Run]) -> dict[FileData, Array]:
     """
     tables: dict[FileData, Array] = {}
     for run in runs:
+        _check_networks(run)
         dataset = dataset_of(run)
         if isinstance(dataset, FileData):
             if dataset not in tables:
@@ -75,11 +80,32 @@ def read_tables(runs: Iterable[Run]) -> dict[FileData, Array]:
     return tables
 
 
+def _check_networks(run: Run) -> None:
+    """Raise `InputError` unless the networks that a run starts from and learns are held and fit."""
+    for setting in ENDS:
+        text = getattr(run, setting)
+        params = network_of(setting, text)
+        if params is None:
+            continue
+        _, n_hidden, n_inputs = params.shape
+        there: dict[str, tuple[Any, Any]] = {"n_inputs": (n_inputs, run.n_inputs)}
+        if setting == "start":
+            neuron = str(content_of(text)).rpartition(":")[0]
+            there |= {"neuron": (neuron, run.neuron), "n_hidden": (n_hidden, run.hidden_units)}
+        for name, (given, wanted) in there.items():
+            if given != wanted:
+                raise InputError(
+                    f"{setting} is {text}, a network with {name}={given}, and {name} of the run is "
+                    f"{wanted}; give {name}={given}, or another network"
+                )
+
+
 def data_of(run: Run, tables: Tables | None = None) -> tuple[Array, Array]:
     """Return inputs (N, D) and targets (N,) of a run, from its streams.
 
-    Targets follow from the inputs before they are moved by ``shift``. A file that is not among
-    ``tables`` (`read_tables`) is read.
+    Targets follow from the inputs before they are moved by ``shift``; those that are the outputs of
+    a network are its outputs at the inputs as they are. A file that is not among ``tables``
+    (`read_tables`) is read.
 
     Raises
     ------
@@ -105,14 +131,24 @@ def _draw(run: Run, tables: Tables | None, held_out: bool) -> tuple[Array, Array
         x = rows[:, : run.n_inputs]
     else:
         x = dataset.draw(stream("held_out", *where) if held_out else rng, *where[1:])
+    teacher = network_of("target", run.target)
     if run.target.startswith(COLUMN):
         y = rows[:, -1]
+    elif teacher is not None:
+        y = _outputs(teacher, x + run.shift)
     else:
         of_target = stream("held_out_target" if held_out else "target", *where)
         y = datasets.TARGETS[run.target](x, of_target)
     if run.shift:
         x = x + run.shift
     return x.astype(run.dtype), y.astype(run.dtype)
+
+
+def _outputs(params: Params, x: Array) -> Array:
+    """Return the outputs (N,) of one network at x (N, D), in double precision."""
+    double = type(params)(*(value.astype(float) for value in vars(params).values()))
+    with np.errstate(divide="ignore", invalid="ignore"):  # of prototypes, which are not needed
+        return np.asarray(respond(double, x[None], np.zeros((1, len(x)))).output[0])
 
 
 def held_out_of(run: Run, tables: Tables | None = None) -> tuple[Array, Array]:
@@ -135,21 +171,27 @@ def held_out_of(run: Run, tables: Tables | None = None) -> tuple[Array, Array]:
 
 
 def start_of(run: Run, x: Array | None = None, rng: np.random.Generator | None = None) -> Array:
-    """Return the flat start (P,) of a run, from its stream or a given one.
+    """Return the flat start (P,) of a run, from its stream, or as the network is that it names.
+
+    A network is taken as it is, in the precision of the run. From a stream ``rng``, if one is
+    given, another start is drawn as the initializer has it.
 
     Starts at the inputs (`AT_INPUTS`) need x (N, D), as `data_of` returns it; it is called if x is
-    not given. The others need no data. Whatever the start, it is moved by ``shift`` as a whole.
+    not given. The others need no data. A start that is drawn is moved by ``shift`` as a whole.
 
     Raises
     ------
     ValueError
-        Inputs are needed, and come from a file that cannot be used.
+        Inputs are needed, and come from a file that cannot be used; or a network is not held.
 
     Examples
     --------
     >>> start_of(Run(n_samples=4, n_inputs=2)).shape  # w, b, v and c of four neurons
     (17,)
     """
+    end = network_of("start", run.start) if rng is None else None
+    if end is not None:
+        return np.asarray(end.flatten()[0].astype(run.dtype))
     rng = rng or stream(run.start, run.seed, run.n_samples, run.n_inputs)
     name, numbers = arguments(run.initializer, INITIALIZERS, "initializer")
     source: Array | int = run.n_inputs

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
-from mlpspec.data.datasets import COLUMN, FILE, canonical_dataset, canonical_target
+from mlpspec.data.datasets import COLUMN, FILE, canonical_dataset
 from mlpspec.data.spec import canonical_form, parse_call
 from mlpspec.data.tabular import (
     SCALINGS,
@@ -28,6 +28,7 @@ from mlpspec.losses.base import REDUCTIONS
 from mlpspec.network.initializers import INITIALIZERS, canonical_initializer
 from mlpspec.network.neurons import NEURONS, canonical_neuron
 from mlpspec.shown import html_of
+from mlpspec.study.ends import ENDS, STARTS, canonical_goal, canonical_start, content_of
 from mlpspec.study.extensions import Definition
 from mlpspec.study.settings import AFFECTED, Setting, declare
 from mlpspec.study.subsets import canonical_losses
@@ -202,13 +203,14 @@ class Run:
         later=True,
     )
     target: str = declare(
-        "sine", "what to learn, as listed below", "data", canonical=canonical_target
+        "sine", "what to learn, as listed below", "data", canonical=canonical_goal
     )
     start: str = declare(
         "start",
-        "stream of the start; placebo: another start on the same data",
+        "stream of the start; placebo: another on the same data; run:DIRECTORY/KEY: a run's end",
         "start",
-        names=("start", "placebo"),
+        names=STARTS,
+        canonical=canonical_start,
         later=True,
     )
     dataset: str = declare(
@@ -270,6 +272,11 @@ class Run:
         if self.record_every:
             object.__setattr__(self, "record", "every")
         object.__setattr__(self, "n_inputs", _checked_inputs(self))
+        if content_of(self.start) and self.initializer != SETTINGS["initializer"].default:
+            raise InputError(
+                f"initializer is {self.initializer}, but start is the end of a run ({self.start}); "
+                "leave initializer out"
+            )
         _check_training(self)
         given = self.definitions
         if isinstance(given, Mapping):
@@ -296,6 +303,12 @@ class Run:
     def perturbed(self) -> bool:
         """Whether data or hidden units are perturbed at every step."""
         return any(getattr(self, name) for name in PERTURBED)
+
+    @property
+    def networks(self) -> set[str]:
+        """What stands for the networks that are its start or target (`mlpspec.study.ends`)."""
+        texts = (getattr(self, name) for name in ENDS)
+        return {content for text in texts if (content := content_of(text)) is not None}
 
     @property
     def label(self) -> str:

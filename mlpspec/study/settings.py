@@ -17,6 +17,7 @@ import numpy as np
 from mlpspec.data.datasets import FILE, file_parts, without_path
 from mlpspec.data.tabular import other_line_ends
 from mlpspec.errors import InputError, unknown
+from mlpspec.study.ends import ENDS, without_key
 
 AFFECTED = ("data", "start", "objective", "training", "recording")
 """What a setting may affect: the inputs and targets; the parameters before the first step; the
@@ -71,7 +72,9 @@ class Setting:
         return self.affects != ("recording",)
 
     def meaning(self, value: Any) -> Any:
-        """Return what keys and tables hold of ``value``: of a file its content, not its path."""
+        """Return what keys and tables hold of ``value``: of a file or network its content alone."""
+        if self.name in ENDS:
+            return without_key(value)
         return without_path(value) if self.name == "dataset" else value
 
     def counts(self, value: Any) -> bool:

@@ -21,6 +21,7 @@ from mlpspec.data.tabular import ARRAYS
 from mlpspec.errors import InputError, unknown
 from mlpspec.losses import BUILT_IN, StructuralLoss
 from mlpspec.shown import html_of
+from mlpspec.study.ends import ENDS, content_of
 from mlpspec.study.extensions import Definition, define
 from mlpspec.study.run import EXTENDABLE, SETTINGS, Run
 from mlpspec.study.subsets import chosen_subsets
@@ -308,9 +309,20 @@ class Study:
     @property
     def arrays(self) -> set[str]:
         """The contents' hashes of the arrays that the study draws its data from (`with_data`)."""
-        given = [self.settings, *self.variants.values()]
-        texts = [chosen.get("dataset", "") for chosen in given] + [*self.axes.get("dataset", ())]
+        texts = self._values_of("dataset")
         return {content for text in texts if (content := held_in(text)) is not None}
+
+    @property
+    def networks(self) -> set[str]:
+        """What stands for the networks that are starts or targets (`mlpspec.study.ends`)."""
+        texts = self._values_of(*ENDS)
+        return {content for text in texts if (content := content_of(text)) is not None}
+
+    def _values_of(self, *names: str) -> list[Any]:
+        """Return all values that the study gives these settings."""
+        given = [self.settings, *self.variants.values()]
+        one = [chosen[name] for name in names for chosen in given if name in chosen]
+        return one + [value for name in names for value in self.axes.get(name, ())]
 
     def _repr_html_(self) -> str:
         rows: list[list[Any]] = []

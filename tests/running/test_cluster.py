@@ -210,3 +210,17 @@ def test_workers_that_cannot_compile_are_refused(monkeypatch):
     monkeypatch.setenv("MLPSPEC_COMPILED", "0")
     with pytest.raises(InputError, match="cannot use the compiled engine: MLPSPEC_COMPILED is 0; "):
         cluster._work(len, (), "compiled", provenance.versions("compiled"))
+
+
+@pytest.mark.slow
+def test_networks_travel_to_a_cluster(cluster_here, tmp_path):
+    """Starts and targets that are ends of runs, whose directory the workers do not see."""
+    cluster_here.add_worker()
+    first = mlpspec.run_study(SMALL.replace(n_samples=(3,), seed=(0,)), tmp_path / "first", 1)
+    end = first.end(first.table["key"][0])
+    study = SMALL.replace(n_samples=(3,), start=end, target=end)
+    here = mlpspec.run_study(study, tmp_path / "here", n_jobs=1)
+    there = mlpspec.run_study(study, tmp_path / "there", dask=cluster_here.address)
+    assert set(there.status.values()) == {"ok"}
+    for key in here.runs:
+        assert here.params(key).flatten().tobytes() == there.params(key).flatten().tobytes()
