@@ -7,7 +7,7 @@ data alone or from the start, and one from the trained prototypes:
 - ``random``: prototypes uniform on the domain, with the 95 % band of 200 draws. On a line, in the
   limit of many, their usage ratio is 5/9, and 2 / (N + 1) of N fall outside the hull. Measurements
   of the responses have the band of 100 other starts of the same kind;
-- ``start``: the untrained network;
+- ``start``: the network before its training: untrained, or that from which a run starts;
 - ``placebo``: the baseline trained from another start (the study of that name);
 - ``other``: each run's prototypes measured against the data of other seeds.
 """

@@ -113,7 +113,7 @@ HULL = "#0072B2"
 NULL_STYLE = {
     "grid": ("null: equally spaced grid", (0, (5, 2))),
     "random": ("null: random prototypes, 95 % band", (0, (1, 1))),
-    "start": ("null: untrained start", (0, (4, 1, 1, 1))),
+    "start": ("null: before training", (0, (4, 1, 1, 1))),
 }
 """Name and dashes of the nulls."""
 
