@@ -20,6 +20,7 @@ from mlpspec.metrics.statistics import (
     win_share,
 )
 from mlpspec.store.results import Table, measurement_names
+from mlpspec.store.views import own_starts
 from mlpspec.study.run import SETTINGS
 from mlpspec.study.subsets import canonical_losses
 
@@ -97,12 +98,14 @@ class Grid:
 
 
 def _varies(table: Table, name: str) -> bool:
-    """Return whether a field makes cells of its own: K only where it varies at one N."""
+    """Return whether a field makes cells of its own: K and the start may follow from N and seed."""
     if name in ("losses", "seed", "n_samples"):
         return False
     if name == "n_hidden":
         widths = set(zip(table["n_samples"].tolist(), table[name].tolist(), strict=True))
         return len(widths) > len({size for size, _ in widths})
+    if name == "start" and own_starts(table):
+        return False
     return len(np.unique(table[name])) > 1
 
 

@@ -281,8 +281,10 @@ def joined(studies: Sequence[Study]) -> Study | None:
             axes[name] = tuple(values.values())
     variants: dict[str, Mapping[str, Any]] = {}
     losses: dict[str, Any] = {}
+    starts: dict[str, str] = {}
     for study in studies:
         losses |= study.extensions
+        starts |= study.starts
         for name, settings in study.variants.items():
             if variants.setdefault(name, settings) != settings:
                 raise InputError(
@@ -291,7 +293,7 @@ def joined(studies: Sequence[Study]) -> Study | None:
                 )
     first = studies[0]
     settings = {name: value for name, value in first.settings.items() if name not in axes}
-    return Study(first.name, axes, settings, first.question, losses, variants)
+    return Study(first.name, axes, settings, first.question, losses, variants, starts)
 
 
 def _sources(

@@ -21,7 +21,7 @@ from mlpspec.metrics.statistics import defined, hill_index, summaries
 from mlpspec.network.neurons import PROTOTYPE_EPS, Params, RadialParams, RidgeParams, neuron_of
 from mlpspec.store.packed import content
 from mlpspec.store.store import Record, Store
-from mlpspec.store.views import Views
+from mlpspec.store.views import Views, own_starts
 from mlpspec.study.run import SETTINGS, Run
 from mlpspec.study.study import Study
 from mlpspec.study.subsets import subset_order
@@ -229,7 +229,8 @@ class Results(Views):
     def summary(self) -> Table:
         """Return the statistics of every measurement in every group of runs that ended ``ok``.
 
-        A group shares all fields that vary, but for the seed and what affects the recording alone.
+        A group shares all fields that vary, but for the seed, starts of one seed each, and what
+        affects the recording alone.
         ``runs`` counts all of its runs, ``count`` the defined values of those that ended ``ok``, on
         which the rest is based; ``std`` is the sample's (n - 1), quartiles interpolate linearly.
         ``heavy_tail`` is yes where the Hill index is below 2, so that the mean says little.
@@ -239,6 +240,7 @@ class Results(Views):
             name
             for name in SETTINGS
             if name != "seed"
+            and not (name == "start" and own_starts(table))
             and SETTINGS[name].changes_result
             and len({SETTINGS[name].meaning(getattr(run, name)) for run in self.runs.values()}) > 1
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from copy import copy
 from importlib import import_module
 from pathlib import Path
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from mlpspec.errors import InputError, unknown
-from mlpspec.network.neurons import Params
+from mlpspec.network.neurons import neuron_of
 from mlpspec.shown import html_of
 from mlpspec.store.store import Record
-from mlpspec.study.ends import hold
+from mlpspec.study.ends import hold, place_of
 from mlpspec.study.run import SETTINGS, Run
 from mlpspec.study.subsets import canonical_losses
 
@@ -75,7 +75,7 @@ class Views:
         """See `mlpspec.Results`."""
 
     @abstractmethod
-    def params(self, key: str) -> Params:
+    def records(self, keys: Iterable[str]) -> Iterator[Record]:
         """See `mlpspec.Results`."""
 
     @abstractmethod
@@ -127,13 +127,37 @@ class Views:
         ValueError
             There is no such run, it failed, or it diverged.
         """
-        params = self.params(key)
-        if self.status.get(key) == "diverged":
-            raise InputError(
-                f"run {key} of {self.directory} diverged, so that its last parameters are no end "
-                "of a training; give another run"
-            )
-        return hold(params, key)
+        return next(self._ends([key]))
+
+    def ends(self) -> dict[str, str]:
+        """Return the ends of these runs by N and seed, as `Study.replace` takes them for ``start``.
+
+        Whatever its losses, a run then starts from the end of the run with its N and seed.
+
+        Raises
+        ------
+        ValueError
+            Several runs with one N and seed, or a run that failed or diverged.
+        """
+        keys: dict[str, str] = {}
+        for key, run in self.runs.items():
+            if keys.setdefault(place_of(run.n_samples, run.seed), key) != key:
+                raise InputError(
+                    f"{self.directory} has several runs with {place_of(run.n_samples, run.seed)}; "
+                    'choose one for each N and seed, such as results.select(losses="baseline")'
+                )
+        return dict(zip(keys, self._ends(keys.values()), strict=True))
+
+    def _ends(self, keys: Iterable[str]) -> Iterator[str]:
+        for record in self.records(keys):
+            run = record.run
+            if record.status == "diverged":
+                raise InputError(
+                    f"run {run.key} of {self.directory} diverged, so that its last parameters are "
+                    "no end of a training; give another run"
+                )
+            assert record.params is not None
+            yield hold(neuron_of(run.neuron).unflatten(record.params[None], run.n_inputs), run.key)
 
     def whole(self, what: str) -> None:
         """Raise `InputError` if these are not all runs: files of a directory are of all."""
@@ -218,6 +242,21 @@ class Views:
         cut = [[f"... {more} more"] + [""] * (len(names) + len(shown) - 1)] if more > 0 else []
         title = f"Results of {self.identity['study']}"
         return html_of(title, lines, [*names, *shown] if rows else (), table[:MOST_ROWS] + cut)
+
+
+def own_starts(table: Table) -> bool:
+    """Return whether there is one start for each N and seed, where a table of runs has starts.
+
+    Examples
+    --------
+    >>> table = {"n_samples": [5, 5], "seed": [0, 1], "start": ["run:@a", "run:@b"]}
+    >>> own_starts({name: np.array(column) for name, column in table.items()})
+    True
+    """
+    if "start" not in table:
+        return False
+    data, start = (table["n_samples"].tolist(), table["seed"].tolist()), table["start"].tolist()
+    return len({*zip(*data, start, strict=True)}) == len({*zip(*data, strict=True)})
 
 
 def _in_table(name: str, value: Any) -> Any:

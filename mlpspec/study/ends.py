@@ -68,6 +68,17 @@ def hold(params: Params, name: str = "params") -> str:
     return f"{RUN}{name}@{content}"
 
 
+def place_of(n_samples: int, seed: int) -> str:
+    """Return what stands for the data of a run where each has a start of its own.
+
+    Examples
+    --------
+    >>> place_of(10, 3)
+    'N = 10, seed 3'
+    """
+    return f"N = {n_samples}, seed {seed}"
+
+
 def content_of(text: Any) -> str | None:
     """Return the kind of neuron and the digest that a description ends with; None of any other.
 

@@ -21,7 +21,7 @@ from mlpspec.data.tabular import ARRAYS
 from mlpspec.errors import InputError, unknown
 from mlpspec.losses import BUILT_IN, StructuralLoss
 from mlpspec.shown import html_of
-from mlpspec.study.ends import ENDS, content_of
+from mlpspec.study.ends import ENDS, canonical_start, content_of, place_of
 from mlpspec.study.extensions import Definition, define
 from mlpspec.study.run import EXTENDABLE, SETTINGS, Run
 from mlpspec.study.subsets import chosen_subsets
@@ -50,6 +50,9 @@ class Study:
     variants : mapping of str to mapping of str to value, optional
         Sets of settings by name, in place of those of all runs: the product of the axes is run
         for each. Tables have a column ``variant``.
+    starts : mapping of str to str, optional
+        The network from which the runs with an N and a seed start, as `mlpspec.Results.ends` gives
+        them.
 
     Raises
     ------
@@ -81,6 +84,7 @@ class Study:
     question: str = ""
     extensions: Mapping[str, Any] = field(default_factory=dict)
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    starts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.axes, Mapping) or not isinstance(self.settings, Mapping):
@@ -129,6 +133,13 @@ class Study:
         object.__setattr__(self, "variants", self._checked_variants())
         extensions = {name: _definition(name, loss) for name, loss in self.extensions.items()}
         object.__setattr__(self, "extensions", extensions)
+        starts = {place: canonical_start(text) for place, text in self.starts.items()}
+        object.__setattr__(self, "starts", starts)
+        for start in self._values_of("start") if starts else ():
+            if start != SETTINGS["start"].default:
+                raise InputError(
+                    f"start is {start}, but each seed has a start of its own; keep one"
+                )
         for name in itertools.chain.from_iterable(self._subsets):
             if name not in BUILT_IN and name not in extensions:
                 raise unknown("loss", name, (*BUILT_IN, *extensions))
@@ -175,6 +186,7 @@ class Study:
         for variant, chosen in (self.variants or {"": {}}).items():
             for product in products:  # n_hidden of N is the same run as n_hidden left to N
                 run = Run(**{**self.settings, **chosen, **product, "definitions": bare})
+                run = self._started(run) if self.starts else run
                 first = runs.setdefault(run.meaning, (run, variant))[1]
                 if first != variant:  # a run has one variant, and the other would lack it
                     raise InputError(
@@ -183,6 +195,15 @@ class Study:
                         "change the axes"
                     )
         return runs
+
+    def _started(self, run: Run) -> Run:
+        place = place_of(run.n_samples, run.seed)
+        if place not in self.starts:
+            raise InputError(
+                f"{self.name} starts from the ends of other runs, of which none has {place}; train "
+                "it there, or leave it out"
+            )
+        return replace(run, start=self.starts[place])
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
@@ -217,7 +238,8 @@ class Study:
     @property
     def identity(self) -> dict[str, Any]:
         """What a results directory belongs to: the name, the axes' names, the fixed settings."""
-        varying = sorted({*self.axes, *EXTENDABLE, *(["variant"] if self.variants else [])})
+        more = [*(["variant"] if self.variants else []), *(["start"] if self.starts else [])]
+        varying = sorted({*self.axes, *EXTENDABLE, *more})
         fixed = {
             name: setting.meaning(self.settings.get(name, setting.default))
             for name, setting in SETTINGS.items()
@@ -232,8 +254,13 @@ class Study:
 
         One value for an axis leaves it an axis, with that value. Subsets of losses are tuples or
         labels, so ``losses=("coverage", "overlap")`` is an axis of two. What is given counts for
-        all variants; ``variants=("a", "b")`` leaves those two.
+        all variants; ``variants=("a", "b")`` leaves those two. A mapping as ``start`` gives each
+        N and seed a start of its own (`mlpspec.Results.ends`).
         """
+        starts = {} if "start" in changes else dict(self.starts)
+        if isinstance(changes.get("start"), Mapping):
+            starts = changes["start"]
+            changes["start"] = SETTINGS["start"].default
         variants = dict(self.variants)
         if "variants" in changes:
             names = tuple(changes.pop("variants"))
@@ -255,7 +282,7 @@ class Study:
                 axes[name] = tuple(value) if several else (value,)
             else:
                 settings[name] = value
-        return Study(self.name, axes, settings, self.question, self.extensions, variants)
+        return Study(self.name, axes, settings, self.question, self.extensions, variants, starts)
 
     def with_losses(
         self, losses: Mapping[str, StructuralLoss], subsets: str | Iterable[str] = "all"
@@ -281,7 +308,8 @@ class Study:
         extensions = {**self.extensions, **losses}
         axes = {"losses": (), **self.axes, **{"losses": chosen_subsets(names, subsets)}}
         settings = {name: value for name, value in self.settings.items() if name != "losses"}
-        return Study(self.name, axes, settings, self.question, extensions, self.variants)
+        more = self.variants, self.starts
+        return Study(self.name, axes, settings, self.question, extensions, *more)
 
     def with_data(self, x: Any, y: Any = None) -> Study:
         """Return the study on data of one's own, given as arrays, in place of the data it has.
@@ -315,7 +343,7 @@ class Study:
     @property
     def networks(self) -> set[str]:
         """What stands for the networks that are starts or targets (`mlpspec.study.ends`)."""
-        texts = self._values_of(*ENDS)
+        texts = [*self._values_of(*ENDS), *self.starts.values()]
         return {content for text in texts if (content := content_of(text)) is not None}
 
     def _values_of(self, *names: str) -> list[Any]:
@@ -339,6 +367,8 @@ class Study:
     def to_json(self) -> str:
         """Return the study as JSON; `from_json` reads it back."""
         content = {f.name: getattr(self, f.name) for f in fields(self)}
+        if not self.starts:
+            del content["starts"]
         extensions = {name: d.to_dict() for name, d in self.extensions.items()}
         return json.dumps(content | {"extensions": extensions})
 

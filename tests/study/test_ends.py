@@ -248,3 +248,63 @@ def test_workers_have_the_networks(source, tmp_path):
     one, two = (mlpspec.run_study(study, tmp_path / str(n), n_jobs=n, batch_size=2) for n in (1, 2))
     for key in one.runs:
         assert same_bits(one.params(key).flatten(), two.params(key).flatten())
+
+
+def test_each_seed_goes_on_from_its_own_end(source, tmp_path, forget):
+    """Paired as ever: whatever its losses, a run starts where the run of its seed ended."""
+    pretrained = source.select(losses="baseline")
+    study = mlpspec.Study("next", AXES, {"steps": 10}).replace(start=pretrained.ends())
+    results = mlpspec.run_study(study, tmp_path / "next", n_jobs=1)
+    for run in study.runs:
+        (key,) = pretrained.select(seed=run.seed).runs
+        assert run.start == source.end(key)
+        assert same_bits(start_of(run), source.params(key).flatten()[0])
+    assert len({run.start for run in study.runs}) == 2
+    analysis = Analysis(results)
+    assert analysis.grid.cells == [(5,)]
+    assert analysis.problems[(5,)].nulls["start"]["usage_ratio"].tolist() == (
+        pretrained.table["usage_ratio"].tolist()
+    )
+    assert set(results.summary()["runs"]) == {2}
+    forget()
+    again = mlpspec.load(tmp_path / "next").study
+    assert again == study
+    assert mlpspec.Study.from_json(study.to_json()).runs == study.runs
+    assert "starts" not in mlpspec.Study("plain", AXES).to_json()
+    mlpspec.run_study(again.replace(steps=12), tmp_path / "elsewhere", n_jobs=1)
+    with pytest.raises(
+        InputError, match="varies losses, n_samples, seed, start, not losses, n_samples, seed;"
+    ):
+        mlpspec.run_study(study.replace(start="start"), tmp_path / "next", n_jobs=1)
+
+
+def test_one_end_for_each_seed(source):
+    with pytest.raises(InputError, match=r"several runs with N = 5, seed 0; choose one .*select"):
+        source.ends()
+    study = mlpspec.Study("next", AXES).replace(start=source.select(losses="coverage").ends())
+    with pytest.raises(InputError, match="none has N = 5, seed 7; train it there, or leave it"):
+        _ = study.replace(seed=(0, 7)).runs
+    assert not study.replace(start="placebo").starts
+    with pytest.raises(InputError, match="unknown start 'begin'"):
+        mlpspec.Study("next", AXES, starts={"N = 5, seed 0": "begin"})
+    with pytest.raises(InputError, match="start is placebo, but each seed has a start of its own"):
+        mlpspec.Study("next", AXES, {"start": "placebo"}, starts=study.starts)
+
+
+def test_ends_of_each_seed_are_merged_and_recovered(source, tmp_path):
+    ends = source.select(losses="coverage").ends()
+    study = mlpspec.Study("next", AXES, {"steps": 3}).replace(start=ends)
+    places = [tmp_path / "zero", tmp_path / "one"]
+    for seed, place in enumerate(places):
+        one = study.replace(seed=(seed,))
+        one = one.replace(start={f"N = 5, seed {seed}": ends[f"N = 5, seed {seed}"]})
+        mlpspec.run_study(one, place, n_jobs=1)
+    (merged,) = merge(places, tmp_path / "both")
+    assert merged.missing == 0
+    assert mlpspec.load(tmp_path / "both").study.starts == ends
+    with Store.open(tmp_path / "both", write=True) as store, store._db as database:
+        database.execute("DELETE FROM sessions")
+    (tmp_path / "both" / "provenance.json").unlink()
+    recover(tmp_path / "both", tmp_path / "saved")
+    saved = mlpspec.load(tmp_path / "saved").study
+    assert (saved.starts, {run.key for run in saved.runs}) == (ends, {r.key for r in study.runs})
