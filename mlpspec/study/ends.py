@@ -40,12 +40,12 @@ def hold(params: Params, name: str = "params") -> str:
     params : Params
         R = 1.
     name : str
-        A key, or what else says whose parameters these are; letters and digits.
+        A key, or what else says whose parameters these are; letters, digits and ``_``.
 
     Raises
     ------
     ValueError
-        Several networks, or parameters that are not finite.
+        Several networks, parameters that are not finite or of another type, or such a name.
 
     Examples
     --------
@@ -55,9 +55,12 @@ def hold(params: Params, name: str = "params") -> str:
     ('run:params@ridge:9a864e7b2b100d56', 'ridge:9a864e7b2b100d56')
     """
     flat = params.flatten()
-    if len(flat) != 1 or not np.isfinite(flat).all():
-        what = f"R is {len(flat)}" if len(flat) != 1 else "some parameters are not finite"
-        raise InputError(f"{what}; give one network, of finite numbers")
+    if len(flat) != 1 or flat.dtype not in (np.float64, np.float32) or not np.isfinite(flat).all():
+        raise InputError(
+            f"R is {len(flat)}, of {flat.dtype}; give one network, of finite float64 or float32"
+        )
+    if not re.fullmatch(r"\w+", name):
+        raise InputError(f"the name of a network is {name!r}; use letters, digits and '_' only")
     neuron = canonical_neuron(f"ridge(epsilon={params.EPSILON!r})")
     neuron = "radial" if isinstance(params, RadialParams) else neuron
     little = flat.astype(flat.dtype.newbyteorder("<"))

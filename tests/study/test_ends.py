@@ -148,10 +148,14 @@ def test_settings_that_would_mean_nothing_are_refused():
     run = Run(n_samples=5, start="run:dc7bb7477c92cb54@ridge:0123456789abcdef")
     with pytest.raises(InputError, match=r"parameters of start=run:dc7b\S+ are not in memory"):
         read_tables([run])
-    with pytest.raises(InputError, match="R is 2; give one network"):
+    with pytest.raises(InputError, match="R is 2, of float64; give one network"):
         hold(ridge().unflatten(np.ones((2, 4)), 1))
-    with pytest.raises(InputError, match="not finite"):
+    with pytest.raises(InputError, match="of float64; give one network, of finite"):
         hold(ridge().unflatten(np.full((1, 4), np.nan), 1))
+    with pytest.raises(InputError, match="R is 1, of int64; give one network"):
+        hold(ridge().unflatten(np.ones((1, 4), dtype=int), 1))
+    with pytest.raises(InputError, match="the name of a network is 'my net'"):
+        hold(network(), "my net")
 
 
 AXES = {"losses": ("baseline", "coverage"), "n_samples": (5,), "seed": (0, 1)}
