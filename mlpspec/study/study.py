@@ -133,6 +133,8 @@ class Study:
         object.__setattr__(self, "variants", self._checked_variants())
         extensions = {name: _definition(name, loss) for name, loss in self.extensions.items()}
         object.__setattr__(self, "extensions", extensions)
+        if not isinstance(self.starts, Mapping):
+            raise InputError("starts map N and seed to ends of runs; give results.ends()")
         starts = {place: canonical_start(text) for place, text in self.starts.items()}
         object.__setattr__(self, "starts", starts)
         for start in self._values_of("start") if starts else ():

@@ -291,6 +291,8 @@ def test_one_end_for_each_seed(source):
     assert not study.replace(start="placebo").starts
     with pytest.raises(InputError, match="unknown start 'begin'"):
         mlpspec.Study("next", AXES, starts={"N = 5, seed 0": "begin"})
+    with pytest.raises(InputError, match=r"give results.ends\(\)"):
+        mlpspec.Study("next", AXES, starts=[*study.starts.values()])
     with pytest.raises(InputError, match="start is placebo, but each seed has a start of its own"):
         mlpspec.Study("next", AXES, {"start": "placebo"}, starts=study.starts)
 
