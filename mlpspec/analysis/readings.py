@@ -21,7 +21,7 @@ from mlpspec.data.datasets import mean_spacing
 from mlpspec.store.results import Results, Table
 from mlpspec.study.choices import Choices, options_of
 from mlpspec.study.problem import domain_of
-from mlpspec.study.stages import choices_of, without_separation_temperature
+from mlpspec.study.stages import choices_of, default_of, without_separation_temperature
 
 COUNTED = tuple(claim.name for claim in CLAIMS if claim.name != "C1b")
 """Claims that are counted: C1 in its strict reading alone."""
@@ -35,8 +35,9 @@ DRAWS = 400
 def judge_variants(results: Results, sweep: Results | None) -> Table:
     """Return ``readings.csv``: a row for each variant, the best first.
 
-    Columns are ``variant``, the option of every choice, ``changed`` (choices that differ from the
-    default), the verdict on each claim, at how many of how many sizes all its demands are
+    Columns are ``variant``, the option of every choice (``other`` for settings that are no option),
+    ``changed`` (choices in which the variant differs from what all share), the verdict on each
+    claim, at how many of how many sizes all its demands are
     met (``C1_at``, like ``2/3``; for C3 those at which the error falls), ``hold`` (counted claims
     that hold) and ``met`` (the sum of the shares of sizes; C3 counts 1 if it holds). Best is the
     most that hold, then the largest ``met``, then the fewest changes.
@@ -48,16 +49,18 @@ def judge_variants(results: Results, sweep: Results | None) -> Table:
     sweep : Results, optional
         Separation alone over its temperature, for the same variants; without it C8 is untested.
     """
-    variants, choices = results.study.variants, choices_of(results.study.name)
+    study, variants = results.study, results.study.variants
+    choices, default = choices_of(study.name), default_of(study.name)
+    shared = options_of(study.settings, choices, default)
     swept = sweep.study.variants if sweep is not None else {}
     sweep_of = _by_variant(sweep)
     rows = []
     for name, table in _by_variant(results).items():
         rest = without_separation_temperature(variants[name])
         same = next((other for other, settings in swept.items() if settings == rest), "")
-        options = options_of(variants[name], choices)
+        options = options_of({**study.settings, **variants[name]}, choices, default)
         row: dict[str, Any] = {"variant": name, **options}
-        row["changed"] = sum(options[choice.name] != choice.first for choice in choices)
+        row["changed"] = sum(options[choice] != shared[choice] for choice in options)
         rows.append(row | _verdicts(results, table, sweep_of.get(same)))
     rows.sort(key=lambda row: (-row["hold"], -row["met"], row["changed"], row["variant"]))
     return as_table(rows)

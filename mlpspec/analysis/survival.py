@@ -63,7 +63,8 @@ def survival(readings: Table, choices: Choices, groups: Table | None = None) -> 
     changed = readings["changed"]
     others = readings["variant"] != DEFAULT
     axes = {
-        choice.name: (changed == 1) & (readings[choice.name] != choice.first) for choice in choices
+        choice.name: (changed == 1) & (readings[choice.name] != readings[choice.name][~others])
+        for choice in choices
     }
     axes |= {COMBINED: changed > 1, ALL: others}
     rows: list[dict[str, Any]] = []

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from mlpspec.study.run import SETTINGS
 
 Changes = Callable[[np.random.Generator, int], Iterable[int]]
 """From a stream and the number of choices to those that a drawn set changes, by number."""
@@ -66,8 +69,18 @@ def settings_of(options: Mapping[str, str], choices: Choices) -> dict[str, Any]:
     return settings
 
 
-def options_of(settings: Settings, choices: Choices) -> dict[str, str]:
+def options_of(
+    settings: Settings, choices: Choices, default: Settings = MappingProxyType({})
+) -> dict[str, str]:
     """Return the options by choice from settings; ``other`` where they are those of none.
+
+    Parameters
+    ----------
+    settings : mapping
+        All that differ from the defaults of a run, from wherever they come.
+    choices : sequence of Choice
+    default : mapping
+        The settings to which those of each option are added.
 
     Examples
     --------
@@ -75,12 +88,21 @@ def options_of(settings: Settings, choices: Choices) -> dict[str, str]:
     >>> options_of({}, [fit]), options_of({"fit_weight": 0.1}, [fit])
     ({'fit': 'mean'}, {'fit': 'other'})
     """
+
+    def value(name: str, *given: Settings) -> Any:
+        setting = SETTINGS[name]
+        return setting.cast(next((of[name] for of in given if name in of), setting.default))
+
     found = {}
     for choice in choices:
         names = {name for option in choice.options.values() for name in option}
-        mine = {name: value for name, value in settings.items() if name in names}
         found[choice.name] = next(
-            (option for option, chosen in choice.options.items() if dict(chosen) == mine), "other"
+            (
+                option
+                for option, chosen in choice.options.items()
+                if all(value(name, chosen, default) == value(name, settings) for name in names)
+            ),
+            "other",
         )
     return found
 

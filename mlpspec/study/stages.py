@@ -60,6 +60,17 @@ def choices_of(name: str) -> Choices:
     return TABLES.get(name, readings.CHOICES)
 
 
+def default_of(name: str) -> Settings:
+    """Return the settings that no choice of a study's table changes, by its name.
+
+    Examples
+    --------
+    >>> default_of("readings"), default_of("robustness")
+    ({}, {'separation_temperature': 0.0001})
+    """
+    return readings.READING if choices_of(name) is robustness.AXES else {}
+
+
 def next_stage(study: Study, ranked: Iterable[str]) -> Study | None:
     """Return the stage after ``study`` for its first variants, in order; None after the last.
 

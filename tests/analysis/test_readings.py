@@ -127,6 +127,20 @@ def test_the_best_come_first(judged):
     assert table["changed"][table["variant"] == "former"] == 0
 
 
+def test_tables_name_what_was_set_for_all_variants(tmp_path):
+    """As by ``run readings --set``, which counts for all variants."""
+    study = Study("readings", {**AXES, "n_samples": (3,), "seed": (0,)}, variants=VARIANTS)
+    study = study.replace(weight="0.3", steps="20")
+    table = judge_variants(mlpspec.run_study(study, tmp_path, n_jobs=1), None)
+    assert {*table["weight"]} == {"0.3"}
+    assert {*table["training"]} == {"other"}
+    assert sorted(zip(table["variant"], table["start"], table["changed"], strict=True)) == [
+        ("former", "prototypes", 0),
+        ("low", "prototypes", 1),
+        ("steep", "steep", 1),
+    ]
+
+
 def test_without_its_sweep_c8_is_untested(judged):
     table = judge_variants(judged[0], None)
     assert set(table["C8"]) == {"untested"}

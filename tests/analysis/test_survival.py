@@ -58,6 +58,11 @@ def test_counts_by_axis():
     assert len(lines) == 2 + 5
 
 
+def test_what_was_set_for_all_is_no_axis():
+    heavy = {name: column[:3] for name, column in READINGS.items()} | {"weight": np.full(3, "1")}
+    assert {*survival(heavy, CHOICES)["axis"]} == {"fit", "all settings"}
+
+
 def test_the_most_decisive_turn_most_round_then_leave_most_undecided():
     assert most_decisive(READINGS) == ["default", "no", "heavy", "half"]
 

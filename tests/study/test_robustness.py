@@ -5,6 +5,7 @@ from collections import Counter
 from mlpspec import studies
 from mlpspec.study import readings, stages
 from mlpspec.study.choices import one_at_a_time, options_of, settings_of
+from mlpspec.study.readings import READING
 from mlpspec.study.robustness import AXES, CHANCE, COMBINATIONS, combinations, robustness
 from mlpspec.study.run import Run
 
@@ -22,7 +23,8 @@ def test_every_option_is_a_setting_of_its_own():
         assert axis.why
         owners.update({name for chosen in axis.options.values() for name in chosen})
         for option, chosen in axis.options.items():
-            assert options_of(chosen, AXES) == FIRST | {axis.name: option}
+            found = options_of({**READING, **chosen}, AXES, READING)
+            assert found == FIRST | {axis.name: option}
     assert set(owners.values()) == {1}
     named = [option for axis in AXES for option in axis.others]
     assert list(one_at_a_time(AXES).values()) == [
