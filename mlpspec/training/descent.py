@@ -196,10 +196,10 @@ def descend(
             alive &= finite
             theta = np.where(lost[:, None], before, theta)
             total, grad, values = evaluate(theta)
-            norms = np.linalg.norm(grad, axis=1).tolist()
+            norms = _norms(grad)
             for run in np.flatnonzero(lost).tolist():
                 ends[run] = End(theta[run], True, max(t - 1, 0), norms[run], records[run])
-        norms = np.linalg.norm(grad, axis=1).tolist() if looked_at else []
+        norms = _norms(grad) if looked_at else []
         for run in np.flatnonzero(alive).tolist() if looked_at else ():
             named = {"objective": float(total[run]), **values(run)}
             moment = Moment(t, theta[run].copy(), named, norms[run])
@@ -222,6 +222,12 @@ def descend(
     return [ends[run] for run in range(len(rows))]
 
 
+def _norms(grad: Array) -> list[float]:
+    """Return the norm of each row in double precision: in single, squares overflow."""
+    norms: list[float] = np.linalg.norm(grad.astype(np.float64), axis=1).tolist()
+    return norms
+
+
 class _Follower:
     """Follows L-BFGS from iterate to iterate."""
 
@@ -239,7 +245,7 @@ class _Follower:
     def moment(self) -> Moment:
         theta = self.theta.astype(self.plan.y.dtype)
         total, grad, values = self.evaluate(theta[None])
-        norm = float(np.linalg.norm(grad[0]))
+        norm = float(np.linalg.norm(grad[0].astype(np.float64)))
         return Moment(self.taken, theta, {"objective": float(total[0]), **values(0)}, norm)
 
     def look(self) -> bool:

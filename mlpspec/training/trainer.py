@@ -78,8 +78,8 @@ class Trained:
         Steps that led to ``params``; fewer than were asked for if a run diverged, stopped early, or
         if L-BFGS found no way down.
     gradient_norm : (R,)
-        Euclidean norm of the objective's gradient at ``params``; of a run that diverged at its
-        start it may be NaN or infinite.
+        Euclidean norm of the objective's gradient at ``params``, float64 in any precision; of a
+        run that diverged at its start it may be NaN or infinite.
     curves : tuple of Curve, one per run; empty if nothing was recorded
 
     Examples
@@ -240,7 +240,7 @@ def train(
         params.unflatten(np.stack([end.theta for end in done]), n_inputs),
         np.array([end.diverged for end in done]),
         np.array([end.steps for end in done]),
-        np.array([end.norm for end in done], dtype=y.dtype),
+        np.array([end.norm for end in done], dtype=np.float64),
         tuple(_curve(plan, end) for end in done) if recorded else (),
     )
 

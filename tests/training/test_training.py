@@ -169,3 +169,21 @@ def test_bad_arguments_are_named():
         train([Objective()] * 2, params, x, y)
     with pytest.raises(ValueError, match="y has NaN"):
         train(Objective(), params, x, y * np.nan)
+
+
+@pytest.mark.parametrize("name", ["adam", "lbfgs"])
+def test_a_gradient_of_single_precision_has_a_finite_norm(name):
+    """Two neurons that cancel: what they give is 0, and its derivatives are large."""
+    like = {"dtype": np.float32}
+    start = RidgeParams(
+        np.ones((1, 2, 1), **like),
+        np.zeros((1, 2), **like),
+        np.array([[1e18, -1e18]], **like),
+        np.zeros(1, **like),
+    )
+    x, y = np.array([[[0.5], [1.0]]], **like), np.full((1, 2), 1e9, **like)
+    trained = train(Objective(), start, x, y, steps=0, optimizer=OPTIMIZERS[name](0.01))
+    _, grad, _ = Objective().value_and_grad(start, x, y)
+    exact = np.sqrt(sum(float(each) ** 2 for each in grad.flatten()[0]))
+    assert exact > 1e20
+    assert trained.gradient_norm[0] == pytest.approx(exact)
