@@ -42,6 +42,7 @@ from mlpspec.study.problem import (
 from mlpspec.study.run import Run, affecting
 from mlpspec.study.study import Study
 from mlpspec.training.engine import prepare
+from mlpspec.training.moments import moments
 from mlpspec.training.optimizers import OPTIMIZERS
 from mlpspec.training.perturbation import PERTURBED, Perturbation
 from mlpspec.training.schedules import SCHEDULES
@@ -224,7 +225,7 @@ def _train_together(
 ) -> list[Record]:
     began = time.perf_counter()
     first = batch[0]
-    _check_memory(first)
+    _check_memory(batch)
     keys = [tuple(getattr(run, name) for name in PROBLEM) for run in batch]
     described = dict(zip(keys, batch, strict=True))
     data = {key: data_of(run, tables) for key, run in described.items()}
@@ -306,20 +307,33 @@ def _measured(
     return measured
 
 
-def _check_memory(run: Run) -> None:
+def _check_memory(batch: Batch) -> None:
     """Raise before a system that promises more memory than it has must kill someone for it."""
     if not hasattr(os, "sysconf"):  # Windows promises no more than it has
         return
-    n, k, d = run.n_samples, run.hidden_units, run.n_inputs
-    moments = run.steps // run.record_every if run.record_every else 0
-    numbers = 3 * n * k + k * k + (n + 4 * k) * d + moments * k * (d + 2)  # at the least
-    needed = numbers * np.dtype(run.dtype).itemsize
+    run = batch[0]
+    n, k, d, steps, every = (
+        run.n_samples,
+        run.hidden_units,
+        run.n_inputs,
+        run.steps,
+        run.record_every,
+    )
+    size = np.dtype(run.dtype).itemsize
+    theta = k * (d + 2) + 1
+    recorded = steps // every + 2 if every else len(moments(steps, 0, run.record))
+    # At the least: the rates of the steps, as an array and as numbers; the responses of one run; of
+    # each, its data, the parameters with gradient and moments, and each record in two arrays.
+    needed = 40 * steps + (3 * n * k + k * k) * size
+    needed += len(batch) * ((n * (d + 1) + 6 * theta) * size + recorded * (2 * theta * size + 500))
     here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > here:
+        told = {"n_samples": n, "n_hidden": k, "n_inputs": d, "steps": steps}
+        told |= {"record": run.record} if run.record == "log" else {"record_every": every}
+        what = "a run" if len(batch) == 1 else f"a batch of {len(batch)} runs"
         raise MemoryError(
-            f"a run with n_samples={n}, n_hidden={k}, n_inputs={d}, steps={run.steps}, "
-            f"record_every={run.record_every} needs {needed / 2**30:.3g} GiB; this "
-            f"machine has {here / 2**30:.3g} GiB"
+            f"{what} with {', '.join(f'{name}={value}' for name, value in told.items())} needs "
+            f"{needed / 2**30:.3g} GiB; this machine has {here / 2**30:.3g} GiB"
         )
 
 

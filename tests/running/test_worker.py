@@ -1,8 +1,10 @@
 """Runs that are trained together are trained as each alone."""
 
+import dataclasses
 import itertools
 
 import numpy as np
+import pytest
 from helpers import same_bits
 
 from mlpspec.network.initializers import INITIALIZERS
@@ -117,3 +119,30 @@ def test_a_mixed_list_trains_as_each_run_alone(tmp_path, monkeypatch):
     for run in runs:
         (alone,) = train_batch((run,))
         assert_same(together[run], alone)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"record": "log"}, "steps=3000, record=log"),
+        ({"steps": 10**4}, "steps=10000, record_every"),
+    ],
+)
+def test_what_is_recorded_and_rates_are_counted_before_they_are_kept(monkeypatch, changes, told):
+    """On a machine of 300 kB, where the same run fits without them."""
+    small = {"SC_PAGE_SIZE": 1000, "SC_PHYS_PAGES": 300}
+    monkeypatch.setattr(worker.os, "sysconf", small.get)
+    run = Run(n_samples=2, n_hidden=100, losses="overlap")
+    (plain,), (more,) = train_batch((run,)), train_batch((dataclasses.replace(run, **changes),))
+    assert (plain.status, more.status) == ("ok", "failed")
+    assert told in more.error
+    assert "MemoryError: a run with n_samples=2, n_hidden=100" in more.error
+
+
+def test_runs_that_do_not_fit_together_are_trained_alone(monkeypatch):
+    small = {"SC_PAGE_SIZE": 1000, "SC_PHYS_PAGES": 300}
+    monkeypatch.setattr(worker.os, "sysconf", small.get)
+    runs = tuple(Run(n_samples=10, n_hidden=30, seed=n, steps=60, record_every=1) for n in range(4))
+    with pytest.raises(MemoryError, match="a batch of 4 runs with n_samples=10"):
+        worker._train_together(runs, None, None, "numpy")
+    assert [record.status for record in train_batch(runs)] == 4 * ["ok"]
