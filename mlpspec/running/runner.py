@@ -24,6 +24,7 @@ from typing import IO, Any
 
 from threadpoolctl import threadpool_limits
 
+from mlpspec.data.spec import parse_call
 from mlpspec.errors import InputError, WorkerLostError
 from mlpspec.running import cluster, provenance, signals, workers
 from mlpspec.running.planning import Batch, plan
@@ -34,7 +35,7 @@ from mlpspec.store.results import DERIVED, Results
 from mlpspec.store.store import Record, Store
 from mlpspec.study.problem import read_tables
 from mlpspec.study.readings import CHOSEN, READING
-from mlpspec.study.run import Run
+from mlpspec.study.run import SETTINGS, Run
 from mlpspec.study.study import Study
 from mlpspec.training import engine as engines
 from mlpspec.training.compiled import is_cached
@@ -173,7 +174,8 @@ def missing_runs(study: Study, directory: Path) -> list[Run]:
     Raises
     ------
     ValueError
-        The directory cannot be used for the study, or a file that runs draw from cannot.
+        The directory cannot be used for the study, or a file that runs draw from cannot; or a
+        learning rate that the rule of a run does not use.
 
     Examples
     --------
@@ -190,8 +192,23 @@ def missing_runs(study: Study, directory: Path) -> list[Run]:
         raise InputError(f"{directory} is a file; give a directory with --out")
     done = {meaning for meaning, (record, _) in kept.items() if record.status != "failed"}
     missing = [run for run in study.runs if run.meaning not in done]
+    _check_rates(missing)
     read_tables(missing)
     return missing
+
+
+def _check_rates(runs: Sequence[Run]) -> None:
+    """Raise `InputError` where a run would be another's twin: L-BFGS takes no learning rate.
+
+    `Run` itself does not refuse it, so that stores which have such runs are read.
+    """
+    default = SETTINGS["learning_rate"].default
+    for run in runs:
+        if run.learning_rate != default and parse_call(run.optimizer).name == "lbfgs":
+            raise InputError(
+                f"learning_rate is {run.learning_rate:g}, but {run.optimizer} searches the length "
+                f"of its steps; leave learning_rate at {default:g}"
+            )
 
 
 def last_engine(directory: Path) -> str | None:

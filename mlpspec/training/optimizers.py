@@ -220,7 +220,7 @@ def adamw(
 
 
 def lbfgs(learning_rate: float = 0.01, memory: int = 10) -> Optimizer:
-    """Return L-BFGS (Liu & Nocedal 1989), whose line search needs no learning rate.
+    """Return L-BFGS (Liu & Nocedal 1989), whose line search takes no note of a learning rate.
 
     Examples
     --------

@@ -380,6 +380,18 @@ def test_interrupted_keeps_what_was_finished(tmp_path):
     assert runs_csv(tmp_path / "r") == runs_csv(undisturbed)
 
 
+def test_lbfgs_takes_no_learning_rate(tmp_path, monkeypatch):
+    settings = {"n_samples": 3, "steps": 2, "optimizer": "lbfgs", "learning_rate": 0.1}
+    study, out = Study("searches", {"seed": (0,)}, settings), tmp_path / "r"
+    with pytest.raises(InputError, match=r"learning_rate is 0\.1, but lbfgs searches the length"):
+        mlpspec.run_study(study, out, n_jobs=1)
+    assert not out.exists()
+    with monkeypatch.context() as older:
+        older.setattr(runner, "_check_rates", lambda runs: None)
+        mlpspec.run_study(study, out, n_jobs=1)
+    assert mlpspec.run_study(study, out, n_jobs=1).table["learning_rate"].tolist() == [0.1]
+
+
 def test_a_session_begins_with_its_first_records(tmp_path, monkeypatch):
     def interrupted(payload, n_jobs, batches):
         yield []
