@@ -27,7 +27,7 @@ from mlpspec.losses.differences import (
     rough_faults,
     where,
 )
-from mlpspec.losses.formula import HINT, Formula
+from mlpspec.losses.formula import Formula, explained
 from mlpspec.losses.trials import (
     FAR,
     LONG,
@@ -198,8 +198,11 @@ def _call(loss: StructuralLoss, net: Forward) -> dict[str, Array]:
 def _value(loss: StructuralLoss, net: Forward) -> Array:
     """Return the value alone, which a formula has without its derivatives."""
     if isinstance(loss, Formula):
-        with np.errstate(all="ignore"):
-            value = loss.values(net)
+        try:
+            with np.errstate(all="ignore"):
+                value = loss.values(net)
+        except Exception as error:  # of what autograd's arrays would have let pass
+            raise LossError(_exception_fault(loss, error)) from None
         if np.isfinite(value).all():
             return value
     return _call(loss, net)["value"]
@@ -215,8 +218,8 @@ def _exception_fault(loss: StructuralLoss, error: BaseException) -> str:
     own = [f for f in frames if not is_library(f.filename)][:1] or frames[1:2]
     place = "".join(f" ({Path(f.filename).name}, line {f.lineno}: {f.line})" for f in own)
     if isinstance(loss, Formula):
-        unused = isinstance(error, InputError | AttributeError)
-        return f"value raises {one_line(error)}{place}{'' if unused else f'; {HINT}'}"
+        what, mend = explained(error)
+        return f"value raises: {what}{place}{f'; {mend}' if mend else ''}"
     if isinstance(error, ValueError) and "read-only" in str(error):
         return f"value_and_grad writes to its input, which is read-only: copy it first{place}"
     return f"value_and_grad raises {one_line(error)}{place}"

@@ -7,6 +7,7 @@ read is not differentiated. One network at a time: Python runs the formula for e
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import cache
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mlpspec.arrays import Array
-from mlpspec.errors import InputError, unknown
+from mlpspec.errors import InputError, one_line, unknown
 from mlpspec.losses.base import StructuralLoss
 from mlpspec.network.forward import QUANTITIES, Forward
 
@@ -27,9 +28,52 @@ DATA = ("x", "y")
 
 HINT = (
     "autograd differentiates most of NumPy's functions on whole arrays, and some of SciPy's as "
-    "autograd.scipy; in place of parts that are assigned use np.where, of np.array np.stack"
+    "autograd.scipy; write it by those, or write value_and_grad"
 )
-"""What to say where a formula cannot be differentiated."""
+ANEW = "make arrays anew: np.where in place of parts that are assigned, of np.array np.stack"
+COUNTED = "what counts has no derivative: take weights, such as np.exp(-((p - c) ** 2))"
+SORTED = "take np.sort of one column, and its entries by their places"
+MENDS = {
+    **dict.fromkeys(("median", "percentile", "quantile"), SORTED),
+    **dict.fromkeys(("unique", "histogram", "digitize", "bincount"), COUNTED),
+    "interp": "write its pieces with np.where",
+    "eigvalsh": "take np.linalg.eigh(a)[0]",
+    **dict.fromkeys(("qr", "lstsq"), "take np.linalg.solve of the normal equations"),
+    **dict.fromkeys(("matrix_rank", "cond"), "take what np.linalg.svd gives"),
+    "take_along_axis": "give the indices, as a[np.arange(len(a)), i]",
+    "reduce": "take np.sum, np.max or np.min",
+    "outer": "take np.multiply of a[:, None] and b",
+    "at": ANEW,
+    "out": ANEW,
+}
+"""What to write in place of what autograd cannot differentiate, by the name that it has there."""
+
+
+def explained(error: BaseException) -> tuple[str, str]:
+    """Return what an error says of a formula that cannot be differentiated, and how to mend it.
+
+    Examples
+    --------
+    >>> explained(NotImplementedError("VJP of median wrt argnums (0,) not defined"))
+    ('autograd cannot differentiate np.median', 'take np.sort of one column, and its entries by \
+their places')
+    """
+    said = one_line(error)
+    if found := re.search(r"VJP of (\w+) wrt|<ufunc '(\w+)'>, '(\w+)'", said):
+        name, method = found[1] or found[2], (found[3] or "__call__").replace("__call__", "")
+        method = method or ("out" if ", out=" in said else "")
+        places = {"np.": np, "np.linalg.": np.linalg}
+        where = next((place for place, of in places.items() if hasattr(of, name)), "")
+        what = f"autograd cannot differentiate {where}{name}{f' ({method})' if method else ''}"
+        mend = MENDS.get(method or name, HINT)
+        return what, mend if where else f"it is not NumPy's: {HINT}"
+    if re.search("item assignment|array element with a sequence|read-only", said):
+        return said, ANEW
+    if found := re.search("'ArrayBox' object has no attribute '(\\w+)'", said):
+        return f"what autograd follows has no {found[1]}", "call NumPy's functions, as np.sum(p)"
+    if re.search("not '?ArrayBox", said):
+        return said, "call np.exp and the like in place of math's, and leave float() out"
+    return said, "" if isinstance(error, InputError | AttributeError) else HINT
 
 
 class Formula(StructuralLoss):

@@ -144,6 +144,21 @@ def test_single_precision_stays_single():
         ("p = net.output; p[0] = 0; return p", "line 11: p = net.output.*np.where"),
         ("return np.nanmean(net.output)", "nanmean.*line 11.*autograd differentiates most"),
         ("return np.block([net.output]).sum()", "cannot differentiate numpy.block"),
+        ("return np.median(net.output)", r"differentiate np\.median \(.*line 11.*; take np\.sort"),
+        ("return np.quantile(net.output, 0.3)", r"differentiate np\.quantile .*; take np\.sort"),
+        ("return np.unique(net.output).sum()", r"np\.unique .*; what counts has no derivative"),
+        ("return np.histogram(net.output)[0].sum()", r"np\.histogram .*; what counts has no"),
+        ("return np.interp(net.output, net.y, net.y).sum()", r"np\.interp .*; write its pieces"),
+        (
+            "return np.linalg.eigvalsh(np.outer(net.output, net.output)).sum()",
+            r"np\.linalg\.eigvalsh .*; take np\.linalg\.eigh",
+        ),
+        ("return np.add.reduce(net.output)", r"np\.add \(reduce\) .*; take np\.sum"),
+        ("q = np.zeros(1); q[0] = net.output[0]; return q[0]", "with a sequence.*make arrays anew"),
+        ("p = net.output; p += 1.0; return p.sum()", "read-only .*line 11.*; make arrays anew"),
+        ("return net.output.copy().sum()", "autograd follows has no copy .*NumPy's functions"),
+        ("return float(net.output.sum())", r"float\(\) argument.*leave float\(\) out"),
+        ("from scipy.special import erf; return erf(net.output).sum()", "erf .* not NumPy's: auto"),
     ],
 )
 def test_what_cannot_be_differentiated_is_one_line(file, body, message):
