@@ -8,14 +8,16 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
-from helpers import COMMAND, LONG, ROOT, finish, runs_csv, start_mlpspec, stored
+from helpers import COMMAND, LONG, ROOT, finish, runs_csv, same_bits, start_mlpspec, stored
 
 import mlpspec
 from mlpspec.errors import KILLED, InputError, WorkerLostError
 from mlpspec.running import cluster, provenance
+from mlpspec.running.worker import train_batch
 
 pytest.importorskip("distributed")
 
@@ -92,8 +94,6 @@ def test_same_bits_although_a_worker_is_killed(cluster_here, undisturbed, tmp_pa
 
 def deadly(batch):
     """Train, but for one run that kills its worker."""
-    from mlpspec.running.worker import train_batch
-
     if any(run.label == "overlap" and run.seed == 1 and run.n_samples == 3 for run in batch):
         os.kill(os.getpid(), signal.SIGKILL)
     return train_batch(batch)
@@ -131,6 +131,33 @@ def test_only_the_run_that_kills_its_workers_fails(cluster_here):
         ("overlap", 1, 3, KILLED)
     ]
     assert {r.run.key for r in records} == {run.key for batch in batches for run in batch}
+
+
+def noted(path, batch):
+    """Train, and leave a line in a file."""
+    with path.open("a") as file:
+        file.write(f"{batch[0].key}\n")
+    return train_batch(batch)
+
+
+@pytest.mark.slow
+def test_a_result_that_lay_on_a_killed_worker_is_computed_again(cluster_here, tmp_path):
+    killed, batches = cluster_here.add_worker(), [SMALL.runs[:2], SMALL.runs[2:4]]
+    work = partial(noted, tmp_path / "trained")
+    with cluster.connect(cluster_here.address) as client:
+        finished = cluster.train(client, work, "numpy", batches)
+        assert next(finished) == []
+        while sum(map(len, client.who_has().values())) < 2:  # both are done, and neither fetched
+            time.sleep(0.05)
+        killed.kill()
+        while client.nthreads():
+            time.sleep(0.05)
+        cluster_here.add_worker()
+        records = {record.run.key: record for some in finished for record in some}
+    assert (tmp_path / "trained").read_text().split().count(batches[0][0].key) == 2
+    for record in train_batch(SMALL.runs[:4]):
+        assert same_bits(records.pop(record.run.key).params, record.params)
+    assert not records
 
 
 @pytest.mark.slow
