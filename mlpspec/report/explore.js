@@ -110,7 +110,11 @@ function numbers(runs) {
 }
 
 const NOT_RECORDED = '<p class="note">Nothing was recorded while this run trained; shown is its ' +
-  "end. Runs are recorded with <code>--set record=log</code>.</p>";
+  "end.</p>";
+
+const NONE_RECORDED = '<p class="note" data-none-recorded>No run here was recorded while it ' +
+  "trained: only ends are shown. Trained again, with <code>--set record=log</code> and another " +
+  "<code>--out</code>, runs are.</p>";
 
 function draw() {
   stop();
@@ -118,7 +122,8 @@ function draw() {
   for (const button of document.querySelectorAll("nav > button")) {
     button.setAttribute("aria-pressed", button.dataset.view === state.view);
   }
-  const warning = wrong ? `<p class="note warn" role="alert">${escaped(wrong)}</p>` : "";
+  const warning = (wrong ? `<p class="note warn" role="alert">${escaped(wrong)}</p>` : "") +
+    (RUNS.some(run => run.recorded) ? "" : NONE_RECORDED);
   if (!RUNS.length) main.innerHTML = "<p>No run of this directory has anything to show.</p>";
   else if (state.view === "all") drawAll(warning);
   else drawRuns(warning);

@@ -295,12 +295,14 @@ def test_the_explorer_on_a_phone(settings, tmp_path):
         "const sizes = [...root.querySelectorAll('main *')].map("
         "element => parseFloat(frames[0].getComputedStyle(element).fontSize));"
         "found.push([root.querySelector('nav [aria-pressed=true]').dataset.view,"
-        "html.scrollWidth, html.clientWidth, Math.min(...sizes)]);}"
+        "html.scrollWidth, html.clientWidth, Math.min(...sizes),"
+        "root.querySelectorAll('[data-none-recorded]').length]);}"
         "document.title = JSON.stringify(found)})</script>"
     )
     done = browse(tmp_path / "phone.html", "--allow-file-access-from-files")
     found = json.loads(re.search(r"<title>(.*?)</title>", done.stdout)[1])
     assert [view for view, *_ in found] == ["all", "one", "two"]
-    for _, scroll, client, smallest in found:
+    for _, scroll, client, smallest, told_of_none in found:
         assert scroll <= client <= 375
+        assert told_of_none == ("record" in settings)  # which is "every": no run was recorded
         assert smallest >= 11.0
