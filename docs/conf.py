@@ -34,6 +34,7 @@ include_patterns = [
     "experiments/*.ipynb",
     "results/README.md",
     "results/benchmark/README.md",
+    "results/former/README.md",
 ]
 exclude_patterns = [".*", "build", "dist", "runs"]
 extensions = ["myst_nb", "sphinx.ext.autodoc", "numpydoc"]

@@ -128,6 +128,15 @@ def test_ci_calls_exactly_the_test_command_of_the_readme():
     assert readme_commands()[1] in lines
 
 
+def test_superseded_findings_cannot_be_taken_for_those_of_the_study():
+    for page in (ROOT / "README.md", ROOT / "results" / "README.md"):
+        titles = re.findall("^#+ (.*)", page.read_text(), re.M)
+        assert not [title for title in titles if "former" in title.lower()]
+    page = (ROOT / "results" / "former" / "README.md").read_text()
+    assert page.startswith("# Superseded: ")
+    assert page.split("\n\n")[1].startswith("**Do not cite these numbers")
+
+
 def test_the_verdict_tables_of_the_pages_are_the_committed_ones():
     with (ROOT / "results" / "paper" / "claims.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -136,8 +145,6 @@ def test_the_verdict_tables_of_the_pages_are_the_committed_ones():
     tables = [
         re.findall(r"^\| (C\w+) \|" + r" (.+?) \|" * 5 + "$", section, re.M)
         for section in re.split(r"^## ", pages, flags=re.M)
-        # Judged by other rules; their table is kept as it was.
-        if not section.startswith("Findings of the former default")
     ]
     assert any(tables)
     for found in filter(None, tables):
