@@ -328,7 +328,7 @@ def _check_memory(batch: Batch) -> None:
     needed += len(batch) * ((n * (d + 1) + 6 * theta) * size + recorded * (2 * theta * size + 500))
     here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > here:
-        told = {"n_samples": n, "n_hidden": k, "n_inputs": d, "steps": steps}
+        told: dict[str, Any] = {"n_samples": n, "n_hidden": k, "n_inputs": d, "steps": steps}
         told |= {"record": run.record} if run.record == "log" else {"record_every": every}
         what = "a run" if len(batch) == 1 else f"a batch of {len(batch)} runs"
         raise MemoryError(
