@@ -40,16 +40,18 @@ def unreachable_by_ctrl_c() -> Iterator[None]:
     """Start processes that Ctrl-C does not reach; for this one it waits until the end.
 
     A terminal sends it to all, and a worker that is still loading modules would die of it with a
-    traceback. A blocked signal stays blocked in the processes that are started meanwhile.
+    traceback. A blocked signal stays blocked in the processes that are started meanwhile; in this
+    one another thread may hear it, for which the main thread would be interrupted.
     """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    # Each of these unblocks the signal once it has started, and the first worker starts both.
-    resource_tracker.ensure_running()
-    loky_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with deferred():
+        if not hasattr(signal, "pthread_sigmask"):  # Windows
+            yield
+            return
+        # Each of these unblocks the signal once it has started, and the first worker starts both.
+        resource_tracker.ensure_running()
+        loky_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import joblib
 
-from mlpspec.errors import KILLED, InputError, WorkerLostError, is_interrupt
+from mlpspec.errors import KILLED, InputError, WorkerLostError
 from mlpspec.running.planning import Batch
 from mlpspec.running.signals import unreachable_by_ctrl_c
 from mlpspec.running.surroundings import open_standard_streams, safe_path
@@ -117,12 +117,7 @@ def _parallel(tasks: Iterator[Any], n_jobs: int) -> Generator[tuple[int, list[Re
     except ValueError:  # this backend returns all results at once; a few at a time, then
         return _by_some(parallel(), tasks, 4 * n_jobs)
     with unreachable_by_ctrl_c() if n_jobs > 1 else contextlib.nullcontext():
-        try:
-            return cast(Generator[tuple[int, list[Record]]], unordered(tasks))
-        except UnboundLocalError as error:  # of loky, where Ctrl-C comes while it starts a worker
-            if is_interrupt(error.__context__ or error):
-                raise KeyboardInterrupt from None
-            raise
+        return cast(Generator[tuple[int, list[Record]]], unordered(tasks))
 
 
 def _by_some(

@@ -1,6 +1,7 @@
 """The command and its workers in surroundings that are not what libraries take for granted."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from helpers import ROOT, runs_csv
 import mlpspec
 from mlpspec.errors import InputError
 from mlpspec.running import cluster
+from mlpspec.running.signals import unreachable_by_ctrl_c
 
 QUICK = ["run", "--only", "--quiet", "--sizes", "3", "--seeds", "0:1", "--set", "steps=5"]
 
@@ -160,6 +162,28 @@ def test_a_server_that_is_no_scheduler_is_told_soon(monkeypatch, greeting):
         assert time.monotonic() - began < 5.0
         thread.join()
         waiting[0].close()
+
+
+def test_ctrl_c_waits_until_workers_are_started_whichever_thread_hears_it():
+    over, started = threading.Event(), []
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+
+    def start_a_worker():
+        with unreachable_by_ctrl_c():
+            signal.pthread_kill(thread.ident, signal.SIGINT)
+            time.sleep(0.05)
+            started.append("a worker")
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start_a_worker()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        over.set()
+        thread.join()
+    assert started
 
 
 def test_workers_that_import_other_values_are_refused(tmp_path):
