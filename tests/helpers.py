@@ -93,7 +93,7 @@ def start_mlpspec(*arguments, cwd, before=heed_ctrl_c):
             start_new_session=True,
             stdout=out,
             stderr=err,
-            preexec_fn=before,
+            preexec_fn=before if os.name == "posix" else None,
         )
 
 

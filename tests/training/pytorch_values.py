@@ -76,7 +76,8 @@ def main():
         "schedules": {text: rates(*given) for text, given in SCHEDULES.items()},
     }
     path = Path(__file__).with_suffix(".json")
-    path.write_text(json.dumps(content, indent=1).replace("\n   ", " ").replace("\n  ]", " ]"))
+    text = json.dumps(content, indent=1).replace("\n   ", " ").replace("\n  ]", " ]")
+    path.write_text(f"{text}\n")
 
 
 if __name__ == "__main__":
