@@ -129,7 +129,9 @@ def file_change(dataset: str | None, before: str | None) -> str:
     >>> file_change("grid", "uniform")
     ''
     """
-    if dataset is None or before is None or not dataset.startswith(FILE) or dataset == before:
+    if dataset is None or before is None or not dataset.startswith(FILE):
+        return ""
+    if before in (dataset, without_path(dataset)):
         return ""
     path = file_parts(dataset)[0]
     change = other_line_ends(path, before.rpartition("@")[2])

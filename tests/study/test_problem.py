@@ -222,3 +222,13 @@ def test_a_directory_says_that_only_line_ends_of_its_file_differ(wheat, tmp_path
     study = mlpspec.Study("wheat", {"losses": ((),), "seed": (0, 1)}, settings)
     with pytest.raises(InputError, match=r"wheat.csv has changed only in its line ends"):
         mlpspec.run_study(study, tmp_path / "out", n_jobs=1)
+
+
+def test_a_file_that_has_not_changed_is_not_said_to_have(tmp_path):
+    file = tmp_path / "wheat.csv"
+    file.write_text("a,b\n1,2\n3,5\n4,4\n")
+    settings = {"dataset": f"file:{file}", "columns": "a", "n_samples": 3, "steps": 1}
+    mlpspec.run_study(mlpspec.Study("wheat", {"seed": (0,)}, settings), tmp_path / "r", n_jobs=1)
+    other = mlpspec.Study("wheat", {"seed": (0,)}, {**settings, "steps": 2})
+    with pytest.raises(InputError, match=r"made with steps=1 \(asked: 2\); continue it with"):
+        mlpspec.run_study(other, tmp_path / "r", n_jobs=1)
