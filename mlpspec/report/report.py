@@ -17,6 +17,7 @@ import numpy as np
 from mlpspec import __version__
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.claims import Verdict
+from mlpspec.errors import InputError
 from mlpspec.report import verdicts
 from mlpspec.store.results import Results, Table, replacing, write_csv
 from mlpspec.study.readings import CHOSEN, READING
@@ -36,12 +37,14 @@ class Report:
     Raises
     ------
     ValueError
-        The directory, or one inside that belongs to it, cannot be read.
+        The directory, or one inside that belongs to it, cannot be read or holds no run.
     """
 
     def __init__(self, directory: str | Path) -> None:
         self.analysis = Analysis(directory)
         self.directory = self.analysis.directory
+        if not self.analysis.results.status:
+            raise InputError(f"{self.directory} holds no run yet; run the study again")
 
     def write(self, formats: tuple[str, ...] = ("svg", "png")) -> Path:
         """Write tables, figures, ``report.html`` and ``explore.html``; return the report's path."""

@@ -472,6 +472,10 @@ def replacing(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
         with draft.open("wb") if binary else draft.open("w", encoding="utf-8", newline="") as file:
             yield file
         os.replace(draft, path)
+    except OSError as error:
+        if error.filename == str(draft):  # whose name tells nobody anything
+            error.filename = str(path)
+        raise
     finally:
         draft.unlink(missing_ok=True)
 

@@ -24,6 +24,7 @@ from mlpspec.report.figures import contrast, effect, expulsion, outcomes, sweep
 from mlpspec.report.figures.over_sizes import over_sizes
 from mlpspec.report.report import Report
 from mlpspec.store.results import write_csv
+from mlpspec.store.store import Store
 
 ASKED = ["run", "--seeds", "0:3", "--sizes", "3,5,10", "--set", "steps=60", "--jobs", "1"]
 
@@ -226,6 +227,14 @@ def test_report_of_a_confirmation_and_of_its_parent(made, tmp_path):
     claims.write_text("".join(line for line in lines if not line.startswith("C1b")))
     untested = [v for v in Analysis(out).verdicts if v.verdict == "untested"]
     assert [(v.claim, v.basis) for v in untested] == [("C1b", "calibrated")]
+
+
+def test_a_store_without_a_run_has_no_report(tmp_path, capsys):
+    """As a disk leaves it that was full when the first runs came."""
+    Store.create(tmp_path, mlpspec.studies.paper()).close()
+    assert cli.main(["report", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.endswith("holds no run yet; run the study again\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["study.sqlite"]
 
 
 def test_report_of_a_study_without_finished_runs(tmp_path, monkeypatch):

@@ -163,3 +163,10 @@ def test_csv_reads_back(results):
 def test_load_names_what_is_wrong(tmp_path):
     with pytest.raises(ValueError, match="not a results directory"):
         mlpspec.load(tmp_path)
+
+
+def test_a_table_that_cannot_be_written_is_named_and_not_its_draft(tmp_path):
+    path = tmp_path / "nowhere" / "runs.csv"
+    with pytest.raises(OSError, match="No such file") as found:
+        write_csv(path, {"a": np.zeros(1)})
+    assert found.value.filename == str(path)
