@@ -9,7 +9,7 @@ import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import Grid, as_table, median_columns, select, where
-from mlpspec.metrics.measure import MEASUREMENTS
+from mlpspec.metrics.measure import MEASUREMENTS, OF_RESPONSES
 from mlpspec.metrics.nulls import NULLS
 from mlpspec.report.figures import base
 from mlpspec.store.results import Table
@@ -84,10 +84,12 @@ def draw(table: Table, looks: base.Style | None = None) -> base.Canvas:
         base.entry(base.readable(label), color=colour, marker=marker, ls="", ms=5)
         for label, (colour, marker) in looks.items()
     ]
-    handles += [
-        base.entry(label, color=GREY, ls=dashes, lw=0.9)
-        for label, dashes in base.NULL_STYLE.values()
-    ]
+    drawn = {*table["losses"][table["kind"] == "null"].tolist()}
+    networks = {*names} <= {measurement.name for measurement in OF_RESPONSES}
+    for null, (label, dashes) in base.NULL_STYLE.items():
+        if null in drawn:
+            label = label.replace("prototypes", "networks") if networks else label
+            handles.append(base.entry(label, color=GREY, ls=dashes, lw=0.9))
     base.legend_below(figure, handles, columns=4)
     return figure
 
