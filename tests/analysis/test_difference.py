@@ -59,7 +59,7 @@ def test_a_directory_is_like_itself_and_like_its_tables(grid):
     assert tables.judged == itself.judged
     assert {apart.largest for apart in tables.measurements} == {0.0}
     assert "seconds" not in {apart.name for apart in tables.measurements}
-    assert len(tables.measurements) == 20
+    assert len(tables.measurements) == 24
 
 
 def test_a_number_and_a_verdict_that_differ_are_found(grid, tmp_path):

@@ -41,7 +41,7 @@ def test_measurements_follow_from_weights_and_data(results):
         losses = built_in_of(results.runs[key])
         again = mlpspec.measure(results.params(key), x, y, width=2.0, losses=losses)
         for name, value in again.items():
-            assert value[0] == results.table[name][row], name
+            np.testing.assert_array_equal(value[0], results.table[name][row], err_msg=name)
 
 
 def test_paired_runs_share_data_and_differ_in_weights(results):
@@ -68,7 +68,7 @@ def test_tables_read_back_exactly(results):
         rows = list(csv.DictReader(file))
     assert len(rows) == 48
     for name, values in results.table.items():
-        column = [type(values[0].item())(row[name]) for row in rows]
+        column = [type(values[0].item())(row[name] or "nan") for row in rows]
         assert same_bits(np.array(column), values), name
 
 
@@ -156,7 +156,7 @@ def test_csv_reads_back(results):
     table = read_csv(results.directory / "runs.csv")
     assert list(table) == list(results.table)
     for name, values in results.table.items():
-        assert table[name].tolist() == values.tolist()
+        np.testing.assert_array_equal(table[name], values, err_msg=name)
         assert table[name].dtype.kind == values.dtype.kind or name == "record_every"
 
 
