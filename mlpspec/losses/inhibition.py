@@ -39,7 +39,7 @@ def most_monosemantic(h: Array, share: float, floor: float = 0.0) -> NDArray[np.
     Parameters
     ----------
     h : (R, N, K)
-        Responses, N at least 2.
+        Responses; of a single input none has a score.
     share : float
         Above 0 and at most 1.
     floor : float
@@ -53,7 +53,8 @@ def most_monosemantic(h: Array, share: float, floor: float = 0.0) -> NDArray[np.
            [False, False, False],
            [ True, False, False]])
     """
-    score = scores(h)
+    with np.errstate(invalid="ignore"):  # a single input has no variance, 0/0
+        score = scores(h)
     score[np.isnan(score) | (np.abs(h - h.mean(axis=1, keepdims=True)) < floor)] = -1.0
     score = score.reshape(len(h), -1)
     count = max(1, round(share * score.shape[1]))

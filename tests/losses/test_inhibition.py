@@ -98,6 +98,8 @@ def test_what_does_not_respond_is_never_selected():
     assert value[1] == 0.0
     assert (partials["hidden"][1] == 0).all()
     assert chosen[2].all()
+    assert not most_monosemantic(h[:, :1], 1.0).any()  # of a single input
+    assert Inhibition().value_and_grad(responses(h[:, :1]))[0].tolist() == [0.0] * 3
 
 
 def test_what_lies_below_the_floor_is_left_to_others():
