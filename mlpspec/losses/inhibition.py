@@ -27,14 +27,19 @@ from mlpspec.losses.base import StructuralLoss
 from mlpspec.losses.scores import scores
 from mlpspec.network.forward import Forward
 
+SILENT = 0.01
+"""Largest response to any input below which a neuron is silent, as in the measurements."""
 
-def most_monosemantic(h: Array, share: float, floor: float = 0.0) -> NDArray[np.bool_]:
+
+def most_monosemantic(h: Array, share: float, floor: float = SILENT) -> NDArray[np.bool_]:
     """Return which responses (R, N, K) are among the share of those of their run that score most.
 
     The nearest whole number of the N K responses of a run are selected, at least one, and with the
     last of them all that score the same up to rounding (100 eps). So the order of inputs and of
     neurons says nothing; with N = 2, where all scores are 1/2, all responses are selected. What has
-    no score, because its neuron does not respond, is never selected.
+    no score is never selected: responses that are all alike, and those of silent neurons. A score
+    does not know how large a response is, and the far tail of a neuron that has left the data would
+    be among the highest.
 
     Parameters
     ----------
@@ -43,7 +48,7 @@ def most_monosemantic(h: Array, share: float, floor: float = 0.0) -> NDArray[np.
     share : float
         Above 0 and at most 1.
     floor : float
-        What is closer to its neuron's mean is never selected either.
+        A neuron whose largest response is below it is silent; with 0 none is.
 
     Examples
     --------
@@ -55,7 +60,7 @@ def most_monosemantic(h: Array, share: float, floor: float = 0.0) -> NDArray[np.
     """
     with np.errstate(invalid="ignore"):  # a single input has no variance, 0/0
         score = scores(h)
-    score[np.isnan(score) | (np.abs(h - h.mean(axis=1, keepdims=True)) < floor)] = -1.0
+    score[np.isnan(score) | (h.max(axis=1, keepdims=True) < floor)] = -1.0
     score = score.reshape(len(h), -1)
     count = max(1, round(share * score.shape[1]))
     least = np.partition(score, -count, axis=1)[:, -count, None]
@@ -75,11 +80,6 @@ class Inhibition(StructuralLoss):
     g_nk = 2 (h_nk - m_k) / ((h_nk - m_k)^2 + epsilon) / |A| in A, and 0 elsewhere,
     dL/dh_nk = g_nk - mean_n g_nk. Without any response that has a score, L = 0.
 
-    The score does not know how large a response is. That of a neuron which hardly responds, to one
-    input if at all, scores as high as any, is selected, and has no force left: with N = 10 and the
-    default share, of two responses, L has done its work once two neurons are silent. With a
-    ``floor`` it goes on to others.
-
     Parameters
     ----------
     share : float
@@ -89,7 +89,9 @@ class Inhibition(StructuralLoss):
         feels the less the closer it is. By default that is 0.01, the response below which the
         measurements call a neuron silent; the force is then at most 100 / |A|.
     floor : float
-        At least 0. A response that is closer to its neuron's mean is not selected.
+        At least 0. Responses of a neuron without one of this size, by default a silent one, are not
+        selected. With 0 they are, and have no force: at N = 10, of whose responses the default
+        share are two, L then ends its work once two neurons are silent.
     promote : bool
         The opposite, the negative of L: the most monosemantic responses should stand out more.
 
@@ -106,7 +108,7 @@ class Inhibition(StructuralLoss):
 
     share: float = 0.02
     epsilon: float = 1e-4
-    floor: float = 0.0
+    floor: float = SILENT
     promote: bool = False
 
     def __post_init__(self) -> None:

@@ -9,7 +9,8 @@ from helpers import problem, same_bits, take
 
 from mlpspec.errors import InputError, LossError
 from mlpspec.losses import Inhibition, StructuralLoss, check_loss
-from mlpspec.losses.inhibition import most_monosemantic
+from mlpspec.losses.inhibition import SILENT, most_monosemantic
+from mlpspec.metrics import measure
 from mlpspec.network.forward import Forward, forward
 from mlpspec.network.neurons import NEURONS, RidgeParams
 
@@ -34,6 +35,7 @@ def by_loops(h, share, epsilon):
         for i in range(n)
         for j in range(k)
         if max(h[m][j] for m in range(n)) - min(h[m][j] for m in range(n)) > 1e-14
+        and max(h[m][j] for m in range(n)) >= 0.01
     }
     order = sorted(score.values(), reverse=True)
     if not order:
@@ -79,7 +81,7 @@ def test_the_share_is_a_whole_number_of_responses_and_all_that_score_as_the_last
     for share, count in ((1e-9, 1), (0.02, 6), (0.29, 87), (1.0, 300)):
         assert (most_monosemantic(h, share).sum(axis=(1, 2)) == count).all()
     # Of neurons that answer one input each, however much, all score the same.
-    alike = np.diag([1.0, 0.5, 0.25, 1e-3])[None]
+    alike = np.diag([1.0, 0.5, 0.25, 0.02])[None]
     assert (most_monosemantic(alike, 0.02)[0] == (alike[0] > 0)).all()
     assert most_monosemantic(h[:, :2], 0.02).all()  # of two inputs, all responses do
     assert (most_monosemantic(h.astype(np.float32), 0.02) == most_monosemantic(h, 0.02)).all()
@@ -102,13 +104,16 @@ def test_what_does_not_respond_is_never_selected():
     assert Inhibition().value_and_grad(responses(h[:, :1]))[0].tolist() == [0.0] * 3
 
 
-def test_what_lies_below_the_floor_is_left_to_others():
-    h = np.array([[[0.0, 0.1], [0.0, 0.2], [1e-3, 0.9], [0.0, 0.3]]])
-    assert np.argwhere(most_monosemantic(h, 0.02)[0]).tolist() == [[2, 0]]
-    assert np.argwhere(most_monosemantic(h, 0.02, 0.01)[0]).tolist() == [[2, 1]]
-    value, partials = Inhibition(0.02, floor=0.01).value_and_grad(responses(h))
+def test_a_silent_neuron_has_no_score():
+    assert Inhibition().floor == SILENT == measure.SILENT
+    h = np.array([[[0.0, 0.1], [0.0, 0.2], [9e-3, 0.9], [0.0, 0.3]]])
+    assert np.argwhere(most_monosemantic(h, 0.02)[0]).tolist() == [[2, 1]]
+    assert np.argwhere(most_monosemantic(h, 0.02, 0.0)[0]).tolist() == [[2, 0]]
+    value, partials = Inhibition().value_and_grad(responses(h))
     assert value[0] == pytest.approx(math.log(0.525**2 + 1e-4))
     assert (partials["hidden"][0, :, 0] == 0).all()
+    value, _ = Inhibition(floor=0.0).value_and_grad(responses(h))
+    assert value[0] == pytest.approx(math.log((0.75 * 9e-3) ** 2 + 1e-4))
     value, partials = Inhibition(1.0, floor=2.0).value_and_grad(responses(h))
     assert value[0] == 0
     assert (partials["hidden"] == 0).all()

@@ -31,7 +31,8 @@ def step_by_hand(theta, x, y, share):
     h = [[math.exp(-(z[i][j] ** 2)) for j in range(k)] for i in range(n)]
     mean = [sum(h[i][j] for i in range(n)) / n for j in range(k)]
     variance = [sum((h[i][j] - mean[j]) ** 2 for i in range(n)) / (n - 1) for j in range(k)]
-    places = [(i, j) for i in range(n) for j in range(k)]
+    loud = [j for j in range(k) if max(h[i][j] for i in range(n)) >= 0.01]
+    places = [(i, j) for i in range(n) for j in loud]
     places.sort(key=lambda at: -((h[at[0]][at[1]] - mean[at[1]]) ** 2) / variance[at[1]])
     chosen = set(places[: max(1, round(share * n * k))])
     seen = [[mean[j] if (i, j) in chosen else h[i][j] for j in range(k)] for i in range(n)]
