@@ -24,7 +24,7 @@ from mlpspec.losses import (
 from mlpspec.network.neurons import NEURONS
 
 RIGHT = [*every_loss().values(), Coverage(1e-6), Coverage(10.0), Separation(10.0)]
-RIGHT += [Inhibition(0.44, promote=True)]  # jumps within reach of the differences
+RIGHT += [Inhibition(0.44, floor=0.0, promote=True)]  # jumps within reach of the differences
 
 
 def loss_of(function, **fields):
