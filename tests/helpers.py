@@ -78,6 +78,19 @@ def same_bits(a, b):
     return np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
 
+def assert_each_run_as_if_alone(loss, whole):
+    """A loss gives each run the bits that it gives it alone."""
+    value, partials = loss.value_and_grad(whole)
+    for r in range(len(whole.x)):
+        row = slice(r, r + 1)
+        one, one_partials = loss.value_and_grad(
+            mlpspec.forward(take(whole.params, row), whole.x[row], whole.y[row])
+        )
+        assert same_bits(one, value[row])
+        for key, partial in partials.items():
+            assert same_bits(one_partials[key], partial[row])
+
+
 def heed_ctrl_c():
     """Undo what shells do to what they start in the background: it ignores Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

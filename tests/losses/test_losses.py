@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from helpers import central_difference, problem, same_bits, take
+from helpers import assert_each_run_as_if_alone, central_difference, problem
 from scipy.optimize import brentq
 
 from mlpspec.losses import BUILT_IN, Coverage, Overlap, Separation, built_in
@@ -104,16 +104,7 @@ def test_gradient_against_finite_differences(name, loss, n_inputs, shape, neuron
 @pytest.mark.parametrize(("name", "loss"), LOSSES)
 def test_each_run_as_if_alone(name, loss):
     for n_samples in (2, 3, 8, 50):
-        whole = forward(*problem(5, n_samples))
-        value, partials = loss.value_and_grad(whole)
-        for r in range(5):
-            row = slice(r, r + 1)
-            one, one_partials = loss.value_and_grad(
-                forward(take(whole.params, row), whole.x[row], whole.y[row])
-            )
-            assert same_bits(one, value[r : r + 1])
-            for key, partial in partials.items():
-                assert same_bits(one_partials[key], partial[r : r + 1])
+        assert_each_run_as_if_alone(loss, forward(*problem(5, n_samples)))
 
 
 @pytest.mark.parametrize(("name", "loss"), LOSSES)

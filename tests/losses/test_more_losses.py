@@ -2,7 +2,14 @@
 
 import numpy as np
 import pytest
-from helpers import central_difference, every_loss, problem, same_bits, take
+from helpers import (
+    assert_each_run_as_if_alone,
+    central_difference,
+    every_loss,
+    problem,
+    same_bits,
+    take,
+)
 from scipy.spatial.distance import pdist
 
 from mlpspec.losses import (
@@ -61,16 +68,7 @@ def test_gradient_against_finite_differences(loss, n_inputs, shape):
 @pytest.mark.parametrize("n_inputs", [1, 2])
 def test_each_run_as_if_alone(loss, n_inputs):
     for n_samples in (3, 8, 50):
-        whole = forward(*problem(5, n_samples, n_inputs))
-        value, partials = loss.value_and_grad(whole)
-        for r in range(5):
-            row = slice(r, r + 1)
-            one, one_partials = loss.value_and_grad(
-                forward(take(whole.params, row), whole.x[row], whole.y[row])
-            )
-            assert same_bits(one, value[r : r + 1])
-            for key, partial in partials.items():
-                assert same_bits(one_partials[key], partial[r : r + 1])
+        assert_each_run_as_if_alone(loss, forward(*problem(5, n_samples, n_inputs)))
 
 
 def test_they_are_not_part_of_the_study():

@@ -32,6 +32,19 @@ def start(place, *arguments, closed=(), **environment):
     )
 
 
+def run_script(place, text):
+    """Run a script that has `mlpspec` and what lies beside it."""
+    (place / "script.py").write_text(text)
+    return subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize("closed", [pytest.param((1,), marks=pytest.mark.slow), (0, 1, 2)])
 def test_closed_streams(tmp_path, closed):
     assert start(tmp_path, *QUICK, "--jobs", "2", "--out", "r", closed=closed).returncode == 0
@@ -56,16 +69,13 @@ def test_a_module_beside_a_script_is_found_by_workers(tmp_path):
         "    def value_and_grad(self, forward):\n        p = forward.prototypes\n"
         "        return (p**2).sum(axis=(1, 2)), {'prototypes': two() * p}\n"
     )
-    (tmp_path / "script.py").write_text(
+    done = run_script(
+        tmp_path,
         "import mlpspec, beside\nif __name__ == '__main__':\n"
         "    study = mlpspec.Study('s', {'seed': (0, 1)}, {'steps': 5, 'n_samples': 3})\n"
         "    study = study.with_losses({'own': beside.L()}, 'own')\n"
-        "    print(set(mlpspec.run_study(study, 'r', n_jobs=2).table['status'].tolist()))\n"
+        "    print(set(mlpspec.run_study(study, 'r', n_jobs=2).table['status'].tolist()))\n",
     )
-    done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
     assert (done.stdout, done.stderr) == ("{'ok'}\n", "")
 
 
@@ -99,17 +109,14 @@ def test_what_is_pickled_by_reference_reaches_workers(tmp_path):
 
 
 def test_what_cannot_travel_is_said_before_anything_is_trained(tmp_path):
-    (tmp_path / "script.py").write_text(
+    done = run_script(
+        tmp_path,
         FILE + "study = mlpspec.Study('s', {'seed': (0,)}, {'steps': 5, 'n_samples': 3})\n"
         "study = study.with_losses({'own': L()}, 'own')\n"
         "for jobs in (1, 2):\n"
         "    try:\n        mlpspec.run_study(study, 'r', n_jobs=jobs)\n"
-        "    except mlpspec.InputError as error:\n        print(error)\n"
+        "    except mlpspec.InputError as error:\n        print(error)\n",
     )
-    done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
     assert done.stdout.count("own cannot be given to workers (TypeError: cannot pickle") == 2
     assert (done.stdout.count("\n"), done.stderr) == (2, "")
     assert not (tmp_path / "r").exists()
@@ -189,18 +196,15 @@ def test_ctrl_c_waits_until_workers_are_started_whichever_thread_hears_it():
 def test_workers_that_import_other_values_are_refused(tmp_path):
     """A lock keeps the module from travelling; what it held when it was loaded is no more."""
     (tmp_path / "beside.py").write_text(FILE.replace("2.0 if", "SCALE if") + "SCALE = 2.0\n")
-    (tmp_path / "script.py").write_text(
+    done = run_script(
+        tmp_path,
         "import mlpspec, beside\nif __name__ == '__main__':\n"
         "    study = mlpspec.Study('s', {'seed': (0, 1)}, {'steps': 5, 'n_samples': 3})\n"
         "    for beside.SCALE in (2.0, 3.0):\n"
         "        own = study.with_losses({'own': beside.L()}, 'own')\n"
         "        try:\n            mlpspec.run_study(own, f'r{beside.SCALE}', n_jobs=2)\n"
-        "        except mlpspec.InputError as error:\n            print(error)\n"
+        "        except mlpspec.InputError as error:\n            print(error)\n",
     )
-    done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
     assert done.stdout.startswith("a worker that imports the loss own has other code")
     assert (done.stdout.count("\n"), done.stderr) == (1, "")
     assert len(runs_csv(tmp_path / "r2.0")) == 2
