@@ -24,7 +24,7 @@ from mlpspec.losses.base import n_pairs
 from mlpspec.losses.objective import Objective, Terms, weighted_terms
 from mlpspec.network.forward import Forward, backward
 from mlpspec.network.neurons import Params, RadialParams
-from mlpspec.training.optimizers import Optimizer
+from mlpspec.training.optimizers import COMPILED_RULES, Optimizer
 
 Values = Callable[[int], dict[str, float]]
 """Returns the unweighted values of the fit and of a run's terms, by name."""
@@ -38,9 +38,6 @@ WEIGHT_OF: dict[type[StructuralLoss], int] = {
     L2: 5,
 }
 """The losses that the kernel knows, and the index of their weight; one of each index."""
-
-KNOWN_RULES = ("adam", "gradient_descent", "momentum", "nesterov", "adagrad", "rmsprop")
-"""The optimisers that the kernel knows, at the index that its ``update`` asks for."""
 
 SLICE = 3e7
 """Responses, at the most, between two looks at signals: about a tenth of a second."""
@@ -202,7 +199,7 @@ class KernelRuns:
 
     def advance(self, optimizer: Optimizer, rates: Array, start: int, stop: int) -> None:
         """Train from step ``start``, or -1 where nothing was evaluated yet, to step ``stop``."""
-        rule = KNOWN_RULES.index(optimizer.rule)
+        rule = COMPILED_RULES.index(optimizer.rule)
         numbers = tuple(float(number) for number in (*optimizer.numbers, optimizer.decay))
         self._call(rule, numbers, rates, start, stop)
 

@@ -44,7 +44,7 @@ from mlpspec.training.layout import (
     layout,
     padded,
 )
-from mlpspec.training.optimizers import RULES
+from mlpspec.training.optimizers import COMPILED_RULES, RULES
 from mlpspec.training.rows import (
     add_times,
     compiled,
@@ -405,12 +405,17 @@ def evaluate(a, marks, at, want):
     return both and math.isfinite(a[TOTAL])
 
 
-def update_by(rule):
-    """Return the function that takes step t by a rule of `mlpspec.training.optimizers`."""
-    rule = compiled(rule)
+def update_by(rules):
+    """Return the function that takes step t by that of some rules which has a certain number."""
+    if not rules:
+        return compiled(lambda a, at, number, t, numbers, decay: None)
+    rule, other = compiled(rules[0]), update_by(rules[1:])
 
     @compiled
-    def update(a, at, t, numbers, decay):
+    def update(a, at, number, t, numbers, decay):
+        if number > 0:
+            other(a, at, number - 1, t, numbers, decay)
+            return
         kept = 1.0 - numbers[0] * decay
         for j in range(at.size):
             theta, grad, m, s = u(at.theta + j), u(at.grad + j), u(at.m + j), u(at.s + j)
@@ -421,26 +426,7 @@ def update_by(rule):
     return update
 
 
-adam, gradient_descent = update_by(RULES["adam"]), update_by(RULES["gradient_descent"])
-momentum, nesterov = update_by(RULES["momentum"]), update_by(RULES["nesterov"])
-adagrad, rmsprop = update_by(RULES["adagrad"]), update_by(RULES["rmsprop"])
-
-
-@compiled
-def update(a, at, rule, t, numbers, decay):
-    """Take step t by the rule at that index of `mlpspec.training.compiled.KNOWN_RULES`."""
-    if rule == 0:
-        adam(a, at, t, numbers, decay)
-    elif rule == 1:
-        gradient_descent(a, at, t, numbers, decay)
-    elif rule == 2:
-        momentum(a, at, t, numbers, decay)
-    elif rule == 3:
-        nesterov(a, at, t, numbers, decay)
-    elif rule == 4:
-        adagrad(a, at, t, numbers, decay)
-    elif rule == 5:
-        rmsprop(a, at, t, numbers, decay)
+update = update_by([RULES[name] for name in COMPILED_RULES])
 
 
 @compiled

@@ -88,6 +88,9 @@ RULES: dict[str, Rule] = {
     "rmsprop": rmsprop_rule,
 }
 
+COMPILED_RULES = tuple(RULES)
+"""The rules that the kernel knows, by their number there: those above, not what is added later."""
+
 
 class Optimizer(NamedTuple):
     """The name of a rule, or ``"lbfgs"``, and its numbers.

@@ -22,11 +22,11 @@ from mlpspec.errors import InputError
 from mlpspec.losses.objective import Objective
 from mlpspec.network.forward import checked
 from mlpspec.network.neurons import Params
-from mlpspec.training.compiled import KNOWN_RULES, riding
+from mlpspec.training.compiled import riding
 from mlpspec.training.descent import End, Plan, descend, line_search, train_whole
 from mlpspec.training.engine import choose
 from mlpspec.training.moments import moments
-from mlpspec.training.optimizers import Optimizer, adam, check_line_search
+from mlpspec.training.optimizers import COMPILED_RULES, Optimizer, adam, check_line_search
 from mlpspec.training.perturbation import Perturbation, Streams
 from mlpspec.training.schedules import Schedule, rates
 from mlpspec.training.stopping import EarlyStopping, never, phases_of
@@ -223,7 +223,7 @@ def train(
         y,
     )
     compiled = choose(engine) == "compiled" and y.dtype == np.float64 and not perturbation
-    compiled &= optimizer.rule in (*KNOWN_RULES, "lbfgs")
+    compiled &= optimizer.rule in (*COMPILED_RULES, "lbfgs")
     ends: dict[int, End] = {}
     with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
         for rows in _together(objectives, y.shape[1] * params.shape[1], compiled):
