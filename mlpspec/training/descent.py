@@ -9,8 +9,10 @@ same moments, at which a run is recorded, or early stopping looks at it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +26,9 @@ from mlpspec.training.perturbation import Perturbation, Perturbed, Streams
 from mlpspec.training.stopping import EarlyStopping, Moment, Watch
 
 
-class Plan(NamedTuple):
-    """What all runs share, and the start (R, P), data and streams of each."""
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What R runs are to do: what all share, and the objective, start, data and streams of each."""
 
     kind: type[Params]
     optimizer: Optimizer
@@ -40,72 +43,81 @@ class Plan(NamedTuple):
     stopping: EarlyStopping
     held_out: tuple[Array, Array] | None
     perturbation: Perturbation
+    compiled: bool
+    objectives: Sequence[Objective]
     streams: Sequence[Streams]
     start: Array
     x: Array
     y: Array
 
-    def watch(self) -> Watch | None:
-        """Return what looks at a run."""
-        return Watch(self.stopping) if self.looks else None
+    @cached_property
+    def moments(self) -> frozenset[int]:
+        """Steps at which it matters where a run is."""
+        return self.recorded | self.looks | {self.steps}
 
-    def watched(self, row: int, moment: Moment) -> float:
-        """Return what early stopping looks at in a run."""
-        if self.held_out is None:
+    def objective(self, row: int, active: bool) -> Objective:
+        """Return what a run minimises while its structural losses are active, or are not."""
+        whole = self.objectives[row]
+        return whole if active else whole.unstructured
+
+
+class Course:
+    """The course of one run: what is recorded of it, where it ends, and whether it diverges."""
+
+    def __init__(self, plan: Plan, row: int) -> None:
+        self.plan, self.row = plan, row
+        self.watch = Watch(plan.stopping)
+        self.records: list[Moment] = []
+        self.last: Moment
+        self.diverged = False
+
+    def stops(self, moment: Moment) -> bool:
+        """Record the moment if it is to be recorded; return whether the run stops early."""
+        if moment.step in self.plan.recorded:
+            self.records.append(moment)
+        return moment.step in self.plan.looks and self.watch.ends(moment, self.watched(moment))
+
+    def watched(self, moment: Moment) -> float:
+        """Return what early stopping looks at."""
+        if self.plan.held_out is None:
             return moment.values["objective"]
-        x, y = (array[row : row + 1] for array in self.held_out)
-        net = respond(self.kind.unflatten(moment.theta[None], x.shape[2]), x, y)
+        x, y = (array[self.row : self.row + 1] for array in self.plan.held_out)
+        net = respond(self.plan.kind.unflatten(moment.theta[None], x.shape[2]), x, y)
         return float(np.square(net.output - y).mean())
 
+    def finish(self, moment: Moment) -> None:
+        """End at the best moment that early stopping saw, or else at this one."""
+        self.last = last = self.watch.best or moment
+        if self.plan.recorded:
+            self.records = [one for one in self.records if one.step < last.step] + [last]
 
-class End(NamedTuple):
-    """How one run ended."""
-
-    theta: Array
-    diverged: bool
-    steps: int
-    norm: float
-    records: list[Moment]
-
-
-def _in_phase(objective: Objective, active: bool) -> Objective:
-    return objective if active else objective.unstructured
+    def diverge(self, step: int, theta: Array, norm: float) -> None:
+        """End where objective and gradient were last finite, with the gradient's norm there."""
+        self.last, self.diverged = Moment(step, theta, {}, norm), True
 
 
-def train_whole(plan: Plan, row: int, objective: Objective) -> End:
+def train_whole(plan: Plan, row: int) -> Course:
     """Train one run in the kernel."""
-    one, watch = slice(row, row + 1), plan.watch()
-    begin = [_in_phase(objective, plan.phases[0][1])]
+    one, course = slice(row, row + 1), Course(plan, row)
+    begin = [plan.objective(row, plan.phases[0][1])]
     data = plan.start[one], plan.x[one], plan.y[one]
     runs = KernelRuns(plan.kind, *data, begin, plan.optimizer.neglects)
     # With the gradient of one step before, the next one goes down the objective until then.
     changes = {start - 1: active for start, active in plan.phases[1:]}
-    records: list[Moment] = []
-    for step in runs.until(
-        plan.optimizer, plan.rates, sorted({*plan.recorded, *plan.looks, *changes, plan.steps})
-    ):
+    for step in runs.until(plan.optimizer, plan.rates, sorted({*plan.moments, *changes})):
         values = {"objective": float(runs.total[0]), **runs.values(0)}
         norm = float(np.linalg.norm(runs.grad[0]))
         moment = Moment(step, runs.theta[0].copy(), values, norm)
-        if step in plan.recorded:
-            records.append(moment)
         if step in changes:
-            runs.minimise([_in_phase(objective, changes[step])])
-        if watch and step in plan.looks and watch.ends(moment, plan.watched(row, moment)):
+            runs.minimise([plan.objective(row, changes[step])])
+        if course.stops(moment):
             break
     if runs.ended[0] < 0:
-        return _ended(plan, moment, records, watch)
-    norm = float(np.linalg.norm(runs.grad[0]))
-    return End(runs.theta[0].copy(), True, int(runs.ended[0]), norm, records)
-
-
-def _ended(plan: Plan, last: Moment, records: list[Moment], watch: Watch | None) -> End:
-    """Return the end of a run that has not diverged: its best moment, or else its last one."""
-    if watch is not None and watch.best is not None:
-        last = watch.best
-    if plan.recorded:
-        records = [moment for moment in records if moment.step < last.step] + [last]
-    return End(last.theta, False, last.step, last.norm, records)
+        course.finish(moment)
+    else:
+        norm = float(np.linalg.norm(runs.grad[0]))
+        course.diverge(int(runs.ended[0]), runs.theta[0].copy(), norm)
+    return course
 
 
 Evaluate = Callable[[Array], tuple[Array, Array, Values]]
@@ -113,21 +125,22 @@ Evaluate = Callable[[Array], tuple[Array, Array, Values]]
 
 
 class _Textbook:
-    """The objective of runs that have the same losses, in NumPy."""
+    """The objective of runs that have the same losses, in NumPy, perturbed or not."""
 
-    def __init__(self, plan: Plan, rows: Sequence[int], objectives: Sequence[Objective]) -> None:
+    def __init__(
+        self, plan: Plan, rows: Sequence[int], terms: Terms, perturbed: Perturbed | None
+    ) -> None:
         self.kind, self.x, self.y = plan.kind, plan.x[rows], plan.y[rows]
-        self.fit_weight = np.array([each.fit_weight for each in objectives], dtype=self.y.dtype)
-        self.terms = _weighted(objectives, objectives[0].active, self.y)
+        weights = [plan.objectives[row].fit_weight for row in rows]
+        self.fit_weight = np.array(weights, dtype=self.y.dtype)
+        self.terms, self.perturbed = terms, perturbed
 
-    def __call__(
-        self, theta: Array, perturbed: Perturbed | None = None
-    ) -> tuple[Array, Array, Values]:
+    def __call__(self, theta: Array) -> tuple[Array, Array, Values]:
         params, seen = self.kind.unflatten(theta, self.x.shape[2]), None
-        if perturbed is None:
+        if self.perturbed is None:
             net = respond(params, self.x, self.y)
         else:
-            net, seen = perturbed(params)
+            net, seen = self.perturbed(params)
         total, grad, values = weighted_sum(net, self.fit_weight, self.terms, seen)
         return (
             total,
@@ -136,29 +149,23 @@ class _Textbook:
         )
 
 
-def _weighted(objectives: Sequence[Objective], names: Iterable[str], like: Array) -> Terms:
-    """Return some terms of runs that all have them, with weights (R,)."""
-
-    def weights(name: str) -> Array:
-        return np.array([objective.terms[name][0] for objective in objectives], dtype=like.dtype)
-
-    return {name: (weights(name), objectives[0].terms[name][1]) for name in names}
-
-
 def _evaluation(
-    plan: Plan, rows: Sequence[int], objectives: Sequence[Objective], compiled: bool
+    plan: Plan, rows: Sequence[int], active: bool, perturbed: Perturbed | None = None
 ) -> Evaluate:
     """Return the objective of runs that may be trained together."""
-    if not compiled:
-        return _Textbook(plan, rows, objectives)
-    terms = _weighted(objectives, riding(objectives[0]), plan.y)
+    objectives = [plan.objective(row, active) for row in rows]
+    in_numpy = riding(objectives[0]) if plan.compiled else objectives[0].active
+    terms = {}
+    for name, (_, loss) in in_numpy.items():
+        weights = [objective.terms[name][0] for objective in objectives]
+        terms[name] = np.array(weights, dtype=plan.y.dtype), loss
+    if not plan.compiled:
+        return _Textbook(plan, rows, terms, perturbed)
     data = plan.start[rows], plan.x[rows], plan.y[rows]
     return RidingRuns(plan.kind, *data, objectives, terms, plan.optimizer.neglects)
 
 
-def descend(
-    plan: Plan, rows: Sequence[int], objectives: Sequence[Objective], compiled: bool
-) -> list[End]:
+def descend(plan: Plan, rows: Sequence[int]) -> list[Course]:
     """Train the runs ``rows`` together: evaluate, look whether all is finite, step.
 
     A run whose objective or gradient is no longer finite goes back to where they last were, and
@@ -171,23 +178,21 @@ def descend(
     rule, last, phases = RULES[plan.optimizer.rule], plan.steps, dict(plan.phases)
     before, m, s = theta, np.zeros_like(theta), np.zeros_like(theta)
     alive = np.ones(len(rows), dtype=bool)
-    ends: dict[int, End] = {}
-    records: list[list[Moment]] = [[] for _ in rows]
-    watches = [plan.watch() for _ in rows]
+    courses = [Course(plan, row) for row in rows]
     perturbed = None
     if plan.perturbation:
         streams = [plan.streams[row] for row in rows] if plan.perturbation.drawn else []
         perturbed = Perturbed(plan.perturbation, streams, plan.x[rows], plan.y[rows])
     for t in range(last + 1):
         if t in phases:
-            some = [_in_phase(objective, phases[t]) for objective in objectives]
-            evaluate = _evaluation(plan, rows, some, compiled)
-        looked_at = t in plan.recorded or t in plan.looks or t == last
+            evaluate = minimised = _evaluation(plan, rows, phases[t])
+            if perturbed is not None:
+                minimised = _evaluation(plan, rows, phases[t], perturbed)
+        looked_at = t in plan.moments
         if looked_at or perturbed is None:
             total, grad, values = evaluate(theta)
         if perturbed is not None and t < last:
-            assert isinstance(evaluate, _Textbook)
-            size, down, _ = evaluate(theta, perturbed)
+            size, down, _ = minimised(theta)
         else:
             size, down = total, grad
         finite = np.isfinite(size) & np.isfinite(down).all(axis=1)
@@ -198,20 +203,14 @@ def descend(
             total, grad, values = evaluate(theta)
             norms = _norms(grad)
             for run in np.flatnonzero(lost).tolist():
-                ends[run] = End(theta[run], True, max(t - 1, 0), norms[run], records[run])
+                courses[run].diverge(max(t - 1, 0), theta[run], norms[run])
         norms = _norms(grad) if looked_at else []
         for run in np.flatnonzero(alive).tolist() if looked_at else ():
             named = {"objective": float(total[run]), **values(run)}
             moment = Moment(t, theta[run].copy(), named, norms[run])
-            if t in plan.recorded:
-                records[run].append(moment)
-            watch = watches[run]
-            stops = (
-                watch and t in plan.looks and watch.ends(moment, plan.watched(rows[run], moment))
-            )
-            if stops or t == last:
+            if courses[run].stops(moment) or t == last:
                 alive[run] = False
-                ends[run] = _ended(plan, moment, records[run], watch)
+                courses[run].finish(moment)
         if not alive.any():
             break
         before = theta
@@ -219,7 +218,7 @@ def descend(
         step, m, s = rule(down, m, s, t + 1.0, (rate, *plan.optimizer.numbers[1:]))
         moved = (1.0 - rate * plan.optimizer.decay) * theta + step
         theta = moved if alive.all() else np.where(alive[:, None], moved, theta)
-    return [ends[run] for run in range(len(rows))]
+    return courses
 
 
 def _norms(grad: Array) -> list[float]:
@@ -232,42 +231,34 @@ class _Follower:
     """Follows L-BFGS from iterate to iterate."""
 
     def __init__(self, plan: Plan, row: int) -> None:
-        self.plan, self.row, self.watch = plan, row, plan.watch()
+        self.course, self.dtype = Course(plan, row), plan.y.dtype
         self.theta = plan.start[row].astype(np.float64)
         self.taken = 0
-        self.records: list[Moment] = []
         self.evaluate: Evaluate
 
     def value_and_grad(self, theta: Array) -> tuple[float, Array]:
-        total, grad, _ = self.evaluate(theta[None].astype(self.plan.y.dtype))
+        total, grad, _ = self.evaluate(theta[None].astype(self.dtype))
         return float(total[0]), grad[0].astype(np.float64)
 
     def moment(self) -> Moment:
-        theta = self.theta.astype(self.plan.y.dtype)
+        theta = self.theta.astype(self.dtype)
         total, grad, values = self.evaluate(theta[None])
         norm = float(np.linalg.norm(grad[0].astype(np.float64)))
         return Moment(self.taken, theta, {"objective": float(total[0]), **values(0)}, norm)
 
-    def look(self) -> bool:
-        """Record the iterate if it is to be recorded; return whether the run stops early."""
-        if self.taken not in self.plan.recorded | self.plan.looks:
-            return False
-        moment = self.moment()
-        if self.taken in self.plan.recorded:
-            self.records.append(moment)
-        if self.watch is None or self.taken not in self.plan.looks:
-            return False
-        return self.watch.ends(moment, self.plan.watched(self.row, moment))
+    def stops(self) -> bool:
+        """Return what `Course.stops` does, at the iterate."""
+        return self.taken in self.course.plan.moments and self.course.stops(self.moment())
 
     def __call__(self, intermediate_result: Any) -> None:
         """Take note of an iterate, as SciPy calls it."""
         self.theta = intermediate_result.x.copy()
         self.taken += 1
-        if self.look():
+        if self.stops():
             raise StopIteration
 
 
-def line_search(plan: Plan, row: int, objective: Objective, compiled: bool) -> End:
+def line_search(plan: Plan, row: int) -> Course:
     """Train one run by L-BFGS, an iteration a step, anew where its objective changes.
 
     It ends where no step goes down any more. A step never leads to where the objective is not
@@ -276,14 +267,16 @@ def line_search(plan: Plan, row: int, objective: Objective, compiled: bool) -> E
     from scipy.optimize import minimize
 
     follower, memory = _Follower(plan, row), plan.optimizer.memory
+    course = follower.course
     edges = [start for start, _ in plan.phases] + [plan.steps]
     for (start, active), stop in zip(plan.phases, edges[1:], strict=True):
-        follower.evaluate = _evaluation(plan, [row], [_in_phase(objective, active)], compiled)
+        follower.evaluate = _evaluation(plan, [row], active)
         if start == 0:
             total, grad = follower.value_and_grad(follower.theta)
             if not np.isfinite(total) or not np.isfinite(grad).all():
-                return End(plan.start[row], True, 0, float(np.linalg.norm(grad)), [])
-            follower.look()
+                course.diverge(0, plan.start[row], float(np.linalg.norm(grad)))
+                return course
+            follower.stops()
         if stop > start:
             options = {"maxcor": memory, "maxiter": stop - start, "maxfun": 100 * (stop - start)}
             minimize(
@@ -295,6 +288,7 @@ def line_search(plan: Plan, row: int, objective: Objective, compiled: bool) -> E
                 options={**options, "ftol": 0.0, "gtol": 0.0},
             )
     last = follower.moment()
-    if follower.watch:
-        follower.watch.ends(last, plan.watched(row, last))
-    return _ended(plan, last, follower.records, follower.watch)
+    if plan.looks:
+        course.watch.ends(last, course.watched(last))
+    course.finish(last)
+    return course

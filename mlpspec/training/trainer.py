@@ -23,13 +23,13 @@ from mlpspec.losses.objective import Objective
 from mlpspec.network.forward import checked
 from mlpspec.network.neurons import Params
 from mlpspec.training.compiled import riding
-from mlpspec.training.descent import End, Plan, descend, line_search, train_whole
+from mlpspec.training.descent import Course, Plan, descend, line_search, train_whole
 from mlpspec.training.engine import choose
 from mlpspec.training.moments import moments
 from mlpspec.training.optimizers import COMPILED_RULES, Optimizer, adam, check_line_search
 from mlpspec.training.perturbation import Perturbation, Streams
 from mlpspec.training.schedules import Schedule, rates
-from mlpspec.training.stopping import EarlyStopping, never, phases_of
+from mlpspec.training.stopping import EarlyStopping, Moment, never, phases_of
 
 RESPONSES = 2**17
 """Most responses (R N K) that `descend` keeps at a time: more do not fit the cache. With the kernel
@@ -206,70 +206,70 @@ def train(
     phases = phases_of(steps, losses_from, losses_until)
     looks = range(0, steps + 1, stopping.every) if stopping.every else ()
     recorded = moments(steps, record_every, record)
-    plan = Plan(
-        type(params),
-        optimizer,
-        of_steps,
-        steps,
-        phases,
-        frozenset(recorded),
-        frozenset(t for t in (*looks, steps) if t >= phases[-1][0]) if looks else frozenset(),
-        stopping,
-        held_out,
-        perturbation,
-        streams,
-        params.flatten(),
-        x,
-        y,
-    )
     compiled = choose(engine) == "compiled" and y.dtype == np.float64 and not perturbation
     compiled &= optimizer.rule in (*COMPILED_RULES, "lbfgs")
-    ends: dict[int, End] = {}
+    plan = Plan(
+        kind=type(params),
+        optimizer=optimizer,
+        rates=of_steps,
+        steps=steps,
+        phases=phases,
+        recorded=frozenset(recorded),
+        looks=frozenset(t for t in (*looks, steps) if t >= phases[-1][0]) if looks else frozenset(),
+        stopping=stopping,
+        held_out=held_out,
+        perturbation=perturbation,
+        compiled=compiled,
+        objectives=objectives,
+        streams=streams,
+        start=params.flatten(),
+        x=x,
+        y=y,
+    )
+    courses: dict[int, Course] = {}
     with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
-        for rows in _together(objectives, y.shape[1] * params.shape[1], compiled):
-            some = [objectives[row] for row in rows]
+        for rows in _together(plan, y.shape[1] * params.shape[1]):
             if optimizer.rule == "lbfgs":
-                found = [line_search(plan, row, objectives[row], compiled) for row in rows]
-            elif compiled and not riding(some[0]):
-                found = [train_whole(plan, row, objectives[row]) for row in rows]
+                found = [line_search(plan, row) for row in rows]
+            elif compiled and not riding(objectives[rows[0]]):
+                found = [train_whole(plan, row) for row in rows]
             else:
-                found = descend(plan, rows, some, compiled)
-            ends |= zip(rows, found, strict=True)
-    done = [ends[row] for row in range(n_runs)]
+                found = descend(plan, rows)
+            courses |= zip(rows, found, strict=True)
+    done = [courses[row] for row in range(n_runs)]
     return Trained(
-        params.unflatten(np.stack([end.theta for end in done]), n_inputs),
-        np.array([end.diverged for end in done]),
-        np.array([end.steps for end in done]),
-        np.array([end.norm for end in done], dtype=np.float64),
-        tuple(_curve(plan, end) for end in done) if recorded else (),
+        params.unflatten(np.stack([course.last.theta for course in done]), n_inputs),
+        np.array([course.diverged for course in done]),
+        np.array([course.last.step for course in done]),
+        np.array([course.last.norm for course in done], dtype=np.float64),
+        tuple(_curve(plan, course.records) for course in done) if recorded else (),
     )
 
 
-def _together(objectives: Sequence[Objective], responses: int, compiled: bool) -> list[list[int]]:
+def _together(plan: Plan, responses: int) -> list[list[int]]:
     """Return the runs that `descend` may train together: of the same losses, and not too many.
 
     In the compiled engine only the losses that ride need be the same.
     """
     groups: dict[object, list[int]] = {}
-    for row, objective in enumerate(objectives):
-        terms = riding(objective) if compiled else objective.active
+    for row, objective in enumerate(plan.objectives):
+        terms = riding(objective) if plan.compiled else objective.active
         same = [(name, loss) for name, (_, loss) in terms.items()]
-        fitted = compiled or objective.fit_weight > 0.0
+        fitted = plan.compiled or objective.fit_weight > 0.0
         groups.setdefault((fitted, *same), []).append(row)
-    most = max(1, RESPONSES * (2 if compiled else 1) // responses)
+    most = max(1, RESPONSES * (2 if plan.compiled else 1) // responses)
     return [rows[i : i + most] for rows in groups.values() for i in range(0, len(rows), most)]
 
 
-def _curve(plan: Plan, end: End) -> Curve:
+def _curve(plan: Plan, records: Sequence[Moment]) -> Curve:
     # What is not minimised at a moment is not known there.
-    names = {name: np.nan for moment in end.records for name in moment.values}
-    theta = [moment.theta for moment in end.records]
-    flat = np.array(theta, dtype=plan.y.dtype).reshape(len(theta), plan.start.shape[1])
+    names = {name: np.nan for moment in records for name in moment.values}
+    theta = np.array([moment.theta for moment in records], dtype=plan.y.dtype)
     return Curve(
-        np.array([moment.step for moment in end.records], dtype=np.intp),
+        np.array([moment.step for moment in records], dtype=np.intp),
         {
-            name: np.array([(names | m.values)[name] for m in end.records], dtype=plan.y.dtype)
+            name: np.array([(names | moment.values)[name] for moment in records], plan.y.dtype)
             for name in names
         },
-        plan.kind.unflatten(flat, plan.x.shape[2]),
+        plan.kind.unflatten(theta.reshape(len(records), plan.start.shape[1]), plan.x.shape[2]),
     )
