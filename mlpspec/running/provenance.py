@@ -99,7 +99,8 @@ def packages() -> str:
     found: dict[str, str] = {}
     for distribution in distributions():
         try:
-            name, release = distribution.metadata["Name"], distribution.version
+            about = distribution.metadata  # read at each access
+            name, release = about["Name"], about["Version"]
         except Exception:  # of what others installed half
             continue
         if re.fullmatch(r"[\w.-]+==\d[\w.+!-]*", f"{name}=={release}", re.ASCII):
