@@ -18,13 +18,13 @@ from typing import cast
 
 import numpy as np
 
-from mlpspec.arrays import Array
+from mlpspec.arrays import Array, exp_of_negated
 from mlpspec.losses import L1, L2, Coverage, HardCoverage, Overlap, Separation, StructuralLoss
 from mlpspec.losses.base import n_pairs
 from mlpspec.losses.objective import Objective, Terms, weighted_terms
 from mlpspec.network.forward import Forward, backward
 from mlpspec.network.neurons import Params, RadialParams
-from mlpspec.training.optimizers import COMPILED_RULES, Optimizer
+from mlpspec.training.optimizers import COMPILED_RULES, Optimizer, gradient_descent
 
 Values = Callable[[int], dict[str, float]]
 """Returns the unweighted values of the fit and of a run's terms, by name."""
@@ -42,14 +42,12 @@ WEIGHT_OF: dict[type[StructuralLoss], int] = {
 SLICE = 3e7
 """Responses, at the most, between two looks at signals: about a tenth of a second."""
 
-
-NOTHING, NO_RATES = np.empty((0, 0, 0)), np.empty(0)
+NO_STEP, NO_RATES = gradient_descent(), np.empty(0)
 
 Kernel = Callable[..., None]
 
 SIGNATURE = (
-    "void(f8[:, ::1], i8[:, :, ::1], UniTuple(i8, 5), i8, UniTuple(f8, 5), f8[::1], i8, i8,"
-    "i8[::1], i8[:, ::1], f8[:, :, ::1], f8[:, :, ::1])"
+    "void(f8[:, ::1], i8[:, :, ::1], UniTuple(i8, 5), i8, UniTuple(f8, 5), f8[::1], i8, i8,i8[::1])"
 )
 """Of `mlpspec.training.kernel.run_kernel`."""
 
@@ -191,30 +189,14 @@ class KernelRuns:
 
     def evaluate(self) -> None:
         """Compute objective and gradient at theta."""
-        self._call(0, (0.0,) * 5, NO_RATES, -1, 0)
-
-    def respond(self, z: Array, h: Array) -> None:
-        """Write z and h (R, N, K) at theta."""
-        self._call(0, (0.0,) * 5, NO_RATES, 0, 0, z, h)
+        self.advance(NO_STEP, NO_RATES, -1, 0)
 
     def advance(self, optimizer: Optimizer, rates: Array, start: int, stop: int) -> None:
         """Train from step ``start``, or -1 where nothing was evaluated yet, to step ``stop``."""
         rule = COMPILED_RULES.index(optimizer.rule)
         numbers = tuple(float(number) for number in (*optimizer.numbers, optimizer.decay))
-        self._call(rule, numbers, rates, start, stop)
-
-    def _call(
-        self,
-        rule: int,
-        numbers: tuple[float, ...],
-        rates: Array,
-        start: int,
-        stop: int,
-        z: Array = NOTHING,
-        h: Array = NOTHING,
-    ) -> None:
         state = self.memory, self.marks, self.sizes
-        load()(*state, rule, numbers, rates, start, stop, self.ended, self.order, z, h)
+        load()(*state, rule, numbers, rates, start, stop, self.ended)
 
     def until(self, optimizer: Optimizer, rates: Array, moments: Sequence[int]) -> Iterator[int]:
         """Train to each of some moments, ascending, in slices; yield each once it is reached.
@@ -250,33 +232,39 @@ def riding(objective: Objective) -> dict[str, tuple[float, StructuralLoss]]:
 
 
 class RidingForward(Forward):
-    """The forward pass of `KernelRuns` at their parameters; z and h are computed if read."""
+    """The forward pass of `KernelRuns` at their parameters, as far as it is read."""
 
     def __init__(self, params: Params, x: Array, y: Array, runs: KernelRuns) -> None:
-        at = runs.at
-        f = np.empty_like(y)
-        np.put_along_axis(f, runs.order, runs.memory[:, at.f : at.f + at.n], axis=1)
-        vars(self).update(params=params, x=x, y=y, output=f, runs=runs)
-        vars(self).update(prototypes=params.prototypes)
-        for array in (f, self.prototypes):
-            array.flags.writeable = False
+        vars(self).update(params=params, x=x, y=y, runs=runs)
 
     @cached_property
-    def _responses(self) -> tuple[Array, Array]:
-        z, h = np.empty(self.shape), np.empty(self.shape)
-        vars(self)["runs"].respond(z, h)
-        z.flags.writeable = h.flags.writeable = False
-        return z, h
+    def output(self) -> Array:
+        """(R, N): f, as the kernel has it."""
+        f, runs = np.empty_like(self.y), vars(self)["runs"]
+        rows = runs.memory[:, runs.at.f : runs.at.f + runs.at.n]
+        np.put_along_axis(f, runs.order, rows, axis=1)
+        return read_only(f)
 
-    @property
+    @cached_property
+    def prototypes(self) -> Array:
+        """(R, K, D): p."""
+        return read_only(self.params.prototypes)
+
+    @cached_property
     def preactivation(self) -> Array:
         """(R, N, K): z."""
-        return self._responses[0]
+        return read_only(self.params.preactivation(self.x))
 
-    @property
+    @cached_property
     def hidden(self) -> Array:
         """(R, N, K): h."""
-        return self._responses[1]
+        return read_only(exp_of_negated(np.square(self.preactivation)))
+
+
+def read_only(array: Array) -> Array:
+    """Protect an array from being written to, and return it."""
+    array.flags.writeable = False
+    return array
 
 
 class RidingRuns:

@@ -52,7 +52,6 @@ from mlpspec.training.rows import (
     dot_gaps,
     driven,
     driven_line,
-    exponential,
     exponentials,
     fill,
     invert,
@@ -101,8 +100,8 @@ def window(marks, i, which):
 
 
 @compiled
-def add_coverage(a, marks, at, want):
-    """Add to dL/dp what follows from coverage; set its value if that is wanted.
+def add_coverage(a, marks, at):
+    """Add to dL/dp what follows from coverage; set its value.
 
     c_nk = exp(-|x_n - p_k|^2 / tau), t_n = sum_k c_nk, L = -tau mean_n log(t_n / K) and
     dL/dp_k = (2 / N) sum_n c_nk (p_k - x_n) / t_n. Where t_n is small, the exponent of the nearest
@@ -126,9 +125,9 @@ def add_coverage(a, marks, at, want):
         first, size = window(marks, i, NEAR)
         add_times(a, c, 1.0, at.t + first, size)
         c += size
-    n_far = invert(a, at.t, least, at.e, at.ns)
+    invert(a, at.t, at.e, at.ns)
     fill(a, at.e + at.n, 0.0, at.ns - at.n)
-    for j in range(at.n if n_far > 0 or want else 0):
+    for j in range(at.n):
         if a[at.t + j] < least:
             a[at.e + j] = 0.0
             logs += add_far(a, at, j, unit, scale)
@@ -357,14 +356,14 @@ def add_penalties(a, at, first, size):
 
 
 @compiled
-def evaluate(a, marks, at, want):
+def evaluate(a, marks, at):
     """Set gradient and values at theta; return whether they are finite."""
     n, k, c = at.n, at.k, at.k * (at.d + 2)
     place(a, at)
     fill(a, at.q, 0.0, at.d * at.ks)
     fill(a, TOTAL, 0.0, EPSILON - TOTAL)
     if a[COVERAGE] > 0.0 and a[TAU_COVERAGE] > 0.0:
-        add_coverage(a, marks, at, want)
+        add_coverage(a, marks, at)
     elif a[COVERAGE] > 0.0:
         add_hard_coverage(a, at)
     if a[SEPARATION] > 0.0 and k > 1:
@@ -443,7 +442,7 @@ def advance(a, marks, at, rule, numbers, rates, t, stop):
             of_step = (rates[t], numbers[1], numbers[2], numbers[3])
             update(a, at, rule, t + 1.0, of_step, numbers[4])
             t += 1
-        finite = evaluate(a, marks, at, fresh or t == stop)
+        finite = evaluate(a, marks, at)
         if lost or (t == 0 and not finite):
             return t
         if not finite:
@@ -454,18 +453,11 @@ def advance(a, marks, at, rule, numbers, rates, t, stop):
     return -1
 
 
-def run_kernel(a, marks, sizes, rule, numbers, rates, t, stop, ended, order, z, h):
+def run_kernel(a, marks, sizes, rule, numbers, rates, t, stop, ended):
     """Advance R runs, a (R, ...) and marks (R, K, 7), from step t to ``stop``.
 
-    Step t + 1 has the learning rate ``rates[t]``. ``ended`` (R,) is what `advance` returns. Then z
-    and h (R, N, K), if they are not empty, are written in the order of the caller:
-    ``order[r, j]`` is where the j-th sorted sample was.
+    Step t + 1 has the learning rate ``rates[t]``. ``ended`` (R,) is what `advance` returns.
     """
     at = layout(*sizes)
     for r in range(len(a)):
         ended[r] = advance(a[r], marks[r], at, rule, numbers, rates, t, stop)
-        for i in range(at.k if len(z) > 0 else 0):
-            preactivation(a[r], at, i, at.e)
-            for j in range(at.n):
-                z[r, order[r, j], i] = a[r, at.e + j]
-                h[r, order[r, j], i] = exponential(a[r, at.e + j] ** 2)

@@ -25,8 +25,7 @@ class Layout(NamedTuple):
     - the temperatures of coverage, 0 if it is hard, and of separation (`TAU_COVERAGE` and so on);
     - by what separation and overlap divide their sums over ordered pairs of neurons, twice
       `mlpspec.losses.base.n_pairs`;
-    - at `TOTAL` the objective, and from `VALUE` on the unweighted values of the terms. The value of
-      soft coverage, and with it the objective, is computed only where it is wanted;
+    - at `TOTAL` the objective, and from `VALUE` on the unweighted values of the terms;
     - the epsilon of the prototypes.
     """
 

@@ -174,14 +174,11 @@ def pushes(a, c, x, p, size):
     return total, push
 
 
-@compiled_sum
-def invert(a, t, least, out, size):
-    """Write 1 / t and return how many t are below ``least``."""
-    count = 0
+@compiled
+def invert(a, t, out, size):
+    """Write 1 / t."""
     for j in range(size):
         a[u(out + j)] = 1.0 / a[u(t + j)]
-        count += a[u(t + j)] < least
-    return count
 
 
 @compiled_sum
