@@ -14,8 +14,9 @@ from mlpspec.training.optimizers import COMPILED_RULES, OPTIMIZERS
 Batch = tuple[Run, ...]
 """Runs that train together: arrays of one shape, and the same training."""
 
-BATCH_ELEMENTS = 3 * 2**17
-"""Most responses (R N K) of a batch: of more, results would come in too rarely."""
+BATCH_ELEMENTS = 2**17
+"""Most responses (R N K) of a batch: of more, results would come in too rarely, and what is kept
+of them would take a worker of the paper grid 8 MB more."""
 
 BATCH_RUNS = 2**11
 """Most runs of a batch, for the same reason."""
