@@ -45,13 +45,7 @@ SOLE_IMPORTERS = {
     "joblib": {"running.workers", "running.signals"},
     "llvmlite": {"training.rows", "training.compiled"},
     "matplotlib": {"report.figures"},  # and what is in it
-    "numba": {
-        "training.kernel",
-        "training.layout",
-        "training.rows",
-        "training.compiled",
-        "training.engine",
-    },
+    "numba": {"training.rows", "training.compiled", "training.engine"},
     "sqlite3": {"store.database", "store.store", "cli.command"},
     "tqdm": {"running.progress"},
 }

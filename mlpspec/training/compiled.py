@@ -21,21 +21,19 @@ import numpy as np
 from mlpspec.arrays import Array, exp_of_negated
 from mlpspec.losses import L1, L2, Coverage, HardCoverage, Overlap, Separation, StructuralLoss
 from mlpspec.losses.base import n_pairs
-from mlpspec.losses.objective import Objective, Terms, weighted_terms
-from mlpspec.network.forward import Forward, backward
+from mlpspec.losses.objective import Objective
+from mlpspec.network.forward import Forward
 from mlpspec.network.neurons import Params, RadialParams
+from mlpspec.training import layout
 from mlpspec.training.optimizers import COMPILED_RULES, Optimizer, gradient_descent
 
-Values = Callable[[int], dict[str, float]]
-"""Returns the unweighted values of the fit and of a run's terms, by name."""
-
 WEIGHT_OF: dict[type[StructuralLoss], int] = {
-    Coverage: 1,
-    HardCoverage: 1,
-    Separation: 2,
-    Overlap: 3,
-    L1: 4,
-    L2: 5,
+    Coverage: layout.COVERAGE,
+    HardCoverage: layout.COVERAGE,
+    Separation: layout.SEPARATION,
+    Overlap: layout.OVERLAP,
+    L1: layout.L1,
+    L2: layout.L2,
 }
 """The losses that the kernel knows, and the index of their weight; one of each index."""
 
@@ -93,13 +91,7 @@ def kernel_name() -> str:
 def is_cached() -> bool:
     """Return whether the kernel is seen to lie in numba's cache, which tells without loading it."""
     place = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).with_name("__pycache__"))
-    if place not in _SEEN and any(place.rglob(f"*{kernel_name()}-*.nbi")):
-        _SEEN.add(place)
-    return place in _SEEN
-
-
-_SEEN: set[Path] = set()
-"""Caches in which this process has seen the kernel: to look there takes a while."""
+    return any(place.rglob(f"*{kernel_name()}-*.nbi"))
 
 
 class KernelRuns:
@@ -136,11 +128,9 @@ class KernelRuns:
         objectives: Sequence[Objective],
         neglects: bool = True,
     ) -> None:
-        from mlpspec.training import kernel, layout
-
         n_runs, n, d = x.shape
         k = (theta.shape[1] - 1) // (d + 2)
-        windowed = d == 1 and n >= kernel.WINDOWED and neglects
+        windowed = d == 1 and n >= layout.WINDOWED and neglects
         self.sizes = (n, k, d, int(issubclass(kind, RadialParams)), int(windowed))
         self.at = at = layout.layout(*self.sizes)
         self.memory = np.empty((n_runs, at.end))
@@ -157,16 +147,14 @@ class KernelRuns:
         rows[:, :d, :n] = np.take_along_axis(x, self.order[:, :, None], axis=1).swapaxes(1, 2)
         rows[:, :d, n:] = rows[:, :d, n - 1 : n]
         rows[:, d, :n], rows[:, d, n:] = np.take_along_axis(y, self.order, axis=1), 0.0
-        self.marks = np.empty((n_runs, k, 7), dtype=np.int64)
+        self.marks = np.empty((n_runs, k, layout.MARKS), dtype=np.int64)
         self.marks[...] = (0, n, 0, n, 0, k, 0)
-        self.marks[:, :, kernel.ORDER] = np.arange(k)
+        self.marks[:, :, layout.ORDER] = np.arange(k)
         self.ended = np.empty(n_runs, dtype=np.int64)
         self.minimise(objectives)
 
     def minimise(self, objectives: Sequence[Objective]) -> None:
         """Minimise other objectives from here on, one a run."""
-        from mlpspec.training import layout
-
         n_hidden = self.sizes[1]
         self.names = [known_terms(objective) for objective in objectives]
         self.memory[:, : layout.TOTAL] = 0.0
@@ -182,8 +170,6 @@ class KernelRuns:
 
     def values(self, run: int) -> dict[str, float]:
         """Return the unweighted values of a run: ``"fit"`` and the losses that the kernel knows."""
-        from mlpspec.training import layout
-
         numbers = self.memory[run, layout.VALUE : layout.EPSILON].tolist()
         return {"fit": numbers[0], **{name: numbers[i] for i, name in self.names[run].items()}}
 
@@ -265,40 +251,3 @@ def read_only(array: Array) -> Array:
     """Protect an array from being written to, and return it."""
     array.flags.writeable = False
     return array
-
-
-class RidingRuns:
-    """R runs whose built-in terms the kernel computes, and NumPy the other losses.
-
-    All have the same other losses, ``terms``, with weights (R,) of their own.
-    """
-
-    def __init__(
-        self,
-        kind: type[Params],
-        theta: Array,
-        x: Array,
-        y: Array,
-        objectives: Sequence[Objective],
-        terms: Terms,
-        neglects: bool = True,
-    ) -> None:
-        self.kind, self.x, self.y, self.terms = kind, x, y, terms
-        self.runs = KernelRuns(kind, theta, x, y, objectives, neglects)
-
-    def __call__(self, theta: Array) -> tuple[Array, Array, Values]:
-        """Return the objective (R,), its gradient (R, P) and what gives a run's values."""
-        runs = self.runs
-        runs.theta[...] = theta
-        runs.evaluate()
-        if not self.terms:
-            return runs.total.copy(), runs.grad.copy(), runs.values
-        params = self.kind.unflatten(theta, self.x.shape[2])
-        net = RidingForward(params, self.x, self.y, runs)
-        total, partials, values = weighted_terms(net, self.terms)
-        grad = runs.grad + backward(net, partials).flatten()
-
-        def of(run: int) -> dict[str, float]:
-            return runs.values(run) | {name: float(value[run]) for name, value in values.items()}
-
-        return runs.total + total, grad, of

@@ -9,7 +9,7 @@ same moments, at which a run is recorded, or early stopping looks at it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from mlpspec.arrays import Array
-from mlpspec.losses.objective import Objective, Terms, weighted_sum
-from mlpspec.network.forward import respond
+from mlpspec.losses.objective import Objective, Terms, weighted_sum, weighted_terms
+from mlpspec.network.forward import backward, respond
 from mlpspec.network.neurons import Params
-from mlpspec.training.compiled import KernelRuns, RidingRuns, Values, riding
+from mlpspec.training.compiled import KernelRuns, RidingForward, riding
 from mlpspec.training.optimizers import RULES, Optimizer
 from mlpspec.training.perturbation import Perturbation, Perturbed, Streams
 from mlpspec.training.stopping import EarlyStopping, Moment, Watch
@@ -120,49 +120,73 @@ def train_whole(plan: Plan, row: int) -> Course:
     return course
 
 
+Values = Callable[[int], dict[str, float]]
+"""Returns the unweighted values of the fit and of a run's terms, by name."""
+
 Evaluate = Callable[[Array], tuple[Array, Array, Values]]
 """Returns, at theta (R, P), objective (R,), gradient (R, P), and what gives a run's values."""
-
-
-class _Textbook:
-    """The objective of runs that have the same losses, in NumPy, perturbed or not."""
-
-    def __init__(
-        self, plan: Plan, rows: Sequence[int], terms: Terms, perturbed: Perturbed | None
-    ) -> None:
-        self.kind, self.x, self.y = plan.kind, plan.x[rows], plan.y[rows]
-        weights = [plan.objectives[row].fit_weight for row in rows]
-        self.fit_weight = np.array(weights, dtype=self.y.dtype)
-        self.terms, self.perturbed = terms, perturbed
-
-    def __call__(self, theta: Array) -> tuple[Array, Array, Values]:
-        params, seen = self.kind.unflatten(theta, self.x.shape[2]), None
-        if self.perturbed is None:
-            net = respond(params, self.x, self.y)
-        else:
-            net, seen = self.perturbed(params)
-        total, grad, values = weighted_sum(net, self.fit_weight, self.terms, seen)
-        return (
-            total,
-            grad.flatten(),
-            lambda run: {name: float(value[run]) for name, value in values.items()},
-        )
 
 
 def _evaluation(
     plan: Plan, rows: Sequence[int], active: bool, perturbed: Perturbed | None = None
 ) -> Evaluate:
-    """Return the objective of runs that may be trained together."""
+    """Return the objective of runs that may be trained together, perturbed or not."""
     objectives = [plan.objective(row, active) for row in rows]
     in_numpy = riding(objectives[0]) if plan.compiled else objectives[0].active
     terms = {}
     for name, (_, loss) in in_numpy.items():
         weights = [objective.terms[name][0] for objective in objectives]
         terms[name] = np.array(weights, dtype=plan.y.dtype), loss
-    if not plan.compiled:
-        return _Textbook(plan, rows, terms, perturbed)
-    data = plan.start[rows], plan.x[rows], plan.y[rows]
-    return RidingRuns(plan.kind, *data, objectives, terms, plan.optimizer.neglects)
+    if plan.compiled:
+        return _riding(plan, rows, objectives, terms)
+    return _textbook(plan, rows, objectives, terms, perturbed)
+
+
+def _textbook(
+    plan: Plan,
+    rows: Sequence[int],
+    objectives: Sequence[Objective],
+    terms: Terms,
+    perturbed: Perturbed | None,
+) -> Evaluate:
+    """Return the objective of runs that have the same losses, ``terms``, in NumPy."""
+    x, y = plan.x[rows], plan.y[rows]
+    fit_weight = np.array([objective.fit_weight for objective in objectives], dtype=y.dtype)
+
+    def evaluate(theta: Array) -> tuple[Array, Array, Values]:
+        params, kept = plan.kind.unflatten(theta, x.shape[2]), None
+        if perturbed is None:
+            net = respond(params, x, y)
+        else:
+            net, kept = perturbed(params)
+        total, grad, values = weighted_sum(net, fit_weight, terms, kept)
+        return total, grad.flatten(), lambda run: _of_run(values, run)
+
+    return evaluate
+
+
+def _riding(
+    plan: Plan, rows: Sequence[int], objectives: Sequence[Objective], terms: Terms
+) -> Evaluate:
+    """Return the objective of runs whose losses the kernel knows but for ``terms``."""
+    x, y = plan.x[rows], plan.y[rows]
+    runs = KernelRuns(plan.kind, plan.start[rows], x, y, objectives, plan.optimizer.neglects)
+
+    def evaluate(theta: Array) -> tuple[Array, Array, Values]:
+        runs.theta[...] = theta
+        runs.evaluate()
+        if not terms:
+            return runs.total.copy(), runs.grad.copy(), runs.values
+        net = RidingForward(plan.kind.unflatten(theta, x.shape[2]), x, y, runs)
+        total, partials, values = weighted_terms(net, terms)
+        grad = runs.grad + backward(net, partials).flatten()
+        return runs.total + total, grad, lambda run: runs.values(run) | _of_run(values, run)
+
+    return evaluate
+
+
+def _of_run(values: Mapping[str, Array], run: int) -> dict[str, float]:
+    return {name: float(value[run]) for name, value in values.items()}
 
 
 def descend(plan: Plan, rows: Sequence[int]) -> list[Course]:

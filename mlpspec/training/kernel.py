@@ -28,21 +28,24 @@ from __future__ import annotations
 import math
 
 from mlpspec.training.layout import (
+    BESIDE,
     COVERAGE,
     EPSILON,
     FIT,
     L1,
     L2,
+    NEAR,
+    ORDER,
     OVERLAP,
     PAIRS_OVERLAP,
     PAIRS_SEPARATION,
+    RESPONDS,
     SEPARATION,
     TAU_COVERAGE,
     TAU_SEPARATION,
     TOTAL,
     VALUE,
     layout,
-    padded,
 )
 from mlpspec.training.optimizers import COMPILED_RULES, RULES
 from mlpspec.training.rows import (
@@ -67,11 +70,7 @@ from mlpspec.training.rows import (
     u,
 )
 
-REACH, NEGLIGIBLE, WINDOWED = 6.8, 50.0, 32
-
-# marks (K, 7): the first, and the one after the last, of the samples that neuron k responds to, of
-# those that are near its prototype, and of the sorted prototypes near the k-th; and which that is.
-RESPONDS, NEAR, BESIDE, ORDER = 0, 2, 4, 6
+REACH, NEGLIGIBLE = 6.8, 50.0
 
 
 @compiled
@@ -92,8 +91,8 @@ def move_window(a, x, n, marks, i, which, left, right):
 @compiled
 def window(marks, i, which):
     """Return the first of the marked samples, and their number, in whole eights."""
-    first = marks[i, which] // 8 * 8
-    return first, max(0, padded(marks[i, which + 1]) - first)
+    first, last = marks[i, which] // 8 * 8, (marks[i, which + 1] + 7) // 8 * 8
+    return first, max(0, last - first)
 
 
 # ------------------------------------------------------------------------------- coverage
@@ -243,17 +242,10 @@ def line(a, at, i):
 
 @compiled
 def preactivation(a, at, i, out):
-    """Write z_n of neuron i, as `RidgeParams` and `RadialParams` say."""
-    if at.radial and at.d > 1:
-        unit = a[at.theta + i]
-        squared_distance(a, at.x, at.ns, at.p + i, at.ks, at.d, unit, out, at.ns)
-        for j in range(at.ns):
-            a[u(out + j)] = math.sqrt(a[u(out + j)])
-        return
-    w, b = line(a, at, i) if at.d == 1 else (0.0, a[at.theta + at.k * at.d + i])
-    fill(a, out, b, at.ns)
+    """Write z_n = w . x_n + b of ridge neuron i above a line."""
+    fill(a, out, a[at.theta + at.k * at.d + i], at.ns)
     for m in range(at.d):
-        add_times(a, at.x + m * at.ns, w if at.d == 1 else a[at.theta + i * at.d + m], out, at.ns)
+        add_times(a, at.x + m * at.ns, a[at.theta + i * at.d + m], out, at.ns)
 
 
 @compiled
@@ -293,9 +285,13 @@ def respond(a, marks, at):
     """Write the responses h of all neurons to the samples in their windows."""
     h = at.h
     for i in range(at.k):
-        if at.d > 1:
+        if at.d > 1 and at.radial:
+            s, p = a[at.theta + i], at.p + i
+            squared_distance(a, at.x, at.ns, p, at.ks, at.d, s, h, at.ns)
+        elif at.d > 1:
             preactivation(a, at, i, h)
             multiply(a, h, h, at.ns)
+        if at.d > 1:
             h += at.ns
             continue
         w, b = line(a, at, i)
@@ -453,11 +449,14 @@ def advance(a, marks, at, rule, numbers, rates, t, stop):
     return -1
 
 
+layout_of = compiled(layout)
+
+
 def run_kernel(a, marks, sizes, rule, numbers, rates, t, stop, ended):
     """Advance R runs, a (R, ...) and marks (R, K, 7), from step t to ``stop``.
 
     Step t + 1 has the learning rate ``rates[t]``. ``ended`` (R,) is what `advance` returns.
     """
-    at = layout(*sizes)
+    at = layout_of(*sizes)
     for r in range(len(a)):
         ended[r] = advance(a[r], marks[r], at, rule, numbers, rates, t, stop)

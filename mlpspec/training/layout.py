@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from numba.extending import register_jitable
-
 FIT, COVERAGE, SEPARATION, OVERLAP, L1, L2 = 0, 1, 2, 3, 4, 5
 TAU_COVERAGE, TAU_SEPARATION, PAIRS_SEPARATION, PAIRS_OVERLAP = 6, 7, 8, 9
 TOTAL, VALUE, EPSILON, HEAD = 10, 11, 17, 24
+
+WINDOWED = 32
+"""Samples from which on, on a line, a neuron meets those alone that are near."""
+
+RESPONDS, NEAR, BESIDE, ORDER, MARKS = 0, 2, 4, 6, 7
+"""Columns of the marks (K, 7): the first, and the one after the last, of the samples that neuron k
+responds to, of those that are near its prototype, and of the sorted prototypes near the k-th; and
+which that is."""
 
 
 class Layout(NamedTuple):
@@ -55,17 +61,11 @@ class Layout(NamedTuple):
     end: int
 
 
-@register_jitable
-def padded(size):
-    """Return ``size``, rounded up to a multiple of 8."""
-    return (size + 7) // 8 * 8
-
-
-@register_jitable
-def layout(n, k, d, radial, windowed):
-    """Return the layout of a run of N samples, K neurons and D inputs."""
-    size, ns, ks = k * (d + 2) + 1, padded(n), padded(k)
-    step, theta = padded(size), HEAD
+def layout(n: int, k: int, d: int, radial: int, windowed: int) -> Layout:
+    """Return the layout of a run of N samples, K neurons and D inputs; numba compiles this, too."""
+    size = k * (d + 2) + 1
+    ns, ks, step = (n + 7) // 8 * 8, (k + 7) // 8 * 8, (size + 7) // 8 * 8
+    theta = HEAD
     x = theta + 5 * step
     y = x + d * ns
     p = y + 5 * ns
