@@ -32,8 +32,7 @@ from mlpspec.training.schedules import Schedule, rates
 from mlpspec.training.stopping import EarlyStopping, Moment, never, phases_of
 
 RESPONSES = 2**17
-"""Most responses (R N K) that `descend` keeps at a time: more do not fit the cache. With the kernel
-it keeps fewer arrays of them, and takes twice as many runs."""
+"""Most responses (R N K) that `descend` keeps at a time: more do not fit the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,7 +256,7 @@ def _together(plan: Plan, responses: int) -> list[list[int]]:
         same = [(name, loss) for name, (_, loss) in terms.items()]
         fitted = plan.compiled or objective.fit_weight > 0.0
         groups.setdefault((fitted, *same), []).append(row)
-    most = max(1, RESPONSES * (2 if plan.compiled else 1) // responses)
+    most = max(1, RESPONSES // responses)
     return [rows[i : i + most] for rows in groups.values() for i in range(0, len(rows), most)]
 
 
