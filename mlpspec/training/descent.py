@@ -154,12 +154,12 @@ def _textbook(
     fit_weight = np.array([objective.fit_weight for objective in objectives], dtype=y.dtype)
 
     def evaluate(theta: Array) -> tuple[Array, Array, Values]:
-        params, kept = plan.kind.unflatten(theta, x.shape[2]), None
+        params, seen = plan.kind.unflatten(theta, x.shape[2]), None
         if perturbed is None:
             net = respond(params, x, y)
         else:
-            net, kept = perturbed(params)
-        total, grad, values = weighted_sum(net, fit_weight, terms, kept)
+            net, seen = perturbed(params)
+        total, grad, values = weighted_sum(net, fit_weight, terms, seen)
         return total, grad.flatten(), lambda run: _of_run(values, run)
 
     return evaluate
