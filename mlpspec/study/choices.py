@@ -54,6 +54,24 @@ class Choice(NamedTuple):
 Choices = Sequence[Choice]
 
 
+def values_of(
+    setting: str, first: str, others: Mapping[str, Any] | Sequence[Any]
+) -> dict[str, Settings]:
+    """Return the options of a choice that is one setting: ``first`` leaves it at its default.
+
+    The others are values by the names of their options; or values alone, which name themselves,
+    with blanks for ``_``.
+
+    Examples
+    --------
+    >>> values_of("weight", "0.1", (0.3, 1.0))
+    {'0.1': {}, '0.3': {'weight': 0.3}, '1': {'weight': 1.0}}
+    """
+    if not isinstance(others, Mapping):
+        others = {str(x).removesuffix(".0").replace("_", " "): x for x in others}
+    return {first: {}, **{option: {setting: value} for option, value in others.items()}}
+
+
 def settings_of(options: Mapping[str, str], choices: Choices) -> dict[str, Any]:
     """Return the settings of options by choice; what is not named has that of the default.
 

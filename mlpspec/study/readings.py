@@ -22,7 +22,7 @@ import numpy as np
 
 from mlpspec.losses import BUILT_IN
 from mlpspec.study import choices
-from mlpspec.study.choices import Choice
+from mlpspec.study.choices import Choice, values_of
 from mlpspec.study.study import Study
 from mlpspec.study.subsets import subsets
 
@@ -61,16 +61,13 @@ LARGE = 10.0
 TEMPERATURES = tuple(float(f"{10 ** (half / 2 - 5):.3g}") for half in range(13))
 """1e-5 to 10, two a decade."""
 
+PAIRS = {"per neuron": "neuron", "sum": "sum"}
+
 CHOICES = (
     Choice(
         "start",
-        {
-            "prototypes": {},
-            "normal": {"initializer": "standard_normal"},
-            "framework": {"initializer": "framework"},
-            "spaced": {"initializer": "spaced"},
-            "steep": {"initializer": "steep"},
-        },
+        values_of("initializer", "prototypes", {"normal": "standard_normal"})
+        | values_of("initializer", "prototypes", ("framework", "spaced", "steep")),
         "prototypes in the domain are what the losses need; the others are what code draws "
         "without much thought, or with more",
     ),
@@ -86,57 +83,42 @@ CHOICES = (
     ),
     Choice(
         "target",
-        {
-            "sine": {},
-            "double sine": {"target": "double_sine"},
-            "identity": {"target": "identity"},
-            "random": {"target": "random"},
-        },
+        values_of("target", "sine", ("double_sine", "identity", "random")),
         "the abstract speaks of data to be read back, not of a function",
     ),
     Choice(
         "coverage",
-        {"soft": {}, "hard": {"coverage_minimum": "hard"}},
+        values_of("coverage_minimum", "soft", ("hard",)),
         "a nearest prototype is the plain formula, a soft one the smooth formula",
     ),
     Choice(
         "separation of pairs",
-        {
-            "mean": {},
-            "per neuron": {"separation_reduction": "neuron"},
-            "sum": {"separation_reduction": "sum"},
-        },
+        values_of("separation_reduction", "mean", PAIRS),
         "all three are written for pairwise losses",
     ),
     Choice(
         "overlap of pairs",
-        {
-            "mean": {},
-            "per neuron": {"overlap_reduction": "neuron"},
-            "sum": {"overlap_reduction": "sum"},
-        },
+        values_of("overlap_reduction", "mean", PAIRS),
         "all three are written for pairwise losses",
     ),
     Choice(
         "weight",
-        {"0.1": {}} | {f"{value:g}": {"weight": value} for value in (0.003, 0.01, 0.03, 0.3, 1.0)},
+        values_of("weight", "0.1", (0.003, 0.01, 0.03, 0.3, 1.0)),
         "one number for all losses, of the usual decades",
     ),
     Choice(
         "temperature",
-        {"0.01": {}}
-        | {f"{value:g}": {"temperature": value} for value in (0.0001, 0.001, 0.003, 0.03, 0.1)},
+        values_of("temperature", "0.01", (0.0001, 0.001, 0.003, 0.03, 0.1)),
         "of coverage; the square of some distance between neighbours",
     ),
     Choice(
         "temperature of separation",
-        {"as coverage": {}}
-        | {f"{value:g}": {"separation_temperature": value} for value in (0.0001, 0.0003, 0.001)},
+        values_of("separation_temperature", "as coverage", (0.0001, 0.0003, 0.001)),
         "the abstract gives separation alone a temperature",
     ),
     Choice(
         "fit",
-        {"mean": {}, "half the mean": {"fit_weight": 0.5}},
+        values_of("fit_weight", "mean", {"half the mean": 0.5}),
         "the half makes the derivative plain",
     ),
     Choice(

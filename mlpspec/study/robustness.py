@@ -30,8 +30,16 @@ import numpy as np
 
 from mlpspec.errors import InputError
 from mlpspec.losses import BUILT_IN
-from mlpspec.study.choices import DEFAULT, Choice, Choices, draw, one_at_a_time, settings_of
-from mlpspec.study.readings import READING
+from mlpspec.study.choices import (
+    DEFAULT,
+    Choice,
+    Choices,
+    draw,
+    one_at_a_time,
+    settings_of,
+    values_of,
+)
+from mlpspec.study.readings import CHOICES, READING
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
 from mlpspec.study.subsets import subsets
@@ -45,21 +53,15 @@ CHANCE = range(2200, 2260)
 CHANGED = 3.0
 """Axes that a combination changes, on average, before those that change too few are left out."""
 
-PAIRS = "all three are written for pairwise losses"
+OPEN = {choice.name: choice for choice in CHOICES}
+"""What the abstract leaves open, of which most is asked here, too."""
 
 AXES: Choices = (
     Choice(
         "start",
         {
-            "prototypes": {},
-            "normal": {"initializer": "standard_normal"},
-            "framework": {"initializer": "framework"},
-            "spaced": {"initializer": "spaced"},
-            "steep": {"initializer": "steep"},
-            "xavier": {"initializer": "xavier"},
-            "he": {"initializer": "he"},
-            "orthogonal": {"initializer": "orthogonal"},
-            "inputs": {"initializer": "inputs"},
+            **OPEN["start"].options,
+            **values_of("initializer", "prototypes", ("xavier", "he", "orthogonal", "inputs")),
             "inputs, steeper": {"initializer": "inputs(slope=4.0)"},
         },
         "those of common libraries, and those that know the domain or the data; with K = N the "
@@ -74,77 +76,36 @@ AXES: Choices = (
         },
         "the abstract says Gaussian, which both kinds are; epsilon keeps a prototype finite",
     ),
-    Choice("width", {"N": {}, "30": {"n_hidden": 30}}, "K is N by choice, not by need"),
-    Choice("dimension", {"1": {}, "2": {"n_inputs": 2}}, "a line is the exception among data"),
+    Choice("width", values_of("n_hidden", "N", (30,)), "K is N by choice, not by need"),
+    Choice("dimension", values_of("n_inputs", "1", (2,)), "a line is the exception among data"),
     Choice(
         "inputs",
         {
-            "random": {},
-            "even": {"dataset": "grid"},
-            "clustered": {"dataset": "clustered"},
+            **values_of("dataset", "random", {"even": "grid", "clustered": "clustered"}),
             "random, [0, 1]": {"dataset": "uniform(low=0.0)"},
         },
         "evenly spaced, clumped, or not centred",
     ),
-    Choice(
-        "target",
-        {
-            "sine": {},
-            "double sine": {"target": "double_sine"},
-            "identity": {"target": "identity"},
-            "random": {"target": "random"},
-        },
-        "the claims are about inputs, and should not hang on what is learnt of them",
+    OPEN["target"]._replace(
+        why="the claims are about inputs, and should not hang on what is learnt of them"
     ),
-    Choice(
-        "coverage", {"soft": {}, "hard": {"coverage_minimum": "hard"}}, "either minimum is usual"
-    ),
-    Choice(
-        "separation of pairs",
-        {
-            "mean": {},
-            "per neuron": {"separation_reduction": "neuron"},
-            "sum": {"separation_reduction": "sum"},
-        },
-        PAIRS,
-    ),
-    Choice(
-        "overlap of pairs",
-        {
-            "mean": {},
-            "per neuron": {"overlap_reduction": "neuron"},
-            "sum": {"overlap_reduction": "sum"},
-        },
-        PAIRS,
-    ),
-    Choice(
-        "weight",
-        {"0.1": {}} | {f"{value:g}": {"weight": value} for value in (0.01, 0.03, 0.3, 1.0)},
-        "two decades",
-    ),
-    Choice(
-        "temperature",
-        {"0.01": {}} | {f"{value:g}": {"temperature": value} for value in (0.001, 0.003, 0.03)},
-        "of coverage",
-    ),
+    OPEN["coverage"]._replace(why="either minimum is usual"),
+    OPEN["separation of pairs"],
+    OPEN["overlap of pairs"],
+    Choice("weight", values_of("weight", "0.1", (0.01, 0.03, 0.3, 1.0)), "two decades"),
+    Choice("temperature", values_of("temperature", "0.01", (0.001, 0.003, 0.03)), "of coverage"),
     Choice(
         "temperature of separation",
         {
-            "0.0001": {},
-            "0.0003": {"separation_temperature": 0.0003},
-            "0.001": {"separation_temperature": 0.001},
+            **values_of("separation_temperature", "0.0001", (0.0003, 0.001)),
             "as coverage": {"separation_temperature": None},
         },
         "the default has the smallest of those that were read into the abstract",
     ),
-    Choice("fit", {"mean": {}, "half the mean": {"fit_weight": 0.5}}, "the half is as usual"),
+    OPEN["fit"]._replace(why="the half is as usual"),
     Choice(
         "losses active",
-        {
-            "always": {},
-            "first half": {"losses_until": 0.5},
-            "second half": {"losses_from": 0.5},
-        },
+        {"always": {}, "first half": {"losses_until": 0.5}, "second half": {"losses_from": 0.5}},
         "a bias may be needed only while neurons find their places, or only then do harm",
     ),
     Choice(
@@ -164,29 +125,19 @@ AXES: Choices = (
         },
         "each with a rate that is usual for it",
     ),
-    Choice(
-        "steps", {"3000": {}, "1000": {"steps": 1000}, "10000": {"steps": 10000}}, "half a decade"
-    ),
+    Choice("steps", values_of("steps", "3000", (1000, 10000)), "half a decade"),
     Choice(
         "schedule",
         {
-            "constant": {},
-            "step": {"schedule": "step"},
-            "exponential": {"schedule": "exponential"},
-            "cyclic": {"schedule": "cyclic"},
-            "cosine": {"schedule": "cosine"},
+            **values_of("schedule", "constant", ("step", "exponential", "cyclic", "cosine")),
             "cosine, 4 periods": {"schedule": "cosine(periods=4)"},
         },
         "each as it is by default, and restarts",
     ),
-    Choice("warm-up", {"none": {}, "a tenth": {"warmup": 0.1}}, "as large models are trained"),
+    Choice("warm-up", values_of("warmup", "none", {"a tenth": 0.1}), "as large models are trained"),
     Choice(
         "early stopping",
-        {
-            "none": {},
-            "plateau": {"early_stopping": "plateau"},
-            "held out": {"early_stopping": "held_out"},
-        },
+        values_of("early_stopping", "none", ("plateau", "held_out")),
         "what practitioners do against too many steps",
     ),
     Choice(
