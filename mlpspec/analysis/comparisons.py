@@ -9,16 +9,7 @@ import numpy as np
 
 from mlpspec.arrays import Array
 from mlpspec.losses import BUILT_IN
-from mlpspec.metrics.statistics import (
-    ALPHA,
-    defined,
-    holm,
-    least_p,
-    less,
-    median_interval,
-    sign_flip,
-    win_share,
-)
+from mlpspec.metrics import statistics as stats
 from mlpspec.store.results import Table, measurement_names
 from mlpspec.store.views import own_starts
 from mlpspec.study.run import SETTINGS
@@ -75,7 +66,7 @@ class Grid:
         cells = list(zip(*(table[name].tolist() for name in self.fields), strict=True))
         self.cells: list[Cell] = sorted(set(cells))
         self._matrix: dict[tuple[Cell, str], Array] = {}
-        values = np.reshape([defined(table[name]) for name in self.names], (-1, len(cells))).T
+        values = np.reshape([stats.defined(table[name]) for name in self.names], (-1, len(cells))).T
         column = np.searchsorted(self.seeds, table["seed"])
         good = table["status"] == "ok"
         for row, group in enumerate(zip(cells, table["losses"].tolist(), strict=True)):
@@ -174,12 +165,12 @@ def compare(grid: Grid, compared: Sequence[Pair] | None = None) -> list[dict[str
     rows: list[dict[str, Any]] = []
     for cell in grid.cells:
         for pair in pairs(grid.labels) if compared is None else compared:
-            d = less(grid.matrix(cell, pair.treatment), grid.matrix(cell, pair.control))
-            p = sign_flip(d)
+            d = stats.less(grid.matrix(cell, pair.treatment), grid.matrix(cell, pair.control))
+            p = stats.sign_flip(d)
             nonzero = (np.isfinite(d) & (d != 0.0)).sum(axis=0)
-            least = least_p(nonzero)
+            least = stats.least_p(nonzero)
             for m, name in enumerate(grid.names):
-                interval = median_interval(d[:, m])
+                interval = stats.median_interval(d[:, m])
                 rows.append(
                     {
                         "family": pair.family,
@@ -193,7 +184,7 @@ def compare(grid: Grid, compared: Sequence[Pair] | None = None) -> list[dict[str
                         "low": interval.low,
                         "high": interval.high,
                         "confidence": interval.confidence,
-                        "wins": win_share(d[:, m]),
+                        "wins": stats.win_share(d[:, m]),
                         "p": p[m],
                         "least_p": least[m],
                     }
@@ -202,9 +193,11 @@ def compare(grid: Grid, compared: Sequence[Pair] | None = None) -> list[dict[str
     for row in rows:
         families.setdefault((row["family"], row["measurement"]), []).append(row)
     for members in families.values():
-        for row, p in zip(members, holm(np.array([row["p"] for row in members])), strict=True):
+        for row, p in zip(
+            members, stats.holm(np.array([row["p"] for row in members])), strict=True
+        ):
             row["p_holm"] = p
-            row["can_reach"] = "yes" if row.pop("least_p") * len(members) < ALPHA else "no"
+            row["can_reach"] = "yes" if row.pop("least_p") * len(members) < stats.ALPHA else "no"
     return rows
 
 
@@ -266,7 +259,7 @@ def median_columns(values: Array) -> dict[str, Any]:
     >>> median_columns(np.array([1.0, 2.0, 3.0, np.nan]))
     {'value': 2.0, 'low': 1.0, 'high': 3.0, 'confidence': 0.75, 'seeds': 3}
     """
-    interval = median_interval(values)
+    interval = stats.median_interval(values)
     known = int(np.isfinite(values).sum())
     columns = dict(zip(("value", "low", "high", "confidence"), interval, strict=True))
     return {**columns, "seeds": known}

@@ -21,17 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from mlpspec.errors import InputError
-from mlpspec.store.database import (
-    CONTENT,
-    FILE_NAME,
-    JOURNAL,
-    LOG,
-    check_new,
-    checksum,
-    create,
-    made_whole,
-    rolled_back,
-)
+from mlpspec.store import database
+from mlpspec.store.database import CONTENT, FILE_NAME, JOURNAL, LOG, checksum
 from mlpspec.store.packed import intact_part, packed
 from mlpspec.store.store import Store
 from mlpspec.study.ends import place_of
@@ -100,7 +91,7 @@ def recover(directory: str | os.PathLike[str], out: str | os.PathLike[str]) -> R
     log = path.with_name(LOG).read_bytes() if path.with_name(LOG).is_file() else b""
     if not packed(path) and (not path.is_file() or not (path.stat().st_size or log)):
         raise InputError(f"{path} is not there or empty; there is nothing to recover")
-    check_new(out)
+    database.check_new(out)
     content = _content(path)
     versions = [_logged(content, log), content] if log else [content]
     found, checked = _intact(versions)
@@ -131,8 +122,8 @@ def recover(directory: str | os.PathLike[str], out: str | os.PathLike[str]) -> R
     curves = {key: row for key, row in found["curves"].items() if key in complete}
     for number in {row[3] for row in complete.values()} - found["sessions"].keys():
         found["sessions"][number] = _lost_session(number, identity, complete)
-    with made_whole(out) as draft:
-        create(draft, identity)
+    with database.made_whole(out) as draft:
+        database.create(draft, identity)
         with Store.open(draft, write=True) as store:
             for table, rows in {**found, "runs": complete, "curves": curves}.items():
                 store.restore(table, rows.values())
@@ -189,7 +180,7 @@ def _content(path: Path) -> bytes:
     if not path.with_name(JOURNAL).exists():
         return path.read_bytes()
     with tempfile.TemporaryDirectory() as folder:
-        copy, damage = rolled_back(path, folder)
+        copy, damage = database.rolled_back(path, folder)
         return (copy if damage == "ok" else path).read_bytes()  # the journal may be another's
 
 

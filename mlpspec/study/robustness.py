@@ -30,15 +30,8 @@ import numpy as np
 
 from mlpspec.errors import InputError
 from mlpspec.losses import BUILT_IN
-from mlpspec.study.choices import (
-    DEFAULT,
-    Choice,
-    Choices,
-    draw,
-    one_at_a_time,
-    settings_of,
-    values_of,
-)
+from mlpspec.study import choices
+from mlpspec.study.choices import DEFAULT, Choice, Choices, values_of
 from mlpspec.study.readings import CHOICES, READING
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
@@ -181,14 +174,14 @@ def combinations(count: int = COMBINATIONS, seed: int = SEED) -> dict[str, dict[
         if sum(options[axis.name] != axis.first for axis in AXES) < 2:
             return False
         try:
-            run = Run(**{**READING, **settings_of(options, AXES)})
+            run = Run(**{**READING, **choices.settings_of(options, AXES)})
         except InputError:
             return False
         new = run not in known
         known.add(run)
         return new
 
-    return draw(AXES, count, seed, _changes, "c", wanted)
+    return choices.draw(AXES, count, seed, _changes, "c", wanted)
 
 
 def _changes(rng: np.random.Generator, n_axes: int) -> Iterable[int]:
@@ -204,13 +197,13 @@ def robustness() -> Study:
     >>> study.axes["n_samples"], study.variants["weight-0-3"], study.settings == READING
     ((3, 10, 50), {'weight': 0.3}, True)
     """
-    drawn = {name: settings_of(options, AXES) for name, options in combinations().items()}
+    drawn = {name: choices.settings_of(options, AXES) for name, options in combinations().items()}
     return Study(
         "robustness",
         {"losses": subsets(BUILT_IN), "n_samples": (3, 10, 50), "seed": range(2000, 2006)},
         READING,
         "Which claims survive which choices?",
-        variants={DEFAULT: {}, **one_at_a_time(AXES), **drawn},
+        variants={DEFAULT: {}, **choices.one_at_a_time(AXES), **drawn},
     )
 
 
