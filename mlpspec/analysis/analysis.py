@@ -66,10 +66,6 @@ def read_verdicts(path: Path) -> list[Verdict]:
         raise InputError(f"{path} is not a table of verdicts ({error}); remove it") from None
 
 
-def _analysis(directory: Path) -> Analysis | None:
-    return Analysis(directory) if has_store(directory) else None
-
-
 def _aligned(grid: Grid, seeds: Array, values: Array) -> Array:
     """Return values of some seeds in the order of the grid's, NaN for the others."""
     aligned = np.full(len(grid.seeds), np.nan)
@@ -165,7 +161,8 @@ class Analysis:
 
     def inner(self, name: str) -> Analysis | None:
         """Return the analysis of the directory ``name`` inside, if it is there."""
-        return _analysis(self.directory / name)
+        directory = self.directory / name
+        return Analysis(directory) if has_store(directory) else None
 
     @cached_property
     def sweep(self) -> Analysis | None:
@@ -238,34 +235,31 @@ class Analysis:
         if not self.stacks or self.results.variants:
             return []
         table = self.results.table
-        known = np.isin(table["losses"], EIGHT)
-        stages = []
-        for steps, grid in by_steps(select(table, known)).items():
-            if grid.fields != ("n_samples",):
-                return []
-            varying = len(self.grid.fields) > 1
-            stages.append(
-                Evidence(
-                    grid,
-                    {size: at.spacing for (size,), at in self.problems.items()},
-                    grid_error={
-                        size: _aligned(grid, at.seeds, at.nulls["grid"]["reconstruction_error"])
-                        for (size,), at in self.problems.items()
-                    },
-                    other_error={
-                        (cell[0], label): scores["reconstruction_error"]
-                        for (cell, label), scores in self.other_null.items()
-                        if not varying or cell[1] == steps
-                    },
-                    random_usage={
-                        size: _aligned(
-                            grid, at.seeds, at.nulls["random"]["distinct_usage_ratio"][0]
-                        )
-                        for (size,), at in self.problems.items()
-                    },
-                )
+        stages = by_steps(select(table, np.isin(table["losses"], EIGHT)))
+        if not stages or any(grid.fields != ("n_samples",) for grid in stages.values()):
+            return []
+        problems = {size: at for (size,), at in self.problems.items()}
+        varying = len(self.grid.fields) > 1
+        return [
+            Evidence(
+                grid,
+                {size: at.spacing for size, at in problems.items()},
+                grid_error={
+                    size: _aligned(grid, at.seeds, at.nulls["grid"]["reconstruction_error"])
+                    for size, at in problems.items()
+                },
+                other_error={
+                    (cell[0], label): scores["reconstruction_error"]
+                    for (cell, label), scores in self.other_null.items()
+                    if not varying or cell[1] == steps
+                },
+                random_usage={
+                    size: _aligned(grid, at.seeds, at.nulls["random"]["distinct_usage_ratio"][0])
+                    for size, at in problems.items()
+                },
             )
-        return stages
+            for steps, grid in stages.items()
+        ]
 
     @property
     def choices(self) -> Choices:

@@ -15,14 +15,7 @@ from mlpspec.analysis.claims import ERROR_MARGIN, SHARE_MARGIN
 from mlpspec.analysis.comparisons import Grid, as_table
 from mlpspec.arrays import Array
 from mlpspec.metrics.hull import expelled
-from mlpspec.metrics.statistics import (
-    ALPHA,
-    Interval,
-    holm,
-    less,
-    median_interval,
-    sign_flip,
-)
+from mlpspec.metrics.statistics import ALPHA, Interval, holm, less, median_interval, sign_flip
 from mlpspec.network.forward import forward
 from mlpspec.store.results import Results, Table
 from mlpspec.study.choices import DEFAULT
@@ -76,13 +69,11 @@ def answers(grid: Grid, spacing: dict[int, float], null: Null, shares: Shares) -
     about variants that the study lacks are left out.
     """
     variants = {variant for _, variant in grid.cells}
-    sizes = sorted({size for size, _ in grid.cells})
     asked = [q for q in questions() if {q.one.variant, q.other.variant} <= {*variants, GRID}]
     rows: list[dict[str, Any]] = []
     for question in asked:
-        for size in sizes:
+        for size in sorted({size for size, _ in grid.cells}):
             d = less(*(_values(grid, null, shares, question, side, size) for side in question[3:5]))
-            interval = median_interval(d)
             rows.append(
                 {
                     "doubt": question.doubt,
@@ -92,17 +83,15 @@ def answers(grid: Grid, spacing: dict[int, float], null: Null, shares: Shares) -
                     "other": str(question.other),
                     "n_samples": size,
                     "pairs": int(np.isfinite(d).sum()),
-                    **interval._asdict(),
+                    **median_interval(d)._asdict(),
                     "direction": question.direction,
                     "margin": _margin(question.measurement, spacing[size]),
                     "p": sign_flip(d[:, None])[0],
                 }
             )
-    adjusted = holm(np.array([row["p"] for row in rows]))
-    for row, p in zip(rows, adjusted.tolist(), strict=True):
-        row["p_holm"] = p
+    for row, p in zip(rows, holm(np.array([row["p"] for row in rows])).tolist(), strict=True):
         found = Interval(*(row[name] for name in Interval._fields))
-        row["answer"] = answer(found, p, row["margin"], row["direction"])
+        row |= {"p_holm": p, "answer": answer(found, p, row["margin"], row["direction"])}
     return as_table(rows)
 
 
@@ -141,14 +130,13 @@ def returned(results: Results, grid: Grid) -> Shares:
     shares = {}
     for (size, variant, label), after in masks.items():
         before = masks.get((size, DEFAULT, label), {})
-        shares[size, variant, label] = np.array(
-            [
-                (~after[seed])[before[seed]].mean()
-                if seed in before and seed in after and before[seed].any()
-                else np.nan
-                for seed in grid.seeds.tolist()
-            ]
-        )
+        back = {
+            seed: (~after[seed])[gone].mean()
+            for seed, gone in before.items()
+            if seed in after and gone.any()
+        }
+        known = [back.get(seed, np.nan) for seed in grid.seeds.tolist()]
+        shares[size, variant, label] = np.array(known)
     return shares
 
 
@@ -158,15 +146,12 @@ def signs(grid: Grid) -> Table:
     ``effect`` is ``coverage`` (coverage less the baseline) or ``overlap`` (coverage + overlap less
     coverage); ``sign`` is -1 or 1 where the exact interval excludes 0, else 0.
     """
-    effects = {
-        "coverage": ("coverage", "baseline"),
-        "overlap": ("coverage+overlap", "coverage"),
-    }
+    effects = {"coverage": ("coverage", "baseline"), "overlap": ("coverage+overlap", "coverage")}
     rows = []
     for cell in grid.cells:
-        for effect, (one, other) in effects.items():
-            name = "reconstruction_error"
-            found = median_interval(less(*(grid.values(cell, side, name) for side in (one, other))))
+        for effect, sides in effects.items():
+            errors = (grid.values(cell, side, "reconstruction_error") for side in sides)
+            found = median_interval(less(*errors))
             rows.append(
                 {
                     "effect": effect,

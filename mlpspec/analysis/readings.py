@@ -134,10 +134,20 @@ def shares(readings: Table) -> Table:
     rows = []
     for claim in claims_of(readings):
         holds, count = int((readings[claim] == "holds").sum()), len(readings[claim])
-        interval = binomtest(holds, count).proportion_ci(method="wilson")
-        share = {"share": holds / count, "low": interval.low, "high": interval.high}
-        rows.append({"claim": claim, "holds": holds, "variants": count, **share})
+        rows.append({"claim": claim, "holds": holds, "variants": count, **share_of(holds, count)})
     return as_table(rows)
+
+
+def share_of(some: int, count: int) -> dict[str, float]:
+    """Return a share with its 95 % interval (Wilson), as columns.
+
+    Examples
+    --------
+    >>> {name: round(float(value), 2) for name, value in share_of(2, 3).items()}
+    {'share': 0.67, 'low': 0.21, 'high': 0.94}
+    """
+    interval = binomtest(some, count).proportion_ci(method="wilson")
+    return {"share": some / count, "low": interval.low, "high": interval.high}
 
 
 def decisive(readings: Table, choices: Choices) -> Table:

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from mlpspec.analysis.comparisons import as_table, select
-from mlpspec.analysis.readings import COUNTED, claims_of
+from mlpspec.analysis.readings import COUNTED, claims_of, share_of
 from mlpspec.store.results import Table
 from mlpspec.study.choices import DEFAULT, Choices
 
@@ -80,7 +79,6 @@ def survival(readings: Table, choices: Choices, groups: Table | None = None) -> 
                 continue
             found = outcomes(verdicts, own)
             counts = [int((found == outcome).sum()) for outcome in OUTCOMES]
-            interval = binomtest(counts[0], len(found)).proportion_ci(method="wilson")
             options = readings[axis][axes[axis]][found != "survives"] if axis in readings else ()
             rows.append(
                 {
@@ -89,9 +87,7 @@ def survival(readings: Table, choices: Choices, groups: Table | None = None) -> 
                     "default": own,
                     "settings": len(found),
                     **dict(zip(("survives", "turns_round", "undecided"), counts, strict=True)),
-                    "share": counts[0] / len(found),
-                    "low": interval.low,
-                    "high": interval.high,
+                    **share_of(counts[0], len(found)),
                     "not_in": "; ".join(options),
                 }
             )
