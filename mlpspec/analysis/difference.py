@@ -17,6 +17,7 @@ import numpy as np
 
 from mlpspec.analysis.analysis import Analysis, read_verdicts
 from mlpspec.analysis.claims import Verdict
+from mlpspec.analysis.comparisons import select
 from mlpspec.arrays import Array
 from mlpspec.errors import InputError
 from mlpspec.store.database import FILE_NAME, has_store
@@ -78,7 +79,7 @@ def read_side(directory: str | os.PathLike[str]) -> Side:
         It has neither, or they are damaged.
     """
     place = Path(directory)
-    if os.path.lexists(place / FILE_NAME) or has_store(place):
+    if has_store(place):
         analysis = Analysis(place)
         results = analysis.results
         return Side(place, results.table, results.sessions, analysis.verdicts, results)
@@ -202,10 +203,7 @@ def difference(first: Side, second: Side, tolerance: float) -> Difference:
     place = {key: row for row, key in enumerate(keys[1])}
     both = [(row, place[key], key) for row, key in enumerate(keys[0]) if key in place]
     rows = [np.array([pair[side] for pair in both], dtype=int) for side in (0, 1)]
-    tables = [
-        {name: side.table[name][row] for name in side.table}
-        for side, row in zip((first, second), rows, strict=True)
-    ]
+    tables = [select(side.table, of) for side, of in zip((first, second), rows, strict=True)]
     names = [[name for name in measurement_names(table) if name != "seconds"] for table in tables]
     shared = [name for name in names[0] if name in names[1]]
     d = np.array([_apart(*(table[name] for table in tables)) for name in shared])

@@ -30,7 +30,7 @@ from mlpspec.running import cluster, provenance, signals, workers
 from mlpspec.running.planning import Batch, plan
 from mlpspec.running.progress import formulas_of, progress_of
 from mlpspec.running.worker import pack, train_packed
-from mlpspec.store.database import FILE_NAME, LOCK_NAME, has_store, try_lock
+from mlpspec.store.database import LOCK_NAME, has_store, try_lock
 from mlpspec.store.results import DERIVED, Results
 from mlpspec.store.store import Record, Store
 from mlpspec.study.problem import read_tables
@@ -183,7 +183,7 @@ def missing_runs(study: Study, directory: Path) -> list[Run]:
     2
     """
     kept: Mapping[Any, tuple[Record, list[str]]] = {}
-    if os.path.lexists(directory / FILE_NAME) or has_store(directory):
+    if has_store(directory):
         with Store.open(directory) as store:
             store.check_study(study)
             store.hold_data(study)

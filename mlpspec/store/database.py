@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mlpspec.errors import InputError
-from mlpspec.store.packed import content, exists, packed, unpack
+from mlpspec.store.packed import content, packed, unpack
 
 try:
     import fcntl
@@ -189,14 +189,15 @@ def _unpacked(path: Path) -> sqlite3.Connection:
 
 
 def has_store(directory: str | os.PathLike[str]) -> bool:
-    """Return whether a directory has a store, packed or not.
+    """Return whether a directory has a store, packed or not, or a link in the place of one.
 
     Examples
     --------
     >>> has_store(Path("there", "is", "nothing"))
     False
     """
-    return exists(Path(directory) / FILE_NAME)
+    path = Path(directory) / FILE_NAME
+    return os.path.lexists(path) or packed(path) is not None
 
 
 def _damage(db: sqlite3.Connection) -> str:

@@ -11,7 +11,7 @@ import io
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from mlpspec.errors import InputError
-from mlpspec.store.database import FILE_NAME, check_new, checksum, create, made_whole, save
-from mlpspec.store.packed import exists, packed
+from mlpspec.store.database import check_new, checksum, create, has_store, made_whole, save
+from mlpspec.store.packed import exists
 from mlpspec.store.results import Results
-from mlpspec.store.store import Store, settings_apart
-from mlpspec.study.run import EXTENDABLE, SETTINGS, Run
+from mlpspec.store.store import Store, identity_apart, settings_apart
+from mlpspec.study.run import EXTENDABLE, SETTINGS
 from mlpspec.study.study import Study
 from mlpspec.training.engine import used_in
 
@@ -128,7 +128,7 @@ def merge(
     with made_whole(out) as draft:
         for folder in (Path(), *inner):
             sources = [
-                place / folder for place in places if folder == Path() or _stored(place / folder)
+                place / folder for place in places if folder == Path() or has_store(place / folder)
             ]
             done.append(_merge_study(folder, sources, draft / folder, prefer_first, about))
     return done
@@ -142,7 +142,7 @@ def studies_inside(directory: Path) -> list[Path]:
     >>> studies_inside(Path("there", "is", "nothing"))
     []
     """
-    return [folder for folder, has_store in _inside(directory) if has_store]
+    return [folder for folder, stored in _inside(directory) if stored]
 
 
 def tables_inside(directory: Path) -> list[Path]:
@@ -153,12 +153,7 @@ def tables_inside(directory: Path) -> list[Path]:
     >>> tables_inside(Path("there", "is", "nothing"))
     []
     """
-    return [folder for folder, has_store in _inside(directory) if not has_store]
-
-
-def _stored(directory: Path) -> bool:
-    path = directory / FILE_NAME
-    return os.path.lexists(path) or packed(path) is not None
+    return [folder for folder, stored in _inside(directory) if not stored]
 
 
 def _inside(directory: Path) -> list[tuple[Path, bool]]:
@@ -168,10 +163,10 @@ def _inside(directory: Path) -> list[tuple[Path, bool]]:
     def search(folder: Path, above: tuple[Path, ...]) -> None:
         here = directory / folder
         for path in sorted(here.iterdir()) if here.is_dir() else ():
-            whole, has_store = path.resolve(), _stored(path)
+            whole, stored = path.resolve(), has_store(path)
             # A link may lead up again.
-            if (has_store or exists(path / "runs.csv")) and whole not in above:
-                found.append((folder / path.name, has_store))
+            if (stored or exists(path / "runs.csv")) and whole not in above:
+                found.append((folder / path.name, stored))
                 search(folder / path.name, (*above, whole))
 
     search(Path(), (directory.resolve(),))
@@ -196,13 +191,13 @@ def _merge_study(
         source, repeated, preferred = _sources(places, stores, prefer_first)
         create(draft, stores[0].identity())
         with Store.open(draft, write=True) as new:
-            _copy(stores, source, new)
+            renumbered = _copy(places, stores, source, new)
             if study is not None:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 trained = [[s for s in of if s["runs"]] for of in sessions.values()]
                 last = next((of[-1] for of in trained if of), {})  # whose engine goes on
                 engine = {"engine": used_in(last)} if last else {}
-                provenance = {**(about or {}), **engine, "merged": _numbered(sessions)}
+                provenance = {**(about or {}), **engine, "merged": renumbered}
                 provenance |= {"preferred": preferred} if preferred else {}
                 new.end_session(new.begin_session(study, now, provenance), now)
     results = Results(draft)
@@ -226,16 +221,12 @@ def _check_identities(places: Sequence[Path], stores: Sequence[Store]) -> None:
     for place, store in zip(places[1:], stores[1:], strict=True):
         found = store.identity()
         refused = f"{place} cannot be merged with {first}"
-        if found["study"] != wanted["study"]:
-            what = f"it holds the study {found['study']!r}, not {wanted['study']!r}"
-            raise InputError(f"{refused}: {what}")
-        if found["axes"] != wanted["axes"]:
-            varied = ", ".join(found["axes"]), ", ".join(wanted["axes"])
-            raise InputError(f"{refused}: it varies {varied[0]}, not {varied[1]}")
-        apart = settings_apart(found, wanted)
+        apart = identity_apart(found, wanted)
+        if not apart and (differ := settings_apart(found, wanted)):
+            each = (f"{name}={made}, not {asked}" for name, (made, asked) in differ.items())
+            apart = f"was made with {', '.join(each)}"
         if apart:
-            each = ", ".join(f"{name}={made}, not {asked}" for name, (made, asked) in apart.items())
-            raise InputError(f"{refused}: it was made with {each}")
+            raise InputError(f"{refused}: it {apart}")
         for name, definition in store.extensions().items():
             if losses.setdefault(name, definition) != definition:
                 what = f"{definition}, not {losses[name]}"
@@ -310,10 +301,13 @@ def _sources(
     bits: dict[str, dict[str, Any]] = {}
     several: set[str] = set()
     differ: dict[str, str] = {}
-    described: dict[str, Run] = {}
+    described = {
+        key: record.run
+        for store in stores
+        for record, others in store.kept().values()
+        for key in (record.run.key, *others)
+    }
     for number, store in enumerate(stores):
-        for record, others in store.kept().values():
-            described |= dict.fromkeys([record.run.key, *others], record.run)
         for key, found in _bits(store, places[number]).items():
             if key not in source:
                 source[key], bits[key] = number, found
@@ -373,37 +367,27 @@ def _digest(arrays: bytes) -> str:
     )
 
 
-def _copy(stores: Sequence[Store], source: Mapping[str, int], new: Store) -> None:
-    """Copy all sessions, and every run from its source, with its data and its curve."""
-    sessions = [(number, row) for number, of in enumerate(stores) for row in of.content("sessions")]
-    renumbered = {(number, row[0]): n for n, (number, row) in enumerate(sessions, 1)}
-    new.restore("sessions", ([n, *row[1:]] for n, (_, row) in enumerate(sessions, 1)))
+def _copy(
+    places: Sequence[Path], stores: Sequence[Store], source: Mapping[str, int], new: Store
+) -> dict[str, list[int]]:
+    """Copy all sessions, and every run from its source, with its data and its curve.
 
-    def datasets() -> Iterator[list[Any]]:
-        copied: set[str] = set()
-        for store in stores:
-            for row in store.content("datasets"):
-                if row[0] not in copied:
-                    copied.add(row[0])
-                    yield row
-
-    def taken(table: str) -> Iterator[list[Any]]:
-        for number, store in enumerate(stores):
-            for row in store.content(table):
-                if source[row[0]] == number:
-                    if table == "runs":
-                        row[3] = renumbered[number, row[3]]
-                    yield row
-
-    new.restore("datasets", datasets())
-    new.restore("runs", taken("runs"))
-    new.restore("curves", taken("curves"))
-
-
-def _numbered(sessions: Mapping[Path, Sequence[Any]]) -> dict[str, list[int]]:
-    """Return the numbers that the sessions of each source have in the new directory."""
+    Returns the numbers that the sessions of each place have in the new store.
+    """
+    copied: set[str] = set()
     numbers = itertools.count(1)
-    return {str(place): list(itertools.islice(numbers, len(of))) for place, of in sessions.items()}
+    renumbered: dict[str, list[int]] = {}
+    for at, (place, store) in enumerate(zip(places, stores, strict=True)):
+        sessions = {row[0]: [next(numbers), *row[1:]] for row in store.content("sessions")}
+        renumbered[str(place)] = [row[0] for row in sessions.values()]
+        datasets = {row[0]: row for row in store.content("datasets") if row[0] not in copied}
+        copied |= datasets.keys()
+        taken = (row for row in store.content("runs") if source[row[0]] == at)
+        new.restore("sessions", sessions.values())
+        new.restore("datasets", datasets.values())
+        new.restore("runs", ([*row[:3], sessions[row[3]][0], *row[4:]] for row in taken))
+        new.restore("curves", (row for row in store.content("curves") if source[row[0]] == at))
+    return renumbered
 
 
 def made_with(sessions: Iterable[Mapping[str, Any]]) -> dict[str, str]:

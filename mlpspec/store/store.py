@@ -91,6 +91,21 @@ def settings_apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str
     return {name: (a, b) for name, (a, b) in sorted(both.items()) if a != b}
 
 
+def identity_apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Return what else than settings of an identity (`Study.identity`) is not the other's.
+
+    Examples
+    --------
+    >>> identity_apart({"study": "mine", "axes": ["seed"]}, {"study": "other", "axes": ["seed"]})
+    "holds the study 'mine', not 'other'"
+    """
+    if one["study"] != other["study"]:
+        return f"holds the study {one['study']!r}, not {other['study']!r}"
+    if one["axes"] != other["axes"]:
+        return f"varies {', '.join(one['axes'])}, not {', '.join(other['axes'])}"
+    return ""
+
+
 class Store:
     """An open ``study.sqlite``; use `Store.open` or `Store.create`.
 
@@ -164,11 +179,8 @@ class Store:
         if stored == asked:
             self._check_variants(study)
             return
-        if stored["study"] != asked["study"]:
-            difference = f"holds the study {stored['study']!r}, not {asked['study']!r}"
-        elif stored["axes"] != asked["axes"]:
-            difference = f"varies {', '.join(stored['axes'])}, not {', '.join(asked['axes'])}"
-        else:
+        difference = identity_apart(stored, asked)
+        if not difference:
             apart = settings_apart(stored, asked)
             each = ", ".join(f"{name}={made} (asked: {new})" for name, (made, new) in apart.items())
             again = " ".join(f"{name}={made}" for name, (made, _) in apart.items())
