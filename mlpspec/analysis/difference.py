@@ -82,6 +82,7 @@ def read_side(directory: str | os.PathLike[str]) -> Side:
     if has_store(place):
         analysis = Analysis(place)
         results = analysis.results
+        _ = results.study if results.sessions else None  # a session may be damaged
         return Side(place, results.table, results.sessions, analysis.verdicts, results)
     if not exists(place / TABLE):
         raise InputError(f"{str(place)!r} is no results directory: no {FILE_NAME} or {TABLE} in it")

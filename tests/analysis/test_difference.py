@@ -152,6 +152,14 @@ def test_damaged_tables_are_named(grid, tmp_path, file, text, message):
         found(grid / "tables", other)
 
 
+def test_a_damaged_session_of_a_store_is_named(tmp_path):
+    place = made(tmp_path / "a")
+    with Store.open(place, write=True) as store:
+        store.restore("sessions", [[2, "2026-01-02", None, "[1]", "{}"]])
+    with pytest.raises(InputError, match=f"a session of {place} is damaged"):
+        found(place, place)
+
+
 def test_what_diff_prints(grid, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(grid)
     assert cli.main(["diff", "tables", "tables", "--tolerance", "0"]) == 0
