@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mlpspec.analysis.claims import COLLAPSE, Evidence, Verdict
-from mlpspec.analysis.comparisons import Cell, Grid, as_table, by_steps, compare, select
+from mlpspec.analysis.comparisons import Cell, Grid, aligned, as_table, by_steps, compare, select
 from mlpspec.analysis.controls import answers, returned
 from mlpspec.analysis.judging import judge_calibrated, judge_stated
 from mlpspec.analysis.readings import decisive, judge_groups, judge_variants, shares
@@ -64,13 +64,6 @@ def read_verdicts(path: Path) -> list[Verdict]:
         return [Verdict(**later | row | found) for row, found in zip(rows, parsed, strict=True)]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is not a table of verdicts ({error}); remove it") from None
-
-
-def _aligned(grid: Grid, seeds: Array, values: Array) -> Array:
-    """Return values of some seeds in the order of the grid's, NaN for the others."""
-    aligned = np.full(len(grid.seeds), np.nan)
-    aligned[np.searchsorted(grid.seeds, seeds)] = values
-    return aligned
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,7 +214,7 @@ class Analysis:
                 rows.sort(key=seeds.__getitem__)
                 scores = nulls.other_null(x[rows].astype(float), prototypes[rows])
                 null[group] = {
-                    name: _aligned(self.grid, seeds[rows], values)
+                    name: aligned(values, seeds[rows], self.grid.seeds)
                     for name, values in scores.items()
                 }
         return null
@@ -243,10 +236,10 @@ class Analysis:
         return [
             Evidence(
                 grid,
-                {size: at.spacing for size, at in problems.items()},
+                {n: at.spacing for n, at in problems.items()},
                 grid_error={
-                    size: _aligned(grid, at.seeds, at.nulls["grid"]["reconstruction_error"])
-                    for size, at in problems.items()
+                    n: aligned(at.nulls["grid"]["reconstruction_error"], at.seeds, grid.seeds)
+                    for n, at in problems.items()
                 },
                 other_error={
                     (cell[0], label): scores["reconstruction_error"]
@@ -254,8 +247,8 @@ class Analysis:
                     if not varying or cell[1] == steps
                 },
                 random_usage={
-                    size: _aligned(grid, at.seeds, at.nulls["random"]["distinct_usage_ratio"][0])
-                    for size, at in problems.items()
+                    n: aligned(at.nulls["random"]["distinct_usage_ratio"][0], at.seeds, grid.seeds)
+                    for n, at in problems.items()
                 },
             )
             for steps, grid in stages.items()
@@ -310,7 +303,7 @@ class Analysis:
         def null(size: int, name: str) -> Array:
             at = self.problems[size,]
             spaced = nulls.grid_null(at.x, size, at.domain)
-            return _aligned(grid, at.seeds, spaced[name])
+            return aligned(spaced[name], at.seeds, grid.seeds)
 
         return answers(grid, spacing, null, returned(self.results, grid))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mlpspec.analysis.comparisons import Grid, twins
+from mlpspec.analysis.comparisons import Grid, aligned, twins
 from mlpspec.arrays import Array
 from mlpspec.metrics.statistics import average
 
@@ -244,7 +244,7 @@ def c8(e: Evidence, calibrated: bool) -> list[Demand]:
     for size, temperatures in _temperatures(e.sweep).items():
         if (size,) in e.baseline.cells:
             plain, nominal = (
-                _of_seeds(e.baseline, e.baseline.values((size,), label, name), e.sweep.seeds)
+                aligned(e.baseline.values((size,), label, name), e.baseline.seeds, e.sweep.seeds)
                 for label in ("baseline", "separation")
             )
             limit = plain + SHARE_MARGIN
@@ -255,12 +255,6 @@ def c8(e: Evidence, calibrated: bool) -> list[Demand]:
                 low = e.sweep.values((size, temperatures[0]), "separation", name)
                 demands.append(Demand(size, f"tau = {temperatures[0]:g}", low, limit))
     return demands
-
-
-def _of_seeds(grid: Grid, values: Array, seeds: Array) -> Array:
-    """Return values of a grid's seeds for other seeds, NaN where the grid lacks one."""
-    by_seed = dict(zip(grid.seeds.tolist(), values.tolist(), strict=True))
-    return np.array([by_seed.get(seed, np.nan) for seed in seeds.tolist()])
 
 
 def t1(e: Evidence, calibrated: bool) -> list[Demand]:

@@ -88,6 +88,18 @@ class Grid:
         return self.matrix(cell, label)[:, self.names.index(name)]
 
 
+def aligned(values: Array, seeds: Array, wanted: Array) -> Array:
+    """Return values (S,) of some seeds for others, NaN for those that are not among them.
+
+    Examples
+    --------
+    >>> aligned(np.array([0.1, 0.2]), np.array([4, 5]), np.array([5, 6]))
+    array([0.2, nan])
+    """
+    by_seed = dict(zip(seeds.tolist(), values.tolist(), strict=True))
+    return np.array([by_seed.get(seed, np.nan) for seed in wanted.tolist()])
+
+
 def _varies(table: Table, name: str) -> bool:
     """Return whether a field makes cells of its own: K and the start may follow from N and seed."""
     if name in ("losses", "seed", "n_samples"):

@@ -22,7 +22,7 @@ import numpy as np
 from mlpspec.errors import InputError
 from mlpspec.store.database import check_new, checksum, create, has_store, made_whole, save
 from mlpspec.store.packed import exists
-from mlpspec.store.results import Results
+from mlpspec.store.results import Results, study_of
 from mlpspec.store.store import Store, identity_apart, settings_apart
 from mlpspec.study.run import EXTENDABLE, SETTINGS
 from mlpspec.study.study import Study
@@ -187,7 +187,8 @@ def _merge_study(
             store.freeze()
         _check_identities(places, stores)
         sessions = {place: s.sessions() for place, s in zip(places, stores, strict=True)}
-        study = joined([study for at, of in sessions.items() for study in _studies(at, of)])
+        texts = {json.dumps(s["study"]): place for place, of in sessions.items() for s in of}
+        study = joined([study_of(json.loads(text), place) for text, place in texts.items()])
         source, repeated, preferred = _sources(places, stores, prefer_first)
         create(draft, stores[0].identity())
         with Store.open(draft, write=True) as new:
@@ -231,15 +232,6 @@ def _check_identities(places: Sequence[Path], stores: Sequence[Store]) -> None:
             if losses.setdefault(name, definition) != definition:
                 what = f"{definition}, not {losses[name]}"
                 raise InputError(f"{refused}: its loss {name} is {what}")
-
-
-def _studies(place: Path, sessions: Iterable[Mapping[str, Any]]) -> list[Study]:
-    """Return the different studies that the sessions of a directory were asked for."""
-    texts = dict.fromkeys(json.dumps(session["study"]) for session in sessions)
-    try:
-        return [Study.from_json(text) for text in texts]
-    except TypeError as error:
-        raise InputError(f"a session of {place} is damaged: {error}; {save(place)}") from None
 
 
 def joined(studies: Sequence[Study]) -> Study | None:

@@ -19,6 +19,7 @@ from mlpspec.arrays import Array
 from mlpspec.errors import InputError
 from mlpspec.metrics.statistics import defined, hill_index, summaries
 from mlpspec.network.neurons import PROTOTYPE_EPS, Params, RadialParams, RidgeParams, neuron_of
+from mlpspec.store.database import save
 from mlpspec.store.packed import content
 from mlpspec.store.store import Record, Store
 from mlpspec.store.views import Views, own_starts
@@ -85,13 +86,7 @@ class Results(Views):
         """The study as the last session that trained anything was asked for it."""
         if not self.sessions:
             raise InputError(f"{self.directory} holds no session yet; run the study again")
-        return self._study(self.sessions[-1]["study"])
-
-    def _study(self, described: dict[str, Any]) -> Study:
-        try:
-            return Study(**described)
-        except TypeError as error:
-            raise InputError(f"a session of {self.directory} is damaged: {error}") from None
+        return study_of(self.sessions[-1]["study"], self.directory)
 
     def keys_of(self, runs: Iterable[Run]) -> list[str]:
         """Return the keys under which runs are stored; those that are missing have their own."""
@@ -109,7 +104,7 @@ class Results(Views):
         found: dict[str, str] = {}
         for described in {json.dumps(session["study"]): None for session in self.sessions}:
             if '"variants": {"' in described:
-                found |= self._study(json.loads(described)).variant_of
+                found |= study_of(json.loads(described), self.directory).variant_of
         return found
 
     @cached_property
@@ -359,6 +354,26 @@ class Stack(NamedTuple):
     params: Params
     x: Array
     y: Array
+
+
+def study_of(described: Mapping[str, Any], directory: Path) -> Study:
+    """Return the study of a session, one of `Results.sessions`, in a directory.
+
+    Raises
+    ------
+    InputError
+        It is none.
+
+    Examples
+    --------
+    >>> study_of({"name": "mine", "axes": {"seed": [0, 1]}}, Path("runs/mine")).name
+    'mine'
+    """
+    try:
+        return Study(**described)
+    except TypeError as error:
+        reason = f"a session of {directory} is damaged: {error}"
+        raise InputError(f"{reason}; {save(directory)}") from None
 
 
 def load(directory: str | os.PathLike[str]) -> Results:
