@@ -5,8 +5,7 @@ monosemantic a neuron is, and inhibit those that score most by *reversed deactiv
 (`mlpspec.training.perturbation`), since merely switching them off is said not to do. "Learning
 Towards Emergence", L2E (arXiv:2503.23298), has a regulariser in its place and a threshold that
 moves. So much say their abstracts, which are all of their text that was at hand, and no code is
-published. The formulas here are as they were described to us second hand, and could not be compared
-with the papers' own.
+published. The formulas here could not be compared with the papers' own.
 
 Left open by that, and decided here: scores are of the whole batch, not of a memory of earlier ones;
 the threshold is that of a share of the responses, and those that score the same are selected

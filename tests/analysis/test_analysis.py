@@ -1,8 +1,66 @@
 """What is derived from a results directory alone."""
 
+import numpy as np
 import pytest
 
+import mlpspec
 from mlpspec.analysis.analysis import Analysis
+from mlpspec.data.tabular import read_columns
+from mlpspec.errors import InputError
+from mlpspec.metrics import measure, nulls
+from mlpspec.store.database import FILE_NAME
+from mlpspec.store.store import Store
+from mlpspec.study.study import Study
+
+
+def test_the_untrained_network_at_inputs_of_a_file_needs_no_file(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n1,2.5\n2,9\n3,4\n5,7\n8,0\n9,5\n")
+    of_file = {"dataset": f"file:{path}", "columns": "a,b", "n_samples": 5, "n_hidden": 3}
+    axes = {"initializer": ("kmeans", "inputs"), "seed": (0, 1)}
+    study = Study("s", axes, {**of_file, "steps": 0, "shift": 1.0})
+    results = mlpspec.run_study(study, tmp_path / "r", n_jobs=1, engine="numpy")
+    path.unlink()
+    read_columns.cache_clear()
+    table, problems = results.table, Analysis(tmp_path / "r").problems
+    assert len(problems) == 2
+    for (_, initializer), problem in problems.items():
+        rows = table["initializer"] == initializer
+        # After no steps a run is its start.
+        for name in ("reconstruction_error", "fit_mse", "min_slope"):
+            np.testing.assert_array_equal(problem.nulls["start"][name], table[name][rows])
+
+
+def test_a_directory_of_an_older_version_is_read_and_goes_on(tmp_path, monkeypatch):
+    """Runs that were stored without a measurement have none: nothing is computed for them later."""
+    monkeypatch.setattr(nulls, "NETWORKS", 10)
+    study = Study("s", {"n_samples": (4, 6), "seed": (0, 1)}, {"steps": 5})
+    new = {measurement.name for measurement in measure.OF_RESPONSES}
+    with monkeypatch.context() as older:
+        older.setattr(measure, "OF_RESPONSES", ())
+        results = mlpspec.run_study(study, tmp_path, n_jobs=1, engine="numpy")
+    # Read by this version: no column, no null without a result beside it.
+    assert not new & {*results.table}
+    assert not new & {*Analysis(tmp_path).nulls_table["measurement"]}
+
+    # With further seeds there are both; the old ones are undefined.
+    more = study.replace(seed=range(4))
+    results = mlpspec.run_study(more, tmp_path, n_jobs=1, engine="numpy")
+    table = results.table
+    for name in new - {"false_killing_rate"}:  # which may be undefined anyway
+        assert np.isnan(table[name][table["seed"] < 2]).all(), name
+        assert np.isfinite(table[name][table["seed"] > 1]).all(), name
+    summary = results.summary()
+    median = summary["measurement"] == "monosemanticity_median"
+    assert {*summary["runs"][median]} == {4}
+    assert {*summary["count"][median]} == {2}
+    found = Analysis(tmp_path).nulls_table
+    for n_samples in (4, 6):
+        rows = (found["measurement"] == "monosemantic_fraction") & (found["n_samples"] == n_samples)
+        assert sorted(found["null"][rows]) == ["random", "start"]
+        (random,) = np.flatnonzero(rows & (found["null"] == "random"))
+        assert found["low"][random] <= found["mean"][random] <= found["high"][random]
+        assert found["count"][random] == 4
 
 
 def test_a_companion_whose_store_is_a_link_to_nowhere_is_no_absent_one(tmp_path):
