@@ -7,7 +7,6 @@ inside (``tau-sweep``, ``placebo``, ``confirm``).
 from __future__ import annotations
 
 import csv
-import itertools
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mlpspec.analysis.claims import COLLAPSE, Evidence, Verdict
-from mlpspec.analysis.comparisons import Cell, Grid, aligned, as_table, by_steps, compare, select
+from mlpspec.analysis.comparisons import Cell, Grid, aligned, as_table, by_steps, compare, where
 from mlpspec.analysis.controls import answers, returned
 from mlpspec.analysis.judging import judge_calibrated, judge_stated
 from mlpspec.analysis.readings import decisive, judge_groups, judge_variants, shares
@@ -227,8 +226,7 @@ class Analysis:
         """
         if not self.stacks or self.results.variants:
             return []
-        table = self.results.table
-        stages = by_steps(select(table, np.isin(table["losses"], EIGHT)))
+        stages = by_steps(where(self.results.table, losses=EIGHT))
         if not stages or any(grid.fields != ("n_samples",) for grid in stages.values()):
             return []
         problems = {size: at for (size,), at in self.problems.items()}
@@ -287,8 +285,7 @@ class Analysis:
         groups = None
         if chance is not None:
             sweep = None if chance.sweep is None else chance.sweep.results
-            own = self.results.table
-            count = len(np.unique(own["seed"]))
+            count = len(np.unique(self.results.table["seed"]))
             groups = judge_groups(chance.results, sweep, count)
         return survival(self.readings, self.choices, groups)
 
@@ -327,8 +324,7 @@ class Analysis:
         if study == "collapse":
             critical = {size: at.critical for (size,), at in self.problems.items()}
             theory = Evidence(sweep=self.grid, critical=critical)
-            both = (judge_stated(theory, basis, claims=[COLLAPSE]) for basis in AVERAGES)
-            return list(itertools.chain(*both))
+            return [v for of in AVERAGES for v in judge_stated(theory, of, claims=[COLLAPSE])]
         if study not in ("paper", "former", "confirm"):
             return []
         first = self.evidence[0] if self.evidence else Evidence()
@@ -345,10 +341,9 @@ class Analysis:
             known = {v.claim: v for v in verdicts if v.basis == "calibrated"}
             calibrated = [known.get(untested.claim, untested) for untested in calibrated]
             runs = read_csv(inner / "runs.csv")
-            early = select(runs, runs["steps"] == runs["steps"].min())
-            source = Evidence(Grid(early), first.spacing)
-        stated = (judge_stated(stated_on, basis, source) for basis in AVERAGES)
-        return [*itertools.chain(*stated), *calibrated]
+            source = Evidence(Grid(where(runs, steps=runs["steps"].min())), first.spacing)
+        stated = [v for of in AVERAGES for v in judge_stated(stated_on, of, source)]
+        return stated + calibrated
 
     def claims_table(self) -> Table:
         """Return ``claims.csv``."""

@@ -238,14 +238,14 @@ def select(table: Table, rows: Array) -> Table:
 
 
 def where(table: Table, **values: Any) -> Table:
-    """Return the rows of a table in which columns have given values.
+    """Return the rows of a table in which columns have given values, or one of several.
 
     Examples
     --------
-    >>> where({"a": np.array([1, 2, 1]), "b": np.array([4, 5, 6])}, a=1)
-    {'a': array([1, 1]), 'b': array([4, 6])}
+    >>> where({"a": np.array([1, 2, 1]), "b": np.array([4, 5, 6])}, a=1, b=[5, 6])
+    {'a': array([1]), 'b': array([6])}
     """
-    equal = [table[name] == value for name, value in values.items()]
+    equal = [np.isin(table[name], value) for name, value in values.items()]
     return select(table, np.logical_and.reduce(equal))
 
 

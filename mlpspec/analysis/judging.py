@@ -158,18 +158,17 @@ def _untested(claim: Claim, basis: str, demands: list[Demand]) -> Verdict | None
     if lacking:
         place = f"N = {lacking[0].size}, {lacking[0].what}"
         reading = f"undefined, or without runs, in every seed at {place}"
-        return Verdict(claim.name, claim.text, basis, "untested", reading=reading)
-    mend = "mlpspec run tau-sweep --out DIR/tau-sweep" if claim.on_sweep else "mlpspec run"
-    if basis == "calibrated":
-        mend = "mlpspec run confirm --out DIR/confirm"
-    reading = f"runs are missing: {mend}, then mlpspec report DIR"
+    else:
+        mend = "mlpspec run tau-sweep --out DIR/tau-sweep" if claim.on_sweep else "mlpspec run"
+        if basis == "calibrated":
+            mend = "mlpspec run confirm --out DIR/confirm"
+        reading = f"runs are missing: {mend}, then mlpspec report DIR"
     return Verdict(claim.name, claim.text, basis, "untested", reading=reading)
 
 
 def _values(demands: list[Demand]) -> Array:
     """Return the smaller and the larger values of M demands over S seeds, (2, S, M)."""
-    smaller = np.stack([demand.smaller for demand in demands], axis=1)
-    return np.stack([smaller, np.stack([demand.larger for demand in demands], axis=1)])
+    return np.stack([(demand.smaller, demand.larger) for demand in demands], axis=2)
 
 
 def _outcome(

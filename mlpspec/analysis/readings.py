@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from mlpspec.analysis.claims import CLAIMS, Evidence
-from mlpspec.analysis.comparisons import Grid, as_table, select, where
+from mlpspec.analysis.comparisons import Grid, as_table, where
 from mlpspec.analysis.judging import judge_stated
 from mlpspec.arrays import Array
 from mlpspec.data.datasets import mean_spacing
@@ -83,12 +83,8 @@ def judge_groups(results: Results, sweep: Results | None, count: int) -> Table:
     rows = []
     for first in range(0, len(seeds) - count + 1, count):
         group = seeds[first : first + count]
-        mine, swept = (
-            None if of is None else select(of.table, np.isin(of.table["seed"], group))
-            for of in (results, sweep)
-        )
-        assert mine is not None
-        rows.append(_verdicts(results, mine, swept))
+        swept = None if sweep is None else where(sweep.table, seed=group)
+        rows.append(_verdicts(results, where(results.table, seed=group), swept))
     return as_table(rows)
 
 

@@ -138,9 +138,9 @@ def recover(directory: str | os.PathLike[str], out: str | os.PathLike[str]) -> R
 def _session_row(session: dict[str, Any]) -> Row:
     """Return the row of a session as ``provenance.json`` tells of it."""
     apart = ("session", "started", "ended", "study", "runs")
-    rest = {name: value for name, value in session.items() if name not in apart}
-    study, rest_text = json.dumps(session["study"]), json.dumps(rest)
-    return [session["session"], session["started"], session["ended"], study, rest_text]
+    rest = json.dumps({name: value for name, value in session.items() if name not in apart})
+    study = json.dumps(session["study"])
+    return [session["session"], session["started"], session["ended"], study, rest]
 
 
 def _lost_session(number: int, identity: dict[str, Any], runs: dict[Any, Row]) -> Row:

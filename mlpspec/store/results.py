@@ -130,12 +130,9 @@ class Results(Views):
         if "separation_temperature" in table:
             table["separation_temperature"] = [r.run.tau_of_separation for r in self._records]
         table["status"] = [record.status for record in self._records]
-        names = dict.fromkeys(name for record in self._records for name in record.measurements)
-        for name in names:
-            table[name] = defined(
-                [r.measurements.get(name, np.nan) for r in self._records]
-            ).tolist()
         columns = {name: np.array(values) for name, values in table.items()}
+        for name in dict.fromkeys(name for r in self._records for name in r.measurements):
+            columns[name] = defined([r.measurements.get(name, np.nan) for r in self._records])
         if "steps_taken" in columns and not np.isnan(columns["steps_taken"]).any():
             columns["steps_taken"] = columns["steps_taken"].astype(int)
         return columns

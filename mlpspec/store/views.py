@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from copy import copy
 from importlib import import_module
@@ -222,10 +223,8 @@ class Views:
         return import_module("mlpspec.report.plotting").verdicts(self)
 
     def _repr_html_(self) -> str:
-        count = dict.fromkeys(("ok", "diverged", "failed"), 0)
-        for status in self.status.values():
-            count[status] += 1
-        counted = ", ".join(f"{number} {status}" for status, number in count.items() if number)
+        count, statuses = Counter(self.status.values()), ("ok", "diverged", "failed")
+        counted = ", ".join(f"{count[status]} {status}" for status in statuses if count[status])
         where = f"{'some of ' if self.part else ''}{self.directory}"
         lines = [f"{len(self.runs)} runs in {where}: {counted or 'none'}"]
         found = self.summary()
