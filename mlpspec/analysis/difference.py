@@ -222,11 +222,7 @@ def difference(first: Side, second: Side, tolerance: float) -> Difference:
     flips = [(found[0][at], found[1][at]) for at in judged]
     return Difference(
         tolerance,
-        {
-            "both": len(both),
-            "first": len(keys[0]) - len(both),
-            "second": len(keys[1]) - len(both),
-        },
+        _counts(len(both), *map(len, keys)),
         settings_apart(first, second),
         differing({name: made_with(side.sessions) for name, side in (("A", first), ("B", second))}),
         [
@@ -241,12 +237,13 @@ def difference(first: Side, second: Side, tolerance: float) -> Difference:
         bits,
         data,
         [pair for pair in flips if pair[0].verdict != pair[1].verdict],
-        {
-            "both": len(judged),
-            "first": len(told[0] - told[1]),
-            "second": len(told[1] - told[0]),
-        },
+        _counts(len(judged), *map(len, told)),
     )
+
+
+def _counts(both: int, first: int, second: int) -> dict[str, int]:
+    """Return how many there are in both of two collections, and how many in one alone."""
+    return {"both": both, "first": first - both, "second": second - both}
 
 
 def _apart(a: Array, b: Array) -> Array:

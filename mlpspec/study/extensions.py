@@ -22,7 +22,7 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from mlpspec.data.spec import parse_call
 from mlpspec.data.tabular import MISSING
@@ -235,12 +235,8 @@ def load_loss(text: str) -> StructuralLoss:
         raise InputError(f"the loss is {text!r}; it must look like FILE_OR_MODULE:CLASS(args)")
     module = _run_file(Path(target)) if target.endswith(".py") else _import(target)
     cls = getattr(module, name, None)
-    if not isinstance(cls, type) or not issubclass(cls, StructuralLoss):
-        found = [
-            n
-            for n, c in vars(module).items()
-            if isinstance(c, type) and issubclass(c, StructuralLoss) and c is not StructuralLoss
-        ]
+    if not _is_loss(cls):
+        found = [n for n, c in vars(module).items() if _is_loss(c) and c is not StructuralLoss]
         there = f"; there is {', '.join(found)}" if found else ""
         raise InputError(f"{target} has no class {name} derived from StructuralLoss{there}")
     try:
@@ -250,6 +246,10 @@ def load_loss(text: str) -> StructuralLoss:
         if is_interrupt(error):
             raise
         raise InputError(f"{text} cannot be made: {one_line(error)}") from None
+
+
+def _is_loss(thing: Any) -> TypeGuard[type[StructuralLoss]]:
+    return isinstance(thing, type) and issubclass(thing, StructuralLoss)
 
 
 def named_loss(text: str) -> tuple[str, StructuralLoss]:
