@@ -6,6 +6,7 @@ quantity lies below another, seed by seed. `mlpspec.analysis.judging` judges the
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -90,15 +91,11 @@ class Evidence:
     def complete(self) -> bool:
         """Return whether the grid has all eight subsets at every size."""
         grid = self.grid
-        return (
-            grid is not None
-            and len(grid.labels) >= GRID_SUBSETS
-            and not any(
-                np.isnan(grid.values(cell, label, "reconstruction_error")).all()
-                for cell in grid.cells
-                for label in grid.labels
-            )
-        )
+        if grid is None or len(grid.labels) < GRID_SUBSETS:
+            return False
+        groups = itertools.product(grid.cells, grid.labels)
+        errors = (grid.values(cell, label, "reconstruction_error") for cell, label in groups)
+        return not any(np.isnan(values).all() for values in errors)
 
 
 def _below(

@@ -71,7 +71,8 @@ def judge_stated(
             verdicts.append(untested)
             continue
         outcome, met, against = _outcome(claim, demands, _values(demands), basis)
-        verdict = _describe(claim, f"stated, {basis}", outcome, demands, met, against, np.nan)
+        judged = _Judged(claim, demands, met, against, np.array([np.nan]))
+        verdict = _describe(judged, f"stated, {basis}", outcome)
         if source is not None and not claim.on_sweep and source.complete():
             fresh = claim.demands(source, False)
             demands = demands if _untested(claim, basis, fresh) else fresh
@@ -197,7 +198,7 @@ def _outcome(
 class _Judged(NamedTuple):
     """A claim's demands with what was found: met and contradicted (M,), and p size by size.
 
-    A claim that goes both ways is judged over all sizes and has one p.
+    A claim that goes both ways is judged over all sizes and has one p; as stated there is none.
     """
 
     claim: Claim
@@ -232,7 +233,7 @@ def _calibrated(claim: Claim, demands: list[Demand]) -> _Judged:
 
 def _summed_up(judged: _Judged, of_sizes: list[float]) -> Verdict:
     """Return the verdict over all sizes, from the p of each after Holm."""
-    claim, demands, met, against, p = judged
+    claim, demands, met, against, _ = judged
     adjusted = np.array(of_sizes)
     of_demand = np.array([demand.size for demand in demands])
     sizes = np.unique(of_demand)
@@ -247,7 +248,7 @@ def _summed_up(judged: _Judged, of_sizes: list[float]) -> Verdict:
         words = {len(sizes): "holds", 0: "fails" if len(contradicted) else "undetermined"}
         outcome = words.get(len(held), "in part")
         reading = f"{_at(held, sizes)}; contradicted {_at(contradicted, sizes)}"
-    verdict = _describe(claim, "calibrated", outcome, demands, met, against, p.max())
+    verdict = _describe(judged, "calibrated", outcome)
     return replace(
         verdict,
         met_at=" ".join(map(str, held)),
@@ -266,15 +267,8 @@ def _at(some: Array, sizes: Array) -> str:
     return f"at {len(some)} of {len(sizes)} sizes ({named})" if len(some) > 1 else f"at {named}"
 
 
-def _describe(
-    claim: Claim,
-    basis: str,
-    outcome: str,
-    demands: list[Demand],
-    met: Array,
-    against: Array,
-    p: float,
-) -> Verdict:
+def _describe(judged: _Judged, basis: str, outcome: str) -> Verdict:
+    claim, demands, met, against, p = judged
     sizes = sorted({demand.size for demand in demands})
     unmet = {demands[m].size for m in np.flatnonzero(~met)}
     good = [str(size) for size in sizes if size not in unmet]
@@ -304,6 +298,6 @@ def _describe(
         " ".join(map(str, np.unique([demands[m].size for m in np.flatnonzero(against)]))),
         weakest,
         *gaps[worst][:3],
-        float(p),
+        float(p.max()),
         reading=reading,
     )
