@@ -51,15 +51,12 @@ class Grid:
     """
 
     def __init__(self, table: Table, fields: tuple[str, ...] | None = None) -> None:
-        parts = [table]
-        several = len(np.unique(table.get("variant", ()))) > 1
-        if several:
-            parts = [where(table, variant=name) for name in np.unique(table["variant"])]
+        variants = np.unique(table.get("variant", ()))
+        several = len(variants) > 1
+        parts = [where(table, variant=name) for name in variants] if several else [table]
         known = [n for n in SETTINGS if n in table and SETTINGS[n].changes_result]
         varying = [n for n in known if any(_varies(part, n) for part in parts)]
-        if several:
-            varying = ["variant", *varying]
-        self.fields = fields or ("n_samples", *varying)
+        self.fields = fields or ("n_samples", *(["variant"] if several else []), *varying)
         self.labels: list[str] = list(dict.fromkeys(table["losses"].tolist()))
         self.seeds = np.unique(table["seed"])
         self.names = [name for name in measurement_names(table) if name != "seconds"]
@@ -271,7 +268,6 @@ def median_columns(values: Array) -> dict[str, Any]:
     >>> median_columns(np.array([1.0, 2.0, 3.0, np.nan]))
     {'value': 2.0, 'low': 1.0, 'high': 3.0, 'confidence': 0.75, 'seeds': 3}
     """
-    interval = stats.median_interval(values)
+    interval = stats.median_interval(values)._asdict()
     known = int(np.isfinite(values).sum())
-    columns = dict(zip(("value", "low", "high", "confidence"), interval, strict=True))
-    return {**columns, "seeds": known}
+    return {"value": interval.pop("median"), **interval, "seeds": known}

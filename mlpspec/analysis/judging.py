@@ -269,9 +269,9 @@ def _at(some: Array, sizes: Array) -> str:
 
 def _describe(judged: _Judged, basis: str, outcome: str) -> Verdict:
     claim, demands, met, against, p = judged
-    sizes = sorted({demand.size for demand in demands})
-    unmet = {demands[m].size for m in np.flatnonzero(~met)}
-    good = [str(size) for size in sizes if size not in unmet]
+    of_demand = np.array([demand.size for demand in demands])
+    sizes, contradicted = np.unique(of_demand), np.unique(of_demand[against])
+    good = np.setdiff1d(sizes, of_demand[~met])
     smaller, larger = _values(demands)
     d = less(larger, smaller)
     gaps = [median_interval(column) for column in d.T]
@@ -280,7 +280,7 @@ def _describe(judged: _Judged, basis: str, outcome: str) -> Verdict:
     worst = int(np.argmin([gap.median for gap in gaps] / scale))
     weakest = f"N = {demands[worst].size}, {demands[worst].what}"
     words = "reversed" if claim.both_ways else "contradicted"
-    where = f"N = {', '.join(good)}" if good else "no N"
+    where = f"N = {', '.join(map(str, good))}" if len(good) else "no N"
     reading = (
         f"{met.sum()} of {len(met)} demands met, {against.sum()} {words}; all met at {where}; "
         f"least favourable: {weakest}"
@@ -294,8 +294,8 @@ def _describe(judged: _Judged, basis: str, outcome: str) -> Verdict:
         int(met.sum()),
         int(against.sum()),
         " ".join(map(str, sizes)),
-        " ".join(good),
-        " ".join(map(str, np.unique([demands[m].size for m in np.flatnonzero(against)]))),
+        " ".join(map(str, good)),
+        " ".join(map(str, contradicted)),
         weakest,
         *gaps[worst][:3],
         float(p.max()),
