@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
 
 
 class InputError(ValueError):
@@ -63,3 +65,17 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
     some = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
     hint = f"did you mean {close[0]!r}?" if close else f"known: {some}"
     return InputError(f"unknown {kind} {str(name)!r}; {hint}")
+
+
+def needed(module: str, extra: str, why: str) -> Any:
+    """Return a module that an extra of this package installs.
+
+    Raises
+    ------
+    InputError
+        It is not installed; the message begins with ``why`` it is needed.
+    """
+    try:
+        return import_module(module)
+    except ImportError:
+        raise InputError(f"{why}; install mlpspec with its extra: mlpspec[{extra}]") from None

@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Generator
 from functools import cache
 from queue import Empty, SimpleQueue
-from typing import Any, cast
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from mlpspec.errors import KILLED, InputError, WorkerLostError
+from mlpspec.errors import KILLED, InputError, WorkerLostError, needed
 from mlpspec.running import provenance
 from mlpspec.running.planning import Batch
 from mlpspec.store.store import Record
@@ -44,20 +44,14 @@ def connect(address: str) -> Any:
     """
     if not re.fullmatch(r"(tcp|tls|ucx)://.+:\d{1,5}", address):
         raise InputError(f"the Dask address is {address!r}; it must look like tcp://host:8786")
-    try:
-        import distributed
-    except ImportError:
-        raise InputError(
-            "a Dask cluster needs dask.distributed; install mlpspec with its extra: mlpspec[dask]"
-        ) from None
-    client: Any = distributed.Client
+    distributed = needed("distributed", "dask", "a Dask cluster needs dask.distributed")
     try:
         if address.startswith("tcp:"):
             _check_greeting(address)
-        settings = cast(Any, distributed).Security().get_connection_args("client")
+        settings = distributed.Security().get_connection_args("client")
         if address.startswith("tls:") and not settings.get("ssl_context"):
             raise ValueError("TLS needs certificates: distributed.comm.tls in Dask's settings")
-        return client(address, timeout=10, set_as_default=False)
+        return distributed.Client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
             f"no Dask scheduler answers at {address!r} ({error}); the address looks like "

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpspec.arrays import Array
-from mlpspec.errors import InputError
+from mlpspec.errors import InputError, needed
 from mlpspec.metrics.statistics import defined, hill_index, summaries
 from mlpspec.network.neurons import PROTOTYPE_EPS, Params, RadialParams, RidgeParams, neuron_of
 from mlpspec.store.database import save
@@ -284,15 +285,10 @@ class Results(Views):
             self.write_tables()
             return [self.directory / "runs.csv", self.directory / "summary.csv"]
         if format == "parquet":
-            try:
-                import pyarrow.parquet
-            except ImportError:
-                raise InputError(
-                    "parquet needs pyarrow; install mlpspec with its extra: mlpspec[parquet]"
-                ) from None
+            pyarrow = needed("pyarrow", "parquet", "parquet needs pyarrow")
             path = self.directory / "runs.parquet"
             with replacing(path, binary=True) as file:
-                pyarrow.parquet.write_table(pyarrow.table(self.table), file)
+                import_module("pyarrow.parquet").write_table(pyarrow.table(self.table), file)
             return [path]
         if format == "npz":
             arrays: dict[str, Any] = {}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from mlpspec.errors import InputError, unknown
+from mlpspec.errors import InputError, needed, unknown
 from mlpspec.network.neurons import neuron_of
 from mlpspec.shown import html_of
 from mlpspec.store.store import Record
@@ -269,10 +269,4 @@ def _in_table(name: str, value: Any) -> Any:
 
 
 def _needed(name: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError:
-        raise InputError(
-            f"this needs {name}, which is not installed; install mlpspec with its extra: "
-            f"mlpspec[{name}]"
-        ) from None
+    return needed(name, name, f"this needs {name}, which is not installed")
