@@ -314,8 +314,8 @@ def test_two_at_once(undisturbed, tmp_path):
 
 @pytest.mark.slow
 def test_a_worker_without_memory_fails_its_run_alone(tmp_path):
-    def limit():
-        resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
+    def limit():  # to less than libraries and one array of responses take
+        resource.setrlimit(resource.RLIMIT_AS, (3 * 2**29, 3 * 2**29))
 
     command = ["run", "--only", "--sizes", "3,12000", "--seeds", "0:1", "--set", "steps=2"]
     process = start(tmp_path, before=limit, arguments=[*command, "--jobs", "2", "--out", "r"])
