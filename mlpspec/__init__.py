@@ -15,6 +15,7 @@ TYPE_CHECKING = False  # true for type checkers; `typing` itself takes its time
 if TYPE_CHECKING:
     from typing import Any
 
+    from mlpspec import compress as compress
     from mlpspec import losses as losses
     from mlpspec import studies as studies
     from mlpspec.errors import InputError as InputError
@@ -64,13 +65,14 @@ _NAMES = {
     "study.study": ("Study",),
     "training.trainer": ("Curve", "Trained", "train"),
 }
+_MODULES = ("compress", "losses", "studies")
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = sorted([*_HOME, "losses", "studies"])
+__all__ = sorted([*_HOME, *_MODULES])
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("losses", "studies"):
+    if name in _MODULES:
         return import_module(f"mlpspec.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'mlpspec' has no attribute {name!r}")

@@ -13,7 +13,7 @@ MODULES = [
     for module in pkgutil.walk_packages(mlpspec.__path__, "mlpspec.")
     if not module.name.endswith("__main__")
 ]
-WHOLE = ("arrays", "data", "network", "store", "studies", "study")
+WHOLE = ("arrays", "compress", "data", "network", "store", "studies", "study")
 """Rooms in which everything public has an example."""
 
 
