@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -202,20 +203,20 @@ class Analysis:
     def other_null(self) -> dict[tuple[Cell, str], dict[str, Array]]:
         """Measurements (S,) of prototypes on other seeds' data, by cell and subset."""
         runs, cells = self.results.runs, self._values(self.grid.fields)
-        null = {}
+        groups: dict[tuple[Cell, str], list[tuple[int, Array, Array]]] = {}
         for keys, params, x, _ in self.stacks:
-            prototypes = params.prototypes.astype(float)
-            seeds = np.array([runs[key].seed for key in keys.tolist()])
-            groups: dict[tuple[Cell, str], list[int]] = {}
-            for row, key in enumerate(keys.tolist()):
-                groups.setdefault((cells[key], runs[key].label), []).append(row)
-            for group, rows in groups.items():
-                rows.sort(key=seeds.__getitem__)
-                scores = nulls.other_null(x[rows].astype(float), prototypes[rows])
-                null[group] = {
-                    name: aligned(values, seeds[rows], self.grid.seeds)
-                    for name, values in scores.items()
-                }
+            places = zip(x.astype(float), params.prototypes.astype(float), strict=True)
+            for key, place in zip(keys.tolist(), places, strict=True):
+                group = groups.setdefault((cells[key], runs[key].label), [])
+                group.append((runs[key].seed, *place))
+        null = {}
+        for label, group in groups.items():
+            seeds, xs, ps = zip(*sorted(group, key=itemgetter(0)), strict=True)
+            scores = nulls.other_null(np.stack(xs), ps)
+            null[label] = {
+                name: aligned(values, np.array(seeds), self.grid.seeds)
+                for name, values in scores.items()
+            }
         return null
 
     @cached_property

@@ -14,7 +14,7 @@ data alone or from the start, and one from the trained prototypes:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -155,12 +155,12 @@ def random_network_null(
     return {name: tuple(np.vstack([*rows, unknown]).T) for name, rows in scores.items()}
 
 
-def other_null(x: Array, p: Array) -> dict[str, Array]:
+def other_null(x: Array, p: Sequence[Array]) -> dict[str, Array]:
     """Return how well (S,) each seed's prototypes reconstruct the data of other seeds.
 
     Reconstruction error, hit rate and nearest error: the mean over the next `OTHERS` seeds
     (cyclic; all others if there are fewer) of prototypes p (S, K, D) on data x (S, N, D); NaN for
-    a single seed.
+    a single seed. K may differ from seed to seed.
 
     Examples
     --------
@@ -170,8 +170,14 @@ def other_null(x: Array, p: Array) -> dict[str, Array]:
     """
     shifts = range(1, min(len(x) - 1, OTHERS) + 1)
     scores = np.full((max(len(shifts), 1), 3, len(x)), np.nan)
+    alike: dict[int, list[int]] = {}
+    for number, places in enumerate(p):
+        alike.setdefault(len(places), []).append(number)
     for row, shift in enumerate(shifts):
         other = np.roll(x, -shift, axis=0)
-        scores[row] = *reconstruction(other, p), nearest_error(other, p)
+        for some in alike.values():
+            places = np.stack([p[number] for number in some])
+            found = *reconstruction(other[some], places), nearest_error(other[some], places)
+            scores[row][:, some] = found
     names = ("reconstruction_error", "hit_rate", "nearest_error")
     return dict(zip(names, average(scores), strict=True))

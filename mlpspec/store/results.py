@@ -312,7 +312,8 @@ class Results(Views):
         shapes: dict[tuple[int, int, int, str], list[str]] = {}
         for key, run in self.runs.items():
             if key in arrays:
-                shape = (run.n_samples, run.hidden_units, run.n_inputs, run.neuron)
+                # The size says K: that of a compressed network is not the trained one's.
+                shape = (run.n_samples, arrays[key][0].size, run.n_inputs, run.neuron)
                 shapes.setdefault(shape, []).append(key)
         stacks = []
         for (_, _, n_inputs, neuron), keys in shapes.items():

@@ -166,9 +166,19 @@ def over_n(analysis: Analysis) -> bool:
     return analysis.grid.fields == ("n_samples",) and not analysis.results.variants
 
 
+def single_networks(analysis: Analysis, several: bool) -> bool:
+    """Return whether N is all that varies, with one K at each, and if D is above 1 as asked.
+
+    Pruning may leave more neurons in one network than in another: they are in no one stack.
+    """
+    sizes = [stack.x.shape[1] for stack in analysis.stacks]
+    flat = analysis.stacks[0].x.shape[2] == 1
+    return over_n(analysis) and len({*sizes}) == len(sizes) and flat != several
+
+
 def on_a_line(analysis: Analysis) -> bool:
     """Return whether N is all that varies, and inputs have one dimension."""
-    return over_n(analysis) and analysis.stacks[0].x.shape[2] == 1
+    return single_networks(analysis, several=False)
 
 
 def nearest_stack(analysis: Analysis, size: int) -> Stack:

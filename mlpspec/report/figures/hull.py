@@ -21,7 +21,7 @@ GREY, EXPELLED = "#777777", "#D55E00"
 
 def applies(analysis: Analysis) -> bool:
     """Return whether N is all that varies, and inputs have several dimensions."""
-    return base.over_n(analysis) and not base.on_a_line(analysis)
+    return base.single_networks(analysis, several=True)
 
 
 def rows(analysis: Analysis) -> Table:
