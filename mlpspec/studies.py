@@ -244,7 +244,11 @@ def monosemanticity() -> Study:
         "Does what makes prototypes specialise make neurons monosemantic, and the reverse?",
     ).with_losses(
         {"inhibition": losses.Inhibition(), "promotion": losses.Inhibition(promote=True)},
-        [*("+".join(subset) or "baseline" for subset in subsets(BUILT_IN)), "inhibition", "promotion"],
+        [
+            *("+".join(subset) or "baseline" for subset in subsets(BUILT_IN)),
+            "inhibition",
+            "promotion",
+        ],
     )
 
 

@@ -11,6 +11,7 @@ from mlpspec.errors import InputError
 from mlpspec.metrics.measure import fit_mse
 from mlpspec.metrics.prototypes import nearest, usage_ratio
 from mlpspec.network.neurons import ridge
+from mlpspec.study.run import Run
 
 KINDS = pytest.mark.parametrize("neuron", ["ridge", "radial"])
 
@@ -173,3 +174,30 @@ def test_random_neurons_of_few_are_among_those_of_many():
     for few, many in itertools.pairwise(chosen):
         assert (many >= few).all()
     assert (chosen[0][0] != chosen[0][1]).any()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("quantise(0)", "quantise has bits=0; it must be at least 1 and at most 32"),
+        ("quantise(33)", "quantise has bits=33; it must be at least 1 and at most 32"),
+        ("prune_height(0)", "prune_height has keep=0; it must be above 0 and at most 1"),
+        ("prune_fit(keep=-0.5)", "prune_fit has keep=-0.5; it must be above 0 and at most 1"),
+        ("distil(keep=2)", "distil has keep=2; it must be above 0 and at most 1"),
+        ("narrow(1.01)", "narrow has keep=1.01; it must be above 0 and at most 1"),
+        ("prune_random(refit=2)", "prune_random has refit=2; it must be 0 or 1"),
+        ("distil(more=-1)", "distil has more=-1; it must be at least 0 and at most 100"),
+        ("prune_hieght", "unknown compress 'prune_hieght'; did you mean 'prune_height'?"),
+        ("quantise(bits=2.5)", "'quantise(bits=2.5)' has bits=2.5; it must be a whole number"),
+    ],
+)
+def test_bad_levels_are_one_line(given, said):
+    with pytest.raises(InputError) as raised:
+        Run(compress=given)
+    assert str(raised.value) == said
+
+
+def test_equal_descriptions_are_one_and_old_keys_hold():
+    assert Run(compress="prune_height(keep=0.5)").compress == "prune_height"
+    assert Run(compress="none").key == Run().key == "dc7bb7477c92cb54"
+    assert Run(compress="quantise(bits=8)").key == Run(compress="quantise").key != Run().key

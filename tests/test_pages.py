@@ -17,6 +17,7 @@ from test_package import ROOMS, imports, modules
 import mlpspec
 from mlpspec.analysis.claims import CLAIMS, FOUND
 from mlpspec.cli.parser import parser
+from mlpspec.compress import COMPRESSIONS
 from mlpspec.data.datasets import DATASETS, TARGETS
 from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.network.initializers import INITIALIZERS
@@ -147,7 +148,7 @@ def test_whatever_has_a_name_is_described():
     definitions = PAGES["docs/definitions.md"].read_text()
     for name in (*SETTINGS, *mlpspec.studies.STUDIES, *INITIALIZERS, *TARGETS):
         assert f"`{name}`" in definitions, name
-    for name in (*DATASETS, *OPTIMIZERS, *SCHEDULES, *STOPPINGS):
+    for name in (*DATASETS, *OPTIMIZERS, *SCHEDULES, *STOPPINGS, *COMPRESSIONS):
         assert re.search(rf"`{name}[(`]", definitions), name
     columns = PAGES["results/README.md"].read_text()
     for name in MEASUREMENTS:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mlpspec.analysis.claims import ERROR_MARGIN, SHARE_MARGIN
 from mlpspec.analysis.comparisons import Grid, as_table
 from mlpspec.arrays import Array
+from mlpspec.compress import NONE
 from mlpspec.metrics.hull import expelled
 from mlpspec.metrics.statistics import ALPHA, Interval, holm, less, median_interval, sign_flip
 from mlpspec.network.forward import forward
@@ -126,7 +127,8 @@ def returned(results: Results, grid: Grid) -> Shares:
         for key, gone in zip(keys.tolist(), expelled(forward(params, x, y)), strict=True):
             run = results.runs[key]
             place = (run.n_samples, results.variants[key], run.label)
-            masks.setdefault(place, {})[run.seed] = gone
+            same = run.compress == NONE  # else the neurons may be others
+            masks.setdefault(place, {})[run.seed] = gone if same else gone[:0]
     shares = {}
     for (size, variant, label), after in masks.items():
         before = masks.get((size, DEFAULT, label), {})

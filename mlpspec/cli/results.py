@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlpspec.cli.terminal import FAILED, last_line, put
+from mlpspec.compress import COMPRESSIONS
 from mlpspec.data.datasets import COLUMN, DATASETS, FILE, TARGETS, FileData
 from mlpspec.data.spec import Call, numbers_of
 from mlpspec.errors import InputError
@@ -233,6 +234,7 @@ DESCRIBED: dict[str, Mapping[str, Callable[..., object]]] = {
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
     "early_stopping": STOPPINGS,
+    "compress": COMPRESSIONS,
     "dataset": DATASETS,
 }
 """Settings whose values are a name and numbers."""

@@ -267,7 +267,8 @@ class _Arrays:
         left = expelled(forward(params, x[None], y[None]))
         self.whole += [pairs[0][0], pairs[1][0], left[0]]
         moments = terms = -1
-        if record.curve is not None:
+        n_hidden = params.shape[1]
+        if record.curve is not None and n_hidden == run.hidden_units:  # it is of the trained one
             curve = dict(record.curve)
             moments = _place(self.moments, curve.pop("steps").tolist())
             then = kind.unflatten(curve.pop("params"), run.n_inputs).prototypes
@@ -276,7 +277,7 @@ class _Arrays:
             self.rounded.append(rounded(then, middle, reach).ravel())
             self.single += [np.asarray(values) for values in curve.values()]
         name = parse_call(run.neuron).name
-        self.runs.append([name, run.hidden_units, at, moments, terms, kind.EPSILON])
+        self.runs.append([name, n_hidden, at, moments, terms, kind.EPSILON])
 
     def content(self) -> dict[str, Any]:
         """Return everything as JSON can hold it."""

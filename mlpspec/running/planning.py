@@ -38,9 +38,9 @@ def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) ->
     """Return the batches of ``runs``, the most work first.
 
     Runs share a batch if their arrays have one shape and their training one length and rule;
-    losses, weights, temperatures and seeds may differ. With several workers no batch of several
-    runs is by default larger than half of a worker's share of the work, so that all end at about
-    the same time.
+    losses, weights, temperatures, seeds and what is done to the trained networks may differ. With
+    several workers no batch of several runs is by default larger than half of a worker's share of
+    the work, so that all end at about the same time.
 
     Parameters
     ----------

@@ -19,6 +19,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from mlpspec.arrays import Array
+from mlpspec.compress import NONE
 from mlpspec.data.datasets import stream
 from mlpspec.data.spec import build
 from mlpspec.errors import InputError, is_interrupt, one_line
@@ -26,6 +27,7 @@ from mlpspec.losses import StructuralLoss
 from mlpspec.metrics.measure import measure
 from mlpspec.network.forward import Forward, respond
 from mlpspec.network.neurons import neuron_of
+from mlpspec.running.compressing import compress, uncompressed
 from mlpspec.running.planning import Batch
 from mlpspec.store.store import Record
 from mlpspec.study.ends import HELD
@@ -225,15 +227,19 @@ def _train_together(
 ) -> list[Record]:
     began = time.perf_counter()
     first = batch[0]
-    _check_memory(batch)
-    keys = [tuple(getattr(run, name) for name in PROBLEM) for run in batch]
-    described = dict(zip(keys, batch, strict=True))
+    # Runs that differ in what is done to the trained network share its training.
+    bare = [uncompressed(run) for run in batch]
+    numbers = {run: row for row, run in enumerate(dict.fromkeys(bare))}
+    rows, alone = [numbers[run] for run in bare], [*numbers]
+    _check_memory(alone)
+    keys = [tuple(getattr(run, name) for name in PROBLEM) for run in alone]
+    described = dict(zip(keys, alone, strict=True))
     data = {key: data_of(run, tables) for key, run in described.items()}
     problems = {key: (*data[key], start_of(run, data[key][0])) for key, run in described.items()}
     x, y, flat = (np.stack(arrays) for arrays in zip(*(problems[key] for key in keys), strict=True))
     kind = neuron_of(first.neuron)
     start = kind.unflatten(flat, first.n_inputs)
-    losses = [losses_of(run, extensions) for run in batch]
+    losses = [losses_of(run, extensions) for run in alone]
 
     def start_at(row: int) -> Forward:
         one = slice(row, row + 1)
@@ -241,46 +247,49 @@ def _train_together(
 
     objectives = [
         objective_of(run, known, partial(start_at, row))
-        for row, (run, known) in enumerate(zip(batch, losses, strict=True))
+        for row, (run, known) in enumerate(zip(alone, losses, strict=True))
     ]
     rate = first.learning_rate
     early_stopping, held_out = build(first.early_stopping, STOPPINGS, "early_stopping"), None
     if early_stopping.watched == "held_out":
-        others = [held_out_of(run, tables) for run in batch]
+        others = [held_out_of(run, tables) for run in alone]
         held_out = np.stack([a for a, _ in others]), np.stack([b for _, b in others])
+    descent = {
+        "steps": first.steps,
+        "optimizer": build(first.optimizer, OPTIMIZERS, "optimizer", learning_rate=rate),
+        "schedule": build(first.schedule, SCHEDULES, "schedule"),
+        "warmup": first.warmup,
+        "engine": engine,
+    }
     trained = train(
         objectives,
         start,
         x,
         y,
-        steps=first.steps,
-        optimizer=build(first.optimizer, OPTIMIZERS, "optimizer", learning_rate=rate),
-        schedule=build(first.schedule, SCHEDULES, "schedule"),
-        warmup=first.warmup,
+        **descent,
         losses_from=first.losses_from,
         losses_until=first.losses_until,
         early_stopping=early_stopping,
         held_out=held_out,
         perturbation=Perturbation(**{name: getattr(first, name) for name in PERTURBED}),
-        streams=[partial(_stream, run) for run in batch],
+        streams=[partial(_stream, run) for run in alone],
         record_every=first.record_every,
         record=first.record,
-        engine=engine,
     )
-    flat = trained.params.flatten()
-    measured = _measured(batch, trained, x, y, losses)
+    found, diverged = compress(batch, rows, trained, x, y, descent)
+    measured = _measured(batch, rows, found, trained, x, y, losses)
     seconds = (time.perf_counter() - began) / len(batch)
     return [
         Record(
             run,
-            "diverged" if trained.diverged[r] else "ok",
+            "diverged" if diverged[place] else "ok",
             x[r],
             y[r],
-            flat[r],
-            {**measured[r], "seconds": seconds},
+            found[place],
+            {**measured[place], "seconds": seconds},
             _curve(trained.curves[r]) if trained.curves else None,
         )
-        for r, run in enumerate(batch)
+        for place, (run, r) in enumerate(zip(batch, rows, strict=True))
     ]
 
 
@@ -289,21 +298,34 @@ def _stream(run: Run, name: str) -> np.random.Generator:
 
 
 def _measured(
-    batch: Batch, trained: Trained, x: Array, y: Array, losses: list[dict[str, StructuralLoss]]
+    batch: Batch,
+    rows: list[int],
+    found: list[Array],
+    trained: Trained,
+    x: Array,
+    y: Array,
+    losses: list[dict[str, StructuralLoss]],
 ) -> list[dict[str, float]]:
-    """Return the measurements of each run; those with the same losses are measured together."""
+    """Return the measurements of each run, of the parameters (P,) that were ``found``.
+
+    Those with the same losses and as many neurons are measured together.
+    """
     alike: dict[Any, list[int]] = {}
-    for r, run in enumerate(batch):
-        alike.setdefault((domain_of(run).width, *losses[r].items()), []).append(r)
-    flat = trained.params.flatten()
+    for place, (run, r) in enumerate(zip(batch, rows, strict=True)):
+        same = found[place].size, domain_of(run).width, *losses[r].items()
+        alike.setdefault(same, []).append(place)
     measured: list[dict[str, float]] = [{}] * len(batch)
-    for (width, *own), rows in alike.items():
-        params = type(trained.params).unflatten(flat[rows], x.shape[2])
-        columns = measure(params, x[rows], y[rows], width=width, losses=dict(own))
-        columns["gradient_norm"] = trained.gradient_norm[rows]
-        columns["steps_taken"] = trained.steps[rows]
-        for place, r in enumerate(rows):
-            measured[r] = {name: value[place].item() for name, value in columns.items()}
+    for (_, width, *own), places in alike.items():
+        flat = np.stack([found[place] for place in places])
+        params = type(trained.params).unflatten(flat, x.shape[2])
+        mine = [rows[place] for place in places]
+        columns = measure(params, x[mine], y[mine], width=width, losses=dict(own))
+        columns["gradient_norm"] = trained.gradient_norm[mine]
+        columns["steps_taken"] = trained.steps[mine]
+        for number, place in enumerate(places):
+            numbers = {name: value[number].item() for name, value in columns.items()}
+            more = {} if batch[place].compress == NONE else {"neurons_left": params.shape[1]}
+            measured[place] = numbers | more
     return measured
 
 

@@ -193,13 +193,13 @@ def start_of(run: Run, x: Array | None = None, rng: np.random.Generator | None =
     if end is not None:
         return np.asarray(end.flatten()[0].astype(run.dtype))
     rng = rng or stream(run.start, run.seed, run.n_samples, run.n_inputs)
-    name, numbers = arguments(run.initializer, INITIALIZERS, "initializer")
+    initializer, numbers = arguments(run.initializer, INITIALIZERS, "initializer")
     source: Array | int = run.n_inputs
-    if name in AT_INPUTS:
+    if initializer in AT_INPUTS:
         x = data_of(run)[0] if x is None else x
         source = x.astype(float) - run.shift
     domain = dataset_of(run).domain
-    start = INITIALIZERS[name]
+    start = INITIALIZERS[initializer]
     params = start(rng, run.hidden_units, source, domain, run.neuron, **numbers)
     if run.shift:
         params = params.moved(run.shift)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
+from mlpspec.compress import COMPRESSIONS, NONE
 from mlpspec.data.datasets import COLUMN, FILE, canonical_dataset
 from mlpspec.data.spec import canonical_form, parse_call
 from mlpspec.data.tabular import (
@@ -202,6 +203,13 @@ class Run:
         least=0.0,
         later=True,
     )
+    compress: str = declare(
+        NONE,
+        "what is done to the trained network, as listed below",
+        "compression",
+        canonical=canonical_form(COMPRESSIONS, "compress", "prune_height(keep=0.25)"),
+        later=True,
+    )
     target: str = declare(
         "sine", "what to learn, as listed below", "data", canonical=canonical_goal
     )
@@ -290,7 +298,7 @@ class Run:
 
     @property
     def hidden_units(self) -> int:
-        """K, also where ``n_hidden`` leaves it to N."""
+        """K of the network that is trained, also where ``n_hidden`` leaves it to N."""
         return self.n_samples if self.n_hidden is None else self.n_hidden
 
     @property

@@ -19,9 +19,10 @@ from mlpspec.data.tabular import other_line_ends
 from mlpspec.errors import InputError, unknown
 from mlpspec.study.ends import ENDS, without_key
 
-AFFECTED = ("data", "start", "objective", "training", "recording")
+AFFECTED = ("data", "start", "objective", "training", "compression", "recording")
 """What a setting may affect: the inputs and targets; the parameters before the first step; the
-function that is minimised; how it is minimised, and in which arithmetic; what is recorded."""
+function that is minimised; how it is minimised, and in which arithmetic; what is then done to the
+trained network; what is recorded."""
 
 
 def declare(default: Any, help: str, affects: str, **limits: Any) -> Any:

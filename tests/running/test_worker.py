@@ -46,6 +46,7 @@ OTHER = {
     "jitter": (0.1,),
     "target_noise": (0.1,),
     "adversarial": (0.05,),
+    "compress": ("prune_unused", "prune_fit(keep=0.4,refit=1)", "quantise(4)", "distil", "narrow"),
     "target": ("identity", "random"),
     "start": ("placebo",),
     "dataset": ("grid(jitter=0.5)", "grid(low=0)", "uniform(0, 1)"),

@@ -68,6 +68,7 @@ def test_every_setting_is_in_the_key(name):
         "optimizer": "adam(beta2=0.99)",
         "schedule": "cosine",
         "early_stopping": "plateau",
+        "compress": "quantise(bits=4)",
         "warmup": 0.1,
         "losses_from": 0.1,
         "losses_until": 0.9,
