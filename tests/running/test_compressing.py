@@ -96,7 +96,7 @@ def test_a_student_is_trained_on_what_its_teacher_says(directory):
     teacher = results.params(worker.uncompressed(run).key)
     x, y = results.dataset(run.key)
     narrower = Run(n_samples=8, seed=2, n_hidden=3)
-    rng = stream("student", narrower.seed, narrower.n_samples, narrower.n_inputs)
+    rng = worker._stream(run, "student")
     start = type(teacher).unflatten(start_of(narrower, x[0], rng)[None], 1)
     assert not same_bits(start.flatten()[0], start_of(narrower, x[0]))
     others = domain_of(run).draw(worker._stream(run, "student inputs"), 24, 1)
