@@ -9,6 +9,7 @@ from typing import Any
 from mlpspec import losses
 from mlpspec.data.datasets import FILE
 from mlpspec.losses import BUILT_IN, StructuralLoss
+from mlpspec.study.compression import compression
 from mlpspec.study.controls import controls, phase
 from mlpspec.study.readings import READING, SIZES, SWEPT, TEMPERATURES, readings
 from mlpspec.study.robustness import robustness
@@ -270,7 +271,7 @@ def deactivation() -> Study:
 
 _NAMED: list[Callable[[], Study]] = [paper, former, tau_sweep, confirm, hull_2d, placebo]
 _NAMED += [trajectories, attractors, neuron_kinds, shift_test, collapse, readings, robustness]
-_NAMED += [controls, phase, monosemanticity, deactivation]
+_NAMED += [controls, phase, monosemanticity, deactivation, compression]
 
 STUDIES: dict[str, Callable[[], Study]] = {
     study.__name__.replace("_", "-"): study for study in _NAMED
