@@ -17,6 +17,8 @@ import numpy as np
 
 from mlpspec.analysis.claims import COLLAPSE, Evidence, Verdict
 from mlpspec.analysis.comparisons import Cell, Grid, aligned, as_table, by_steps, compare, where
+from mlpspec.analysis.compression import Size, Sizes, smallest_levels
+from mlpspec.analysis.compression import applies as is_compressed
 from mlpspec.analysis.controls import answers, returned
 from mlpspec.analysis.judging import judge_calibrated, judge_stated
 from mlpspec.analysis.readings import decisive, judge_groups, judge_variants, shares
@@ -305,6 +307,19 @@ class Analysis:
 
         return answers(grid, spacing, null, returned(self.results, grid))
 
+    @property
+    def compressed(self) -> Sizes:
+        """The sizes of compressed networks that lie beside whole ones; else empty."""
+        if not is_compressed(self.grid):
+            return {}
+        problems = self.problems.items()
+        return {size: Size(at.spacing, at.runs[0].hidden_units) for (size,), at in problems}
+
+    @cached_property
+    def compression(self) -> Table:
+        """``compression.csv``: down to which level what survives compression, by subset."""
+        return smallest_levels(self.grid, self.compressed) if self.compressed else {}
+
     @cached_property
     def swept(self) -> Evidence:
         """The evidence of the sweep, beside the grid's runs at the nominal temperature."""
@@ -353,9 +368,11 @@ class Analysis:
     def comparisons_table(self) -> Table:
         """Return ``comparisons.csv``; empty if nothing can be compared.
 
-        Variants are judged each by itself (`readings`), and not compared in this table.
+        Variants are judged each by itself (`readings`), and levels of compression by what survives
+        down to them (`compression`): they are not compared in this table.
         """
-        return as_table(compare(self.grid)) if self.stacks and not self.results.variants else {}
+        elsewhere = self.results.variants or "compress" in self.grid.fields
+        return as_table(compare(self.grid)) if self.stacks and not elsewhere else {}
 
     @cached_property
     def nulls_table(self) -> Table:
@@ -412,7 +429,8 @@ class Analysis:
         """Write ``nulls.csv``, ``comparisons.csv``, ``claims.csv``, those that have rows.
 
         Of a study with variants ``readings.csv``, ``shares.csv`` and ``choices.csv``; of the
-        robustness ``survival.csv``, of the controls ``controls.csv``.
+        robustness ``survival.csv``, of the controls ``controls.csv``, of compressed networks beside
+        whole ones ``compression.csv``.
         """
         tables = {
             "nulls": self.nulls_table,
@@ -423,6 +441,7 @@ class Analysis:
             "choices": decisive(self.readings, self.choices) if self.readings else {},
             "survival": self.survival,
             "controls": self.controls,
+            "compression": self.compression,
         }
         for name, table in tables.items():
             if table:

@@ -102,6 +102,7 @@ def test_every_figure_is_there_with_its_numbers(made):
         "controls",
         "continuation",
         "phase",
+        "compression",
     }
     for name in names:
         assert (folder / f"{name}.svg").read_text().startswith("<?xml")

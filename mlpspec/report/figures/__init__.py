@@ -25,6 +25,7 @@ PAGE = (
     "controls",
     "continuation",
     "phase",
+    "compression",
     "survival",
     "specification",
     "attraction",

@@ -34,7 +34,8 @@ def applies(analysis: Analysis) -> bool:
     """Return whether settings vary for which there is no figure of their own, and not too many."""
     covered = (("n_samples",), ("n_samples", "steps"), ("n_samples", "temperature"))
     variants = {cell[1:] for cell in analysis.grid.cells}
-    if analysis.grid.fields in covered or "variant" in analysis.grid.fields:
+    fields = analysis.grid.fields
+    if fields in covered or "variant" in fields or analysis.compressed:
         return False
     return len(variants) <= len(CONTRAST_STYLE)
 
