@@ -23,6 +23,9 @@ from mlpspec.training import engine as engines
 LONG = 0.05
 """Seconds of training in a probe beside which the noise of a clock is small."""
 
+PROBED = 200
+"""Runs of a batch, at the most, that are probed: of many, the others take as long."""
+
 ONCE, START = 0.3, 1.0
 """Seconds that a study takes besides, about: in this process for its store and tables, or with
 workers until they have loaded their modules."""
@@ -42,13 +45,13 @@ def estimate(
         with deferred():
             engines.prepare([run for batch in batches for run in batch])
     for batch in batches:
-        run = batch[0]
+        run, some = batch[0], batch[:PROBED]
         way = way_of(run, engine)
-        shape = (way, run.n_samples, run.hidden_units, run.n_inputs, len(batch))
+        shape = (way, run.n_samples, run.hidden_units, run.n_inputs, len(some))
         if shape not in rates:
-            rates[shape] = _rates(batch, study.own_losses, engine)
+            rates[shape] = _rates(some, study.own_losses, engine)
         step, once = rates[shape]
-        seconds.append(step * run.steps + once)
+        seconds.append((step * run.steps + once) * len(batch) / len(some))
         ways[way] = ways.get(way, 0.0) + seconds[-1] / n_jobs
     longest = max(sum(seconds) / n_jobs, max(seconds))
     return longest + (START if n_jobs > 1 else ONCE), ways
