@@ -162,11 +162,10 @@ def smallest_levels(grid: Grid, sizes: Sizes) -> Table:
         for (method, size, label), found in by_method.items():
             medians = median_columns(found)
             level = medians.pop("value")
-            of_null = by_method.get(
-                (NULLS.get(method, ""), size, label), np.full_like(found, np.nan)
-            )
-            baseline = by_method.get((method, size, "baseline"), np.full_like(found, np.nan))
-            gap = less(found, baseline)
+            unknown = np.full_like(found, np.nan)
+            of_null = by_method.get((NULLS.get(method, ""), size, label), unknown)
+            # Rounded: of equal differences of levels none is larger by its rounding error.
+            gap = less(found, by_method.get((method, size, "baseline"), unknown)).round(9)
             rows.append(
                 {
                     "quantity": quantity.name,
@@ -177,7 +176,7 @@ def smallest_levels(grid: Grid, sizes: Sizes) -> Table:
                     **medians,
                     **_interval("difference", gap),
                     "p": sign_flip(gap[:, None])[0] if label != "baseline" else np.nan,
-                    **_interval("over_null", less(found, of_null)),
+                    **_interval("over_null", less(found, of_null).round(9)),
                 }
             )
     families: dict[tuple[str, str], list[dict[str, Any]]] = {}

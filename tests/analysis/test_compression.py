@@ -83,6 +83,24 @@ def test_smallest_levels_by_hand(grid):
     assert np.isnan(level["quantise", "overlap"]["over_null"][0])  # it has none
 
 
+def test_equal_differences_are_ties():
+    """0.8 - 0.6 is more than 0.6 - 0.4 in floating point, and the same here."""
+    down_to = {"baseline": (0.8,) * 3 + (0.6,) * 3, "overlap": (0.6,) * 3 + (0.4, 0.4, 0.8)}
+    parts = []
+    for text in ("none", *(f"prune_fit(keep={keep})" for keep in (0.8, 0.6, 0.4))):
+        level = compression.method_of(text)[1]
+
+        def values(label, size, seed, text=text, level=level):
+            lost = 1.0 if text != "none" and level < down_to[label][seed] else 0.0
+            return compressed("none")(label, size, 0) | {"fit_fvu": lost, "neurons_left": 5 * level}
+
+        parts.append(table_of(values, labels=[*down_to], sizes=(5,), seeds=6, compress=text))
+    grid = Grid({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    found = smallest_levels(grid, {5: Size(spacing=0.4, width=5)})
+    (p,) = where(found, quantity="fit", losses="overlap")["p"]
+    assert p == pytest.approx(2 * 7 / 2**6)  # at most one of six of equal size is above zero
+
+
 def test_usage_is_over_the_inputs(grid):
     """Half of two neurons that are left is a quarter of four inputs."""
     levels = where(by_level(grid, {4: Size(0.5, 4)}), measurement="used_share", losses="coverage")

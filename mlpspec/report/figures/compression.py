@@ -162,14 +162,14 @@ def caption(table: Table) -> str:
     return (
         f"What survives compression. Above, at N = {size}: medians over {base.n_seeds(seeds)} "
         f"seeds and their exact {base.confidence(seeds)} intervals, over the share of neurons "
-        "that is left, or the bits of a number; on the left the whole network. Dotted: the null of "
-        "the same networks, neurons pruned at random, or the student trained on the data instead "
-        f"of its teacher. Below, one under the other at N = {', '.join(map(str, sizes))}: the "
-        "smallest level of a network, down to which the fit leaves at most 0.05 more of the "
-        "variance unexplained than the whole network does (the nearest error is larger by at most "
-        "a tenth of the mean spacing), less that of the baseline of the same seed; dots and bars "
-        "are the median of the paired differences and its exact interval. Left of zero: smaller "
-        "than the baseline."
+        "that is left, or the bits of a number (64: as trained); on the left the whole network. "
+        "Dotted: the null of the same networks, neurons pruned at random, or the student trained "
+        "on the data instead of its teacher. Below, one under the other at "
+        f"N = {', '.join(map(str, sizes))}: the smallest level of a network, down to which the fit "
+        "leaves at most 0.05 more of the variance unexplained than the whole network does (the "
+        "nearest error is larger by at most a tenth of the mean spacing), less that of the "
+        "baseline of the same seed; dots and bars are the median of the paired differences and its "
+        "exact interval. Left of zero: smaller than the baseline."
     )
 
 
