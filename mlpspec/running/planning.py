@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -59,17 +60,29 @@ def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) ->
         total += work(run)
     largest = total if n_jobs == 1 else total // (2 * n_jobs)
     batches = []
-    minimised = affecting("objective")
+    described = (*affecting("objective"), *affecting("data", "start"))
     for group in groups.values():
-        # Runs of the same losses side by side, as NumPy trains them.
-        group.sort(key=lambda run: (*(str(getattr(run, name)) for name in minimised), run.seed))
+        # Runs of the same losses side by side, as NumPy trains them, and those of one network.
+        group.sort(key=lambda run: [str(getattr(run, name)) for name in described])
         elements = group[0].n_samples * group[0].hidden_units
         limits = BATCH_RUNS, BATCH_ELEMENTS // elements, largest // work(group[0])
         size = batch_size or max(1, min(limits))
         count = -(-len(group) // size)
         edges = [len(group) * piece // count for piece in range(count + 1)]
+        if batch_size is None:
+            edges = sorted({_between_networks(group, edge) for edge in edges})
         batches += [tuple(group[a:b]) for a, b in pairwise(edges)]
     return sorted(batches, key=lambda batch: -sum(map(work, batch)))
+
+
+def _between_networks(group: list[Run], edge: int) -> int:
+    """Return the last place up to ``edge`` that parts no runs which compress one network."""
+    while 0 < edge < len(group):
+        before, after = group[edge - 1], group[edge]
+        if replace(before, compress=after.compress) != after:
+            break
+        edge -= 1
+    return edge
 
 
 def work(run: Run) -> int:

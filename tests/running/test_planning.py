@@ -1,8 +1,10 @@
+import itertools
 from collections import Counter
 
 import pytest
 
 from mlpspec import studies
+from mlpspec.running.compressing import uncompressed
 from mlpspec.running.planning import BATCH_ELEMENTS, plan, work
 from mlpspec.study.run import Run
 
@@ -54,3 +56,17 @@ def test_what_must_differ_is_apart():
 
 def test_nothing_to_plan():
     assert plan([], 2) == []
+
+
+def test_runs_that_compress_one_network_share_a_batch():
+    levels = [f"prune_fit(keep={keep})" for keep in (0.9, 0.7, 0.5, 0.3, 0.1)]
+    others = (50, 20), range(4), ("sine", "identity"), ((), ("overlap",))
+    runs = [
+        Run(compress=level, n_samples=size, seed=seed, target=target, losses=losses)
+        for level, size, seed, target, losses in itertools.product(levels, *others)
+    ]
+    for n_jobs in (1, 2, 100):
+        networks = [{uncompressed(run) for run in batch} for batch in plan(runs, n_jobs)]
+        assert sum(map(len, networks)) == len(set().union(*networks)) == len(runs) / len(levels)
+    assert len(networks) == len(runs) / len(levels)  # as many batches as that lets there be
+    assert max(map(len, plan(runs, 2, batch_size=3))) == 3  # which was asked for
