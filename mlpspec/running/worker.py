@@ -231,7 +231,7 @@ def _train_together(
     bare = [uncompressed(run) for run in batch]
     numbers = {run: row for row, run in enumerate(dict.fromkeys(bare))}
     rows, alone = [numbers[run] for run in bare], [*numbers]
-    _check_memory(alone)
+    _check_memory(tuple(alone))
     keys = [tuple(getattr(run, name) for name in PROBLEM) for run in alone]
     described = dict(zip(keys, alone, strict=True))
     data = {key: data_of(run, tables) for key, run in described.items()}
