@@ -31,19 +31,14 @@ def verdicts(results: Results) -> Verdicts:
 
 def plot(results: Results, name: str, ax: Any = None) -> Canvas:
     """Draw a figure; see `mlpspec.Results.plot`."""
-    if name.partition("-")[0] not in figures.FIGURES:
+    figure = name.partition("-")[0]
+    if figure not in figures.FIGURES:
         raise unknown("figure", name, figures.FIGURES)
     analysis = Analysis(results)
     if "ok" not in results.status.values():
         raise InputError(f"none of the runs of {results.directory} ended ok; nothing can be drawn")
-    figure = figures.figure_of(name)
-    if name in figures.FIGURES and figure.applies(analysis):
-        table = figure.rows(analysis)
-    else:
-        known = figures.tables(analysis)
-        if name not in known:
-            raise InputError(
-                f"the figure {name} cannot be drawn of these runs; what can: {', '.join(known)}"
-            )
-        table = known[name]
-    return figures.draw(name, table, own=False, ax=ax)
+    tables = figures.tables(analysis, [figure])
+    if name not in tables:
+        can = ", ".join(figures.tables(analysis))
+        raise InputError(f"the figure {name} cannot be drawn of these runs; what can: {can}")
+    return figures.draw(name, tables[name], own=False, ax=ax)

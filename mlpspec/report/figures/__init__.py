@@ -56,24 +56,24 @@ FIGURES, CARD_FIGURES = _load(PAGE), _load(CARD)
 """Every figure by its name, which is that of its file."""
 
 
-def tables(analysis: Analysis) -> dict[str, Table]:
+def tables(analysis: Analysis, names: Sequence[str] = PAGE) -> dict[str, Table]:
     """Return the numbers behind each figure that a directory has the runs for, in page order.
 
-    A grid that was trained for several numbers of steps has its figures over N once for each,
-    called ``outcomes-after-3000-steps`` and so on.
+    Of those that are not among ``names`` none. A grid that was trained for several numbers of steps
+    has its figures over N once for each, called ``outcomes-after-3000-steps`` and so on.
     """
     named: dict[str, Table] = {}
     if "ok" not in analysis.results.status.values():
         return named
     if analysis.grid.fields == ("n_samples", "steps") and not analysis.results.variants:
         for steps, grid in by_steps(analysis.results.table).items():
-            for name, figure in FIGURES.items():
-                if figure.by_steps:
-                    named[f"{name}-after-{steps}-steps"] = figure.rows(analysis, grid)
-    for name, figure in FIGURES.items():
-        if figure.applies(analysis):
-            named[name] = figure.rows(analysis)
-    return named
+            for name in names:
+                if FIGURES[name].by_steps:
+                    named[f"{name}-after-{steps}-steps"] = FIGURES[name].rows(analysis, grid)
+    for name in names:
+        if FIGURES[name].applies(analysis):
+            named[name] = FIGURES[name].rows(analysis)
+    return {name: table for name, table in named.items() if table}
 
 
 def figure_of(name: str) -> Figure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -42,34 +43,29 @@ def _signed(value: float) -> str:
 
 def draw(table: Table) -> base.Canvas:
     """Draw what each attractor leaves of the harm of each repulsion, as shades with numbers."""
-    names, sizes = base.distinct(table["measurement"]), np.unique(table["n_samples"])
     attractors, repulsions = base.distinct(table["attractor"]), base.distinct(table["repulsion"])
-    titles = [f"N = {n_samples}" for n_samples in sizes]
-    inches = (1.2 + 2.3 * len(sizes), 1.0 + 1.55 * len(names))
-    figure, axes = base.measurement_panels(names, titles, inches, sharex=True, sharey=True)
-    for row, name in zip(axes, names, strict=True):
+    figure, axes, parts = base.panels_by_size(table, (1.2, 1.0), (2.3, 1.55), sharey=True)
+    for ax, name, here in parts:
         values = np.abs(where(table, measurement=name)["value"])
-        reach = float(values[np.isfinite(values)].max(initial=0.0)) or 1.0
-        limit = min(reach, 1.0)
-        for ax, n_samples in zip(row, sizes, strict=True):
-            here = where(table, measurement=name, n_samples=n_samples)
-            apart = (here["low"] > 0) | (here["high"] < 0)
-            places = itertools.product(range(len(attractors)), range(len(repulsions)))
-            sure = apart & (here["confidence"] >= 0.95)
-            for (line, column), value, bold in zip(places, here["value"], sure, strict=True):
-                look = {"weight": "bold" if bold else "normal", "ha": "center", "va": "center"}
-                colour = "white" if abs(value) > 0.6 * limit else "black"
-                ax.text(column, line, _signed(value), fontsize=6.5, color=colour, **look)
-            values = here["value"].reshape(len(attractors), len(repulsions))
-            shades = ax.imshow(
-                values, aspect="auto", cmap="PuOr_r", vmin=-limit, vmax=limit, interpolation="none"
-            )
-            ax.set_xticks(range(len(repulsions)), [r.replace("_", "\n") for r in repulsions])
-            ax.set_yticks(range(len(attractors)), [a.replace("_", " ") for a in attractors])
-            ax.tick_params(length=0, labelsize=7)
-            ax.spines[:].set_visible(False)
-        base.colour_bar(figure, shades, name, ax=row[-1], fraction=0.06, pad=0.03)
-        row[0].set_ylabel("attractor")
+        limit = min(float(values[np.isfinite(values)].max(initial=0.0)) or 1.0, 1.0)
+        apart = (here["low"] > 0) | (here["high"] < 0)
+        places = itertools.product(range(len(attractors)), range(len(repulsions)))
+        sure = apart & (here["confidence"] >= 0.95)
+        for (line, column), value, bold in zip(places, here["value"], sure, strict=True):
+            look = {"weight": "bold" if bold else "normal", "fontsize": 6.5, **base.CENTRED}
+            colour = "white" if abs(value) > 0.6 * limit else "black"
+            ax.text(column, line, _signed(value), color=colour, **look)
+        values = here["value"].reshape(len(attractors), len(repulsions))
+        colours: Any = {"cmap": "PuOr_r", "vmin": -limit, "vmax": limit}
+        shades = ax.imshow(values, aspect="auto", interpolation="none", **colours)
+        ax.set_xticks(range(len(repulsions)), [r.replace("_", "\n") for r in repulsions])
+        ax.set_yticks(range(len(attractors)), [a.replace("_", " ") for a in attractors])
+        ax.tick_params(length=0, labelsize=7)
+        ax.spines[:].set_visible(False)
+        if ax in axes[:, -1]:
+            base.colour_bar(figure, shades, name, ax=ax, fraction=0.06, pad=0.03)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("attractor")
     for ax in axes[-1]:
         ax.set_xlabel("repulsion")
     return figure

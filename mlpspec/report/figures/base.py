@@ -110,12 +110,8 @@ OTHER_STYLES = (
 HULL = "#0072B2"
 """The hull of the inputs, and what else belongs to the data."""
 
-NULL_STYLE = {
-    "grid": ("null: equally spaced grid", (0, (5, 2))),
-    "random": ("null: random prototypes, 95 % band", (0, (1, 1))),
-    "start": ("null: before training", (0, (4, 1, 1, 1))),
-}
-"""Name and dashes of the nulls."""
+CENTRED: Any = {"ha": "center", "va": "center"}
+"""The look of a text that stands in the middle of its place."""
 
 RASTER_ABOVE = 2000
 """Points per panel above which they are drawn as a bitmap, also in SVG."""
@@ -133,14 +129,15 @@ class Figure:
     Attributes
     ----------
     rows : callable
-        From what is shown, an `Analysis` or the `CardRuns` of a card, to a table; with
-        ``by_steps``, a `Grid` of some of the runs may follow.
+        From what is shown, an `Analysis` or the `CardRuns` of a card, to a table, which may be
+        empty; with ``by_steps``, a `Grid` of some of the runs may follow.
     draw : callable
         From that table to a Matplotlib figure.
     caption : callable
         From that table to text.
     applies : callable
-        Whether an analysis has the runs for it.
+        Whether an analysis has the runs for it; else the figure is left out, as where ``rows``
+        are empty.
     by_steps : bool
         Whether it is drawn once for each number of steps where N and steps vary.
     animate : callable, optional
@@ -336,8 +333,25 @@ def measurement_panels(
     for ax, title in zip(axes[0], titles, strict=True):
         ax.set_title(title)
     for ax, name in zip(axes[:, 0], names, strict=True):
-        ax.set_ylabel(MEASUREMENTS[name].axis)
+        ax.set_ylabel(axis_of(name))
     return figure, axes
+
+
+def panels_by_size(
+    table: Table, around: tuple[float, float], each: tuple[float, float], **share: Any
+) -> tuple[Canvas, NDArray[Any], Iterator[tuple[Axes, str, Table]]]:
+    """Return a figure and its axes, a row a measurement and a column an N, and what is in each.
+
+    That is the measurement's name and its rows of the table at that N. ``each`` are inches of a
+    panel, with those ``around`` all of them.
+    """
+    names, sizes = distinct(table["measurement"]), np.unique(table["n_samples"]).tolist()
+    inches = (around[0] + each[0] * len(sizes), around[1] + each[1] * len(names))
+    titles = [f"N = {size}" for size in sizes]
+    figure, axes = measurement_panels(names, titles, inches, sharex=True, **share)
+    places = zip(axes.flat, itertools.product(names, sizes), strict=True)
+    parts = ((ax, n, where(table, measurement=n, n_samples=size)) for ax, (n, size) in places)
+    return figure, axes, parts
 
 
 def width_of(low: float, high: float) -> float:
@@ -359,16 +373,32 @@ def size_axis(ax: Axes, sizes: Sequence[int]) -> None:
     ax.set_xlabel("number of inputs N")
 
 
+def axis_of(name: str) -> str:
+    r"""Return what the axis of a measurement is called, or that of another number of a run.
+
+    Examples
+    --------
+    >>> axis_of("overshoot"), axis_of("gradient_norm")
+    ('overshoot\n(units of x)', 'gradient norm')
+    """
+    return MEASUREMENTS[name].axis if name in MEASUREMENTS else name.replace("_", " ")
+
+
+def floor_of(name: str) -> float | None:
+    """Return where the logarithmic axis of a number ends: 0 if it has no floor, None if no such."""
+    return MEASUREMENTS[name].floor if name in MEASUREMENTS else 0.0
+
+
 def floored(name: str, rows: Table) -> Table:
     """Return rows with what is below a measurement's floor at the floor, where axes end."""
-    floor = MEASUREMENTS[name].floor
+    floor = floor_of(name)
     least = -np.inf if floor is None else floor
     return rows | {end: np.maximum(rows[end], least) for end in ("value", "low", "high")}
 
 
 def scale_values(ax: Axes, name: str) -> None:
     """Make the vertical axis logarithmic if the measurement has a floor."""
-    if MEASUREMENTS[name].floor is not None:
+    if floor_of(name) is not None:
         ax.set_yscale("log")
 
 
@@ -438,6 +468,14 @@ def note_beyond(
 def entry(label: str, **line: Any) -> Line2D:
     """Return an entry of a legend."""
     return Line2D([], [], label=label, **line)
+
+
+def subset_entries(looks: Style) -> list[Line2D]:
+    """Return the entries of a legend for subsets, from their colours and markers."""
+    return [
+        entry(readable(label), color=colour, marker=marker, ls="", ms=5)
+        for label, (colour, marker) in looks.items()
+    ]
 
 
 def legend_below(figure: Canvas, handles: Sequence[Line2D], columns: int | None = None) -> None:

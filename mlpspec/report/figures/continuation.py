@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
 
 import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.comparisons import Grid, as_table, median_columns, where
-from mlpspec.metrics.measure import MEASUREMENTS
+from mlpspec.analysis.comparisons import Grid, as_table, median_columns, select, where
 from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 from mlpspec.study.controls import DOUBTS
 
+GREY = "#555555"
 NAMES = (
     "gradient_norm",
     "reconstruction_error",
@@ -38,64 +38,44 @@ def rows(analysis: Analysis) -> Table:
     """Return medians with intervals by way, steps, N and subset of at most one loss."""
     table = analysis.results.table
     grid = Grid(table, ("n_samples", "variant"))
-    parts: list[dict[str, Any]] = []
-    for way, variants in WAYS.items():
-        for size, variant in grid.cells:
-            if variant in variants:
-                (steps,) = np.unique(where(table, variant=variant)["steps"])
-                for label in grid.labels:
-                    for name in NAMES if "+" not in label else ():
-                        medians = median_columns(grid.values((size, variant), label, name))
-                        row = {"way": way, "n_samples": size, "steps": steps, "losses": label}
-                        parts.append({**row, "measurement": name, **medians})
+    alone = [label for label in grid.labels if "+" not in label]
+    parts = []
+    for way, cell in itertools.product(WAYS, grid.cells):
+        size, variant = cell
+        if variant in WAYS[way]:
+            (steps,) = np.unique(where(table, variant=variant)["steps"])
+            for label, name in itertools.product(alone, NAMES):
+                row = {"way": way, "n_samples": size, "steps": steps, "losses": label}
+                medians = median_columns(grid.values(cell, label, name))
+                parts.append({**row, "measurement": name, **medians})
     return as_table(parts)
 
 
 def draw(table: Table) -> base.Canvas:
     """Draw medians over the steps: a column an N, a row a measurement."""
-    sizes = np.unique(table["n_samples"]).tolist()
-    names = base.distinct(table["measurement"])
-    inches = (0.9 + 2.9 * len(sizes), 1.75 * len(names) + 0.7)
-    titles = [f"N = {size}" for size in sizes]
-    figure, axes = base.grid_of_axes(len(names), len(sizes), inches, sharex=True, sharey="row")
-    for ax, title in zip(axes[0], titles, strict=True):
-        ax.set_title(title)
+    figure, axes, parts = base.panels_by_size(table, (0.9, 0.7), (2.9, 1.75), sharey="row")
     looks = base.styles(table["losses"].tolist())
     steps = np.unique(table["steps"])
-    for row, name in zip(axes, names, strict=True):
-        row[0].set_ylabel(MEASUREMENTS[name].axis if name in MEASUREMENTS else "gradient norm")
-        for ax, size in zip(row, sizes, strict=True):
-            here = where(table, measurement=name, n_samples=size)
-            if name in MEASUREMENTS:
-                here = base.floored(name, here)
-                base.scale_values(ax, name)
-            else:
-                ax.set_yscale("log")
-            for place, (label, (colour, marker)) in enumerate(looks.items()):
-                for way, dashes in reversed(DASHES.items()):  # what goes on lies on top
-                    line = where(here, losses=label, way=way)
-                    order = np.argsort(line["steps"])
-                    line = {column: values[order] for column, values in line.items()}
-                    at = line["steps"] * (1.0 + 0.03 * place)
-                    look = {"color": colour, "lw": 0.9, "ls": dashes, "zorder": 2}
-                    ax.plot(at, line["value"], **look)
-                    filled = {"mfc": colour if way == "throughout" else "white", "mec": colour}
-                    look = {"fmt": marker, "ms": 3.6, "mew": 0.7, "elinewidth": 0.6, "zorder": 3}
-                    base.draw_medians(ax, at, line, color=colour, **look, **filled)
-            ax.set_xscale("log")
-            ax.set_xticks(steps, [f"{number:,}" for number in steps])
-            ax.minorticks_off()
+    for ax, name, here in parts:
+        here = base.floored(name, here)
+        base.scale_values(ax, name)
+        for place, (label, (colour, marker)) in enumerate(looks.items()):
+            for way, dashes in reversed(DASHES.items()):  # what goes on lies on top
+                line = where(here, losses=label, way=way)
+                line = select(line, np.argsort(line["steps"]))
+                at = line["steps"] * (1.0 + 0.03 * place)
+                ax.plot(at, line["value"], color=colour, lw=0.9, ls=dashes, zorder=2)
+                filled = {"mfc": colour if way == "throughout" else "white", "mec": colour}
+                look = {"fmt": marker, "ms": 3.6, "mew": 0.7, "elinewidth": 0.6, "zorder": 3}
+                base.draw_medians(ax, at, line, color=colour, **look, **filled)
+        ax.set_xscale("log")
+        ax.set_xticks(steps, [f"{number:,}" for number in steps])
+        ax.minorticks_off()
     for ax in axes[-1]:
         ax.set_xlabel("steps")
-    handles = [
-        base.entry(base.readable(label), color=colour, marker=marker, ls="", ms=5)
-        for label, (colour, marker) in looks.items()
-    ]
-    handles += [
-        base.entry(f"losses {way}", color="#555555", ls=dashes, lw=1.0)
-        for way, dashes in DASHES.items()
-    ]
-    base.legend_below(figure, handles, columns=len(handles) if len(sizes) > 1 else 2)
+    ways = [base.entry(f"losses {way}", color=GREY, ls=ls, lw=1.0) for way, ls in DASHES.items()]
+    handles = base.subset_entries(looks) + ways
+    base.legend_below(figure, handles, columns=len(handles) if axes.shape[1] > 1 else 2)
     return figure
 
 

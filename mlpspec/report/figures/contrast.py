@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -50,46 +51,39 @@ def rows(analysis: Analysis) -> Table:
         return cell[0], *((a != b, a) for a, b in zip(cell[1:], defaults, strict=True))
 
     parts = []
-    for name in CONTRASTED:
-        for cell in sorted(grid.cells, key=defaults_first):
-            settings = zip(fields, cell[1:], strict=True)
-            variant = ", ".join(f"{field.replace('_', ' ')} {value}" for field, value in settings)
-            for label in base.shown(grid):
-                row = {"losses": label, "n_samples": cell[0], "variant": variant}
-                medians = median_columns(grid.values(cell, label, name))
-                parts.append({**row, "measurement": name, **medians})
+    cells = sorted(grid.cells, key=defaults_first)
+    for name, cell, label in itertools.product(CONTRASTED, cells, base.shown(grid)):
+        settings = zip(fields, cell[1:], strict=True)
+        variant = ", ".join(f"{field.replace('_', ' ')} {value}" for field, value in settings)
+        row = {"losses": label, "n_samples": cell[0], "variant": variant, "measurement": name}
+        parts.append({**row, **median_columns(grid.values(cell, label, name))})
     return as_table(parts)
 
 
 def draw(table: Table) -> base.Canvas:
     """Draw medians with intervals by subset, side by side for the values of other settings."""
-    names, sizes = base.distinct(table["measurement"]), np.unique(table["n_samples"])
     variants = base.distinct(table["variant"])
     labels = list(base.styles(table["losses"].tolist()))
-    titles = [f"N = {n_samples}" for n_samples in sizes]
-    inches = (0.9 + 2.6 * len(sizes), 1.6 * len(names) + 1.5)
-    figure, axes = base.measurement_panels(names, titles, inches, sharex=True, sharey="row")
+    figure, axes, parts = base.panels_by_size(table, (0.9, 1.5), (2.6, 1.6), sharey="row")
     apart = min(0.22, 0.7 / len(variants))
-    for row, name in zip(axes, names, strict=True):
-        for ax, n_samples in zip(row, sizes, strict=True):
-            here = base.floored(name, where(table, measurement=name, n_samples=n_samples))
-            for place, variant in enumerate(variants):
-                medians = where(here, variant=variant)
-                shift = (place - (len(variants) - 1) / 2) * apart
-                at = np.array([labels.index(label) for label in medians["losses"]]) + shift
-                colour, marker = CONTRAST_STYLE[place]
-                look = {"fmt": marker, "ms": 3.6, "mew": 0, "elinewidth": 0.8, "color": colour}
-                base.draw_medians(ax, at, medians, label=variant, **look)
-            base.scale_values(ax, name)
-            ax.set_xlim(-0.6, len(labels) - 0.4)
+    for ax, name, here in parts:
+        here = base.floored(name, here)
+        for place, variant in enumerate(variants):
+            colour, marker = CONTRAST_STYLE[place]
+            medians = where(here, variant=variant)
+            shift = (place - (len(variants) - 1) / 2) * apart
+            at = np.array([labels.index(label) for label in medians["losses"]]) + shift
+            look = {"fmt": marker, "ms": 3.6, "mew": 0, "elinewidth": 0.8, "color": colour}
+            base.draw_medians(ax, at, medians, label=variant, **look)
+        base.scale_values(ax, name)
+        ax.set_xlim(-0.6, len(labels) - 0.4)
     for ax in axes[-1]:
         ax.set_xticks(range(len(labels)), [base.readable(label) for label in labels])
         ax.tick_params("x", rotation=90, labelsize=7)
     width = 0.06 * max(map(len, variants)) + 0.6  # of an entry, about, in inches
     columns = max(1, min(len(variants), int(figure.get_figwidth() / width)))
-    figure.legend(
-        *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=columns
-    )
+    handles = axes[0, 0].get_legend_handles_labels()[0]
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns)
     return figure
 
 

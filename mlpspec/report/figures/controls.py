@@ -125,6 +125,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = base.Figure(
-    lambda analysis: analysis.controls, draw, caption, lambda analysis: bool(analysis.controls)
-)
+FIGURE = base.Figure(lambda analysis: analysis.controls, draw, caption)

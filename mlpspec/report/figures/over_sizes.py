@@ -15,6 +15,15 @@ from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 
 GREY = "#555555"
+BAND: Any = {"color": GREY, "alpha": 0.12, "lw": 0, "zorder": 0}
+DOT: Any = {"ms": 3.0, "mew": 0, "alpha": 0.45, "zorder": 2}
+MEDIAN: Any = {"ms": 4, "mew": 0.3, "mec": "white", "elinewidth": 0.9, "zorder": 3}
+NULL_STYLE = {
+    "grid": ("null: equally spaced grid", (0, (5, 2))),
+    "random": ("null: random prototypes, 95 % band", (0, (1, 1))),
+    "start": ("null: before training", (0, (4, 1, 1, 1))),
+}
+"""Name and dashes of the nulls."""
 
 
 def over_sizes(analysis: Analysis, names: Sequence[str], grid: Grid | None = None) -> Table:
@@ -56,37 +65,31 @@ def draw(table: Table, looks: base.Style | None = None) -> base.Canvas:
     apart = min(0.09, 0.72 / len(looks))
     columns = 3 if len(names) > 4 else 4
     figure, axes = base.wrapped(len(names), columns, (10.2 / columns, 2.5), 0.9)
-    heavy = (table["kind"] == "run").sum() / len(names) > base.RASTER_ABOVE
+    heavy = bool((table["kind"] == "run").sum() / len(names) > base.RASTER_ABOVE)
     for ax, name in zip(axes, names, strict=True):
         here = base.floored(name, where(table, measurement=name))
-        for null, (_, dashes) in base.NULL_STYLE.items():
+        for null, (_, dashes) in NULL_STYLE.items():
             line = where(here, kind="null", losses=null)
             line = select(line, np.argsort(line["n_samples"]))
             sized = np.searchsorted(sizes, line["n_samples"])
             if len(sized):
                 ax.plot(sized, line["value"], ls=dashes, color=GREY, lw=0.8, zorder=1)
             if len(sized) and np.isfinite(line["low"]).all():
-                band: dict[str, Any] = {"color": GREY, "alpha": 0.12, "lw": 0, "zorder": 0}
-                ax.fill_between(sized, line["low"], line["high"], **band)
+                ax.fill_between(sized, line["low"], line["high"], **BAND)
         for place, (label, (colour, marker)) in enumerate(looks.items()):
             shift = (place - (len(looks) - 1) / 2) * apart
             runs, medians = (where(here, losses=label, kind=kind) for kind in ("run", "median"))
             at = shift + np.searchsorted(sizes, runs["n_samples"])
-            look: dict[str, Any] = {"ms": 3.0, "mew": 0, "alpha": 0.45, "rasterized": bool(heavy)}
-            ax.plot(at, runs["value"], ".", color=colour, zorder=2, **look)
-            at = np.searchsorted(sizes, medians["n_samples"]) + shift
-            look = {"fmt": marker, "ms": 4, "mew": 0.3, "mec": "white", "elinewidth": 0.9}
-            base.draw_medians(ax, at, medians, color=colour, zorder=3, **look)
+            ax.plot(at, runs["value"], ".", color=colour, rasterized=heavy, **DOT)
+            at = shift + np.searchsorted(sizes, medians["n_samples"])
+            base.draw_medians(ax, at, medians, fmt=marker, color=colour, **MEDIAN)
         base.scale_values(ax, name)
         base.size_axis(ax, sizes)
         ax.set_ylabel(MEASUREMENTS[name].axis)
-    handles = [
-        base.entry(base.readable(label), color=colour, marker=marker, ls="", ms=5)
-        for label, (colour, marker) in looks.items()
-    ]
+    handles = base.subset_entries(looks)
     drawn = {*table["losses"][table["kind"] == "null"].tolist()}
     networks = {*names} <= {measurement.name for measurement in OF_RESPONSES}
-    for null, (label, dashes) in base.NULL_STYLE.items():
+    for null, (label, dashes) in NULL_STYLE.items():
         if null in drawn:
             label = label.replace("prototypes", "networks") if networks else label
             handles.append(base.entry(label, color=GREY, ls=dashes, lw=0.9))

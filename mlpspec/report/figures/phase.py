@@ -24,21 +24,14 @@ LARGEST = 2.0
 """Difference, in mean spacings, at which the colours end."""
 
 
-def phases(analysis: Analysis) -> Analysis | None:
-    """Return the analysis, or the one inside it, that is the phase diagram."""
-    for found in (analysis, analysis.inner("phase")):
-        if found is not None and found.results.identity["study"] == "phase":
-            return found
-    return None
-
-
 def rows(analysis: Analysis) -> Table:
     """Return medians of differences and signs; with ``spacing``, and ``default``, 1 if it is that.
 
     The default is that of a run: its weight, and its temperature in units of the spacing squared.
     """
-    found = phases(analysis)
-    assert found is not None
+    found = analysis.inner("phase") or analysis
+    if found.results.identity["study"] != "phase":
+        return {}
     table = signs(Grid(found.results.table, FIELDS))
     run = next(iter(found.results.runs.values()))
     width, n_inputs = domain_of(run).width, run.n_inputs
@@ -57,26 +50,25 @@ def draw(table: Table) -> base.Canvas:
     columns = [(effect, number) for effect in effects for number in steps]
     inches = (1.3 + 1.55 * len(columns), 1.6 + 1.55 * len(sizes))
     figure, axes = base.grid_of_axes(len(sizes), len(columns), inches, sharex=True, sharey=True)
-    shades: Any = None
+    colours: Any = {"cmap": "RdBu_r", "vmin": -LARGEST, "vmax": LARGEST}
+    frame: Any = {"mfc": "none", "mec": "black", "ms": 14, "mew": 1.6, "clip_on": False}
     for row, size in zip(axes, sizes, strict=True):
         for ax, (effect, number) in zip(row, columns, strict=True):
             here = where(table, effect=effect, n_samples=size, steps=number)
-            x, y = (
-                np.searchsorted(taus, here["temperature"]),
-                np.searchsorted(weights, here["weight"]),
-            )
+            x = np.searchsorted(taus, here["temperature"])
+            y = np.searchsorted(weights, here["weight"])
             values = np.full((len(weights), len(taus)), np.nan)
             values[y, x] = here["median"] / here["spacing"]
-            look: dict[str, Any] = {"cmap": "RdBu_r", "origin": "lower", "aspect": "auto"}
-            limits = {"vmin": -LARGEST, "vmax": LARGEST}
-            shades = ax.imshow(values, interpolation="nearest", **limits, **look)
-            for sign, mark in ((-1, "\u2212"), (1, "+")):
-                for i, j in zip(x[here["sign"] == sign], y[here["sign"] == sign], strict=True):
+            shades = ax.imshow(
+                values, origin="lower", aspect="auto", interpolation="nearest", **colours
+            )
+            for i, j, sign, default in zip(x, y, here["sign"], here["default"], strict=True):
+                if sign:
                     ink = "white" if abs(values[j, i]) > 0.75 * LARGEST else "black"
-                    ax.text(i, j, mark, ha="center", va="center", fontsize=8, color=ink)
-            for i, j in zip(x[here["default"] == 1], y[here["default"] == 1], strict=True):
-                look = {"mfc": "none", "mec": "black", "ms": 14, "mew": 1.6, "clip_on": False}
-                ax.plot(i, j, "s", **look)
+                    mark = "+" if sign > 0 else "\u2212"
+                    ax.text(i, j, mark, fontsize=8, color=ink, **base.CENTRED)
+                if default:
+                    ax.plot(i, j, "s", **frame)
             ax.set_xticks(range(len(taus)), [f"{tau:.3g}" for tau in taus], rotation=90)
             ax.set_yticks(range(len(weights)), [f"{weight:g}" for weight in weights])
             ax.tick_params(labelsize=6.5)
@@ -102,6 +94,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = base.Figure(
-    rows, draw, caption, lambda analysis: phases(analysis) is not None, title="Phase diagram"
-)
+FIGURE = base.Figure(rows, draw, caption, title="Phase diagram")

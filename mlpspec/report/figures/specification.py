@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -43,10 +44,8 @@ def draw(table: Table) -> base.Canvas:
     left, width, top = 0.27, 0.62, 1.0 - above / size
     axes = []
     for height in (inches if varied else inches[:2]) / size:
-        axes.append(
-            figure.add_axes((left, top - height + 0.08 / size, width, height - 0.16 / size))
-        )
         top -= height
+        axes.append(figure.add_axes((left, top + 0.08 / size, width, height - 0.16 / size)))
     _counts(axes[0], table)
     _claims(axes[1], table)
     if varied:
@@ -64,11 +63,8 @@ def draw(table: Table) -> base.Canvas:
             annotation_clip=False,
         )
     present = [word for word in SHOWN if any((table[c.name] == word).any() for c in CLAIMS)]
-    figure.legend(
-        handles=[Patch(color=COLOURS[word], label=word) for word in present],
-        loc="lower center",
-        ncol=len(present),
-    )
+    handles = [Patch(color=COLOURS[word], label=word) for word in present]
+    figure.legend(handles=handles, loc="lower center", ncols=len(handles))
     return figure
 
 
@@ -118,29 +114,18 @@ def _options(ax: Axes, table: Table, varied: dict[str, list[str]]) -> None:
     for name, options in varied.items():
         if first:
             ax.axhline(first - 0.5, color="#0072B2", lw=0.7)
-        middle = first + (len(options) - 1) / 2
-        ax.text(
-            -0.21,
-            middle,
-            name.replace(" of ", "\nof "),
-            transform=ax.get_yaxis_transform(),
-            ha="right",
-            va="center",
-            fontsize=7,
-            weight="bold",
-            linespacing=0.9,
-        )
+        look = {"ha": "right", "fontsize": 7, "weight": "bold", "linespacing": 0.9}
+        _beside(ax, first + (len(options) - 1) / 2, name.replace(" of ", "\nof "), -0.21, **look)
         first += len(options)
     for row, mine in enumerate(chosen):
         _beside(ax, row, f"{table['hold'][mine].mean():.1f} (n = {mine.sum()})")
     _columns(ax, table)
 
 
-def _beside(ax: Axes, row: int, text: str) -> None:
-    """Write a text to the right of a row."""
-    ax.text(
-        1.01, row, text, transform=ax.get_yaxis_transform(), ha="left", va="center", fontsize=6.5
-    )
+def _beside(ax: Axes, row: float, text: str, at: float = 1.01, **look: Any) -> None:
+    """Write a text beside a row, by default to its right."""
+    look = {"fontsize": 6.5, "va": "center", **look}
+    ax.text(at, row, text, transform=ax.get_yaxis_transform(), **look)
 
 
 def _columns(ax: Axes, table: Table) -> None:
@@ -171,10 +156,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = base.Figure(
-    lambda analysis: analysis.readings,
-    draw,
-    caption,
-    lambda analysis: bool(analysis.readings),
-    title="Specification curve",
-)
+FIGURE = base.Figure(lambda analysis: analysis.readings, draw, caption, title="Specification curve")

@@ -10,7 +10,6 @@ from matplotlib.ticker import NullLocator
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, median_columns, where
-from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.report.figures import base
 from mlpspec.report.figures.outcomes import OUTCOMES
 from mlpspec.store.results import Table
@@ -42,10 +41,9 @@ def draw(table: Table) -> base.Canvas:
     figure = base.canvas((2.1 + 1.45 * len(names), height), layout="constrained")
     widths = [0.16 * len(losses) / 1.2] + [1.0] * len(names)
     dots, *axes = figure.subplots(1, len(names) + 1, sharey=True, width_ratios=widths)
-    for line, there in enumerate(active):
-        for place, name in enumerate(losses):
-            colour = "#333333" if name in there else "#DDDDDD"
-            dots.plot(place, line, "o", ms=4.2, mew=0, color=colour)
+    for (line, there), (place, loss) in itertools.product(enumerate(active), enumerate(losses)):
+        colour = "#333333" if loss in there else "#DDDDDD"
+        dots.plot(place, line, "o", ms=4.2, mew=0, color=colour)
     dots.set_xticks(range(len(losses)), losses, rotation=90)
     dots.set(yticks=[], xlim=(-0.6, len(losses) - 0.4), ylim=(len(labels) - 0.5, -0.5))
     dots.spines[["left", "bottom"]].set_visible(False)
@@ -53,12 +51,10 @@ def draw(table: Table) -> base.Canvas:
     dots.set_ylabel("subset of losses")
     for ax, name in zip(axes, names, strict=True):
         values = np.full((len(labels), len(sizes)), np.nan)
-        here = where(table, measurement=name)
+        here = base.floored(name, where(table, measurement=name))
         lines = [labels.index(label) for label in here["losses"]]
         values[lines, np.searchsorted(sizes, here["n_samples"])] = here["value"]
-        floor = MEASUREMENTS[name].floor
-        values = values if floor is None else np.maximum(values, floor)
-        known = values[np.isfinite(values)]
+        known, floor = values[np.isfinite(values)], base.floor_of(name)
         wide = floor is not None and len(known) > 0 and known.max() > 10 * known.min()
         norm = "log" if wide else None
         shades = ax.imshow(values, norm=norm, aspect="auto", cmap="viridis", interpolation="none")

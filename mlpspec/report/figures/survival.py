@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from mlpspec.analysis.survival import ALL, CHANCE, COMBINED, OUTCOMES
@@ -31,13 +29,8 @@ def draw(table: Table) -> base.Canvas:
             ax.barh(y, width, left=left, height=0.74, color=colour, lw=0)
             if width > 0.07 * len(str(count)):
                 ink = "black" if outcome == "undecided" else "white"
-                look: dict[str, Any] = {
-                    "ha": "center",
-                    "va": "center",
-                    "fontsize": 6.5,
-                    "color": ink,
-                }
-                ax.text(left + width / 2, y + 0.03, str(count), **look)
+                place = left + width / 2, y + 0.03
+                ax.text(*place, str(count), fontsize=6.5, color=ink, **base.CENTRED)
             left += width
     together = next(row for row, axis in enumerate(axes) if axis in (COMBINED, ALL, CHANCE))
     ax.axhline(together - 0.5, color="black", lw=0.6)
@@ -48,16 +41,10 @@ def draw(table: Table) -> base.Canvas:
     ax.text(-0.12, len(axes) - 0.1, "default", ha="right", va="center", style="italic")
     for x, claim in enumerate(claims):
         box = {"boxstyle": "round,pad=0.2", "fc": COLOURS[own[claim]], "alpha": 0.5, "ec": "none"}
-        ax.text(
-            x + 0.47, len(axes) - 0.1, own[claim], ha="center", va="center", fontsize=7, bbox=box
-        )
+        ax.text(x + 0.47, len(axes) - 0.1, own[claim], fontsize=7, bbox=box, **base.CENTRED)
     ax.tick_params(length=0)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
-    handles = [
-        base.entry(outcome, color=colour, marker="s", ls="", ms=6)
-        for outcome, colour in SHADES.items()
-    ]
+    ax.spines[:].set_visible(False)
+    handles = [base.entry(text, color=c, marker="s", ls="", ms=6) for text, c in SHADES.items()]
     figure.legend(handles=handles, loc="lower center", ncols=len(handles))
     return figure
 
@@ -76,6 +63,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = base.Figure(
-    lambda analysis: analysis.survival, draw, caption, lambda analysis: bool(analysis.survival)
-)
+FIGURE = base.Figure(lambda analysis: analysis.survival, draw, caption)

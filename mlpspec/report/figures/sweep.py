@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import matplotlib as mpl
 import numpy as np
 from matplotlib.ticker import NullLocator
@@ -17,10 +19,8 @@ SWEPT = ("outside_fraction", "expelled_fraction", "reconstruction_error", "disti
 
 def swept(analysis: Analysis) -> Analysis | None:
     """Return the analysis, or the one inside it, in which N and temperature vary."""
-    for found in (analysis, analysis.sweep):
-        if found is not None and found.grid.fields == ("n_samples", "temperature"):
-            return found
-    return None
+    fields = ("n_samples", "temperature")
+    return next((a for a in (analysis, analysis.sweep) if a and a.grid.fields == fields), None)
 
 
 def rows(analysis: Analysis) -> Table:
@@ -30,20 +30,20 @@ def rows(analysis: Analysis) -> Table:
     ``collapse`` (2 lambda_max(Cov x), median over seeds) are given for each N.
     """
     sweep = swept(analysis)
-    assert sweep is not None
-    grid = sweep.grid
+    if sweep is None:
+        return {}
     parts = []
-    for size, temperature in grid.cells:
+    for cell in sweep.grid.cells:
+        size, temperature = cell
         problems = sweep.problems[size,]
         square = problems.spacing**2
         row = {"n_samples": size, "temperature": temperature, "in_spacing": temperature / square}
         theory = {"merging": square, "collapse": average(problems.critical[:, None], "medians")}
-        for label in grid.labels:
-            for name in SWEPT:
-                medians = median_columns(grid.values((size, temperature), label, name))
-                more = {end: medians[end] for end in ("value", "low", "high")} | theory
-                more = {"measurement": name, **more, "seeds": medians["seeds"]}
-                parts.append({"losses": label, **row, **more})
+        for label, name in itertools.product(sweep.grid.labels, SWEPT):
+            medians = median_columns(sweep.grid.values(cell, label, name))
+            more = {end: medians[end] for end in ("value", "low", "high")} | theory
+            more = {"measurement": name, **more, "seeds": medians["seeds"]}
+            parts.append({"losses": label, **row, **more})
     return as_table(parts)
 
 
@@ -56,27 +56,19 @@ def draw(table: Table) -> base.Canvas:
     inches = (2.5 * len(columns), 1.75 * len(names) + 0.8)
     figure, axes = base.measurement_panels(names, titles, inches, sharex="col", sharey="row")
     shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, len(sizes)))
+    collapse = average(table["collapse"][:, None], "medians")[0]
     for row, name in zip(axes, names, strict=True):
         for ax, (label, unit) in zip(row, columns, strict=True):
             for size, colour, marker in zip(sizes, shades, "osD^vPX*<>"[: len(sizes)], strict=True):
                 here = where(table, losses=label, measurement=name, n_samples=size)
-                ax.fill_between(
-                    here[unit], here["low"], here["high"], color=colour, alpha=0.15, lw=0
-                )
-                look = {"marker": marker, "ms": 3, "lw": 0.9, "color": colour}
-                ax.plot(here[unit], here["value"], label=f"N = {size}", **look)
+                at, look = here[unit], {"marker": marker, "ms": 3, "lw": 0.9}
+                ax.fill_between(at, here["low"], here["high"], color=colour, alpha=0.15, lw=0)
+                ax.plot(at, here["value"], label=f"N = {size}", color=colour, **look)
                 if label == "coverage" and unit == "temperature":
                     ax.axvline(here["merging"][0], color=colour, lw=0.6, ls=":")
             if label == "coverage":
-                if unit == "in_spacing":
-                    ax.axvline(1.0, color="#333333", lw=0.7, ls=":")
-                else:
-                    ax.axvline(
-                        average(table["collapse"][:, None], "medians")[0],
-                        color="#333333",
-                        lw=0.7,
-                        ls="--",
-                    )
+                theory, dashes = (1.0, ":") if unit == "in_spacing" else (collapse, "--")
+                ax.axvline(theory, color="#333333", lw=0.7, ls=dashes)
             ax.set_xscale("log")
             ax.xaxis.set_minor_locator(NullLocator())
             base.scale_values(ax, name)
@@ -103,4 +95,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = base.Figure(rows, draw, caption, lambda analysis: swept(analysis) is not None)
+FIGURE = base.Figure(rows, draw, caption)

@@ -16,11 +16,6 @@ from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 
 
-def applies(analysis: Analysis) -> bool:
-    """Return whether there are recorded runs inside."""
-    return analysis.inner("trajectories") is not None
-
-
 def rows(analysis: Analysis) -> Table:
     """Return the prototypes of the recorded runs inside over training, on a line.
 
@@ -28,7 +23,8 @@ def rows(analysis: Analysis) -> Table:
     are the ends of the hull.
     """
     recorded = analysis.inner("trajectories")
-    assert recorded is not None
+    if recorded is None:
+        return {}
     parts = []
     for key, run in recorded.results.runs.items():
         curve = recorded.results.curve(key)
@@ -36,11 +32,11 @@ def rows(analysis: Analysis) -> Table:
         moments = len(curve.steps)
         xs, ys = (np.broadcast_to(values, (moments, *values.shape[1:])) for values in (x, y))
         net = forward(curve.params, xs, ys)
-        is_silent = silent(net)
+        is_silent = silent(net).astype(int)
         ends = {"low": x.min(), "high": x.max()}
         for t in _log_spaced(curve.steps):
             when = {"step": curve.steps[t], "unit": np.arange(run.hidden_units)}
-            then = {"position": net.prototypes[t, :, 0], "silent": is_silent[t].astype(int)}
+            then = {"position": net.prototypes[t, :, 0], "silent": is_silent[t]}
             parts.append({**base.place_of(run), **when, **then, **ends})
     return as_table(parts)
 
@@ -79,8 +75,7 @@ def draw(table: Table) -> base.Canvas:
         if beyond:
             base.note(ax, f"{beyond} end beyond the frame")
         ax.set(xscale="log", ylim=(middle - reach, middle + reach))
-        ax.set_xlabel("training step + 1")
-        ax.set_title(label)
+        ax.set(xlabel="training step + 1", title=label)
     axes[0, 0].set_ylabel("prototype position (units of x)")
     return figure
 
@@ -105,10 +100,8 @@ def animate(table: Table, path: str) -> None:
                 old.remove()
             for place, (label, (colour, _)) in enumerate(looks.items()):
                 for quiet, fill in ((0, colour), (1, "white")):
-                    now = where(table, losses=label, step=step, silent=quiet)
-                    position = now["position"]
-                    line = np.full(len(position), place)
-                    ax.plot(position, line, "o", ms=6, mec=colour, mfc=fill, mew=1.0)
+                    p = where(table, losses=label, step=step, silent=quiet)["position"]
+                    ax.plot(p, np.full(len(p), place), "o", ms=6, mec=colour, mfc=fill, mew=1.0)
             ax.set_title(f"step {step}", loc="left")
             return []
 
@@ -125,4 +118,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = base.Figure(rows, draw, caption, applies, animate=animate)
+FIGURE = base.Figure(rows, draw, caption, animate=animate)

@@ -40,7 +40,7 @@ def draw(table: Table) -> base.Canvas:
     ax.set(xlim=(0, 100), ylim=(len(claims) + 0.05, -0.95))
     places = np.linspace(60, 91, len(bases))
     for place, basis in zip(places, bases, strict=True):
-        ax.text(place, -0.45, basis.replace(", ", ",\n"), ha="center", va="center", weight="bold")
+        ax.text(place, -0.45, basis.replace(", ", ",\n"), weight="bold", **base.CENTRED)
     ax.text(0.5, -0.45, "claim", va="center", weight="bold")
     found = [found_at(*row) for row in zip(*(table[c].tolist() for c in COLUMNS), strict=True)]
     sizes = sorted(set().union(*found))
@@ -55,8 +55,8 @@ def draw(table: Table) -> base.Canvas:
             verdict = str(table["verdict"][row])
             colour = "black" if verdict in ("untested", "mixed", "in part") else "white"
             box = {"boxstyle": "round,pad=0.2", "fc": COLOURS[verdict], "ec": "none"}
-            look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7.5}
-            ax.text(place, line + 0.33, verdict, color=colour, bbox=box, **look)
+            look: dict[str, Any] = {"color": colour, "bbox": box, **base.CENTRED}
+            ax.text(place, line + 0.33, verdict, fontsize=7.5, **look)
             apart = min(1.6, 13.0 / max(1, len(sizes)))
             for size, word in found[row].items():
                 at = place + (sizes.index(size) - (len(sizes) - 1) / 2) * apart
@@ -75,6 +75,4 @@ CAPTION = (
     "fresh seeds, size by size with a margin of substance; in part: at some sizes. Untested until "
     "those runs are there."
 )
-FIGURE = base.Figure(
-    Analysis.claims_table, draw, lambda _: CAPTION, lambda analysis: bool(analysis.verdicts)
-)
+FIGURE = base.Figure(Analysis.claims_table, draw, lambda _: CAPTION)
