@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
+from mlpspec.analysis.comparisons import as_table
 from mlpspec.losses import LossReport
 from mlpspec.report import card, report
 from mlpspec.store.results import Results, Table, replacing, write_csv
@@ -164,25 +165,15 @@ def _effect_line(effect: Table) -> str:
 
 
 def _check_section(checks: LossReport) -> str:
-    rows = [
-        "".join(map(report.table_cell, (check.name, check.verdict, check.detail)))
-        for check in checks.checks
-    ]
-    table = report.html_table(map(report.heading, ("check", "", "found")), rows, tall=False)
+    rows = [{"check": c.name, "": c.verdict, "found": c.detail} for c in checks.checks]
     return report.section(
         "checks",
         "<p class='note'>What <code>mlpspec check-loss</code> finds: gradients against "
         "eighth-order differences, invariances, and the loss where prototypes coincide or are far "
-        f"away.</p>{table}",
+        f"away.</p>{report.html_table(as_table(rows), tall=False, sortable=False)}",
     )
 
 
 def _table(table: Table, columns: Mapping[str, str], *, tall: bool = True) -> str:
     """Return columns of a table, by their headings, with headings that sort it."""
-    shown = {title: table[name] for title, name in columns.items()}
-    head = []
-    for title, values in shown.items():
-        number = " class='number'" * (values.dtype.kind in "fi")
-        head.append(report.heading(f"<button type='button'>{title}</button>", number))
-    rows = ["".join(map(report.table_cell, row)) for row in zip(*shown.values(), strict=True)]
-    return report.html_table(head, rows, tall=tall, look=" class=sortable")
+    return report.html_table({title: table[name] for title, name in columns.items()}, tall=tall)

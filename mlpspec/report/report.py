@@ -6,7 +6,7 @@ The page needs no network, no other file and no script to be read; a script sort
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 from mlpspec import __version__
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.claims import Verdict
+from mlpspec.analysis.comparisons import as_table
 from mlpspec.errors import InputError
 from mlpspec.report import verdicts
 from mlpspec.store.results import Results, Table, replacing, write_csv
@@ -167,24 +168,27 @@ def section(name: str, content: str, title: str = "") -> str:
     return f"<section><h2 id='{name}'>{title}</h2>{content}</section>"
 
 
-def html_table(head: Iterable[str], rows: Iterable[str], *, tall: bool, look: str = "") -> str:
-    """Return a table that scrolls: headings and rows of cells, and the table's attributes.
+def html_table(columns: Table, *, tall: bool = True, sortable: bool = True) -> str:
+    """Return a table that scrolls: its columns by their headings, which sort it if ``sortable``.
+
+    What can be sorted are names of measurements and losses, and numbers: names are in words.
 
     Examples
     --------
-    >>> html_table(["<th>N</th>"], ["<td>3</td>"], tall=False).partition("<thead>")[2]
-    '<tr><th>N</th></tr></thead><tbody><tr><td>3</td></tr></tbody></table></div>'
+    >>> html_table({"N": np.array([3])}, sortable=False).partition("</thead>")[2]
+    "<tbody><tr><td class='number'>3</td></tr></tbody></table></div>"
     """
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    head = []
+    for title, values in columns.items():
+        text = f"<button type='button'>{title}</button>" if sortable else title
+        head.append(f"<th scope='col'{' class=number' * (values.dtype.kind in 'fi')}>{text}</th>")
+    body = ""
+    for row in zip(*columns.values(), strict=True):
+        body += f"<tr>{''.join(table_cell(value, words=sortable) for value in row)}</tr>"
     return (
-        f"<div class='scroll{' tall' * tall}'><table{look}><thead><tr>{''.join(head)}</tr></thead>"
-        f"<tbody>{body}</tbody></table></div>"
+        f"<div class='scroll{' tall' * tall}'><table{' class=sortable' * sortable}><thead>"
+        f"<tr>{''.join(head)}</tr></thead><tbody>{body}</tbody></table></div>"
     )
-
-
-def heading(text: str, look: str = "") -> str:
-    """Return the heading of a column, in HTML."""
-    return f"<th scope='col'{look}>{text}</th>"
 
 
 def _verdict_section(found: Sequence[Verdict]) -> str:
@@ -212,9 +216,7 @@ def _comparison_section(table: Table) -> str:
     )
     skipped = ("confidence", "family", "nonzero")
     names = [name for name in table if name not in skipped]
-    titles = [name.replace("_", " ") for name in names]
-    head = [heading(f"<button type='button'>{title}</button>") for title in titles]
-    rows = ["".join(table_cell(table[name][row]) for name in names) for row in chosen[:2000]]
+    columns = {name.replace("_", " "): table[name][chosen[:2000]] for name in names}
     cut = f" The first 2,000 of {len(chosen)} rows." if len(chosen) > 2000 else ""
     return section(
         "comparisons",
@@ -222,13 +224,14 @@ def _comparison_section(table: Table) -> str:
         "with the exact interval of the median, the share of seeds in which the treatment is "
         "lower, and the p-value of the sign-flip test, plain and after Holm over the family. "
         "Select a heading to sort. All "
-        f"measurements are in <code>comparisons.csv</code>.{cut}</p>"
-        + html_table(head, rows, tall=True, look=" class='sortable'"),
+        f"measurements are in <code>comparisons.csv</code>.{cut}</p>{html_table(columns)}",
     )
 
 
-def table_cell(value: Any) -> str:
+def table_cell(value: Any, *, words: bool = False) -> str:
     """Return a cell of a table in HTML: numbers to three digits, a dash for NaN.
+
+    A text has spaces in place of its underscores if it is to be ``words``.
 
     Examples
     --------
@@ -240,22 +243,18 @@ def table_cell(value: Any) -> str:
         return f"<td class='number'>{text.replace('nan', DASH)}</td>"
     if isinstance(value, int | np.integer):
         return f"<td class='number'>{value}</td>"
-    return f"<td>{escape(str(value).replace('_', ' '))}</td>"
+    return f"<td>{escape(value.replace('_', ' ') if words else value)}</td>"
 
 
 def _trouble_section(results: Results) -> str:
-    rows = []
+    rows: list[dict[str, str]] = []
     for key, status in results.status.items():
-        if status != "ok":
+        if status != "ok" and len(rows) < 500:
             run = results.runs[key]
             reason = results.errors.get(key, "left the finite numbers").strip().splitlines()[-1]
             place = f"{run.label}, N = {run.n_samples}, seed {run.seed}"
-            rows.append(
-                f"<td><code>{key}</code></td><td>{escape(place)}</td>"
-                f"<td>{status}</td><td>{escape(reason)}</td>"
-            )
-    head = map(heading, ("key", "run", "status", "reason"))
-    found = html_table(head, rows[:500], tall=True) if rows else "<p>None.</p>"
+            rows.append({"key": key, "run": place, "status": status, "reason": reason})
+    found = html_table(as_table(rows), sortable=False) if rows else "<p>None.</p>"
     return section("trouble", found, "Failed or diverged runs")
 
 
