@@ -32,7 +32,7 @@ const grid = (values, up, left, right, shown) => values.map(v =>
   line(left, up(v), right, up(v), { stroke: LINE, "stroke-width": 0.8 }) +
   text(left - 6, up(v) + 4, shown(v), END)).join("");
 
-/** The terms of the objective over training time, unweighted, with the moment that is shown. */
+/** The objective, and its terms without their weights, over training time, with the moment shown. */
 class TermsChart {
   constructor(place, run, width, { low, high, log }) {
     const height = 210, top = 18, bottom = height - 36, left = 58;
@@ -49,7 +49,7 @@ class TermsChart {
     });
     pieces.push(line(left, bottom, right, bottom, { stroke: SOFT }));
     pieces.push(text((left + right) / 2, height - 4, "training step", MIDDLE));
-    pieces.push(text(left, 11, "terms of the objective, unweighted"));
+    pieces.push(text(left, 11, "the objective, and its terms without their weights"));
     this.labels = [];
     run.terms.forEach(([name, values], i) => {
       const own = DATA.looks[name]?.[0] ?? OTHER_TERMS[i % OTHER_TERMS.length];

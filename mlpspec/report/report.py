@@ -231,7 +231,7 @@ def _comparison_section(table: Table) -> str:
 def table_cell(value: Any, *, words: bool = False) -> str:
     """Return a cell of a table in HTML: numbers to three digits, a dash for NaN.
 
-    A text has spaces in place of its underscores if it is to be ``words``.
+    A name is told in ``words``, as figures do, so that a narrow column can break it.
 
     Examples
     --------
@@ -243,7 +243,7 @@ def table_cell(value: Any, *, words: bool = False) -> str:
         return f"<td class='number'>{text.replace('nan', DASH)}</td>"
     if isinstance(value, int | np.integer):
         return f"<td class='number'>{value}</td>"
-    return f"<td>{escape(value.replace('_', ' ') if words else value)}</td>"
+    return f"<td>{escape(value.replace('_', ' ').replace('+', ' + ') if words else value)}</td>"
 
 
 def _trouble_section(results: Results) -> str:

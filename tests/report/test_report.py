@@ -339,6 +339,18 @@ def test_columns_of_figures_show_what_is_there(made):
     assert len({*shown}) > 60
     for name in shown:
         assert page.count(f'<g id="{name}">') == 1
+    lines = re.findall("outcomes-panel-([0-9]+)", "".join(f"{name} " for name in shown))
+    assert lines == [str(number) for number in range(6)]  # as they are read, line by line
+    across = [name for name in shown if name.startswith("reconstruction-across")]
+    assert across == [f"reconstruction-across-{number}" for number in (4, 5, 6, 7)]
+
+
+def test_the_names_in_a_table_can_be_broken(made):
+    page = (made[0] / "report.html").read_text()
+    assert "<td>coverage + overlap</td>" in page
+    assert (
+        "coverage+overlap" not in page.partition("id='comparisons'")[2].partition("id='trouble'")[0]
+    )
 
 
 def test_nulls_of_several_widths_and_data_sets(tmp_path):

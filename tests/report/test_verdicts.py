@@ -71,6 +71,14 @@ def test_the_terminal_has_the_same_strip(monkeypatch, encoding, strip):
     assert repeats.startswith("repeats: how often ten seeds of those judged here")
 
 
+@pytest.mark.parametrize(("claim", "told"), [("C3", True), ("C4", False)])
+def test_the_picture_says_what_the_marks_of_c3_mean(claim, told):
+    table = as_table([asdict(replace(STATED, claim=claim))])
+    texts = [text.get_text() for text in figures.draw("verdicts", table).legends[0].get_texts()]
+    assert ("(C3: lower, not lower, higher)" in texts) is told
+    assert texts[0] == "at N = 3, 5, 10, 20:"
+
+
 def test_the_picture_has_the_same_marks():
     table = as_table([asdict(verdict) for verdict in (STATED, FRESH)])
     lines = figures.draw("verdicts", table).axes[0].lines

@@ -46,6 +46,9 @@ from mlpspec.study.subsets import canonical_losses, subset_order
 class Canvas(matplotlib.figure.Figure):
     """What is drawn on, and becomes a file; a `Figure` says how. Notebooks show it."""
 
+    in_lines = False
+    """Whether its panels are read line by line, not as columns that stand beside each other."""
+
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
         self.savefig(buffer, format="png")
@@ -298,6 +301,8 @@ def wrapped(
     rows = -(-count // columns)
     inches = (size[0] * columns, size[1] * rows + extra)
     figure, axes = grid_of_axes(rows, columns, inches, **share)
+    if _given.get() is None:
+        figure.in_lines = True
     for ax in axes.flat[count:]:
         ax.set_axis_off()
     return figure, list(axes.flat[:count])

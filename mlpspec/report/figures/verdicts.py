@@ -62,9 +62,11 @@ def draw(table: Table) -> base.Canvas:
                 at = place + (sizes.index(size) - (len(sizes) - 1) / 2) * apart
                 ax.plot(at, line + 0.78, ls="", ms=4, **MARKS[word])
     if sizes:
-        at_sizes = base.entry(f"at N = {', '.join(map(str, sizes))}:", ls="")
-        entries = [base.entry(word, ls="", ms=5, **look) for word, look in MARKS.items()]
-        figure.legend(handles=[at_sizes, *entries], loc="lower center", ncols=4)
+        entries = [base.entry(f"at N = {', '.join(map(str, sizes))}:", ls="")]
+        entries += [base.entry(word, ls="", ms=5, **look) for word, look in MARKS.items()]
+        if "C3" in claims:
+            entries.append(base.entry("(C3: lower, not lower, higher)", ls=""))
+        figure.legend(handles=entries, loc="lower center", ncols=len(entries))
     return figure
 
 
