@@ -1,10 +1,23 @@
-"""Small tables in HTML, as notebooks show what they are given."""
+"""How runs ended, in words, and small tables in HTML, as notebooks show what they are given."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
+
+
+def counted(statuses: Iterable[str]) -> str:
+    """Return how many runs ended in which way.
+
+    Examples
+    --------
+    >>> counted(["ok", "failed", "ok"])
+    '2 ok, 0 diverged, 1 failed'
+    """
+    counts = Counter(statuses)
+    return ", ".join(f"{counts[status]} {status}" for status in ("ok", "diverged", "failed"))
 
 
 def html_of(title: str, lines: Iterable[str], head: Sequence[str] = (), rows: Any = ()) -> str:

@@ -80,9 +80,7 @@ def parser() -> argparse.ArgumentParser:
         "option does",
     )
     run.add_argument(
-        "--subsets",
-        metavar="WHICH",
-        help="all, singles, pairs, or labels: baseline,coverage+mine",
+        "--subsets", metavar="WHICH", help="all, singles, pairs, or labels: baseline,coverage+mine"
     )
     run.add_argument("--fail-fast", action="store_true", help="stop at the first failed run")
     run.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
@@ -181,10 +179,7 @@ def _add_voice(command: argparse.ArgumentParser) -> None:
     voice = command.add_mutually_exclusive_group()
     voice.add_argument("--quiet", action="store_true", help="print errors only")
     voice.add_argument(
-        "-v",
-        "--verbose",
-        action="store_true",
-        help="log plan, batches and faults on stderr",
+        "-v", "--verbose", action="store_true", help="log plan, batches and faults on stderr"
     )
 
 

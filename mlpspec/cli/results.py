@@ -7,7 +7,6 @@ import shlex
 import sys
 import time
 from argparse import Namespace
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from mlpspec.data.spec import Call, numbers_of
 from mlpspec.errors import InputError
 from mlpspec.network.initializers import INITIALIZERS
 from mlpspec.network.neurons import KINDS
+from mlpspec.shown import counted
 from mlpspec.store import recovery
 from mlpspec.store.database import has_store, in_use
 from mlpspec.store.environment import constraints
@@ -80,12 +80,10 @@ def _asked(results: Results) -> list[str]:
 
 def _put_status(results: Results) -> None:
     study, status, asked = results.study, results.status, _asked(results)
-    counts = Counter(status.values())
     last = results.sessions[-1]
     settings = ", ".join(f"{name}={value}" for name, value in study.settings.items()) or "defaults"
     put(f"study     {study.name}: {study.question}", f"settings  {settings}")
-    counted = ", ".join(f"{counts[name]} {name}" for name in ("ok", "diverged", "failed"))
-    put(f"runs      {len(status)} in {results.directory}: {counted}")
+    put(f"runs      {len(status)} in {results.directory}: {counted(status.values())}")
     for number, (key, first) in enumerate(results.repeats.items()):
         if number == 0:
             put(

@@ -25,6 +25,7 @@ from mlpspec.running.progress import estimate
 from mlpspec.running.runner import last_engine, missing_runs, run_study
 from mlpspec.running.worker import portable
 from mlpspec.running.workers import count_jobs
+from mlpspec.shown import counted
 from mlpspec.store.database import has_store
 from mlpspec.store.results import Results
 from mlpspec.studies import CHANGED, COMPANIONS, STUDIES, companion
@@ -201,14 +202,13 @@ def train(arguments: Namespace, task: Task, n_jobs: int) -> int:
         engine=engine,
     )
     asked = {*results.keys_of(study.runs)}
-    counts = Counter(status for key, status in results.status.items() if key in asked)
-    counted = ", ".join(f"{counts[status]} {status}" for status in ("ok", "diverged", "failed"))
-    tried = len(missing) - (len(asked) - counts.total())
-    trained = "nothing to train"
-    if tried:
-        trained = f"trained {tried} runs in {duration(time.monotonic() - began)}"
-    left = f", {len(asked) - counts.total()} not tried" if counts.total() < len(asked) else ""
-    say(arguments, f"{study.name}: {trained}; of {len(asked)} in {directory} {counted}{left}")
+    found = [status for key, status in results.status.items() if key in asked]
+    untried = len(asked) - len(found)
+    tried = len(missing) - untried
+    trained = f"trained {tried} runs in {duration(time.monotonic() - began)}"
+    told = f"{study.name}: {trained if tried else 'nothing to train'}; of {len(asked)} in "
+    told += f"{directory} {counted(found)}{f', {untried} not tried' if untried else ''}"
+    say(arguments, told)
     records = study.settings.get("record_every") or study.settings.get("record") == "log"
     if any(item.startswith("record") for item in arguments.settings) and records and not tried:
         without = sum(not results.has_curve(key) for key in asked)
@@ -217,13 +217,14 @@ def train(arguments: Namespace, task: Task, n_jobs: int) -> int:
                 f"{without} runs were not recorded while they trained and have no curve; "
                 "train them with --out in another directory to record them"
             )
-    if counts["failed"]:
+    failed = found.count("failed")
+    if failed:
         key, error = next((k, e) for k, e in results.errors.items() if k in asked)
         warn(
-            f"{counts['failed']} runs failed, the first ({key}) with: {last_line(error)}; see "
+            f"{failed} runs failed, the first ({key}) with: {last_line(error)}; see "
             f"mlpspec status {shlex.quote(str(directory))}; the next run tries them again"
         )
-    return counts["failed"]
+    return failed
 
 
 def chosen_study(arguments: Namespace) -> tuple[Study, dict[str, Any], Path]:

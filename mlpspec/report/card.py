@@ -319,12 +319,7 @@ def effects(analysis: Analysis) -> Table:
 
 
 def table(
-    name: str,
-    definition: str,
-    checks: LossReport,
-    force: Table,
-    alone: Table,
-    effect: Table,
+    name: str, definition: str, checks: LossReport, force: Table, alone: Table, effect: Table
 ) -> Table:
     """Return ``card.csv``: a row a number, with the columns of `FIELDS` for every loss.
 

@@ -14,6 +14,7 @@ from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table
 from mlpspec.losses import LossReport
 from mlpspec.report import card, report
+from mlpspec.shown import counted
 from mlpspec.store.results import Results, Table, replacing, write_csv
 from mlpspec.study.extensions import define
 
@@ -104,9 +105,7 @@ def _glance_section(
         _effect_line(effect),
     ]
     status = [state for result in results for state in result.status.values()]
-    counts = {state: status.count(state) for state in ("ok", "diverged", "failed")}
-    told = ", ".join(f"{count} {state}" for state, count in counts.items())
-    lines.append(f"{len(status)} runs: {told}.")
+    lines.append(f"{len(status)} runs: {counted(status)}.")
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return report.section("glance", f"<ul>{items}</ul>", "At a glance")
 

@@ -20,6 +20,7 @@ from mlpspec.analysis.claims import Verdict
 from mlpspec.analysis.comparisons import as_table
 from mlpspec.errors import InputError
 from mlpspec.report import verdicts
+from mlpspec.shown import counted
 from mlpspec.store.results import Results, Table, replacing, write_csv
 from mlpspec.study.readings import CHOSEN, READING
 from mlpspec.study.run import SETTINGS
@@ -63,15 +64,13 @@ class Report:
     def _page(self, figures: dict[str, str]) -> str:
         results = self.analysis.results
         study = results.study
-        status = list(results.status.values())
-        counts = ", ".join(
-            f"{status.count(name)} {name}" for name in ("ok", "diverged", "failed") if status
-        )
+        status = results.status.values()
         sections = [
             f"<h1>{escape(study.name)}</h1>",
             f"<p class='lead'>{escape(study.question)}</p>",
-            f"<p>{len(status)} runs: {counts}. Definitions are this project's reconstruction of "
-            "the study arXiv:2605.25939, whose code is unreleased; see the README of mlpspec.</p>",
+            f"<p>{len(status)} runs: {counted(status)}. Definitions are this project's "
+            "reconstruction of the study arXiv:2605.25939, whose code is unreleased; see the "
+            "README of mlpspec.</p>",
             _described(study),
             "<p>Single runs, as they trained, and two beside each other: "
             "<a href='explore.html'>explore.html</a>, a page of its own.</p>",

@@ -13,12 +13,7 @@ from mlpspec.store.results import Table
 from mlpspec.study.controls import DOUBTS
 
 GREY = "#555555"
-NAMES = (
-    "gradient_norm",
-    "reconstruction_error",
-    "distinct_usage_ratio",
-    "expelled_fraction",
-)
+NAMES = ("gradient_norm", "reconstruction_error", "distinct_usage_ratio", "expelled_fraction")
 WAYS = {
     "throughout": ("default", *DOUBTS["steps"]),
     "off after the first": ("default", *DOUBTS["continuation"]),

@@ -16,10 +16,7 @@ from mlpspec.study.problem import domain_of
 from mlpspec.study.run import SETTINGS
 
 FIELDS = ("n_samples", "steps", "weight", "temperature")
-NAMES = {
-    "coverage": "coverage\n\u2212 baseline",
-    "overlap": "coverage + overlap\n\u2212 coverage",
-}
+NAMES = {"coverage": "coverage\n\u2212 baseline", "overlap": "coverage + overlap\n\u2212 coverage"}
 LARGEST = 2.0
 """Difference, in mean spacings, at which the colours end."""
 
