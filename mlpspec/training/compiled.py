@@ -2,7 +2,7 @@
 
 The kernel trains a run whole if its losses are among `WEIGHT_OF`, each at another index. Other
 losses ride on it: it then gives value and gradient of the terms that it knows, of many runs at
-once, and the forward pass that the other losses read.
+once, and f; z, h and p are NumPy's, as far as the other losses read them.
 """
 
 from __future__ import annotations
