@@ -235,8 +235,8 @@ def monosemanticity() -> Study:
 
     Examples
     --------
-    >>> monosemanticity().axes["losses"][8:]
-    (('inhibition',), ('promotion',))
+    >>> len(monosemanticity().runs), [*monosemanticity().extensions]
+    (800, ['inhibition', 'promotion'])
     """
     return Study(
         "monosemanticity",

@@ -71,7 +71,7 @@ def judge_stated(
             verdicts.append(untested)
             continue
         outcome, met, against = _outcome(claim, demands, _values(demands), basis)
-        judged = _Judged(claim, demands, met, against, np.array([np.nan]))
+        judged = _Judged(claim, demands, met, against, np.array([]))
         verdict = _describe(judged, f"stated, {basis}", outcome)
         if source is not None and not claim.on_sweep and source.complete():
             fresh = claim.demands(source, False)
@@ -298,6 +298,6 @@ def _describe(judged: _Judged, basis: str, outcome: str) -> Verdict:
         " ".join(map(str, contradicted)),
         weakest,
         *gaps[worst][:3],
-        float(p.max()),
+        float(p.max()) if len(p) else np.nan,
         reading=reading,
     )

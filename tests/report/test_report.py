@@ -103,6 +103,8 @@ def test_every_figure_is_there_with_its_numbers(made):
         "continuation",
         "phase",
         "compression",
+        "monosemanticity",
+        "scores",
     }
     for name in names:
         assert (folder / f"{name}.svg").read_text().startswith("<?xml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -9,18 +10,19 @@ import numpy as np
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, median_columns, where
 from mlpspec.arrays import Array
-from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.metrics.statistics import less
 from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 
-SHOWN = (
-    "monosemanticity_median",
-    "monosemantic_fraction",
-    "distinct_usage_ratio",
-    "reconstruction_error",
-    "fit_fvu",
-)
+SHOWN = {
+    "monosemanticity_median": "monosemanticity,\nmedian of neurons",
+    "monosemantic_fraction": "monosemantic\nneurons (share)",
+    "distinct_usage_ratio": "distinct\nusage ratio",
+    "reconstruction_error": "reconstruction error\n(mean spacings)",
+    "expelled_fraction": "expelled\nneurons (share)",
+}
+"""Measurements, and what their axes are called here."""
+
 COMPANIONS = {"deactivation": "reversed deactivation", "placebo": "another start (chance)"}
 """Directories inside, of baselines that differ in one thing, and what they are called here."""
 
@@ -44,6 +46,8 @@ def rows(analysis: Analysis) -> Table:
 
     def add(name: str, cell: tuple[Any, ...], label: str, values: Array) -> None:
         difference = less(values, grid.values(cell, "baseline", name))
+        if name == "reconstruction_error":
+            difference = difference / analysis.problems[cell].spacing
         row = {"measurement": name, "losses": label, "n_samples": cell[0]}
         parts.append({**row, **median_columns(difference)})
 
@@ -77,17 +81,15 @@ def draw(table: Table) -> base.Canvas:
             ax.errorbar(here["value"], at, xerr=ends, color=colour, **look)
         for line in range(1, len(labels)):
             ax.axhline(line - 0.5, color="#DDDDDD", lw=0.4, zorder=0)
-        ax.set_xlabel(MEASUREMENTS[name].axis)
+        ax.set_xlabel(SHOWN[name])
         ax.set_ylim(len(labels) - 0.5, -0.5)
         ax.tick_params("y", length=0)
     axes[0, 0].set_yticks(range(len(labels)), [base.readable(label) for label in labels])
     axes[0, len(names) // 2].set_title("difference from the baseline in")
     handles = [
-        base.entry(f"N = {size}", color=SIZES[place % len(SIZES)][0], ls="", ms=5)
-        for place, size in enumerate(sizes)
+        base.entry(f"N = {size}", color=colour, marker=marker, ls="", ms=5)
+        for size, (colour, marker) in zip(sizes, itertools.cycle(SIZES), strict=False)
     ]
-    for handle, (_, marker) in zip(handles, SIZES, strict=False):
-        handle.set_marker(marker)
     base.legend_below(figure, handles)
     return figure
 
@@ -98,9 +100,10 @@ def caption(table: Table) -> str:
         "Does what makes prototypes specialise make neurons monosemantic, too? Marks and bars: "
         f"median paired difference from the baseline over {base.n_seeds(table)} seeds, and its "
         f"exact {base.confidence(table)} order-statistic interval. Monosemanticity: each neuron's "
-        "largest score, 1 where it answers one input alone. Inhibition lowers it by its gradient, "
-        "promotion raises it, reversed deactivation answers for it in training. Another start: "
-        "baselines that differ in nothing but their start, thus chance."
+        "largest score, 1 where it answers one input alone. Inhibition and promotion are losses "
+        "against and for the 2 % of the responses that score most; reversed deactivation is a "
+        "change of the training against them. Another start: what baselines that differ in "
+        "nothing else differ by, thus chance."
     )
 
 
