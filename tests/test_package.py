@@ -224,7 +224,8 @@ def test_the_repository_is_light_and_lacks_no_number():
     readings = {"readings", "readings/finalists", "readings/finalists/fresh"}
     robustness = {"robustness", "robustness/chance", "robustness/decisive"}
     controls = {"controls", "controls/phase"}
-    assert names == {"confirm", "confirm/tau-sweep", *readings, *robustness, *controls}
+    neighbours = {"monosemanticity", "compression"}
+    assert names == {"confirm", "confirm/tau-sweep", *readings, *robustness, *controls, *neighbours}
 
 
 def test_metadata():

@@ -250,7 +250,7 @@ def step_ratios():
 
 def test_the_readme_is_short_and_its_ratios_are_those_of_the_benchmark():
     readme = PAGES["README.md"].read_text()
-    assert len(readme.splitlines()) <= 145
+    assert len(readme.splitlines()) <= 150
     told = re.findall(r"\b([\d.]+)\s+times\s+as\s+(?:fast|long)\b", readme)
     assert [float(number) for number in told] == pytest.approx(step_ratios(), rel=0.1)
 

@@ -143,9 +143,9 @@ print(float(done.params.output_bias[0]))
 QUICK = """
 import numpy as np
 from mlpspec.training.compiled import load
-numbers, rows, cubes = np.zeros((1, 1)), np.zeros((1, 1), int), np.zeros((1, 1, 1))
-counts, rates = (1, 2, 3, 4, 5), (0.01, 0.0, 0.0, 0.0, 0.0)
-load()(numbers, cubes.astype(int), counts, 0, rates, cubes[0, 0], 0, 0, rows[0], rows, cubes, cubes)
+numbers, windows, ends = np.zeros((1, 1)), np.zeros((1, 1, 1), int), np.zeros(1, int)
+counts, rule = (1, 2, 3, 4, 5), (0.01, 0.0, 0.0, 0.0, 0.0)
+load()(numbers, windows, counts, 0, rule, np.zeros(1), 0, 0, ends)
 print(numbers[0, 0])
 """
 """Calls what is loaded as the kernel, where `quickly_compiled` has put something else."""
@@ -178,7 +178,7 @@ def copied(place):
 def quickly_compiled(tmp_path):
     """Return a copy of the package with one line as its kernel: compiled, kept and loaded alike."""
     with (copied(tmp_path) / "mlpspec/training/kernel.py").open("a") as file:
-        file.write("\n\ndef run_kernel(a, b, c, d, e, f, g, h, i, j, k, l):\n    a[0, 0] = e[0]\n")
+        file.write("\n\ndef run_kernel(a, b, c, d, e, f, g, h, i):\n    a[0, 0] = e[0]\n")
     return tmp_path
 
 

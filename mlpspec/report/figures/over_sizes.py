@@ -53,7 +53,9 @@ def over_sizes(analysis: Analysis, names: Sequence[str], grid: Grid | None = Non
         for row in np.flatnonzero((nulls["measurement"] == name) & np.isin(nulls["null"], NULLS)):
             limits = {end: nulls[end][row] for end in ("low", "high")}
             size, label = int(nulls["n_samples"][row]), str(nulls["null"][row])
-            add("null", name, label, size, nulls["median"][row], **limits)
+            # The limits of a band are means, so that its middle is one, too.
+            middle = "mean" if np.isfinite(limits["low"]) else "median"
+            add("null", name, label, size, nulls[middle][row], **limits)
     return as_table(parts)
 
 
