@@ -14,7 +14,8 @@ from mlpspec.report.drawing import (  # before all that imports Matplotlib: it l
     as_it_is,
     plain,
 )
-from mlpspec.report.figures.base import Canvas, Figure, label_powers, onto
+from mlpspec.report.figures.base import Canvas, Figure, onto
+from mlpspec.report.figures.powers import label_powers
 from mlpspec.store.results import Table
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,7 +26,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogFormatter, LogFormatterSciNotation
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
@@ -118,11 +116,6 @@ CENTRED: Any = {"ha": "center", "va": "center"}
 
 RASTER_ABOVE = 2000
 """Points per panel above which they are drawn as a bitmap, also in SVG."""
-
-SUPERSCRIPTS = str.maketrans(
-    "-\u22120123456789",
-    "\u207b\u207b\u2070\u00b9\u00b2\u00b3" + "".join(map(chr, range(0x2074, 0x207A))),
-)
 
 
 @dataclass(frozen=True)
@@ -405,32 +398,6 @@ def scale_values(ax: Axes, name: str) -> None:
     """Make the vertical axis logarithmic if the measurement has a floor."""
     if floor_of(name) is not None:
         ax.set_yscale("log")
-
-
-class Powers(LogFormatterSciNotation):
-    """Labels of a logarithmic axis as text, where Matplotlib's are formulas, which no text is here.
-
-    Examples
-    --------
-    >>> Powers()(0.01), Powers()(200.0)
-    ('10\u207b\u00b2', '2\u00d710\u00b2')
-    """
-
-    def __call__(self, x: float, pos: int | None = None) -> str:
-        """Return the label of ``x``."""
-        text = super().__call__(x, pos).removeprefix(r"$\mathdefault{").removesuffix("}$")
-        text = text.replace(r"\times", "\u00d7")
-        return re.sub(r"\^\{(.*?)\}", lambda found: found[1].translate(SUPERSCRIPTS), text)
-
-
-def label_powers(axes: Iterable[Axes]) -> None:
-    """Give all logarithmic axes `Powers` as labels, where they have labels at all."""
-    for ax in axes:
-        for axis in (ax.xaxis, ax.yaxis):
-            if isinstance(axis.get_major_formatter(), LogFormatter):
-                axis.set_major_formatter(Powers())
-            if isinstance(axis.get_minor_formatter(), LogFormatter):
-                axis.set_minor_formatter(Powers())
 
 
 def draw_medians(ax: Axes, at: Array, rows: Table, **look: Any) -> None:
