@@ -122,10 +122,13 @@ def pairs(labels: list[str]) -> list[Pair]:
 
     ``baseline``: every subset against the baseline; ``twin``: each overlap-active subset against
     the same one without overlap; ``coverage``: coverage against each other subset; ``with NAME``,
-    for each loss that is not built in: every subset with it against the same one without.
+    for each loss that is not built in: every subset with it against the same one without, unless
+    that is the baseline in all of them, which is in the first family already.
 
     Examples
     --------
+    >>> [tuple(pair) for pair in pairs(["baseline", "mine"])]
+    [('mine', 'baseline', 'baseline')]
     >>> [tuple(pair) for pair in pairs(["baseline", "overlap"])]
     [('overlap', 'baseline', 'baseline'), ('overlap', 'baseline', 'twin')]
     """
@@ -133,8 +136,9 @@ def pairs(labels: list[str]) -> list[Pair]:
     chosen += [Pair(label, twin, "twin") for label, twin in twins(labels, "overlap")]
     chosen += [Pair("coverage", label, "coverage") for label in labels if label != "coverage"]
     for name in dict.fromkeys(name for label in labels for name in canonical_losses(label)):
-        if name not in BUILT_IN:
-            chosen += [Pair(label, twin, f"with {name}") for label, twin in twins(labels, name)]
+        found = twins(labels, name)
+        if name not in BUILT_IN and {twin for _, twin in found} != {"baseline"}:
+            chosen += [Pair(label, twin, f"with {name}") for label, twin in found]
     return [pair for pair in chosen if {pair.treatment, pair.control} <= set(labels)]
 
 

@@ -78,7 +78,7 @@ class Report:
         if figures.pop("verdicts", ""):  # the page has a table in place of the picture
             sections.append(_verdict_section(self.analysis.verdicts))
         sections += figures.values()
-        sections.append(_comparison_section(self.analysis.comparisons_table()))
+        sections.append(_comparison_section(self.analysis.comparisons_table(), study.name))
         sections.append(_trouble_section(results))
         sections.append(_provenance_section(results.sessions))
         return page(study.name, [*sections, citation_section()])
@@ -204,13 +204,19 @@ def _verdict_section(found: Sequence[Verdict]) -> str:
 
 
 SHOWN = ("reconstruction_error", "usage_ratio", "expelled_fraction", "fit_fvu")
+"""Measurements of which the page has the comparisons."""
+
+SHOWN_OF = {
+    "monosemanticity": ("monosemanticity_median", "monosemantic_fraction", "silent_fraction")
+}
+"""What it has beside them, by study."""
 
 
-def _comparison_section(table: Table) -> str:
+def _comparison_section(table: Table, study: str) -> str:
     if not table:
         return ""
     chosen = np.flatnonzero(
-        np.isin(table["measurement"], SHOWN)
+        np.isin(table["measurement"], (*SHOWN_OF.get(study, ()), *SHOWN))
         & ~((table["family"] == "coverage") & (table["control"] == "baseline"))
     )
     skipped = ("confidence", "family", "nonzero")

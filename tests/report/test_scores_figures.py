@@ -40,7 +40,7 @@ def test_differences_are_those_of_the_runs_of_one_seed(analysis):
     del compared["baseline"]
     compared |= {
         "reversed deactivation": (mlpspec.load(folder / "deactivation"), "baseline"),
-        "another start (chance)": (mlpspec.load(folder / "placebo"), "baseline"),
+        "another start": (mlpspec.load(folder / "placebo"), "baseline"),
     }
     rows = figures.FIGURES["monosemanticity"].rows(analysis)
     assert {*rows["losses"].tolist()} == {*compared}

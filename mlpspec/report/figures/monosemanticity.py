@@ -19,11 +19,11 @@ SHOWN = {
     "monosemantic_fraction": "monosemantic\nneurons (share)",
     "distinct_usage_ratio": "distinct\nusage ratio",
     "reconstruction_error": "reconstruction error\n(mean spacings)",
-    "expelled_fraction": "expelled\nneurons (share)",
+    "silent_fraction": "silent\nneurons (share)",
 }
 """Measurements, and what their axes are called here."""
 
-COMPANIONS = {"deactivation": "reversed deactivation", "placebo": "another start (chance)"}
+COMPANIONS = {"deactivation": "reversed deactivation", "placebo": "another start"}
 """Directories inside, of baselines that differ in one thing, and what they are called here."""
 
 SIZES = (("#0072B2", "o"), ("#009E73", "s"), ("#E69F00", "^"), ("#D55E00", "v"), ("#CC79A7", "D"))
@@ -82,6 +82,12 @@ def draw(table: Table) -> base.Canvas:
         for line in range(1, len(labels)):
             ax.axhline(line - 0.5, color="#DDDDDD", lw=0.4, zorder=0)
         ax.set_xlabel(SHOWN[name])
+        if name == "reconstruction_error":  # a prototype may be expelled far away
+            ax.set_xscale("symlog", linthresh=1.0, linscale=1.5)
+            low, high = ax.get_xlim()
+            ticks = [tick for tick in (-100, -10, -1, 0, 1, 10, 100) if low <= tick <= high]
+            ax.set_xticks(ticks, [f"{tick}".replace("-", "\u2212") for tick in ticks])
+            ax.minorticks_off()
         ax.set_ylim(len(labels) - 0.5, -0.5)
         ax.tick_params("y", length=0)
     axes[0, 0].set_yticks(range(len(labels)), [base.readable(label) for label in labels])
@@ -99,11 +105,14 @@ def caption(table: Table) -> str:
     return (
         "Does what makes prototypes specialise make neurons monosemantic, too? Marks and bars: "
         f"median paired difference from the baseline over {base.n_seeds(table)} seeds, and its "
-        f"exact {base.confidence(table)} order-statistic interval. Monosemanticity: each neuron's "
-        "largest score, 1 where it answers one input alone. Inhibition and promotion are losses "
-        "against and for the 2 % of the responses that score most; reversed deactivation is a "
-        "change of the training against them. Another start: what baselines that differ in "
-        "nothing else differ by, thus chance."
+        f"exact {base.confidence(table)} order-statistic interval; {len(table['value'])} of them, "
+        "not corrected for their number (comparisons.csv has p after Holm). Monosemanticity: each "
+        "neuron's largest score, 1 where it answers one input alone; the median is over those "
+        "that are not silent. Inhibition and promotion are losses against and for the 2 % of the "
+        "responses, at least one, that score most; reversed deactivation is a change of the "
+        "training against them. Another start: how much baselines differ that differ in the start "
+        "alone; a scale, and no null of a paired difference. The axis of the error is logarithmic "
+        "beyond 1."
     )
 
 
