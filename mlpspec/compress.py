@@ -25,15 +25,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlpspec.arrays import Array
+from mlpspec.arrays import Array, real_numbers
 from mlpspec.errors import InputError
 from mlpspec.metrics.prototypes import nearest
-from mlpspec.network.forward import forward
+from mlpspec.network.forward import checked, forward
 from mlpspec.network.neurons import Params, expect_shape
 
 Mask = NDArray[np.bool_]
@@ -79,6 +79,8 @@ def serving(params: Params, x: Array) -> Mask:
     >>> serving(params, np.array([[[0.0], [1.0], [1.2]]]))
     array([[ True, False,  True]])
     """
+    x = real_numbers("x", x)
+    x, _ = checked(params, x, np.zeros(x.shape[:2]))
     p = params.prototypes
     _, winners = nearest(x, np.where(np.isfinite(p), p, np.inf))
     kept = np.zeros(p.shape[:2], dtype=bool)
@@ -151,15 +153,24 @@ def drawn(params: Params, count: int, streams: Sequence[np.random.Generator]) ->
     np.int64(2)
     """
     n_hidden = _check_count(params, count)
+    n_runs = params.shape[0]
+    if not isinstance(streams, Sequence) or len(streams) != n_runs:
+        raise InputError(f"streams must be a list of {n_runs} generators, one a run")
     return _first(np.stack([rng.permutation(n_hidden) for rng in streams]), count)
 
 
 def _check_count(params: Params, count: int) -> int:
     """Return K, or raise `InputError` where so many neurons cannot be kept."""
     n_hidden = params.shape[1]
+    _check_whole("count is ", count)
     if not 1 <= count <= n_hidden:
         raise InputError(f"count is {count}; it must be from 1 to K, the {n_hidden} there are")
     return n_hidden
+
+
+def _check_whole(said: str, value: Any) -> None:
+    if not isinstance(value, int | np.integer):
+        raise InputError(f"{said}{value!r}; it must be a whole number")
 
 
 def _first(order: NDArray[np.intp], count: int) -> Mask:
@@ -178,7 +189,8 @@ def pruned(params: Params, kept: Mask) -> Params:
     Raises
     ------
     ValueError
-        No neuron of a run is kept, or not as many of each: prune such runs one by one.
+        No neuron of a run is kept, or not as many of each: prune such runs one by one; or
+        ``kept`` is no mask.
 
     Examples
     --------
@@ -187,7 +199,10 @@ def pruned(params: Params, kept: Mask) -> Params:
     >>> pruned(params, np.array([[False, True]])).output_weight
     array([[3.]])
     """
+    kept = np.asarray(kept)
     expect_shape("kept", kept, params.output_weight.shape)
+    if kept.dtype != bool:
+        raise InputError(f"kept is {kept.dtype}; expected True or False for each neuron")
     counts = kept.sum(axis=1)
     if counts.min() == 0 or counts.min() < counts.max():
         raise InputError(
@@ -243,7 +258,7 @@ def quantised(params: Params, bits: int) -> Params:
     Raises
     ------
     ValueError
-        ``bits`` is below 1 or above `MOST_BITS`.
+        ``bits`` is no whole number, below 1 or above `MOST_BITS`.
 
     Examples
     --------
@@ -283,6 +298,7 @@ def taught(teacher: Params, x: Array) -> Array:
     >>> bool(np.abs(taught(student, x) - taught(teacher, x)).max() < 0.02)
     True
     """
+    x = real_numbers("x", x)
     return forward(teacher, x, np.zeros(x.shape[:2])).output
 
 
@@ -415,6 +431,7 @@ def quantise(bits: int = 8) -> Compression:
     Traceback (most recent call last):
     mlpspec.errors.InputError: quantise has bits=0; it must be at least 1 and at most 32
     """
+    _check_whole("quantise has bits=", bits)
     if not 1 <= bits <= MOST_BITS:
         raise InputError(f"quantise has bits={bits}; it must be at least 1 and at most {MOST_BITS}")
     return Compression("quantise", bits=bits)
@@ -430,6 +447,7 @@ def distil(keep: float = 0.5, more: int = 3) -> Compression:
     >>> distil().student, distil().more
     (True, 3)
     """
+    _check_whole("distil has more=", more)
     if not 0 <= more <= 100:
         raise InputError(f"distil has more={more}; it must be at least 0 and at most 100")
     return _checked(Compression("distil", keep, more=more))

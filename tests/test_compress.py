@@ -197,6 +197,36 @@ def test_bad_levels_are_one_line(given, said):
     assert str(raised.value) == said
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda p, x: compress.highest(p, 2.5), "count is 2.5; it must be a whole number"),
+        (lambda p, x: compress.needed(p, x, x[..., 0], 2.0), "count is 2.0; it must be a whole"),
+        (lambda p, x: compress.drawn(p, 2, [np.random.default_rng(0)]), "a list of 2 generators"),
+        (lambda p, x: compress.drawn(p, 2, np.random.default_rng(0)), "a list of 2 generators"),
+        (lambda p, x: compress.pruned(p, np.tile(np.arange(5), (2, 1))), "kept is int"),
+        (lambda p, x: compress.quantised(p, 1.5), "quantise has bits=1.5; it must be a whole"),
+        (lambda p, x: compress.distil(more=2.5), "distil has more=2.5; it must be a whole"),
+        (lambda p, x: compress.serving(p, x[:1]), r"x has shape \(1, 4, 1\); expected \(2, 4, 1\)"),
+        (lambda p, x: compress.serving(p, x[0]), r"x has shape \(4, 1\); expected \(R, N, D\)"),
+        (lambda p, x: compress.taught(p, [[1.0], [2.0, 3.0]]), "x is ragged"),
+    ],
+)
+def test_functions_refuse_what_they_would_take_for_something_else(call, said):
+    params, _, _ = problem(2, 5)
+    with pytest.raises(InputError, match=said):
+        call(params, np.zeros((2, 4, 1)))
+
+
+def test_lists_do_as_arrays_do():
+    params, x, _ = problem(2, 5)
+    kept = compress.serving(params, x.tolist())
+    assert (kept == compress.serving(params, x)).all()
+    assert same_bits(compress.taught(params, x.tolist()), compress.taught(params, x))
+    listed = compress.pruned(params, [[True, False] * 2 + [True]] * 2)
+    assert listed.shape == (2, 3, 1)
+
+
 def test_equal_descriptions_are_one_and_old_keys_hold():
     assert Run(compress="prune_height(keep=0.5)").compress == "prune_height"
     assert Run(compress="none").key == Run().key == "dc7bb7477c92cb54"
