@@ -153,9 +153,7 @@ def drawn(params: Params, count: int, streams: Sequence[np.random.Generator]) ->
     np.int64(2)
     """
     n_hidden = _check_count(params, count)
-    n_runs = params.shape[0]
-    if not isinstance(streams, Sequence) or len(streams) != n_runs:
-        raise InputError(f"streams must be a list of {n_runs} generators, one a run")
+    expect_shape("streams", streams, params.shape[:1])
     return _first(np.stack([rng.permutation(n_hidden) for rng in streams]), count)
 
 

@@ -202,8 +202,11 @@ def test_bad_levels_are_one_line(given, said):
     [
         (lambda p, x: compress.highest(p, 2.5), "count is 2.5; it must be a whole number"),
         (lambda p, x: compress.needed(p, x, x[..., 0], 2.0), "count is 2.0; it must be a whole"),
-        (lambda p, x: compress.drawn(p, 2, [np.random.default_rng(0)]), "a list of 2 generators"),
-        (lambda p, x: compress.drawn(p, 2, np.random.default_rng(0)), "a list of 2 generators"),
+        (
+            lambda p, x: compress.drawn(p, 2, [np.random.default_rng(0)]),
+            r"streams has shape \(1,\)",
+        ),
+        (lambda p, x: compress.drawn(p, 2, np.random.default_rng(0)), r"streams has shape \(\)"),
         (lambda p, x: compress.pruned(p, np.tile(np.arange(5), (2, 1))), "kept is int"),
         (lambda p, x: compress.quantised(p, 1.5), "quantise has bits=1.5; it must be a whole"),
         (lambda p, x: compress.distil(more=2.5), "distil has more=2.5; it must be a whole"),
