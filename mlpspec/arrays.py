@@ -60,7 +60,7 @@ def real_numbers(name: str, value: Any, kinds: str = "fiub") -> Array:
     Raises
     ------
     InputError
-        It is ragged, or of another kind; the message calls it ``name``.
+        It is ragged, masked, or of another kind; the message calls it ``name``.
 
     Examples
     --------
@@ -68,6 +68,8 @@ def real_numbers(name: str, value: Any, kinds: str = "fiub") -> Array:
     Traceback (most recent call last):
     mlpspec.errors.InputError: x is <U1; expected an array of real numbers
     """
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise InputError(f"{name} has masked entries; leave them out, or fill them")
     try:
         array = np.asarray(value)
     except ValueError:

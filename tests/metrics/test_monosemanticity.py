@@ -182,6 +182,7 @@ def test_merging_leaves_the_other_as_it_was():
         ([[0.0], [-1e200]], r"h\[1, 0\] is -1e\+200; .* \(divide all of them by one number"),
         ([["a"], ["b"]], "h is <U1; expected an array of real numbers"),
         ([[1.0], [2.0, 3.0]], "h is ragged"),
+        (np.ma.array(np.eye(2), mask=np.eye(2)), "h has masked entries; leave them out, or fill"),
         ([[1j], [2.0]], "h is complex128; expected an array of real numbers"),
     ],
 )
