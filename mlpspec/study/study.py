@@ -263,6 +263,8 @@ class Study:
         if isinstance(changes.get("start"), Mapping):
             starts = changes["start"]
             changes["start"] = SETTINGS["start"].default
+            if not starts:  # its runs would start as ever
+                raise InputError("start has no end of a run; choose runs, and give their ends()")
         variants = dict(self.variants)
         if "variants" in changes:
             names = tuple(changes.pop("variants"))
@@ -278,6 +280,10 @@ class Study:
         }
         axes, settings = dict(self.axes), dict(self.settings)
         for name, value in changes.items():
+            if isinstance(value, Mapping):
+                raise InputError(
+                    f"{name} is a mapping; start alone may have a value for each N and seed"
+                )
             several = isinstance(value, Iterable) and not isinstance(value, str)
             if several or name in axes or name in EXTENDABLE:
                 settings.pop(name, None)

@@ -289,6 +289,10 @@ def test_one_end_for_each_seed(source):
     with pytest.raises(InputError, match="none has N = 5, seed 7; train it there, or leave it"):
         _ = study.replace(seed=(0, 7)).runs
     assert not study.replace(start="placebo").starts
+    with pytest.raises(InputError, match=r"start has no end of a run; choose runs"):
+        study.replace(start={})
+    with pytest.raises(InputError, match="target is a mapping; start alone may have a value for"):
+        study.replace(target=study.starts)
     with pytest.raises(InputError, match="unknown start 'begin'"):
         mlpspec.Study("next", AXES, starts={"N = 5, seed 0": "begin"})
     with pytest.raises(InputError, match=r"give results.ends\(\)"):
