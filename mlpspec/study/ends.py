@@ -15,7 +15,7 @@ import numpy as np
 from mlpspec.data.datasets import canonical_target
 from mlpspec.data.tabular import hash_of
 from mlpspec.errors import InputError, unknown
-from mlpspec.network.neurons import Params, RadialParams, canonical_neuron
+from mlpspec.network.neurons import Params, RadialParams, RidgeParams, canonical_neuron
 
 RUN = "run:"
 """How the description of the end of a run begins."""
@@ -54,6 +54,11 @@ def hold(params: Params, name: str = "params") -> str:
     >>> text, content_of(text)
     ('run:params@ridge:9a864e7b2b100d56', 'ridge:9a864e7b2b100d56')
     """
+    if not isinstance(params, (RidgeParams, RadialParams)):
+        raise InputError(
+            f"a {type(params).__name__} is no network; give RidgeParams or RadialParams, such as "
+            "mlpspec.train(...).params"
+        )
     flat = params.flatten()
     if len(flat) != 1 or flat.dtype not in (np.float64, np.float32) or not np.isfinite(flat).all():
         raise InputError(

@@ -78,6 +78,12 @@ def test_what_counts_in_a_key_is_the_content():
     assert len(keys) == 8
 
 
+@pytest.mark.parametrize("given", [None, np.ones((1, 4)), SLOW])
+def test_what_is_no_network_is_not_held(given):
+    with pytest.raises(InputError, match=rf"a {type(given).__name__} is no network; give RidgePa"):
+        hold(given)
+
+
 def test_a_held_network_is_a_copy():
     params = network()
     text = hold(params)
