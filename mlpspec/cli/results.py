@@ -24,7 +24,7 @@ from mlpspec.store.database import has_store, in_use
 from mlpspec.store.environment import constraints
 from mlpspec.store.results import Results, load, replacing
 from mlpspec.studies import STUDIES
-from mlpspec.study.ends import RUN
+from mlpspec.study.ends import HELD, RUN
 from mlpspec.study.run import EXTENDABLE, SETTINGS
 from mlpspec.training.optimizers import OPTIMIZERS
 from mlpspec.training.schedules import SCHEDULES
@@ -190,13 +190,22 @@ def _can_show(text: str) -> bool:
 def recover(arguments: Namespace) -> int:
     """Save what is intact in a damaged directory; fail if anything is lost."""
     found = recovery.recover(arguments.directory, arguments.out)
-    load(arguments.out).write_tables()
+    saved = load(arguments.out)
+    saved.write_tables()
+    needed = set[str]().union(*(run.networks for run in saved.runs.values()))
+    networks = sorted(needed - HELD.keys())
     lost = "how many are lost is not known" if found.unknown else f"{found.lost} are lost"
     put(f"{arguments.out} has {found.runs} runs of {arguments.directory}; {lost}")
     if found.unchecked:
         put(f"{found.unchecked} of them carry no checksum and were taken as they are")
+    if networks:
+        put(
+            f"lost too: parameters that runs start from or learn ({', '.join(networks)}), without "
+            "which no report is made and no run added; add a seed, with start or target set to "
+            "run:DIRECTORY/KEY of the directory that has them"
+        )
     put(f"continue with: mlpspec run STUDY ... --out {shlex.quote(arguments.out)}")
-    return FAILED if found.lost or found.unknown else 0
+    return FAILED if found.lost or found.unknown or networks else 0
 
 
 def export(arguments: Namespace) -> int:

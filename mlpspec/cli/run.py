@@ -29,7 +29,7 @@ from mlpspec.shown import counted
 from mlpspec.store.database import has_store
 from mlpspec.store.results import Results
 from mlpspec.studies import CHANGED, COMPANIONS, STUDIES, companion
-from mlpspec.study.ends import ENDS, RUN, content_of
+from mlpspec.study.ends import ENDS, HELD, RUN, content_of
 from mlpspec.study.extensions import define, load_loss, named_loss
 from mlpspec.study.run import EXTENDABLE, SETTINGS, Run
 from mlpspec.study.stages import STAGES, beside, check_seeds, next_stage
@@ -309,7 +309,7 @@ def _end_of(setting: str, text: str, out: Path) -> str:
     try:
         end = Results(place).end(key)
     except InputError as error:
-        if kept is None:
+        if kept is None or content_of(kept) not in HELD:
             raise InputError(f"{setting} is {text}: {error}") from None
         warn(f"{error}; {out} keeps the parameters that run {key} had, and goes on with them")
         return kept

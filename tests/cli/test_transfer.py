@@ -51,6 +51,27 @@ def test_the_same_command_goes_on_when_the_source_is_gone(capsys):
     assert run(capsys, "start", f"start={moved}", "steps=5", more=["--dry-run"]) == (0, "")
 
 
+def test_parameters_that_are_lost_are_named_and_come_back_from_their_source(capsys):
+    assert run(capsys, "first", "steps=9")[0] == 0
+    end = f"start=run:first/{first_key('first')}"
+    assert run(capsys, "next", end, "steps=5")[0] == 0
+    with mlpspec.store.store.Store.open("next", write=True) as store, store._db as database:
+        database.execute("UPDATE datasets SET x = zeroblob(8) WHERE key LIKE 'ridge:%'")
+    HELD.clear()
+    assert cli.main(["recover", "next", "--out", "saved"]) == 1
+    out = capsys.readouterr().out
+    assert "0 are lost\nlost too: parameters that runs start from or learn (ridge:" in out
+    shutil.move("first", "moved")
+    status, err = run(capsys, "saved", end, "steps=5", seeds="0:3")
+    assert (status, "keeps the parameters" in err) == (2, False)
+    assert "'first' is not a results directory" in err
+    shutil.move("moved", "first")
+    assert run(capsys, "saved", end, "steps=5", seeds="0:3")[0] == 0
+    HELD.clear()
+    assert len(mlpspec.load("saved").runs) == 3
+    assert HELD
+
+
 def test_a_source_with_other_parameters_is_refused(capsys):
     assert run(capsys, "first", "steps=9")[0] == 0
     key = first_key("first")
