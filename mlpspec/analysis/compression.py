@@ -1,16 +1,27 @@
 """What survives compression, and down to which level: is a specialised network smaller?
 
-Each quantity of a compressed network is compared with that of the same network whole. It survives
-if it is worse by no more than the margin of the claims: 0.05 for shares, a tenth of the mean
-spacing for errors. The *smallest level* of a run is the share of its neurons (or the bits of its
-numbers) down to which a quantity survives at every level that was tried; the whole network always
-survives. A network is smaller than another if its smallest level is lower.
+One standard is common to all subsets, methods and levels: the *whole baseline network* of the same
+N and seed. A quantity survives at a level if, of the compressed network, it is worse than that by
+no more than the margin of the claims: the fit leaves at most 0.05 more of the variance unexplained,
+the nearest error is at most a tenth of the mean spacing larger, hits and usage are at most 0.05
+lower (a hit is 1/N, so that at N = 5 and 10 not one may be lost). Were each network judged by
+itself when whole, one that is bad to begin with would have nothing to lose.
+
+The *smallest level* of a run is the share of its neurons (or the bits of its numbers) down to which
+a quantity survives at every level that was tried. Where it does not even survive the first of them,
+it is that of the whole network (1, or 64 bits) if the whole network meets the standard, and else
+"at no level", one step above (1.1, or 65 bits). A network is smaller than another if its smallest
+level is lower.
+
+What serves no input is left out to no level: of that method it is said how many neurons it leaves,
+and the fit.
 
 All quantities are over the N inputs, since those over the neurons that are left flatter the few.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -54,6 +65,17 @@ class Quantity(NamedTuple):
     margin: Callable[[float], float]
     """From the mean spacing of the inputs."""
 
+    def allowed(self, whole: Array, spacing: float) -> Array:
+        """Return the worst that survives, given what the whole baseline networks have.
+
+        Examples
+        --------
+        >>> hits = QUANTITIES[1]
+        >>> hits.allowed(np.array([0.5]), 0.2).round(3)
+        array([0.45])
+        """
+        return whole + self.sign * self.margin(spacing)
+
 
 QUANTITIES = (
     Quantity("fit", "fit_fvu", 1, lambda spacing: SHARE_MARGIN),
@@ -68,10 +90,19 @@ NULLS = {
     "prune_fit(refit=1)": "prune_random(refit=1)",
     "distil": "narrow",
 }
-"""What each method is compared with: what a level costs when nothing was chosen or taught."""
+"""What each method is compared with: what a level costs when nothing was chosen or taught.
+
+Between subsets nulls are not compared: the narrow student is the same network for all of them.
+"""
 
 BITS = 64.0
 """Of a number that is not quantised."""
+
+STEP = {1.0: 0.1, BITS: 1.0}
+"""By the level of the whole network: how far above it "at no level" is."""
+
+UNUSED = ("neurons_left", "fit_fvu")
+"""What is said of a method without levels, in place of quantities."""
 
 
 def method_of(text: str) -> tuple[str, float]:
@@ -120,25 +151,25 @@ def values_of(grid: Grid, cell: tuple[int, str], label: str, measurement: str, w
     return defined(grid.values(cell, label, "usage_ratio") * np.minimum(left, size) / size)
 
 
-def smallest(levels: Array, survives: NDArray[np.bool_], whole: float) -> Array:
+def smallest(levels: Array, survives: NDArray[np.bool_]) -> Array:
     """Return the smallest level (S,) down to which something survives at all levels.
 
     Parameters
     ----------
-    levels : (L,)
-        Descending.
+    levels : (L + 1,)
+        Descending: "at no level", that of whole networks, and those that were tried.
     survives : (L, S)
-    whole : float
-        The level of networks that are whole.
+        Whether it survives in the whole network, and at the levels that were tried. Where the
+        first of these survives, the whole network does not matter.
 
     Examples
     --------
-    >>> survives = np.array([[True, False, True], [True, True, False]])
-    >>> smallest(np.array([0.5, 0.2]), survives, 1.0)
-    array([0.2, 1. , 0.5])
+    >>> survives = np.array([[True, True, False], [True, False, False], [False, True, True]])
+    >>> smallest(np.array([1.1, 1.0, 0.5, 0.2]), survives)
+    array([0.5, 1. , 1.1])
     """
-    count = np.logical_and.accumulate(survives, axis=0).sum(axis=0)
-    return np.asarray(np.concatenate([[whole], levels])[count])
+    count = np.logical_and.accumulate(survives[1:], axis=0).sum(axis=0)
+    return np.asarray(levels[np.where(count > 0, count + 1, survives[0])])
 
 
 def smallest_levels(grid: Grid, sizes: Sizes) -> Table:
@@ -147,64 +178,86 @@ def smallest_levels(grid: Grid, sizes: Sizes) -> Table:
     ``level`` is the median over seeds with its exact interval (``low``, ``high``). Differences are
     paired over seeds, medians with exact intervals: from the baseline (``difference`` ..., with the
     p-value of the sign-flip test, plain and after Holm over the subsets and N of a quantity and
-    method), and, where the method has a null, from that (``over_null`` ...).
+    method), and, where the method has a null, from that (``over_null`` ...). Nulls have no
+    differences from the baseline. Of a method without levels ``quantity`` is one of `UNUSED`, and
+    ``level`` its value.
     """
-    methods = methods_of(text for _, text in grid.cells)
     rows: list[dict[str, Any]] = []
+    methods = methods_of(text for _, text in grid.cells)
+    cells = list(itertools.product(methods, sorted(sizes), grid.labels))
     for quantity in QUANTITIES:
-        by_method = {
-            (method, size, label): _of_runs(grid, quantity, levels, size, label, sizes[size])
-            for method, levels in methods.items()
-            for size in sorted(sizes)
-            for label in grid.labels
-            if np.isfinite([*levels]).all()
+        rows += _compared(
+            quantity.name,
+            {
+                (method, size, label): _of_runs(grid, quantity, levels, size, label, sizes[size])
+                for method, size, label in cells
+                if np.isfinite([*(levels := methods[method])]).all()
+            },
+        )
+    for name in UNUSED:
+        rows += _compared(
+            name,
+            {
+                (method, size, label): grid.values((size, text), label, name)
+                for method, size, label in cells
+                for level, text in methods[method].items()
+                if np.isnan(level)
+            },
+        )
+    return as_table(rows)
+
+
+def _compared(quantity: str, by_method: dict[tuple[str, int, str], Array]) -> list[dict[str, Any]]:
+    """Return the rows of a quantity, from values (S,) by method, N and subset."""
+    rows: list[dict[str, Any]] = []
+    families: dict[str, list[dict[str, Any]]] = {}
+    for (method, size, label), found in by_method.items():
+        medians = median_columns(found)
+        level = medians.pop("value")
+        unknown = np.full_like(found, np.nan)
+        of_null = by_method.get((NULLS.get(method, ""), size, label), unknown)
+        twin = by_method.get((method, size, "baseline"), unknown)
+        null = method in NULLS.values()
+        # Rounded: of equal differences of levels none is larger by its rounding error.
+        gap = less(found, unknown if null else twin).round(9)
+        compared = label != "baseline" and not null
+        row = {
+            "quantity": quantity,
+            "method": method,
+            "n_samples": size,
+            "losses": label,
+            "level": level,
+            **medians,
+            **_interval("difference", gap),
+            "p": sign_flip(gap[:, None])[0] if compared else np.nan,
+            **_interval("over_null", less(found, of_null).round(9)),
+            "p_holm": np.nan,
         }
-        for (method, size, label), found in by_method.items():
-            medians = median_columns(found)
-            level = medians.pop("value")
-            unknown = np.full_like(found, np.nan)
-            of_null = by_method.get((NULLS.get(method, ""), size, label), unknown)
-            # Rounded: of equal differences of levels none is larger by its rounding error.
-            gap = less(found, by_method.get((method, size, "baseline"), unknown)).round(9)
-            rows.append(
-                {
-                    "quantity": quantity.name,
-                    "method": method,
-                    "n_samples": size,
-                    "losses": label,
-                    "level": level,
-                    **medians,
-                    **_interval("difference", gap),
-                    "p": sign_flip(gap[:, None])[0] if label != "baseline" else np.nan,
-                    **_interval("over_null", less(found, of_null).round(9)),
-                }
-            )
-    families: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        row["p_holm"] = np.nan
-        if row["losses"] != "baseline":
-            families.setdefault((row["quantity"], row["method"]), []).append(row)
+        rows.append(row)
+        if compared:
+            families.setdefault(method, []).append(row)
     for members in families.values():
         for row, p in zip(members, holm(np.array([row["p"] for row in members])), strict=True):
             row["p_holm"] = p
-    return as_table(rows)
+    return rows
 
 
 def _of_runs(
     grid: Grid, quantity: Quantity, levels: dict[float, str], n_samples: int, label: str, size: Size
 ) -> Array:
-    """Return the smallest levels by seed (S,); NaN where the whole network is missing."""
+    """Return the smallest levels by seed (S,); NaN where a whole network is missing."""
 
-    def values(text: str) -> Array:
+    def values(text: str, label: str = label) -> Array:
         return values_of(grid, (n_samples, text), label, quantity.measurement, size.width)
 
-    whole = values(NONE)
-    worse = [quantity.sign * (values(text) - whole) for text in levels.values()]
-    # At most the margin, up to rounding; what is undefined does not survive.
-    survives = np.array(worse) <= quantity.margin(size.spacing) + 1e-12
-    at = np.array([share_of(level, size) for level in levels])
-    found = smallest(at, survives, BITS if max(levels) > 1.0 else 1.0)
-    return np.where(np.isfinite(whole), found, np.nan)
+    baseline, whole = values(NONE, "baseline"), values(NONE)
+    worst = quantity.allowed(baseline, size.spacing)
+    worse = [quantity.sign * (found - worst) for found in (whole, *map(values, levels.values()))]
+    survives = np.array(worse) <= 1e-12  # up to rounding; what is undefined does not survive
+    top = BITS if max(levels) > 1.0 else 1.0
+    at = [top + STEP[top], top, *(share_of(level, size) for level in levels)]
+    found = smallest(np.array(at), survives)
+    return np.where(np.isfinite(baseline + whole), found, np.nan)
 
 
 def share_of(level: float, size: Size) -> float:

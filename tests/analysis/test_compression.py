@@ -48,14 +48,14 @@ def grid():
 
 
 def test_the_smallest_level_is_that_down_to_which_all_survive():
-    for survives in itertools.product((True, False), repeat=3):
-        expected = 1.0
+    for whole, *survives in itertools.product((True, False), repeat=4):
+        expected = 1.0 if whole else 1.1
         for level, good in zip((0.8, 0.5, 0.2), survives, strict=True):
             if not good:
                 break
             expected = level
-        found = smallest(np.array([0.8, 0.5, 0.2]), np.array(survives)[:, None], 1.0)
-        assert found.tolist() == [expected]
+        levels = np.array([1.1, 1.0, 0.8, 0.5, 0.2])
+        assert smallest(levels, np.array([whole, *survives])[:, None]).tolist() == [expected]
 
 
 def test_smallest_levels_by_hand(grid):
@@ -81,6 +81,113 @@ def test_smallest_levels_by_hand(grid):
     assert row["p_holm"][0] == pytest.approx(2 * 2 / 2**6)  # of two subsets
     assert np.isnan(level["prune_fit", "baseline"]["p_holm"][0])
     assert np.isnan(level["quantise", "overlap"]["over_null"][0])  # it has none
+
+
+def of_curves(curves, name, others):
+    """Return a grid of one measurement by subset: whole, then at each of ``KEEPS``; N = 10."""
+    parts = []
+    for place, text in enumerate(("none", *(f"prune_fit(keep={keep})" for keep in KEEPS))):
+
+        def values(label, size, seed, place=place):
+            return {**others, name: curves[label][place], "neurons_left": 10.0}
+
+        parts.append(table_of(values, labels=[*curves], sizes=(10,), seeds=6, compress=text))
+    return Grid({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+
+
+KEEPS = (0.8, 0.5, 0.2)
+FINE = {"fit_fvu": 0.0, "hit_rate": 0.5, "nearest_error": 0.1, "usage_ratio": 0.5}
+STANDARDS = [
+    # the baseline whole; the best and the worst that survive; what does not: spacing 0.2
+    ("fit", "fit_fvu", 0.01, 0.06, 0.0601),
+    ("nearness", "nearest_error", 0.1, 0.12, 0.1201),
+    ("hits", "hit_rate", 0.5, 0.45, 0.4499),
+    ("usage", "usage_ratio", 0.5, 0.45, 0.4499),
+]
+
+
+@pytest.mark.parametrize(("quantity", "name", "whole", "good", "bad"), STANDARDS)
+def test_all_are_judged_by_the_whole_baseline_by_hand(quantity, name, whole, good, bad):
+    """Not by themselves when whole: what is above the standard there is at no level."""
+    curves = {
+        "baseline": (whole, whole, good, bad),
+        "coverage": (good, good, good, good),
+        "separation": (good, bad, good, good),
+        "overlap": (bad, bad, bad, bad),
+        "coverage+overlap": (bad, good, bad, good),
+    }
+    grid = of_curves(curves, name, FINE)
+    found = where(smallest_levels(grid, {10: Size(0.2, 10)}), quantity=quantity)
+    assert found["level"].tolist() == [0.5, 0.2, 1.0, 1.1, 0.8]
+    assert found["difference"].round(9).tolist() == [0.0, -0.3, 0.5, 0.6, 0.3]
+
+
+@pytest.mark.parametrize(("quantity", "name", "whole", "good", "bad"), STANDARDS)
+def test_nothing_is_smaller_by_being_worse(quantity, name, whole, good, bad):
+    """Whatever the baseline's curve: one that is nowhere better has no smaller level."""
+    rng, worse = np.random.default_rng(0), np.sign(bad - whole)
+    for _ in range(10):
+        baseline = whole + worse * rng.uniform(0.0, 0.1, 4)
+        overlap = baseline + worse * rng.uniform(0.0, 0.1, 4)
+        overlap[1:] = np.where(rng.random() < 0.5, overlap[0], overlap[1:])  # nothing to lose
+        overlap = worse * np.maximum(worse * overlap, worse * baseline)
+        grid = of_curves({"baseline": baseline, "overlap": overlap}, name, FINE)
+        found = where(smallest_levels(grid, {10: Size(0.2, 10)}), quantity=quantity)
+        assert found["difference"][1] >= 0.0
+    lost = {"baseline": (whole, whole, bad, bad), "overlap": (bad,) * 4}
+    found = smallest_levels(of_curves(lost, name, FINE), {10: Size(0.2, 10)})
+    assert where(found, quantity=quantity)["level"].tolist() == [0.8, 1.1]
+
+
+def test_bits_that_are_too_few_even_when_whole_are_65():
+    def values(label, size, seed):
+        return {**FINE, "fit_fvu": 0.2 * (label == "overlap"), "neurons_left": 4.0}
+
+    parts = [
+        table_of(values, labels=["baseline", "overlap"], sizes=(4,), seeds=6, compress=text)
+        for text in ("none", "quantise(bits=4)")
+    ]
+    grid = Grid({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    found = where(smallest_levels(grid, {4: Size(0.5, 4)}), quantity="fit")
+    assert found["level"].tolist() == [4.0, 65.0]
+
+
+def test_nulls_are_compared_with_nothing(grid):
+    """They have levels, which those of the methods are less; Holm does not count them."""
+    found = smallest_levels(grid, {4: Size(spacing=0.5, width=4)})
+    null = where(found, quantity="fit", method="prune_random")
+    assert np.isfinite(null["level"]).all()
+    for name in ("difference", "difference_low", "difference_high", "p", "p_holm", "over_null"):
+        assert np.isnan(null[name]).all()
+    assert np.isfinite(where(found, quantity="fit", method="prune_fit")["over_null"]).all()
+    assert np.isfinite(found["p_holm"]).sum() == 4 * 2 * 2  # quantities, methods, subsets
+
+
+def test_what_serves_no_input_is_left_out_to_no_level():
+    """In place of levels: how many neurons are left, and how well they fit."""
+    left = {"baseline": 5.0, "coverage": 7.0}
+
+    def values(label, size, seed, text):
+        lost = 0.0 if text == "none" else 0.1 * left[label]
+        return {**FINE, "fit_fvu": lost, "neurons_left": left[label] + (seed == 0)}
+
+    parts = [
+        table_of(
+            lambda *run, text=text: values(*run, text),
+            labels=[*left],
+            sizes=(10,),
+            seeds=6,
+            compress=text,
+        )
+        for text in ("none", "prune_unused", "prune_fit")
+    ]
+    grid = Grid({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    found = where(smallest_levels(grid, {10: Size(0.2, 10)}), method="prune_unused")
+    assert found["quantity"].tolist() == ["neurons_left"] * 2 + ["fit_fvu"] * 2
+    assert found["level"].round(9).tolist() == [5.0, 7.0, 0.5, 0.7]
+    assert found["high"].round(9).tolist() == [6.0, 8.0, 0.5, 0.7]
+    assert found["difference"].tolist() == [0.0, 2.0, 0.0, 0.2]
+    assert found["p_holm"][1::2].tolist() == [2 / 2**6] * 2  # one subset at one N
 
 
 def test_equal_differences_are_ties():
