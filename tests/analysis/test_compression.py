@@ -14,6 +14,7 @@ from mlpspec.analysis.comparisons import Grid, where
 from mlpspec.analysis.compression import Size, by_level, methods_of, smallest, smallest_levels
 from mlpspec.compress import COMPRESSIONS
 from mlpspec.report import figures
+from mlpspec.report.figures.monosemanticity import SIZES
 
 LEVELS = ("none", "prune_fit(keep=0.75)", "prune_fit", "prune_random", "quantise(bits=4)")
 LOST = {
@@ -240,7 +241,7 @@ def test_the_figure_and_the_table_are_made_of_the_runs(tmp_path):
         seed=range(2),
         steps=20,
         losses=("baseline", "coverage"),
-        compress=("none", "prune_unused", "prune_fit", "prune_random", "distil", "quantise"),
+        compress=("none", "prune_unused", "prune_fit", "distil", "narrow", "quantise"),
     )
     analysis = Analysis(mlpspec.run_study(study, tmp_path, n_jobs=1))
     assert analysis.comparisons_table() == {}
@@ -257,6 +258,24 @@ def test_the_figure_and_the_table_are_made_of_the_runs(tmp_path):
     assert (unused["level"] <= 1.0).all()
     canvas = figures.draw("compression", table)
     assert len(canvas.axes) == 6 * 3
+    assert [ax.axison for ax in canvas.axes[-3:]] == [True, True, False]  # nearness by bits
+    # An N is a colour and a marker, named in the legend, whatever the subset.
+    words = [text.get_text() for text in canvas.legends[0].get_texts()]
+    assert words[-2:] == ["N = 5", "N = 8"]
+    marks = [bar.lines[0] for bar in canvas.axes[-6].containers]
+    assert [(mark.get_color(), mark.get_marker()) for mark in marks] == [*SIZES[:2]]
+    # One dotted line for the student that is the same for all subsets.
+    dotted = [
+        line
+        for line in canvas.axes[1].lines
+        if line.get_linestyle() == ":" and len(line.get_xdata())
+    ]
+    assert len(dotted) == 1
+    # The worst that survives is that of the whole baselines.
+    whole = where(analysis.results.table, compress="none", losses="baseline", n_samples=8)
+    (worst,) = where(table, kind="standard", measurement="fit_fvu", n_samples=8)["value"]
+    assert worst == np.median(whole["fit_fvu"]) + 0.05
+    assert "are 12 comparisons" in figures.caption("compression", table)
     assert "at N = 8" in figures.caption("compression", table)
     whole = mlpspec.Study("whole", {"seed": (0, 1)}, {"n_samples": 5, "steps": 2})
     assert Analysis(mlpspec.run_study(whole, tmp_path / "whole", n_jobs=1)).compression == {}
