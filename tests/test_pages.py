@@ -144,6 +144,14 @@ def test_python_examples_of_the_pages_run(tmp_path, monkeypatch, capsys):
     assert {name for name, _ in examples} >= {"README.md", "experiments/README.md"}
 
 
+def test_recipes_of_one_page_train_in_directories_of_their_own():
+    for name in PAGES:
+        shell = "".join(code for page, code in blocks("sh") if page == name)
+        python = "".join(code for page, code in blocks("python") if page == name)
+        shared = {*re.findall(r"--out (runs/\S+)", shell)} & {*re.findall(r'"(runs/.+?)"', python)}
+        assert not shared, name
+
+
 def test_whatever_has_a_name_is_described():
     definitions = PAGES["docs/definitions.md"].read_text()
     for name in (*SETTINGS, *mlpspec.studies.STUDIES, *INITIALIZERS, *TARGETS):
