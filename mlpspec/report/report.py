@@ -227,8 +227,9 @@ def _comparison_section(table: Table, study: str) -> str:
         "comparisons",
         "<p class='note'>Paired over seeds: treatment less control, in as many pairs as are known, "
         "with the exact interval of the median, the share of seeds in which the treatment is "
-        "lower, and the p-value of the sign-flip test, plain and after Holm over the family. "
-        "Select a heading to sort. All "
+        "lower, and the p-value of the sign-flip test, plain and after Holm over the family. Can "
+        "reach: no where even differences of one sign in all seeds would not be significant after "
+        "Holm. Select a heading to sort. All "
         f"measurements are in <code>comparisons.csv</code>.{cut}</p>{html_table(columns)}",
     )
 

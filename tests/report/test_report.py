@@ -347,6 +347,13 @@ def test_columns_of_figures_show_what_is_there(made):
     assert across == [f"reconstruction-across-{number}" for number in (4, 5, 6, 7)]
 
 
+def test_what_a_comparison_can_reach_is_explained_above_the_table(made):
+    section = (made[0] / "report.html").read_text().partition("id='comparisons'")[2]
+    above, _, table = section.partition("<table")
+    assert ">can reach</button>" in table.partition("</thead>")[0]
+    assert "Can reach: no where even differences of one sign in all seeds would not" in above
+
+
 def test_the_names_in_a_table_can_be_broken(made):
     page = (made[0] / "report.html").read_text()
     assert "<td>coverage + overlap</td>" in page
