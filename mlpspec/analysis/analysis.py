@@ -48,6 +48,10 @@ EIGHT = ["+".join(losses) or "baseline" for losses in subsets(BUILT_IN)]
 """Labels of the subsets that the claims are about."""
 
 
+GRIDS = ("paper", "former", "confirm")
+"""The studies whose grid the claims are judged on: in it nothing else varies but N and the seed."""
+
+
 def read_verdicts(path: Path) -> list[Verdict]:
     """Return the verdicts that a ``claims.csv`` holds.
 
@@ -341,7 +345,7 @@ class Analysis:
             critical = {size: at.critical for (size,), at in self.problems.items()}
             theory = Evidence(sweep=self.grid, critical=critical)
             return [v for of in AVERAGES for v in judge_stated(theory, of, claims=[COLLAPSE])]
-        if study not in ("paper", "former", "confirm"):
+        if study not in GRIDS:
             return []
         first = self.evidence[0] if self.evidence else Evidence()
         stated_on = replace(self.swept, grid=first.grid, spacing=first.spacing)

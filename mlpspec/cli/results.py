@@ -134,12 +134,15 @@ def write_report(
 
 def verify(arguments: Namespace) -> int:
     """Print the verdicts on the claims; fail if a stated one does not hold."""
-    from mlpspec.analysis.analysis import Analysis
+    from mlpspec.analysis.analysis import GRIDS, Analysis
 
-    verdicts = Analysis(arguments.directory).verdicts
+    analysis = Analysis(arguments.directory)
+    verdicts = analysis.verdicts
     if not verdicts:
         raise InputError(
-            f"{arguments.directory} holds no grid of the eight subsets, which the claims are about"
+            f"{arguments.directory} holds no grid of the eight subsets in which nothing else "
+            "varies, which the claims are judged on: it is of the study "
+            f"{analysis.results.study.name}, not of {', '.join(GRIDS)} or collapse"
         )
     put(*_verdict_lines(verdicts))
     stated = [verdict for verdict in verdicts if verdict.basis == "stated, means"]

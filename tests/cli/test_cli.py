@@ -232,6 +232,10 @@ BAD = [
     (["run", "--dry-run", "--set", "dataset=file:t.csv", "columns=a"], "n_samples is 5"),
     (["run", "--set", "target=column:a"], "target is column:a, but dataset is uniform"),
     (["verify", "sweep"], "holds no grid of the eight subsets"),
+    (
+        ["verify", "shifts"],
+        "is of the study shifts, not of paper, former, confirm or",
+    ),
     (["report", "absent"], "'absent' is not a results directory"),
     (["run", "loss.py"], "unknown loss 'covrage'; did you mean 'coverage'?"),
     (["run", "tau-sweep", "--out", "done"], "done holds the study 'paper', not 'tau-sweep'"),
@@ -292,6 +296,8 @@ def full_of_traps(tmp_path_factory):
         "from mlpspec import Study\nSTUDY = Study('s', {'losses': (('covrage',),)})\n"
     )
     study = mlpspec.studies.paper().replace(seed=(0,), n_samples=(3,), steps=2)
+    eight = mlpspec.Study("shifts", {**study.axes, "shift": (0.0, 1.0)}, study.settings)
+    mlpspec.run_study(eight, place / "shifts", n_jobs=1)
     for name in ("done", "truncated", "future"):
         mlpspec.run_study(study, place / name, n_jobs=1)
     store = place / "truncated" / "study.sqlite"
