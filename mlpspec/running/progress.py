@@ -17,6 +17,7 @@ from mlpspec.running.planning import Batch, way_of, work
 from mlpspec.running.signals import deferred
 from mlpspec.running.worker import Extensions, train_batch
 from mlpspec.store.store import Record
+from mlpspec.study.run import Run
 from mlpspec.study.study import Study
 from mlpspec.training import engine as engines
 
@@ -45,14 +46,19 @@ def estimate(
         with deferred():
             engines.prepare([run for batch in batches for run in batch])
     for batch in batches:
-        run, some = batch[0], batch[:PROBED]
-        way = way_of(run, engine)
-        shape = (way, run.n_samples, run.hidden_units, run.n_inputs, len(some))
-        if shape not in rates:
-            rates[shape] = _rates(some, study.own_losses, engine)
-        step, once = rates[shape]
-        seconds.append((step * run.steps + once) * len(batch) / len(some))
-        ways[way] = ways.get(way, 0.0) + seconds[-1] / n_jobs
+        parts: dict[str, list[Run]] = {}  # a batch may have runs of several ways
+        for run in batch:
+            parts.setdefault(way_of(run, engine), []).append(run)
+        seconds.append(0.0)
+        for way, part in parts.items():
+            run, some = part[0], tuple(part[:PROBED])
+            shape = (way, run.n_samples, run.hidden_units, run.n_inputs, len(some))
+            if shape not in rates:
+                rates[shape] = _rates(some, study.own_losses, engine)
+            step, once = rates[shape]
+            taken = (step * run.steps + once) * len(part) / len(some)
+            seconds[-1] += taken
+            ways[way] = ways.get(way, 0.0) + taken / n_jobs
     longest = max(sum(seconds) / n_jobs, max(seconds))
     return longest + (START if n_jobs > 1 else ONCE), ways
 
