@@ -37,7 +37,8 @@ def estimate(
 ) -> tuple[float, dict[str, float]]:
     """Return about how many seconds the batches will take here, and how many of those each way.
 
-    They are measured in a few steps of each shape and way (`mlpspec.running.planning.way_of`).
+    They are measured in a few steps of each shape and way (`mlpspec.running.planning.way_of`), as
+    if no other program ran.
     """
     rates: dict[tuple[object, ...], tuple[float, float]] = {}
     seconds = []
@@ -69,14 +70,21 @@ def _rates(batch: Batch, extensions: Extensions, engine: str) -> tuple[float, fl
     def probe(steps: int) -> float:
         whole = partial(replace, losses_from=0.0, losses_until=1.0)  # of a step there is no share
         short = tuple(whole(run, steps=steps, record_every=0, record="every") for run in batch)
-        began = time.perf_counter()
+        began = time.process_time()  # in which other programs do not count
         train_batch(short, extensions, engine=engine)
-        return time.perf_counter() - began
+        return time.process_time() - began
+
+    def enough() -> bool:
+        # What comes once may be long, too: of hundreds of runs that are measured at their end.
+        return seconds >= once + max(LONG, once / 2)
 
     once = min(probe(0), probe(0))  # least disturbed, by other programs and by loading
-    steps, seconds = 1, min(probe(1), probe(1))
-    # What comes once may be long, too: of hundreds of runs that are measured at their end.
-    while seconds < once + max(LONG, once / 2) and steps < batch[0].steps:
+    steps, seconds = 1, probe(1)
+    while steps < batch[0].steps:
+        if enough():  # unless it was a disturbance, which would be multiplied by all steps
+            seconds, once = min(seconds, probe(steps)), probe(0)
+            if enough():
+                break
         steps = min(4 * steps, batch[0].steps)
         seconds = probe(steps)
     return max(seconds - once, 0.0) / steps, once

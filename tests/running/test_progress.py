@@ -38,3 +38,21 @@ def test_an_estimate_tells_the_ways_of_one_batch_apart(machine):
     assert ways == pytest.approx(
         {"the kernel": 17 * 2.0, "the kernel with losses of your own in NumPy": 5 * 40.0}
     )
+
+
+@pytest.mark.parametrize("disturbed", range(12))
+@pytest.mark.parametrize("lasting", [False, True])
+def test_what_disturbs_a_probe_is_not_multiplied_by_all_steps(machine, disturbed, lasting):
+    """Compressed runs are measured for long and trained for a moment: 0.07 s and 0.03 s."""
+
+    def busy(runs, steps):
+        count = len(machine.trained) - 1
+        slower = 3.0 if count == disturbed or (lasting and count > disturbed) else 1.0
+        return slower * (0.07 + 1e-5 * steps)
+
+    machine.seconds = busy
+    study = studies.compression().replace(losses=(("coverage",),), n_samples=(5,), seed=(0, 1, 2))
+    batches = planning.plan(study.runs)
+    assert len(batches) == 1
+    seconds, _ = progress.estimate(study, batches, 1, "numpy")
+    assert 0.09 < seconds - progress.ONCE < 0.4  # it takes 0.1, or 0.3 while it lasts
