@@ -116,6 +116,12 @@ const NONE_RECORDED = '<p class="note" data-none-recorded>No run here was record
   "trained: only ends are shown. Trained again, with <code>--set record=log</code> and another " +
   "<code>--out</code>, runs are.</p>";
 
+/** How many runs that have something to show are left out. */
+const LEFT = DATA.runs - RUNS.length - DATA.failed;
+
+const SOME_ONLY = `<p class="note" data-some-only>This page shows ${number(RUNS.length)} of ` +
+  `${number(DATA.runs)} runs: its end says which are left out.</p>`;
+
 function draw() {
   stop();
   [drawn, chart] = [[], null];
@@ -123,7 +129,7 @@ function draw() {
     button.setAttribute("aria-pressed", button.dataset.view === state.view);
   }
   const warning = (wrong ? `<p class="note warn" role="alert">${escaped(wrong)}</p>` : "") +
-    (RUNS.some(run => run.recorded) ? "" : NONE_RECORDED);
+    (LEFT ? SOME_ONLY : "") + (RUNS.some(run => run.recorded) ? "" : NONE_RECORDED);
   if (!RUNS.length) main.innerHTML = "<p>No run of this directory has anything to show.</p>";
   else if (state.view === "all") drawAll(warning);
   else drawRuns(warning);

@@ -58,11 +58,10 @@ function save() {
 /** What the page does not show. */
 function limitsOfThePage() {
   const recorded = RUNS.filter(run => run.recorded).length;
-  const left = DATA.runs - RUNS.length - DATA.failed;
   return [
     `Nothing is trained here: it shows what was stored, ${number(RUNS.length)} of ` +
       `${number(DATA.runs)} runs` +
-      (left ? `; ${number(left)} more, of later seeds, are left out to keep it below 4 MB` : "") +
+      (LEFT ? `; ${number(LEFT)} more, of later seeds, are left out to keep it below 4 MB` : "") +
       (DATA.failed ? `; ${number(DATA.failed)} failed` : "") +
       `. ${recorded === RUNS.length ? "All" : number(recorded)} of them were recorded while they ` +
       "trained.",

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from mlpspec import __version__
 from mlpspec.arrays import Array
+from mlpspec.compress import NONE
 from mlpspec.data.spec import parse_call
 from mlpspec.metrics.hull import expelled
 from mlpspec.metrics.measure import MEASUREMENTS
@@ -97,8 +98,8 @@ PARTS = (
 def content(results: Results) -> dict[str, Any]:
     """Return what the page shows, as JSON can hold it.
 
-    Runs that failed have nothing to show. Of others as many are taken, in the order of their
-    seeds, as `MOST_BYTES` allow.
+    Runs that failed have nothing to show. Of others as many are taken, whole networks before
+    compressed ones and each in the order of their seeds, as `MOST_BYTES` allow.
     """
     from mlpspec.report.figures.base import readable, styles
 
@@ -132,11 +133,16 @@ def _chosen(results: Results) -> NDArray[np.intp]:
     """Return the rows of the table whose runs are shown, in the table's order."""
     table, runs = results.table, results.runs
     rows = np.flatnonzero(table["status"] != "failed")
-    rows = rows[np.argsort(table["seed"][rows], kind="stable")]
+    rows = rows[np.lexsort((table["seed"][rows], _compressed(table, rows)))]
     n_numbers = len(measurement_names(table)) + len(SETTINGS) / 4
     sizes = np.array([_size(runs[key], results.has_curve(key)) for key in table["key"][rows]])
     fits = np.cumsum(sizes + 9 * n_numbers) <= MOST_BYTES
     return np.sort(rows[fits])
+
+
+def _compressed(table: Table, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Return which rows are of compressed networks."""
+    return table["compress"][rows] != NONE if "compress" in table else np.zeros(len(rows), bool)
 
 
 def _size(run: Run, recorded: bool) -> float:
@@ -183,11 +189,14 @@ def _first(table: Table, rows: NDArray[np.intp]) -> dict[str, Any]:
     Separation or overlap alone (else any losses) beside coverage alone (else the baseline, else any
     other losses) on the same problem, at the N nearest to `NEAR`: the subset and the settings whose
     expelled fraction exceeds the other's the most in the median over seeds, and the seed whose
-    difference is nearest to that median. Of equals the first.
+    difference is nearest to that median. Of equals the first. Both are whole networks, not
+    compressed ones, if some are shown.
     """
     if not len(rows):
         return {}
-    fields, sizes = _varying(table, rows), np.unique(table["n_samples"][rows])
+    fields, compressed = _varying(table, rows), _compressed(table, rows)
+    rows = rows if compressed.all() else rows[~compressed]
+    sizes = np.unique(table["n_samples"][rows])
     size = sizes[np.abs(sizes - NEAR).argmin()]
     cells: dict[Any, dict[str, dict[int, int]]] = {}  # rows by seed, by losses, by settings
     for row in rows[table["n_samples"][rows] == size].tolist():

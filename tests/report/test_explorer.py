@@ -114,6 +114,27 @@ def test_what_is_shown_first_follows_the_rule():
     assert explorer._first(table, alone) == {"a": f"k{alone[0]}"}
 
 
+def test_whole_networks_are_shown_first(tmp_path, monkeypatch):
+    levels = ("none", "prune_random(keep=0.1)", "quantise(bits=2)")
+    asked = study(axes={"compress": levels, "losses": ("coverage", "overlap")})
+    results = mlpspec.run_study(asked, tmp_path, n_jobs=1)
+    pruned = results.table["compress"] == levels[1]
+    striking = pruned & (results.table["losses"] == "overlap")
+    table = results.table | {"expelled_fraction": striking.astype(float)}
+    first = explorer._first(table, np.arange(36))
+    shown = np.isin(table["key"], (first["a"], first["b"]))
+    assert table["compress"][shown].tolist() == ["none", "none"]
+    assert "compress = none, " in first["rule"]
+    first = explorer._first(table, np.flatnonzero(pruned))
+    assert first["a"] in table["key"][striking]
+    # Where not all have a place, compressed ones of later seeds are left out.
+    sizes = [explorer._size(run, recorded=True) + 9 * 60 for run in results.runs.values()]
+    monkeypatch.setattr(explorer, "MOST_BYTES", sum(sizes) * 2 // 3)
+    columns = explorer.content(results)["columns"]
+    assert columns["compress"].count("none") == 12
+    assert 12 < len(columns["key"]) < 36
+
+
 def test_a_page_of_too_many_runs_shows_those_of_the_first_seeds(results, monkeypatch):
     seeds = results.table["seed"]
     sizes = sum(
@@ -276,6 +297,21 @@ def test_a_tour_by_keyboard_and_address(n_inputs, tmp_path):
     assert found["saved"][0] == "svg"
     assert found["saved"][1] > 4
     assert "no a nonsense" in found["warned"]
+
+
+@pytest.mark.slow
+@in_a_browser
+@pytest.mark.parametrize("limit", [30_000, 4_000_000])
+def test_a_page_says_at_its_top_that_it_shows_some_runs_only(results, tmp_path, monkeypatch, limit):
+    monkeypatch.setattr(explorer, "MOST_BYTES", limit)
+    top = 'found.top = document.querySelector("main").innerText.split("\\n")[0]'
+    found = probed(results, tmp_path, top)["top"]
+    shown = len(explorer.content(results)["arrays"])
+    assert (
+        (shown < 24)
+        == (found == f"This page shows {shown} of 24 runs: its end says which are left out.")
+        == (limit < 10**6)
+    )
 
 
 @pytest.mark.slow
