@@ -141,7 +141,11 @@ def test_python_examples_of_the_pages_run(tmp_path, monkeypatch, capsys):
         value, partials = namespace[name]().value_and_grad(net)
         np.testing.assert_allclose(value, expected)
         np.testing.assert_allclose(partials["prototypes"], gradient["prototypes"])
-    assert {name for name, _ in examples} >= {"README.md", "experiments/README.md"}
+    assert {name for name, _ in examples} >= {
+        "README.md",
+        "experiments/README.md",
+        "docs/definitions.md",
+    }
 
 
 def test_recipes_of_one_page_train_in_directories_of_their_own():
