@@ -75,8 +75,8 @@ class Inhibition(StructuralLoss):
         L = mean_{nk in A} log( (h_nk - m_k)^2 + epsilon ),    m_k = mean_n h_nk
 
     A is the ``share`` of the responses that score most by phi_nk = (h_nk - m_k)^2 / S_k^2
-    (`most_monosemantic`). It is held constant, so L jumps where it changes. With
-    g_nk = 2 (h_nk - m_k) / ((h_nk - m_k)^2 + epsilon) / |A| in A, and 0 elsewhere,
+    (`most_monosemantic`), a of them. It is held constant, so L jumps where it changes. With
+    g_nk = (2/a) (h_nk - m_k) / ((h_nk - m_k)^2 + epsilon) in A, and 0 elsewhere,
     dL/dh_nk = g_nk - mean_n g_nk. Without any response that has a score, L = 0.
 
     Parameters
@@ -86,7 +86,7 @@ class Inhibition(StructuralLoss):
     epsilon : float
         Above 0. A response is at most 1, and one that is closer to its mean than sqrt(epsilon)
         feels the less the closer it is. By default that is 0.01, the response below which the
-        measurements call a neuron silent; the force is then at most 100 / |A|.
+        measurements call a neuron silent; the force is then at most 100/a.
     floor : float
         At least 0. Responses of a neuron without one of this size, by default a silent one, are not
         selected. With 0 they are, and have no force: at N = 10, of whose responses the default
