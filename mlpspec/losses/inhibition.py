@@ -27,7 +27,7 @@ from mlpspec.losses.scores import scores
 from mlpspec.network.forward import Forward
 
 SILENT = 0.01
-"""Largest response to any input below which a neuron is silent, as in the measurements."""
+"""Largest response to any input below which a neuron is silent."""
 
 
 def most_monosemantic(h: Array, share: float, floor: float = SILENT) -> NDArray[np.bool_]:

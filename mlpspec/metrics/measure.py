@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from mlpspec.arrays import Array
 from mlpspec.data.datasets import mean_spacing
 from mlpspec.losses import StructuralLoss
+from mlpspec.losses.inhibition import SILENT
 from mlpspec.losses.scores import scores
 from mlpspec.metrics import prototypes
 from mlpspec.metrics.hull import expelled, hull_escape
@@ -33,9 +34,6 @@ from mlpspec.network.neurons import Params
 
 MERGED_SHARE = 1 / 20
 """Of the mean spacing: prototypes that are closer count as one."""
-
-SILENT = 0.01
-"""Largest response to any input below which a neuron is silent."""
 
 VANISHED = 1e-3
 """Slope below which a neuron answers all inputs alike."""
@@ -311,8 +309,7 @@ def measure(
     >>> measured["usage_ratio"], measured["outside_fraction"], measured["expelled_fraction"]
     (array([0.5]), array([0.5]), array([0.5]))
     """
-    double = type(params)(*(np.asarray(value, dtype=float) for value in vars(params).values()))
-    net = forward(double, x, y)
+    net = forward(params.double(), x, y)
     found = {
         **measure_places(net.x, net.prototypes, width=width),
         **{measurement.name: measurement.function(net) for measurement in OF_NETWORKS},

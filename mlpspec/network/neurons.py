@@ -130,6 +130,14 @@ class Params(ABC):
         _, n_hidden, n_inputs = self.shape
         return n_hidden * (n_inputs + 2) + 1
 
+    def rows(self, rows: Any) -> Self:
+        """Return the networks of some of the runs, by their indices or as a mask (R,)."""
+        return type(self)(*(value[rows] for value in vars(self).values()))
+
+    def double(self) -> Self:
+        """Return the parameters in double precision."""
+        return type(self)(*(np.asarray(value, dtype=float) for value in vars(self).values()))
+
     def flatten(self) -> Array:
         """Return (R, P): the fields of each run one after the other, as declared."""
         n_runs = len(self.output_bias)

@@ -11,11 +11,10 @@ import numpy as np
 
 from mlpspec.arrays import Array
 from mlpspec.compress import COMPRESSIONS, NONE, Compression, count_kept, taught
-from mlpspec.data.datasets import stream
 from mlpspec.data.spec import build
 from mlpspec.losses.objective import Objective
 from mlpspec.network.neurons import Params
-from mlpspec.study.problem import domain_of, start_of
+from mlpspec.study.problem import domain_of, start_of, stream_of
 from mlpspec.study.run import Run
 from mlpspec.training.trainer import Trained, train
 
@@ -67,12 +66,12 @@ def compress(
         if compression.student:
             students.setdefault(compression, []).append(place)
             continue
-        one, drawing = slice(row, row + 1), partial(_stream, run, "pruning")
-        left = compression.apply(_rows(trained.params, [row]), x[one], y[one], drawing)
+        one, drawing = slice(row, row + 1), partial(stream_of, run, "pruning")
+        left = compression.apply(trained.params.rows([row]), x[one], y[one], drawing)
         found[place] = left.flatten()[0]
     for compression, places in students.items():
         mine = [rows[place] for place in places]
-        teachers = _rows(trained.params, mine)
+        teachers = trained.params.rows(mine)
         those = [runs[place] for place in places]
         ends = _students(those, compression, teachers, x[mine], y[mine], descent)
         for place, params, lost in zip(places, ends.params.flatten(), ends.diverged, strict=True):
@@ -93,22 +92,15 @@ def _students(
     width = count_kept(teachers.shape[1], compression.keep)
     narrower = [replace(run, n_hidden=width, compress=NONE) for run in runs]
     starts = [
-        start_of(run, data, _stream(run, "student")) for run, data in zip(narrower, x, strict=True)
+        start_of(run, data, stream_of(run, "student"))
+        for run, data in zip(narrower, x, strict=True)
     ]
     if compression.name == "distil":
         count = compression.more * n_samples
         others = [
-            domain_of(run).draw(_stream(run, "student inputs"), count, n_inputs) for run in runs
+            domain_of(run).draw(stream_of(run, "student inputs"), count, n_inputs) for run in runs
         ]
         x = np.concatenate([x, np.stack(others).astype(x.dtype)], axis=1)
         y = taught(teachers, x)
     start = teachers.unflatten(np.stack(starts), n_inputs)
     return train(Objective(), start, x, y, **descent)
-
-
-def _rows(params: Params, rows: list[int]) -> Params:
-    return type(params)(*(value[rows] for value in vars(params).values()))
-
-
-def _stream(run: Run, name: str) -> np.random.Generator:
-    return stream(name, run.seed, run.n_samples, run.n_inputs)

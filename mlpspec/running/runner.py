@@ -30,6 +30,7 @@ from mlpspec.running import cluster, provenance, signals, workers
 from mlpspec.running.planning import Batch, plan
 from mlpspec.running.progress import formulas_of, progress_of
 from mlpspec.running.worker import pack, train_packed
+from mlpspec.shown import counted
 from mlpspec.store.database import LOCK_NAME, has_store, try_lock
 from mlpspec.store.results import DERIVED, Results
 from mlpspec.store.store import Record, Store
@@ -304,7 +305,7 @@ def _train_all(
     finally:
         finished.close()  # ends the workers if they are still at work
         session.end()
-        told = ", ".join(f"{counts[status]} {status}" for status in ("ok", "diverged", "failed"))
+        told = counted(counts.elements())
         seconds = time.monotonic() - began
         logger.info("%s: the session ends after %.1f s: %s", session.study.name, seconds, told)
 

@@ -20,7 +20,6 @@ from threadpoolctl import threadpool_limits
 
 from mlpspec.arrays import Array
 from mlpspec.compress import NONE
-from mlpspec.data.datasets import stream
 from mlpspec.data.spec import build
 from mlpspec.errors import InputError, is_interrupt, one_line
 from mlpspec.losses import StructuralLoss
@@ -40,8 +39,9 @@ from mlpspec.study.problem import (
     losses_of,
     objective_of,
     start_of,
+    stream_of,
 )
-from mlpspec.study.run import Run, affecting
+from mlpspec.study.run import affecting
 from mlpspec.study.study import Study
 from mlpspec.training.engine import prepare
 from mlpspec.training.moments import moments
@@ -272,7 +272,7 @@ def _train_together(
         early_stopping=early_stopping,
         held_out=held_out,
         perturbation=Perturbation(**{name: getattr(first, name) for name in PERTURBED}),
-        streams=[partial(_stream, run) for run in alone],
+        streams=[partial(stream_of, run) for run in alone],
         record_every=first.record_every,
         record=first.record,
     )
@@ -291,10 +291,6 @@ def _train_together(
         )
         for place, (run, r) in enumerate(zip(batch, rows, strict=True))
     ]
-
-
-def _stream(run: Run, name: str) -> np.random.Generator:
-    return stream(name, run.seed, run.n_samples, run.n_inputs)
 
 
 def _measured(

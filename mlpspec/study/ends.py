@@ -26,6 +26,9 @@ STARTS = ("start", "placebo")
 ENDS = ("start", "target")
 """Settings that may be the end of a run."""
 
+GIVEN = "give --set {0}=run:DIRECTORY/KEY, in Python {0}=mlpspec.load(DIRECTORY).end(KEY)"
+"""How a setting is given as the end of a run."""
+
 HELD: dict[str, Params] = {}
 """Networks, R = 1, by what follows the ``@``."""
 
@@ -127,8 +130,7 @@ def network_of(setting: str, text: str) -> Params | None:
     content = content_of(text)
     if content is not None and content not in HELD:
         raise InputError(
-            f"the parameters of {setting}={text} are not in memory; give --set "
-            f"{setting}=run:DIRECTORY/KEY, in Python {setting}=mlpspec.load(DIRECTORY).end(KEY)"
+            f"the parameters of {setting}={text} are not in memory; {GIVEN.format(setting)}"
         )
     return None if content is None else HELD[content]
 
@@ -171,8 +173,5 @@ def _is_end(setting: str, value: Any) -> bool:
     if not isinstance(value, str) or not value.startswith(RUN):
         return False
     if content_of(value) is None:
-        raise InputError(
-            f"{setting} is {value!r}; give --set {setting}=run:DIRECTORY/KEY, in Python "
-            f"{setting}=mlpspec.load(DIRECTORY).end(KEY)"
-        )
+        raise InputError(f"{setting} is {value!r}; {GIVEN.format(setting)}")
     return True

@@ -100,6 +100,18 @@ def _check_networks(run: Run) -> None:
                 )
 
 
+def stream_of(run: Run, name: str) -> np.random.Generator:
+    """Return the stream of a run that is called ``name``.
+
+    Examples
+    --------
+    >>> one, other = (stream_of(Run(losses=losses), "dropout") for losses in ("", "overlap"))
+    >>> one.random() == other.random()
+    True
+    """
+    return stream(name, run.seed, run.n_samples, run.n_inputs)
+
+
 def data_of(run: Run, tables: Tables | None = None) -> tuple[Array, Array]:
     """Return inputs (N, D) and targets (N,) of a run, from its streams.
 
@@ -146,9 +158,8 @@ def _draw(run: Run, tables: Tables | None, held_out: bool) -> tuple[Array, Array
 
 def _outputs(params: Params, x: Array) -> Array:
     """Return the outputs (N,) of one network at x (N, D), in double precision."""
-    double = type(params)(*(value.astype(float) for value in vars(params).values()))
     with np.errstate(divide="ignore", invalid="ignore"):  # of prototypes, which are not needed
-        return np.asarray(respond(double, x[None], np.zeros((1, len(x)))).output[0])
+        return np.asarray(respond(params.double(), x[None], np.zeros((1, len(x)))).output[0])
 
 
 def held_out_of(run: Run, tables: Tables | None = None) -> tuple[Array, Array]:
@@ -192,7 +203,7 @@ def start_of(run: Run, x: Array | None = None, rng: np.random.Generator | None =
     end = network_of("start", run.start) if rng is None else None
     if end is not None:
         return np.asarray(end.flatten()[0].astype(run.dtype))
-    rng = rng or stream(run.start, run.seed, run.n_samples, run.n_inputs)
+    rng = rng or stream_of(run, run.start)
     initializer, numbers = arguments(run.initializer, INITIALIZERS, "initializer")
     source: Array | int = run.n_inputs
     if initializer in AT_INPUTS:

@@ -12,7 +12,7 @@ from mlpspec.network.neurons import neuron_of
 from mlpspec.report import explorer, figures
 from mlpspec.running import compressing, worker
 from mlpspec.running.worker import train_batch
-from mlpspec.study.problem import data_of, domain_of, losses_of, start_of
+from mlpspec.study.problem import data_of, domain_of, losses_of, start_of, stream_of
 from mlpspec.study.run import Run
 from mlpspec.training.optimizers import gradient_descent
 
@@ -96,10 +96,10 @@ def test_a_student_is_trained_on_what_its_teacher_says(directory):
     teacher = results.params(worker.uncompressed(run).key)
     x, y = results.dataset(run.key)
     narrower = Run(n_samples=8, seed=2, n_hidden=3)
-    rng = worker._stream(run, "student")
+    rng = stream_of(run, "student")
     start = type(teacher).unflatten(start_of(narrower, x[0], rng)[None], 1)
     assert not same_bits(start.flatten()[0], start_of(narrower, x[0]))
-    others = domain_of(run).draw(worker._stream(run, "student inputs"), 24, 1)
+    others = domain_of(run).draw(stream_of(run, "student inputs"), 24, 1)
     asked = np.concatenate([x, others[None]], axis=1)
     student = mlpspec.train(
         mlpspec.Objective(), start, asked, compress.taught(teacher, asked), steps=60

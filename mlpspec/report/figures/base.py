@@ -35,7 +35,6 @@ from mlpspec.arrays import Array
 from mlpspec.errors import InputError
 from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.metrics.statistics import beyond_rounding, interval_rank
-from mlpspec.network.neurons import Params
 from mlpspec.store.results import Stack, Table
 from mlpspec.study.run import Run
 from mlpspec.study.subsets import canonical_losses, subset_order
@@ -199,11 +198,6 @@ def first_seed(analysis: Analysis, stack: Stack) -> Iterator[tuple[int, Run]]:
     """Iterate over the rows of a stack that are `shown`, of its first seed."""
     seed = min(analysis.results.runs[key].seed for key in stack.keys)
     return ((row, run) for row, run in pooled(analysis, stack) if run.seed == seed)
-
-
-def one_run(params: Params, row: int) -> Params:
-    """Return the parameters of one run of a stack, R = 1."""
-    return type(params)(*(values[[row]] for values in vars(params).values()))
 
 
 def place_of(run: Run) -> dict[str, Any]:

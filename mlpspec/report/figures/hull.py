@@ -35,7 +35,7 @@ def rows(analysis: Analysis) -> Table:
     stack = min(analysis.stacks, key=lambda stack: stack.x.shape[1])
     parts = []
     for row, run in base.first_seed(analysis, stack):
-        params = base.one_run(stack.params, row)
+        params = stack.params.rows([row])
         left = expelled(forward(params, stack.x[[row]], stack.y[[row]]))[0]
         place = {**base.place_of(run), "n_inputs": run.n_inputs}
         project = _principal_plane(stack.x[row]) if run.n_inputs > 2 else lambda points: points

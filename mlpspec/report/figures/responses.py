@@ -24,7 +24,7 @@ def rows(analysis: Analysis) -> Table:
     axis = np.linspace(domain.low - margin, domain.high + margin, 161)
     parts: list[dict[str, Any]] = []
     for row, run in base.first_seed(analysis, stack):
-        params = base.one_run(stack.params, row)
+        params = stack.params.rows([row])
         net = forward(params, axis[None, :, None], np.zeros((1, len(axis))))
         prototypes = params.prototypes[0, :, 0]
         curves = [("response", unit, axis, h) for unit, h in enumerate(net.hidden[0].T)]
