@@ -14,7 +14,6 @@ from typing import Any
 
 from mlpspec.losses import Formula
 from mlpspec.running.planning import Batch, way_of, work
-from mlpspec.running.signals import deferred
 from mlpspec.running.worker import Extensions, train_batch
 from mlpspec.store.store import Record
 from mlpspec.study.run import Run
@@ -44,8 +43,7 @@ def estimate(
     seconds = []
     ways: dict[str, float] = {}
     if engine == "compiled":  # to compile takes longer than many steps, once
-        with deferred():
-            engines.prepare([run for batch in batches for run in batch])
+        engines.prepare([run for batch in batches for run in batch])
     for batch in batches:
         parts: dict[str, list[Run]] = {}  # a batch may have runs of several ways
         for run in batch:

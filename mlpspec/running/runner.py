@@ -150,8 +150,7 @@ def run_study(
         logger.info("%s: %d runs to train in %d batches on %d workers", *planned)
         if engine == "compiled" and dask is None and not is_cached():
             logger.info("%s: the kernel is compiled first, which takes some seconds", study.name)
-            with signals.deferred():  # once, not in each worker
-                engines.prepare(missing)
+            engines.prepare(missing)  # once, not in each worker
         finished = stack.enter_context(contextlib.closing(train(batches)))
         next(finished)  # workers load their modules during what follows
         chosen = {"reading": CHOSEN} if READING.items() <= study.settings.items() else {}

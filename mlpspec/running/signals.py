@@ -13,11 +13,7 @@ from joblib.externals.loky.backend import resource_tracker as loky_tracker
 
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait until the end.
-
-    While numba compiles, LLVM calls Python back, and an exception that a signal raises in such a
-    call is printed and lost.
-    """
+    """Let Ctrl-C and SIGTERM wait until the end."""
     if threading.current_thread() is not threading.main_thread():  # signals do not come here
         yield
         return

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -55,23 +57,49 @@ ROOMS = ("network", "losses", "training")
 
 @cache
 def load() -> Kernel:
-    """Return the kernel: loaded from numba's cache, or compiled, which takes some seconds once.
+    """Return the kernel from numba's cache, where it is put first if it is not there.
+
+    Where there is no place for a cache, it is compiled here.
 
     Raises
     ------
     Exception
         Whatever numba raises where it cannot compile.
     """
+    if not is_cached():
+        fill_cache()
+    try:
+        return compile_kernel(cache=True)
+    except Exception:  # no place for a cache, a full disk, a damaged file
+        return compile_kernel(cache=False)
+
+
+def compile_kernel(cache: bool) -> Kernel:
+    """Return the kernel as numba compiles it, or loads it from its cache if it may."""
     import numba
 
     from mlpspec.training import kernel, rows
 
     function = FunctionType(kernel.run_kernel.__code__, vars(kernel), kernel_name())
     function.__qualname__ = kernel_name()
-    try:
-        return cast(Kernel, numba.njit(SIGNATURE, cache=True, **rows.MATH)(function))
-    except Exception:  # no place for a cache, a full disk, a damaged file
-        return cast(Kernel, numba.njit(SIGNATURE, **rows.MATH)(function))
+    return cast(Kernel, numba.njit(SIGNATURE, cache=cache, **rows.MATH)(function))
+
+
+def fill_cache() -> None:
+    """Compile the kernel into numba's cache in a process of its own: some seconds, once.
+
+    A kernel that was compiled in this process would call functions of `mlpspec.training.rows` as
+    they were compiled alone, one from the cache as they were compiled with it: their sums differ in
+    the last bits. And Ctrl-C ends another process at once, but is lost in a callback of LLVM.
+    """
+    code = f"from {__name__} import compile_kernel; compile_kernel(cache=True)"
+    paths = os.pathsep.join(map(os.path.abspath, sys.path))
+    subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,  # what fails there fails here, too, and says why
+        check=False,
+    )
 
 
 @cache
@@ -90,8 +118,12 @@ def kernel_name() -> str:
 
 def is_cached() -> bool:
     """Return whether the kernel is seen to lie in numba's cache, which tells without loading it."""
-    place = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).with_name("__pycache__"))
-    return any(place.rglob(f"*{kernel_name()}-*.nbi"))
+    beside = Path(__file__).with_name("__pycache__")
+    of_user = os.environ.get("XDG_CACHE_HOME", "~/.cache"), "~/Library/Caches", "~/AppData/Local"
+    places = [beside, *(Path(os.path.expanduser(place), "numba") for place in of_user)]
+    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
+        places = [Path(chosen)]
+    return any(True for place in places for _ in place.rglob(f"*{kernel_name()}-*.nbi"))
 
 
 class KernelRuns:

@@ -1,7 +1,5 @@
 """The engine that was chosen reaches whatever trains, and the provenance."""
 
-import signal
-
 import pytest
 
 import mlpspec
@@ -94,30 +92,6 @@ def test_numpy_for_a_compiled_directory_is_said(calls, tmp_path, monkeypatch):
     mlpspec.run_study(MORE.replace(seed=(0, 1, 2)), tmp_path, n_jobs=1)
     engines = [session["engine"] for session in mlpspec.load(tmp_path).sessions]
     assert engines == ["compiled", "numpy", "numpy"]
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_waits_while_it_compiles(calls, tmp_path, monkeypatch, number):
-    """In a callback of LLVM its exception would be lost."""
-
-    def prepare(runs):
-        signal.raise_signal(number)
-        calls.append("prepared")
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(engine, "prepare", prepare)
-    monkeypatch.setattr(runner, "is_cached", lambda: False)
-    before = signal.signal(number, interrupt)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            mlpspec.run_study(SMALL, tmp_path, n_jobs=1, engine="compiled")
-        assert signal.getsignal(number) is interrupt
-    finally:
-        signal.signal(number, before)
-    assert calls == ["prepared"]
-    assert not (tmp_path / FILE_NAME).exists()  # a store would have no session
 
 
 def run(capsys, *arguments):

@@ -464,6 +464,29 @@ def test_workers_end_within_two_seconds_of_a_killed_command(tmp_path):
     assert not left
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_compilation_at_once(tmp_path, monkeypatch, number):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    process = start_mlpspec("run", "--out", "r", cwd=tmp_path)
+
+    def compiling():
+        found = processes_of(process.pid).items()
+        return {pid for pid, (line, ticks) in found if "compile_kernel" in line and ticks > 50}
+
+    deadline = time.monotonic() + 60
+    while not compiling() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert compiling()
+    process.send_signal(number)
+    began = time.monotonic()
+    status, _, err = finish(process, tmp_path)
+    assert time.monotonic() - began < 2
+    assert status == 130
+    assert err.startswith("mlpspec: interrupted; 0 of 480 runs are kept")
+    assert not compiling()
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_studies_side_by_side_in_workers_of_the_caller(reference, tmp_path, n_jobs):
     """The workers of joblib own the studies that they run; nothing may end them."""

@@ -182,6 +182,29 @@ def quickly_compiled(tmp_path):
     return tmp_path
 
 
+BITS = """
+import sys
+import numpy as np
+from mlpspec import Objective, RidgeParams, train
+from mlpspec.losses import Coverage
+at = np.linspace(-1.0, 1.0, 50)
+start = RidgeParams.placed(at[:, None], np.full(50, 20.0), np.ones(50))
+terms = {"coverage": (0.1, Coverage(0.01))}
+done = train(Objective(terms), start, at[None, :, None], np.sin(at)[None], steps=300)
+print(done.params.flatten().tobytes().hex(), "numba" in sys.modules)
+"""
+
+
+@pytest.mark.slow
+def test_the_process_that_compiles_trains_the_bits_of_all_others(tmp_path):
+    """What is compiled and what comes from the cache are linked in different ways."""
+    first, second = (
+        python(ROOT, tmp_path / "cache", BITS).communicate(timeout=300)[0] for _ in range(2)
+    )
+    assert first == second
+    assert first.endswith("True\n")  # it was the compiled engine
+
+
 @pytest.mark.slow
 def test_an_edited_formula_in_another_file_is_compiled_anew(tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_OPT", "0")  # which is compiled in half the time
