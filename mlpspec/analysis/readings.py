@@ -166,7 +166,7 @@ def decisive(readings: Table, choices: Choices) -> Table:
     """
     rng = np.random.Generator(np.random.PCG64(9))
     lines = []
-    names = [choice.name for choice in choices if choice.name in readings]
+    names = [choice for choice in choices if choice in readings]
     for claim, name in itertools.product(claims_of(readings), names):
         holds = readings[claim] == "holds"
         options, which = np.unique(readings[name], return_inverse=True)

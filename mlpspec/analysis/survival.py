@@ -51,18 +51,17 @@ def survival(readings: Table, choices: Choices, groups: Table | None = None) -> 
 
     Examples
     --------
-    >>> from mlpspec.study.choices import Choice
-    >>> fit = Choice("fit", {"mean": {}, "half the mean": {"fit_weight": 0.5}}, "")
+    >>> choices = {"fit": {"mean": {}, "half the mean": {"fit_weight": 0.5}}}
     >>> columns = {"variant": ["default", "half"], "fit": ["mean", "half the mean"]}
     >>> columns |= {"changed": [0, 1], "C1": ["holds", "mixed"]}
-    >>> table = survival({name: np.array(column) for name, column in columns.items()}, [fit])
+    >>> table = survival({name: np.array(column) for name, column in columns.items()}, choices)
     >>> table["axis"].tolist(), table["undecided"].tolist(), table["not_in"].tolist()
     (['fit', 'all settings'], [1, 1], ['half the mean', ''])
     """
     changed = readings["changed"]
     others = readings["variant"] != DEFAULT
     axes = {
-        choice.name: (changed == 1) & (readings[choice.name] != readings[choice.name][~others])
+        choice: (changed == 1) & (readings[choice] != readings[choice][~others])
         for choice in choices
     }
     axes |= {COMBINED: changed > 1, ALL: others}

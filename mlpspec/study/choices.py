@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -23,35 +23,9 @@ Settings = Mapping[str, Any]
 DEFAULT = "default"
 """The variant that has the settings of the named studies, with which others are compared."""
 
-
-class Choice(NamedTuple):
-    """One thing to choose: the settings of each option, and why the options are plausible.
-
-    The first option is that of the default, and so are no settings. No two choices of a table have
-    a setting in common.
-
-    Examples
-    --------
-    >>> Choice("fit", {"mean": {}, "half the mean": {"fit_weight": 0.5}}, "").others
-    ['half the mean']
-    """
-
-    name: str
-    options: Mapping[str, Settings]
-    why: str
-
-    @property
-    def first(self) -> str:
-        """The option of the default."""
-        return next(iter(self.options))
-
-    @property
-    def others(self) -> list[str]:
-        """The options but for that of the default."""
-        return [*self.options][1:]
-
-
-Choices = Sequence[Choice]
+Choices = Mapping[str, Mapping[str, Settings]]
+"""The settings of each option, by choice. The first option is that of the default, and so are no
+settings. No two choices of a table have a setting in common."""
 
 
 def values_of(
@@ -72,18 +46,29 @@ def values_of(
     return {first: {}, **{option: {setting: value} for option, value in others.items()}}
 
 
+def first_of(options: Iterable[str]) -> str:
+    """Return the option of the default.
+
+    Examples
+    --------
+    >>> first_of({"mean": {}, "half the mean": {"fit_weight": 0.5}})
+    'mean'
+    """
+    return next(iter(options))
+
+
 def settings_of(options: Mapping[str, str], choices: Choices) -> dict[str, Any]:
     """Return the settings of options by choice; what is not named has that of the default.
 
     Examples
     --------
-    >>> fit = Choice("fit", {"mean": {}, "half the mean": {"fit_weight": 0.5}}, "")
-    >>> settings_of({"fit": "half the mean"}, [fit]), settings_of({}, [fit])
+    >>> table = {"fit": values_of("fit_weight", "mean", {"half the mean": 0.5})}
+    >>> settings_of({"fit": "half the mean"}, table), settings_of({}, table)
     ({'fit_weight': 0.5}, {})
     """
     settings: dict[str, Any] = {}
-    for choice in choices:
-        settings |= choice.options[options.get(choice.name, choice.first)]
+    for choice, known in choices.items():
+        settings |= known[options.get(choice, first_of(known))]
     return settings
 
 
@@ -96,14 +81,14 @@ def options_of(
     ----------
     settings : mapping
         All that differ from the defaults of a run, from wherever they come.
-    choices : sequence of Choice
+    choices : mapping
     default : mapping
         The settings to which those of each option are added.
 
     Examples
     --------
-    >>> fit = Choice("fit", {"mean": {}, "half the mean": {"fit_weight": 0.5}}, "")
-    >>> options_of({}, [fit]), options_of({"fit_weight": 0.1}, [fit])
+    >>> table = {"fit": values_of("fit_weight", "mean", {"half the mean": 0.5})}
+    >>> options_of({}, table), options_of({"fit_weight": 0.1}, table)
     ({'fit': 'mean'}, {'fit': 'other'})
     """
 
@@ -112,12 +97,12 @@ def options_of(
         return setting.cast(next((of[name] for of in given if name in of), setting.default))
 
     found = {}
-    for choice in choices:
-        names = {name for option in choice.options.values() for name in option}
-        found[choice.name] = next(
+    for choice, known in choices.items():
+        names = {name for chosen in known.values() for name in chosen}
+        found[choice] = next(
             (
                 option
-                for option, chosen in choice.options.items()
+                for option, chosen in known.items()
                 if all(value(name, chosen, default) == value(name, settings) for name in names)
             ),
             "other",
@@ -132,15 +117,15 @@ def one_at_a_time(choices: Choices) -> dict[str, dict[str, Any]]:
 
     Examples
     --------
-    >>> fit = Choice("fit", {"mean": {}, "half the mean": {"fit_weight": 0.5}}, "")
-    >>> one_at_a_time([fit])
+    >>> table = {"fit": values_of("fit_weight", "mean", {"half the mean": 0.5})}
+    >>> one_at_a_time(table)
     {'fit-half-the-mean': {'fit_weight': 0.5}}
     """
     found = {}
-    for choice in choices:
-        for option in choice.others:
-            name = re.sub("[^a-z0-9]+", "-", f"{choice.name} {option}".lower()).strip("-")
-            found[name] = dict(choice.options[option])
+    for choice, known in choices.items():
+        for option in [*known][1:]:
+            name = re.sub("[^a-z0-9]+", "-", f"{choice} {option}".lower()).strip("-")
+            found[name] = dict(known[option])
     return found
 
 
@@ -156,7 +141,7 @@ def draw(
 
     Parameters
     ----------
-    choices : sequence of Choice
+    choices : mapping
     count : int
     seed : int
         Of the one stream that all sets are drawn from.
@@ -169,17 +154,17 @@ def draw(
 
     Examples
     --------
-    >>> fit = Choice("fit", {"mean": {}, "half the mean": {"fit_weight": 0.5}}, "")
-    >>> draw([fit], 1, 0, lambda rng, n_choices: range(n_choices), "r", lambda options: True)
+    >>> table = {"fit": values_of("fit_weight", "mean", {"half the mean": 0.5})}
+    >>> draw(table, 1, 0, lambda rng, n_choices: range(n_choices), "r", lambda options: True)
     {'r001': {'fit': 'half the mean'}}
     """
-    rng = np.random.Generator(np.random.PCG64(seed))
+    rng, names = np.random.Generator(np.random.PCG64(seed)), [*choices]
     found: dict[str, dict[str, str]] = {}
     while len(found) < count:
-        options = {choice.name: choice.first for choice in choices}
+        options = {choice: first_of(known) for choice, known in choices.items()}
         for number in changes(rng, len(choices)):
-            others = choices[number].others
-            options[choices[number].name] = others[rng.integers(len(others))]
+            others = [*choices[names[number]]][1:]
+            options[names[number]] = others[rng.integers(len(others))]
         if wanted(options):
             found[f"{letter}{len(found) + 1:03}"] = options
     return found

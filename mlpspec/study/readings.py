@@ -22,7 +22,7 @@ import numpy as np
 
 from mlpspec.losses import BUILT_IN
 from mlpspec.study import choices
-from mlpspec.study.choices import Choice, values_of
+from mlpspec.study.choices import Choices, values_of
 from mlpspec.study.study import Study
 from mlpspec.study.subsets import subsets
 
@@ -63,74 +63,42 @@ TEMPERATURES = tuple(float(f"{10 ** (half / 2 - 5):.3g}") for half in range(13))
 
 PAIRS = {"per neuron": "neuron", "sum": "sum"}
 
-CHOICES = (
-    Choice(
-        "start",
-        values_of("initializer", "prototypes", {"normal": "standard_normal"})
-        | values_of("initializer", "prototypes", ("framework", "spaced", "steep")),
-        "prototypes in the domain are what the losses need; the others are what code draws "
-        "without much thought, or with more",
+CHOICES: Choices = {
+    # Prototypes in the domain are what the losses need; the others are what code draws without much
+    # thought, or with more.
+    "start": values_of("initializer", "prototypes", {"normal": "standard_normal"})
+    | values_of("initializer", "prototypes", ("framework", "spaced", "steep")),
+    # A minimal study draws inputs or spaces them evenly, on either usual interval.
+    "inputs": {
+        "random": {},
+        "even": {"dataset": "grid"},
+        "random, [0, 1]": {"dataset": "uniform(low=0.0)"},
+        "even, [0, 1]": {"dataset": "grid(low=0.0)"},
+    },
+    # The abstract speaks of data to be read back, not of a function.
+    "target": values_of("target", "sine", ("double_sine", "identity", "random")),
+    # A nearest prototype is the plain formula, a soft one the smooth formula.
+    "coverage": values_of("coverage_minimum", "soft", ("hard",)),
+    # All three are written for pairwise losses.
+    "separation of pairs": values_of("separation_reduction", "mean", PAIRS),
+    "overlap of pairs": values_of("overlap_reduction", "mean", PAIRS),
+    # One number for all losses, of the usual decades.
+    "weight": values_of("weight", "0.1", (0.003, 0.01, 0.03, 0.3, 1.0)),
+    # Of coverage; the square of some distance between neighbours.
+    "temperature": values_of("temperature", "0.01", (0.0001, 0.001, 0.003, 0.03, 0.1)),
+    # The abstract gives separation alone a temperature.
+    "temperature of separation": values_of(
+        "separation_temperature", "as coverage", (0.0001, 0.0003, 0.001)
     ),
-    Choice(
-        "inputs",
-        {
-            "random": {},
-            "even": {"dataset": "grid"},
-            "random, [0, 1]": {"dataset": "uniform(low=0.0)"},
-            "even, [0, 1]": {"dataset": "grid(low=0.0)"},
-        },
-        "a minimal study draws inputs or spaces them evenly, on either usual interval",
-    ),
-    Choice(
-        "target",
-        values_of("target", "sine", ("double_sine", "identity", "random")),
-        "the abstract speaks of data to be read back, not of a function",
-    ),
-    Choice(
-        "coverage",
-        values_of("coverage_minimum", "soft", ("hard",)),
-        "a nearest prototype is the plain formula, a soft one the smooth formula",
-    ),
-    Choice(
-        "separation of pairs",
-        values_of("separation_reduction", "mean", PAIRS),
-        "all three are written for pairwise losses",
-    ),
-    Choice(
-        "overlap of pairs",
-        values_of("overlap_reduction", "mean", PAIRS),
-        "all three are written for pairwise losses",
-    ),
-    Choice(
-        "weight",
-        values_of("weight", "0.1", (0.003, 0.01, 0.03, 0.3, 1.0)),
-        "one number for all losses, of the usual decades",
-    ),
-    Choice(
-        "temperature",
-        values_of("temperature", "0.01", (0.0001, 0.001, 0.003, 0.03, 0.1)),
-        "of coverage; the square of some distance between neighbours",
-    ),
-    Choice(
-        "temperature of separation",
-        values_of("separation_temperature", "as coverage", (0.0001, 0.0003, 0.001)),
-        "the abstract gives separation alone a temperature",
-    ),
-    Choice(
-        "fit",
-        values_of("fit_weight", "mean", {"half the mean": 0.5}),
-        "the half makes the derivative plain",
-    ),
-    Choice(
-        "training",
-        {"0.01, 3000": {}}
-        | {
-            f"{rate:g}, {steps}": {"learning_rate": rate, "steps": steps}
-            for rate, steps in ((0.01, 5000), (0.001, 10000), (0.003, 5000), (0.03, 2000))
-        },
-        "Adam's usual rates, with as many steps as such a network needs",
-    ),
-)
+    # The half makes the derivative plain.
+    "fit": values_of("fit_weight", "mean", {"half the mean": 0.5}),
+    # Adam's usual rates, with as many steps as such a network needs.
+    "training": {"0.01, 3000": {}}
+    | {
+        f"{rate:g}, {steps}": {"learning_rate": rate, "steps": steps}
+        for rate, steps in ((0.01, 5000), (0.001, 10000), (0.003, 5000), (0.03, 2000))
+    },
+}
 
 
 def draw(count: int = DRAWN, seed: int = SEED) -> dict[str, dict[str, str]]:

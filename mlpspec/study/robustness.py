@@ -31,7 +31,7 @@ import numpy as np
 from mlpspec.errors import InputError
 from mlpspec.losses import BUILT_IN
 from mlpspec.study import choices
-from mlpspec.study.choices import DEFAULT, Choice, Choices, values_of
+from mlpspec.study.choices import DEFAULT, Choices, first_of, values_of
 from mlpspec.study.readings import CHOICES, READING
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
@@ -46,118 +46,94 @@ CHANCE = range(2200, 2260)
 CHANGED = 3.0
 """Axes that a combination changes, on average, before those that change too few are left out."""
 
-OPEN = {choice.name: choice for choice in CHOICES}
-"""What the abstract leaves open, of which most is asked here, too."""
-
-AXES: Choices = (
-    Choice(
-        "start",
-        {
-            **OPEN["start"].options,
-            **values_of("initializer", "prototypes", ("xavier", "he", "orthogonal", "inputs")),
-            "inputs, steeper": {"initializer": "inputs(slope=4.0)"},
-        },
-        "those of common libraries, and those that know the domain or the data; with K = N the "
-        "centres of k-means are the inputs",
-    ),
-    Choice(
-        "neuron",
-        {
-            "ridge": {},
-            "ridge, larger epsilon": {"neuron": "ridge(epsilon=0.0001)"},
-            "radial": {"neuron": "radial"},
-        },
-        "the abstract says Gaussian, which both kinds are; epsilon keeps a prototype finite",
-    ),
-    Choice("width", values_of("n_hidden", "N", (30,)), "K is N by choice, not by need"),
-    Choice("dimension", values_of("n_inputs", "1", (2,)), "a line is the exception among data"),
-    Choice(
-        "inputs",
-        {
-            **values_of("dataset", "random", {"even": "grid", "clustered": "clustered"}),
-            "random, [0, 1]": {"dataset": "uniform(low=0.0)"},
-        },
-        "evenly spaced, clumped, or not centred",
-    ),
-    OPEN["target"]._replace(
-        why="the claims are about inputs, and should not hang on what is learnt of them"
-    ),
-    OPEN["coverage"]._replace(why="either minimum is usual"),
-    OPEN["separation of pairs"],
-    OPEN["overlap of pairs"],
-    Choice("weight", values_of("weight", "0.1", (0.01, 0.03, 0.3, 1.0)), "two decades"),
-    Choice("temperature", values_of("temperature", "0.01", (0.001, 0.003, 0.03)), "of coverage"),
-    Choice(
-        "temperature of separation",
-        {
-            **values_of("separation_temperature", "0.0001", (0.0003, 0.001)),
-            "as coverage": {"separation_temperature": None},
-        },
-        "the default has the smallest of those that were read into the abstract",
-    ),
-    OPEN["fit"]._replace(why="the half is as usual"),
-    Choice(
-        "losses active",
-        {"always": {}, "first half": {"losses_until": 0.5}, "second half": {"losses_from": 0.5}},
-        "a bias may be needed only while neurons find their places, or only then do harm",
-    ),
-    Choice(
-        "optimiser",
-        {
-            "adam, 0.01": {},
-            "adam, 0.001": {"learning_rate": 0.001},
-            "adam, 0.03": {"learning_rate": 0.03},
-            "adam, beta2 0.99": {"optimizer": "adam(beta2=0.99)"},
-            "gradient descent, 0.1": {"optimizer": "gradient_descent", "learning_rate": 0.1},
-            "momentum, 0.03": {"optimizer": "momentum", "learning_rate": 0.03},
-            "nesterov, 0.03": {"optimizer": "nesterov", "learning_rate": 0.03},
-            "adagrad, 0.1": {"optimizer": "adagrad", "learning_rate": 0.1},
-            "rmsprop, 0.003": {"optimizer": "rmsprop", "learning_rate": 0.003},
-            "adamw, 0.01": {"optimizer": "adamw"},
-            "l-bfgs": {"optimizer": "lbfgs"},
-        },
-        "each with a rate that is usual for it",
-    ),
-    Choice("steps", values_of("steps", "3000", (1000, 10000)), "half a decade"),
-    Choice(
-        "schedule",
-        {
-            **values_of("schedule", "constant", ("step", "exponential", "cyclic", "cosine")),
-            "cosine, 4 periods": {"schedule": "cosine(periods=4)"},
-        },
-        "each as it is by default, and restarts",
-    ),
-    Choice("warm-up", values_of("warmup", "none", {"a tenth": 0.1}), "as large models are trained"),
-    Choice(
-        "early stopping",
-        values_of("early_stopping", "none", ("plateau", "held_out")),
-        "what practitioners do against too many steps",
-    ),
-    Choice(
-        "regulariser",
-        {
-            "none": {},
-            "L1 0.0001": {"l1": 0.0001},
-            "L1 0.001": {"l1": 0.001},
-            "L2 0.0001": {"l2": 0.0001},
-            "L2 0.001": {"l2": 0.001},
-            "dropout 0.1": {"dropout": 0.1},
-        },
-        "the usual ones, at usual strengths",
-    ),
-    Choice(
-        "augmentation",
-        {
-            "none": {},
-            "jitter 0.01": {"jitter": 0.01},
-            "jitter 0.05": {"jitter": 0.05},
-            "target noise 0.1": {"target_noise": 0.1},
-            "adversarial 0.01": {"adversarial": 0.01},
-        },
-        "noise that blurs what is to be read back",
-    ),
-)
-"""What a setting of the study has chosen; the first option of each is that of the default."""
+AXES: Choices = {
+    # Those of common libraries, and those that know the domain or the data; with K = N the centres
+    # of k-means are the inputs.
+    "start": {
+        **CHOICES["start"],
+        **values_of("initializer", "prototypes", ("xavier", "he", "orthogonal", "inputs")),
+        "inputs, steeper": {"initializer": "inputs(slope=4.0)"},
+    },
+    # The abstract says Gaussian, which both kinds are; epsilon keeps a prototype finite.
+    "neuron": {
+        "ridge": {},
+        "ridge, larger epsilon": {"neuron": "ridge(epsilon=0.0001)"},
+        "radial": {"neuron": "radial"},
+    },
+    # K is N by choice, not by need.
+    "width": values_of("n_hidden", "N", (30,)),
+    # A line is the exception among data.
+    "dimension": values_of("n_inputs", "1", (2,)),
+    # Evenly spaced, clumped, or not centred.
+    "inputs": {
+        **values_of("dataset", "random", {"even": "grid", "clustered": "clustered"}),
+        "random, [0, 1]": {"dataset": "uniform(low=0.0)"},
+    },
+    # The claims are about inputs, and should not hang on what is learnt of them.
+    "target": CHOICES["target"],
+    "coverage": CHOICES["coverage"],
+    "separation of pairs": CHOICES["separation of pairs"],
+    "overlap of pairs": CHOICES["overlap of pairs"],
+    # Two decades.
+    "weight": values_of("weight", "0.1", (0.01, 0.03, 0.3, 1.0)),
+    # Of coverage.
+    "temperature": values_of("temperature", "0.01", (0.001, 0.003, 0.03)),
+    # The default has the smallest of those that were read into the abstract.
+    "temperature of separation": {
+        **values_of("separation_temperature", "0.0001", (0.0003, 0.001)),
+        "as coverage": {"separation_temperature": None},
+    },
+    "fit": CHOICES["fit"],
+    # A bias may be needed only while neurons find their places, or only then do harm.
+    "losses active": {
+        "always": {},
+        "first half": {"losses_until": 0.5},
+        "second half": {"losses_from": 0.5},
+    },
+    # Each with a rate that is usual for it.
+    "optimiser": {
+        "adam, 0.01": {},
+        "adam, 0.001": {"learning_rate": 0.001},
+        "adam, 0.03": {"learning_rate": 0.03},
+        "adam, beta2 0.99": {"optimizer": "adam(beta2=0.99)"},
+        "gradient descent, 0.1": {"optimizer": "gradient_descent", "learning_rate": 0.1},
+        "momentum, 0.03": {"optimizer": "momentum", "learning_rate": 0.03},
+        "nesterov, 0.03": {"optimizer": "nesterov", "learning_rate": 0.03},
+        "adagrad, 0.1": {"optimizer": "adagrad", "learning_rate": 0.1},
+        "rmsprop, 0.003": {"optimizer": "rmsprop", "learning_rate": 0.003},
+        "adamw, 0.01": {"optimizer": "adamw"},
+        "l-bfgs": {"optimizer": "lbfgs"},
+    },
+    # Half a decade.
+    "steps": values_of("steps", "3000", (1000, 10000)),
+    # Each as it is by default, and restarts.
+    "schedule": {
+        **values_of("schedule", "constant", ("step", "exponential", "cyclic", "cosine")),
+        "cosine, 4 periods": {"schedule": "cosine(periods=4)"},
+    },
+    # As large models are trained.
+    "warm-up": values_of("warmup", "none", {"a tenth": 0.1}),
+    # What practitioners do against too many steps.
+    "early stopping": values_of("early_stopping", "none", ("plateau", "held_out")),
+    # The usual ones, at usual strengths.
+    "regulariser": {
+        "none": {},
+        "L1 0.0001": {"l1": 0.0001},
+        "L1 0.001": {"l1": 0.001},
+        "L2 0.0001": {"l2": 0.0001},
+        "L2 0.001": {"l2": 0.001},
+        "dropout 0.1": {"dropout": 0.1},
+    },
+    # Noise that blurs what is to be read back.
+    "augmentation": {
+        "none": {},
+        "jitter 0.01": {"jitter": 0.01},
+        "jitter 0.05": {"jitter": 0.05},
+        "target noise 0.1": {"target_noise": 0.1},
+        "adversarial 0.01": {"adversarial": 0.01},
+    },
+}
+"""What a setting of the study has chosen. What the abstract leaves open is asked here, too."""
 
 
 def combinations(count: int = COMBINATIONS, seed: int = SEED) -> dict[str, dict[str, str]]:
@@ -171,7 +147,7 @@ def combinations(count: int = COMBINATIONS, seed: int = SEED) -> dict[str, dict[
     known: set[Run] = set()
 
     def wanted(options: dict[str, str]) -> bool:
-        if sum(options[axis.name] != axis.first for axis in AXES) < 2:
+        if sum(option != first_of(AXES[axis]) for axis, option in options.items()) < 2:
             return False
         try:
             run = Run(**{**READING, **choices.settings_of(options, AXES)})

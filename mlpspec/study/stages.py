@@ -44,7 +44,7 @@ STAGES = {
 TABLES: dict[str, Choices] = {
     **dict.fromkeys(("readings", "finalists", "fresh"), readings.CHOICES),
     **dict.fromkeys(("robustness", "decisive"), robustness.AXES),
-    "controls": (),  # no choices, but doubts
+    "controls": {},  # no choices, but doubts
 }
 """The table of choices of a study, by name."""
 

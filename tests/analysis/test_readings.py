@@ -17,11 +17,11 @@ from mlpspec.cli import run as of_command
 from mlpspec.report.report import Report
 from mlpspec.study import readings as of_study
 from mlpspec.study import stages
-from mlpspec.study.choices import options_of
+from mlpspec.study.choices import first_of, options_of
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
 
-FORMER = {choice.name: next(iter(choice.options)) for choice in of_study.CHOICES}
+FORMER = {choice: first_of(options) for choice, options in of_study.CHOICES.items()}
 
 
 def test_draws_follow_from_the_seed_and_differ():
@@ -37,14 +37,12 @@ def test_draws_follow_from_the_seed_and_differ():
 
 
 def test_every_option_is_a_setting_of_its_own():
-    assert {choice.name for choice in of_study.CHOICES} == {*FORMER}
-    for choice in of_study.CHOICES:
-        runs = [Run(**settings) for settings in choice.options.values()]
+    for choice, options in of_study.CHOICES.items():
+        runs = [Run(**settings) for settings in options.values()]
         assert runs[0] == Run()
         assert len({run.key for run in runs}) == len(runs)
-        assert choice.why
-        for option, settings in choice.options.items():
-            assert options_of(settings, of_study.CHOICES) == FORMER | {choice.name: option}
+        for option, settings in options.items():
+            assert options_of(settings, of_study.CHOICES) == FORMER | {choice: option}
 
 
 def test_options_and_settings_say_the_same():

@@ -10,14 +10,13 @@ from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import where
 from mlpspec.analysis.readings import judge_groups, judge_variants
 from mlpspec.analysis.survival import CHANCE, most_decisive, survival, survival_lines
-from mlpspec.study.choices import Choice
 from mlpspec.study.stages import separation_sweep
 from mlpspec.study.study import Study
 
-CHOICES = (
-    Choice("fit", {"mean": {}, "half": {"fit_weight": 0.5}, "no": {"fit_weight": 0.0}}, ""),
-    Choice("weight", {"0.1": {}, "1": {"weight": 1.0}}, ""),
-)
+CHOICES = {
+    "fit": {"mean": {}, "half": {"fit_weight": 0.5}, "no": {"fit_weight": 0.0}},
+    "weight": {"0.1": {}, "1": {"weight": 1.0}},
+}
 ROWS = [
     ("default", "mean", "0.1", 0, "holds", "mixed"),
     ("half", "half", "0.1", 1, "holds", "mixed"),

@@ -4,31 +4,30 @@ from collections import Counter
 
 from mlpspec import studies
 from mlpspec.study import readings, stages
-from mlpspec.study.choices import one_at_a_time, options_of, settings_of
+from mlpspec.study.choices import first_of, one_at_a_time, options_of, settings_of
 from mlpspec.study.readings import READING
 from mlpspec.study.robustness import AXES, CHANCE, COMBINATIONS, combinations, robustness
 from mlpspec.study.run import Run
 
-FIRST = {axis.name: axis.first for axis in AXES}
+FIRST = {axis: first_of(options) for axis, options in AXES.items()}
 
 
 def test_every_option_is_a_setting_of_its_own():
     owners = Counter()
-    for axis in AXES:
-        runs = [Run(**{**studies.READING, **chosen}) for chosen in axis.options.values()]
-        for run, chosen in zip(runs, axis.options.values(), strict=True):
+    for axis, options in AXES.items():
+        runs = [Run(**{**studies.READING, **chosen}) for chosen in options.values()]
+        for run, chosen in zip(runs, options.values(), strict=True):
             assert {name: getattr(run, name) for name in chosen} == chosen  # in the one form
         assert runs[0] == Run(**studies.READING)
         assert len({run.key for run in runs}) == len(runs)
-        assert axis.why
-        owners.update({name for chosen in axis.options.values() for name in chosen})
-        for option, chosen in axis.options.items():
+        owners.update({name for chosen in options.values() for name in chosen})
+        for option, chosen in options.items():
             found = options_of({**READING, **chosen}, AXES, READING)
-            assert found == FIRST | {axis.name: option}
+            assert found == FIRST | {axis: option}
     assert set(owners.values()) == {1}
-    named = [option for axis in AXES for option in axis.others]
+    named = [(axis, other) for axis, options in AXES.items() for other in [*options][1:]]
     assert list(one_at_a_time(AXES).values()) == [
-        settings_of({axis.name: option}, AXES) for axis in AXES for option in axis.others
+        settings_of({axis: option}, AXES) for axis, option in named
     ]
     assert len(one_at_a_time(AXES)) == len(named)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from mlpspec.analysis.readings import COUNTED
 from mlpspec.report.figures import base
 from mlpspec.report.figures.verdicts import COLOURS
 from mlpspec.store.results import Table
-from mlpspec.study.choices import DEFAULT, Choice, Choices
+from mlpspec.study.choices import DEFAULT, Choices
 from mlpspec.study.readings import FORMER
 from mlpspec.study.stages import TABLES
 
@@ -32,8 +32,8 @@ SHOWN = ("holds", "mixed", "fails", "untested")
 def draw(table: Table) -> base.Canvas:
     """Draw a column for each variant: claims that hold above, options below, the best first."""
     choices = {
-        choice.name: sorted(np.unique(table[choice.name]).tolist(), key=_in_order(choice))
-        for choice in _choices(table)
+        choice: sorted(np.unique(table[choice]).tolist(), key=_in_order(options))
+        for choice, options in _choices(table).items()
     }
     varied = {name: options for name, options in choices.items() if len(options) > 1}
     n_options = sum(map(len, varied.values()))
@@ -70,12 +70,12 @@ def draw(table: Table) -> base.Canvas:
 
 def _choices(table: Table) -> Choices:
     """Return the choices that a table has columns of."""
-    return next(each for each in TABLES.values() if {choice.name for choice in each} <= {*table})
+    return next(each for each in TABLES.values() if {*each} <= {*table})
 
 
-def _in_order(choice: Choice) -> Callable[[str], tuple[float, int]]:
+def _in_order(options: Iterable[str]) -> Callable[[str], tuple[float, int]]:
     """Return the key that puts options of numbers in ascending order, others as declared."""
-    declared = [*choice.options, "other"]
+    declared = [*options, "other"]
 
     def key(option: str) -> tuple[float, int]:
         try:
