@@ -228,7 +228,7 @@ def test_recipes_work():
     np.testing.assert_allclose(measurement["ENTRY"].function(places), [0.25])
     assert {*figure["SLOPES"]} < {*MEASUREMENTS}
     assert isinstance(figure["FIGURE"], Figure)
-    assert setting["target_scale"].metadata["later"]
+    assert setting["target_scale"].metadata["affects"] == ("data",)
     assert rule["sign_descent"](0.5).rule == "sign_descent"
     numbers = rule["sign_descent"](0.5).numbers
     assert rule["sign_rule"](np.array([3.0, -2.0]), 0, 0, 1, numbers)[0].tolist() == [-0.5, 0.5]

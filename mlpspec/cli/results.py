@@ -262,7 +262,7 @@ def studies(arguments: Namespace) -> int:
     put("settings (--set NAME=VALUE)")
     for name, setting in SETTINGS.items():
         if name not in EXTENDABLE:
-            explained = name == "start" or ", or " in setting.help
+            explained = ", or " in setting.help
             choices = f" ({', '.join(setting.names)})" if setting.names and not explained else ""
             put(f"  {name:22} {setting.default!s:18} {setting.help}{choices}")
     for kind, known in DESCRIBED.items():

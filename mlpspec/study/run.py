@@ -29,7 +29,7 @@ from mlpspec.losses.base import REDUCTIONS
 from mlpspec.network.initializers import INITIALIZERS, canonical_initializer
 from mlpspec.network.neurons import NEURONS, canonical_neuron
 from mlpspec.shown import html_of
-from mlpspec.study.ends import ENDS, STARTS, canonical_goal, canonical_start, content_of
+from mlpspec.study.ends import ENDS, canonical_goal, canonical_start, content_of
 from mlpspec.study.extensions import Definition
 from mlpspec.study.settings import AFFECTED, Setting, declare
 from mlpspec.study.subsets import canonical_losses
@@ -42,8 +42,16 @@ from mlpspec.training.stopping import STOPPINGS, phases_of
 KEY_VERSION = 1
 """Part of every key; raised when the same description comes to mean another result."""
 
+FIRST = (
+    *("losses", "n_samples", "seed", "steps", "learning_rate", "weight", "fit_weight"),
+    *("weight_unit", "temperature", "temperature_unit", "n_hidden", "n_inputs", "neuron"),
+    *("initializer", "optimizer", "target", "dataset", "dtype", "record_every"),
+)
+"""Settings that are in every key. Those that came later are in keys where they are not at their
+defaults, so that the keys of older runs hold."""
 
 REDUCED = "over pairs: mean, neuron (each one's sum, averaged) or sum"
+"""What the reductions are, for the listing."""
 
 
 @dataclass(frozen=True)
@@ -94,22 +102,16 @@ class Run:
         names=("absolute", "spacing"),
     )
     separation_temperature: float | None = declare(
-        None,
-        "tau of separation; by default temperature",
-        "objective",
-        above=0.0,
-        number=float,
-        later=True,
+        None, "tau of separation; by default temperature", "objective", above=0.0, number=float
     )
     coverage_minimum: str = declare(
         "soft",
         "coverage by a soft or by a hard minimum over the prototypes",
         "objective",
         names=("soft", "hard"),
-        later=True,
     )
-    separation_reduction: str = declare("mean", REDUCED, "objective", names=REDUCTIONS, later=True)
-    overlap_reduction: str = declare("mean", REDUCED, "objective", names=REDUCTIONS, later=True)
+    separation_reduction: str = declare("mean", REDUCED, "objective", names=REDUCTIONS)
+    overlap_reduction: str = declare("mean", REDUCED, "objective", names=REDUCTIONS)
     n_hidden: int | None = declare(None, "K, hidden units; by default N", "start", least=1)
     n_inputs: int = declare(1, "D, dimension of the inputs", "data start objective", least=1)
     neuron: str = declare(
@@ -137,50 +139,30 @@ class Run:
         "of the learning rate, as listed below",
         "training",
         canonical=canonical_form(SCHEDULES, "schedule", "cosine(periods=3)"),
-        later=True,
     )
     warmup: float = declare(
-        0.0,
-        "share of the steps in which the learning rate rises",
-        "training",
-        least=0.0,
-        below=1.0,
-        later=True,
+        0.0, "share of the steps in which the learning rate rises", "training", least=0.0, below=1.0
     )
     early_stopping: str = declare(
         "none",
         "when a run ends by itself, as listed below",
         "training",
         canonical=canonical_form(STOPPINGS, "early_stopping", "plateau(patience=20)"),
-        later=True,
     )
     losses_from: float = declare(
-        0.0,
-        "share of the steps after which the active losses come in",
-        "training",
-        least=0.0,
-        later=True,
+        0.0, "share of the steps after which the active losses come in", "training", least=0.0
     )
     losses_until: float = declare(
-        1.0,
-        "share of the steps after which they are switched off",
-        "training",
-        above=0.0,
-        later=True,
+        1.0, "share of the steps after which they are switched off", "training", above=0.0
     )
-    l1: float = declare(
-        0.0, "weight of the sum of absolute weights", "objective", least=0.0, later=True
-    )
-    l2: float = declare(
-        0.0, "weight of half the sum of squared weights", "objective", least=0.0, later=True
-    )
+    l1: float = declare(0.0, "weight of the sum of absolute weights", "objective", least=0.0)
+    l2: float = declare(0.0, "weight of half the sum of squared weights", "objective", least=0.0)
     dropout: float = declare(
         0.0,
         "share of hidden units that are left out of the fit at a step",
         "training",
         least=0.0,
         below=1.0,
-        later=True,
     )
     deactivation: float = declare(
         0.0,
@@ -188,27 +170,21 @@ class Run:
         "training",
         least=0.0,
         below=1.0,
-        later=True,
     )
     jitter: float = declare(
-        0.0, "of the inputs at every step, standard deviation", "training", least=0.0, later=True
+        0.0, "of the inputs at every step, standard deviation", "training", least=0.0
     )
     target_noise: float = declare(
-        0.0, "of the targets at every step, standard deviation", "training", least=0.0, later=True
+        0.0, "of the targets at every step, standard deviation", "training", least=0.0
     )
     adversarial: float = declare(
-        0.0,
-        "step of the inputs, at every step, that raises the fit's error",
-        "training",
-        least=0.0,
-        later=True,
+        0.0, "step of the inputs, at every step, that raises the fit's error", "training", least=0.0
     )
     compress: str = declare(
         NONE,
         "what is done to the trained network, as listed below",
         "compression",
         canonical=canonical_form(COMPRESSIONS, "compress", "prune_height(keep=0.25)"),
-        later=True,
     )
     target: str = declare(
         "sine", "what to learn, as listed below", "data", canonical=canonical_goal
@@ -217,9 +193,7 @@ class Run:
         "start",
         "stream of the start; placebo: another on the same data; run:DIRECTORY/KEY: a run's end",
         "start",
-        names=STARTS,
         canonical=canonical_start,
-        later=True,
     )
     dataset: str = declare(
         "uniform",
@@ -228,36 +202,24 @@ class Run:
         canonical=canonical_dataset,
     )
     columns: str = declare(
-        "",
-        "of a file: the inputs, like width,height",
-        "data start",
-        canonical=canonical_columns,
-        later=True,
+        "", "of a file: the inputs, like width,height", "data start", canonical=canonical_columns
     )
     scaling: str = declare(
         "columns",
         "of a file: columns, each by itself, or common: all by one number",
         "data start",
         names=SCALINGS,
-        later=True,
     )
     separator: str = declare(
         "comma",
         "of a file's cells: comma, semicolon, tab, space (any run of blanks) or bar",
         "data start",
         canonical=canonical_separator,
-        later=True,
     )
     decimal: str = declare(
-        "point",
-        "of a file's numbers: point or comma",
-        "data start",
-        canonical=canonical_decimal,
-        later=True,
+        "point", "of a file's numbers: point or comma", "data start", canonical=canonical_decimal
     )
-    shift: float = declare(
-        0.0, "of data and start, in every dimension", "data start objective", later=True
-    )
+    shift: float = declare(0.0, "of data and start, in every dimension", "data start objective")
     dtype: str = declare("float64", "arithmetic", " ".join(AFFECTED), names=("float64", "float32"))
     record_every: int = declare(
         0, "steps between records of the curve; 0: none", "recording", least=0
@@ -267,7 +229,6 @@ class Run:
         "every: every record_every steps, or log: 14 times a decade, unless record_every is set",
         "recording",
         names=RECORDS,
-        later=True,
     )
     definitions: tuple[Definition, ...] = ()
     """What the active losses are that are not built in; no setting, it follows from the study."""
@@ -400,7 +361,9 @@ def _check_training(run: Run) -> None:
 
 
 SETTINGS: dict[str, Setting] = {
-    f.name: Setting(f.name, f.default, **f.metadata) for f in fields(Run) if f.metadata
+    f.name: Setting(f.name, f.default, **f.metadata, later=f.name not in FIRST)
+    for f in fields(Run)
+    if f.metadata
 }
 """Every field of `Run` that can be set, by name."""
 

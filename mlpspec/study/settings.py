@@ -62,7 +62,7 @@ class Setting:
     """Of a setting that may be None."""
 
     later: bool = False
-    """Added after keys were fixed: at its default it stays out of keys, so that they hold."""
+    """Not of the first version: at its default it stays out of keys, so that they hold."""
 
     canonical: Callable[[Any], Any] | None = None
     """Returns a value in its one form, or raises `InputError`; in place of the checks of `cast`."""
