@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from mlpspec.cli.terminal import FAILED, last_line, put
 from mlpspec.compress import COMPRESSIONS
 from mlpspec.data.datasets import COLUMN, DATASETS, FILE, TARGETS, FileData
+from mlpspec.data.held import HELD, RUN
 from mlpspec.data.spec import Call, numbers_of
 from mlpspec.errors import InputError
 from mlpspec.network.initializers import INITIALIZERS
@@ -24,7 +25,6 @@ from mlpspec.store.database import has_store, in_use
 from mlpspec.store.environment import constraints
 from mlpspec.store.results import Results, load, replacing
 from mlpspec.studies import STUDIES
-from mlpspec.study.ends import HELD, RUN
 from mlpspec.study.run import EXTENDABLE, SETTINGS
 from mlpspec.training.optimizers import OPTIMIZERS
 from mlpspec.training.schedules import SCHEDULES
@@ -195,8 +195,8 @@ def recover(arguments: Namespace) -> int:
     found = recovery.recover(arguments.directory, arguments.out)
     saved = load(arguments.out)
     saved.write_tables()
-    needed = set[str]().union(*(run.networks for run in saved.runs.values()))
-    networks = sorted(needed - HELD.keys())
+    needed = set[str]().union(*(run.held for run in saved.runs.values()))
+    networks = sorted(content for content in needed - HELD.keys() if ":" in content)
     lost = "how many are lost is not known" if found.unknown else f"{found.lost} are lost"
     put(f"{arguments.out} has {found.runs} runs of {arguments.directory}; {lost}")
     if found.unchecked:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import mlpspec.losses
 from mlpspec.cli.results import write_report
 from mlpspec.cli.terminal import FAILED, INTERRUPTED, duration, last_line, line, put, say, warn
+from mlpspec.data.held import HELD, RUN, content_of
 from mlpspec.data.spec import parse_call
 from mlpspec.errors import InputError, is_interrupt, one_line, unknown
 from mlpspec.running.planning import plan, way_of
@@ -29,7 +30,7 @@ from mlpspec.shown import counted
 from mlpspec.store.database import has_store
 from mlpspec.store.results import Results
 from mlpspec.studies import CHANGED, COMPANIONS, STUDIES, companion
-from mlpspec.study.ends import ENDS, HELD, RUN, content_of
+from mlpspec.study.ends import ENDS
 from mlpspec.study.extensions import define, load_loss, named_loss
 from mlpspec.study.run import EXTENDABLE, SETTINGS, Run
 from mlpspec.study.stages import STAGES, beside, check_seeds, next_stage

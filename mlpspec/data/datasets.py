@@ -392,17 +392,6 @@ def file_parts(text: str) -> tuple[str, str]:
     return found[1], found[2] or ""
 
 
-def without_path(text: str) -> str:
-    """Return what a description of a data set stands for: of a file, the content alone.
-
-    Examples
-    --------
-    >>> without_path("grid"), without_path("file:wheat.csv@0123456789abcdef")
-    ('grid', 'file:@0123456789abcdef')
-    """
-    return f"{FILE}@{file_parts(text)[1]}" if text.startswith(FILE) else text
-
-
 @cache
 def read_dataset(text: str) -> Dataset:
     """Return the data set, other than a file, that a description stands for.

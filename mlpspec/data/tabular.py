@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import itertools
 import math
@@ -18,16 +17,11 @@ from typing import Any
 import numpy as np
 
 from mlpspec.arrays import Array
+from mlpspec.data.held import ARRAYS, HELD, hash_of, table_of
 from mlpspec.errors import InputError, unknown
 
 MOST_BYTES = 100_000_000
 """Of a file; the limit is one of patience and memory, not of principle."""
-
-ARRAYS = "arrays"
-"""The path of tables that are no files, but were given as arrays (`mlpspec.data.held`)."""
-
-HELD: dict[str, bytes] = {}
-"""Those tables as CSV, by the hash of that."""
 
 SCALINGS = ("columns", "common")
 
@@ -138,7 +132,7 @@ def read_columns(
             f"the study's arrays ({content}) are not in memory; give them again with "
             "study.with_data(x, y)"
         )
-    raw = HELD[content] if path == ARRAYS else _content(path)
+    raw = table_of(content) if path == ARRAYS else _content(path)
     if hash_of(raw) != content:
         raise InputError(
             f"{path} has changed{other_line_ends(path, content)} since it was described (content "
@@ -308,17 +302,6 @@ def _content(path: str) -> bytes:
         raise InputError(f"there is no file {path}") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
-
-
-def hash_of(raw: bytes) -> str:
-    """Return what stands for a file's bytes; see `content_hash`.
-
-    Examples
-    --------
-    >>> hash_of(b"")
-    'e3b0c44298fc1c14'
-    """
-    return hashlib.sha256(raw).hexdigest()[:16]
 
 
 Cell = tuple[float, str]

@@ -186,7 +186,7 @@ def missing_runs(study: Study, directory: Path) -> list[Run]:
     if has_store(directory):
         with Store.open(directory) as store:
             store.check_study(study)
-            store.hold_data(study)
+            store.hold(study.held)
             kept = store.kept()
     elif directory.exists() and not directory.is_dir():
         raise InputError(f"{directory} is a file; give a directory with --out")

@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from mlpspec.arrays import Array
 from mlpspec.compress import NONE
+from mlpspec.data.held import HELD
 from mlpspec.data.spec import build
 from mlpspec.errors import InputError, is_interrupt, one_line
 from mlpspec.losses import StructuralLoss
@@ -29,7 +30,6 @@ from mlpspec.network.neurons import neuron_of
 from mlpspec.running.compressing import compress, uncompressed
 from mlpspec.running.planning import Batch
 from mlpspec.store.store import Record
-from mlpspec.study.ends import HELD
 from mlpspec.study.extensions import Source, code_of, run_source, source_of
 from mlpspec.study.problem import (
     Tables,
@@ -66,7 +66,7 @@ would change the classes that it loads where they were defined."""
 def pack(study: Study, tables: Tables, engine: str) -> bytes:
     """Return the users' losses of a study, the files it draws from and the engine as bytes.
 
-    And the networks that are starts or targets, which `mlpspec.study.ends` holds here and there.
+    And the networks that are starts or targets, which `mlpspec.data.held` holds here and there.
 
     Raises
     ------
@@ -74,7 +74,8 @@ def pack(study: Study, tables: Tables, engine: str) -> bytes:
         A loss that workers could not be given.
     """
     losses = study.own_losses
-    networks = {content: HELD[content] for content in study.networks & HELD.keys()}
+    found = study.held & HELD.keys()
+    networks = {content: HELD[content] for content in found if ":" in content}  # others: `tables`
     payload = cast(bytes, cloudpickle.dumps((portable(losses), tables, networks, engine)))
     _unpacked.clear()  # files may be large
     _unpacked[payload] = (losses, tables, engine)

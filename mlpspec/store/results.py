@@ -74,7 +74,7 @@ class Results(Views):
             self.sessions = store.sessions()
             kept = store.kept()
             self._curves = store.curves()
-            store.hold_networks(set[str]().union(*(r.run.networks for r, _ in kept.values())))
+            store.hold(set[str]().union(*(record.run.held for record, _ in kept.values())))
         records = [record for record, _ in kept.values()]
         self._records = sorted(records, key=lambda record: _canonical_order(record.run))
         self.repeats = {key: record.run.key for record, others in kept.values() for key in others}

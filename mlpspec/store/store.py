@@ -15,7 +15,7 @@ import json
 import math
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -25,12 +25,9 @@ from zipfile import BadZipFile
 import numpy as np
 
 from mlpspec.arrays import Array
-from mlpspec.data.held import arrays_of, hold
+from mlpspec.data.held import HELD, hold_content
 from mlpspec.errors import InputError
-from mlpspec.network.neurons import neuron_of
 from mlpspec.store.database import CONTENT, checksum, connect, create, mend, save
-from mlpspec.study.ends import HELD
-from mlpspec.study.ends import hold as hold_network
 from mlpspec.study.extensions import Definition
 from mlpspec.study.run import SETTINGS, Run
 from mlpspec.study.settings import file_change
@@ -226,7 +223,7 @@ class Store:
 
     def begin_session(self, study: Study, started: str, provenance: dict[str, Any]) -> int:
         """Note that a session starts to train runs of ``study``; return its number."""
-        self._keep_data(study)
+        self._keep(study.held)
         with self._db:
             (last,) = self._db.execute("SELECT MAX(id) FROM sessions").fetchone()
             number = int(last or 0) + 1
@@ -234,35 +231,18 @@ class Store:
             self._insert("sessions", row)
         return number
 
-    def _keep_data(self, study: Study) -> None:
-        """Keep a study's arrays and networks, unless they are there.
-
-        A network is a row of parameters, x (1, P), and y (1,) is D.
-        """
+    def _keep(self, contents: Set[str]) -> None:
+        """Keep tables and networks that are held in memory, unless they are here."""
         with self._db:
-            for content in study.arrays:
+            for content in contents & HELD.keys():
                 if not self._datasets(content):  # as merged ones are
-                    self._insert("datasets", [content, *map(_to_bytes, arrays_of(content))])
-            for content in study.networks & HELD.keys():
-                if not self._datasets(content):
-                    flat, n_inputs = HELD[content].flatten(), HELD[content].shape[2]
-                    row = flat, np.array([n_inputs], dtype=float)
-                    self._insert("datasets", [content, *map(_to_bytes, row)])
+                    self._insert("datasets", [content, *map(_to_bytes, HELD[content])])
 
-    def hold_data(self, study: Study) -> None:
-        """Have the kept arrays and networks of a study in memory."""
-        for content in study.arrays:
-            for x, y in self._datasets(content).values():
-                hold(x, None if np.isnan(y).any() else y)
-        self.hold_networks(study.networks)
-
-    def hold_networks(self, contents: Iterable[str]) -> None:
-        """Have those of some networks in memory that are kept here."""
+    def hold(self, contents: Iterable[str]) -> None:
+        """Have those of some tables and networks in memory that are kept here."""
         for content in contents:
-            for x, y in self._datasets(content).values():
-                with self._reading():
-                    kind = neuron_of(content.rpartition(":")[0])
-                    hold_network(kind.unflatten(x, int(y[0])))
+            for first, second in self._datasets(content).values():
+                hold_content(content, first, second)
 
     def end_session(self, session: int, ended: str) -> None:
         """Note when a session ended."""

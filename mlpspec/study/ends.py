@@ -1,8 +1,7 @@
 """Networks as starts and as targets: described by their content, and held in memory.
 
-A setting says ``run:KEY@NEURON:DIGEST``: the end of the run KEY. What counts is what follows the
-``@``, the kind of neuron and a digest of the parameters. Whoever has these (`mlpspec.Results.end`,
-a results directory that keeps them) holds them here, for all that then reads such a description.
+A setting says ``run:KEY@NEURON:DIGEST``: the end of the run KEY (`mlpspec.data.held`). What counts
+is what follows the ``@``, the kind of neuron and a digest of the parameters.
 """
 
 from __future__ import annotations
@@ -13,12 +12,9 @@ from typing import Any
 import numpy as np
 
 from mlpspec.data.datasets import canonical_target
-from mlpspec.data.tabular import hash_of
+from mlpspec.data.held import HELD, RUN, content_of, hash_of, hold_content
 from mlpspec.errors import InputError, unknown
-from mlpspec.network.neurons import Params, RadialParams, RidgeParams, canonical_neuron
-
-RUN = "run:"
-"""How the description of the end of a run begins."""
+from mlpspec.network.neurons import Params, RadialParams, RidgeParams, canonical_neuron, neuron_of
 
 STARTS = ("start", "placebo")
 """Streams from which a start is drawn."""
@@ -28,11 +24,6 @@ ENDS = ("start", "target")
 
 GIVEN = "give --set {0}=run:DIRECTORY/KEY, in Python {0}=mlpspec.load(DIRECTORY).end(KEY)"
 """How a setting is given as the end of a run."""
-
-HELD: dict[str, Params] = {}
-"""Networks, R = 1, by what follows the ``@``."""
-
-_FORM = re.compile(r"run:(\w*)@(.+:[0-9a-f]{16})")
 
 
 def hold(params: Params, name: str = "params") -> str:
@@ -74,8 +65,7 @@ def hold(params: Params, name: str = "params") -> str:
     little = flat.astype(flat.dtype.newbyteorder("<"))
     head = f"{neuron} {params.shape} {little.dtype.str} "
     content = f"{neuron}:{hash_of(head.encode() + little.tobytes())}"
-    flat.flags.writeable = False
-    HELD[content] = type(params).unflatten(flat, params.shape[2])
+    hold_content(content, flat, np.array([params.shape[2]], dtype=float))
     return f"{RUN}{name}@{content}"
 
 
@@ -88,31 +78,6 @@ def place_of(n_samples: int, seed: int) -> str:
     'N = 10, seed 3'
     """
     return f"N = {n_samples}, seed {seed}"
-
-
-def content_of(text: Any) -> str | None:
-    """Return the kind of neuron and the digest that a description ends with; None of any other.
-
-    Examples
-    --------
-    >>> content_of("run:dc7bb7477c92cb54@radial:0123456789abcdef")
-    'radial:0123456789abcdef'
-    >>> content_of("placebo")
-    """
-    found = _FORM.fullmatch(text) if isinstance(text, str) else None
-    return None if found is None else found[2]
-
-
-def without_key(text: str) -> str:
-    """Return what a description stands for: of the end of a run, the content alone.
-
-    Examples
-    --------
-    >>> without_key("run:dc7bb7477c92cb54@radial:0123456789abcdef"), without_key("sine")
-    ('run:@radial:0123456789abcdef', 'sine')
-    """
-    content = content_of(text)
-    return text if content is None else f"{RUN}@{content}"
 
 
 def network_of(setting: str, text: str) -> Params | None:
@@ -128,11 +93,14 @@ def network_of(setting: str, text: str) -> Params | None:
     >>> network_of("target", "sine")
     """
     content = content_of(text)
-    if content is not None and content not in HELD:
+    if content is None:
+        return None
+    if content not in HELD:
         raise InputError(
             f"the parameters of {setting}={text} are not in memory; {GIVEN.format(setting)}"
         )
-    return None if content is None else HELD[content]
+    flat, n_inputs = HELD[content]
+    return neuron_of(content.rpartition(":")[0]).unflatten(flat, int(n_inputs[0]))
 
 
 def canonical_start(value: Any) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from mlpspec.arrays import Array
 from mlpspec.data import datasets
 from mlpspec.data.datasets import COLUMN, FILE, Dataset, FileData, Uniform, stream
+from mlpspec.data.held import content_of
 from mlpspec.data.spec import arguments
 from mlpspec.data.tabular import column_names
 from mlpspec.errors import InputError
@@ -19,7 +20,7 @@ from mlpspec.losses.objective import Objective
 from mlpspec.network.forward import Forward, respond
 from mlpspec.network.initializers import AT_INPUTS, INITIALIZERS
 from mlpspec.network.neurons import Params
-from mlpspec.study.ends import ENDS, content_of, network_of
+from mlpspec.study.ends import ENDS, network_of
 from mlpspec.study.run import Run
 
 Tables = Mapping[FileData, Array]

@@ -15,6 +15,7 @@ from typing import Any
 
 from mlpspec.compress import COMPRESSIONS, NONE
 from mlpspec.data.datasets import COLUMN, FILE, canonical_dataset
+from mlpspec.data.held import DESCRIBED, content_of, contents_of
 from mlpspec.data.spec import canonical_form, parse_call
 from mlpspec.data.tabular import (
     SCALINGS,
@@ -29,7 +30,7 @@ from mlpspec.losses.base import REDUCTIONS
 from mlpspec.network.initializers import INITIALIZERS, canonical_initializer
 from mlpspec.network.neurons import NEURONS, canonical_neuron
 from mlpspec.shown import html_of
-from mlpspec.study.ends import ENDS, canonical_goal, canonical_start, content_of
+from mlpspec.study.ends import canonical_goal, canonical_start
 from mlpspec.study.extensions import Definition
 from mlpspec.study.settings import AFFECTED, Setting, declare
 from mlpspec.study.subsets import canonical_losses
@@ -274,10 +275,9 @@ class Run:
         return any(getattr(self, name) for name in PERTURBED)
 
     @property
-    def networks(self) -> set[str]:
-        """What stands for the networks that are its start or target (`mlpspec.study.ends`)."""
-        texts = (getattr(self, name) for name in ENDS)
-        return {content for text in texts if (content := content_of(text)) is not None}
+    def held(self) -> set[str]:
+        """The contents of the table and networks that it is described by (`mlpspec.data.held`)."""
+        return contents_of(getattr(self, name) for name in DESCRIBED)
 
     @property
     def label(self) -> str:

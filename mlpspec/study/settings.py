@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from mlpspec.data.datasets import FILE, file_parts, without_path
+from mlpspec.data.datasets import FILE, file_parts
+from mlpspec.data.held import DESCRIBED, without_place
 from mlpspec.data.tabular import other_line_ends
 from mlpspec.errors import InputError, unknown
-from mlpspec.study.ends import ENDS, without_key
 
 AFFECTED = ("data", "start", "objective", "training", "compression", "recording")
 """What a setting may affect: the inputs and targets; the parameters before the first step; the
@@ -74,9 +74,7 @@ class Setting:
 
     def meaning(self, value: Any) -> Any:
         """Return what keys and tables hold of ``value``: of a file or network its content alone."""
-        if self.name in ENDS:
-            return without_key(value)
-        return without_path(value) if self.name == "dataset" else value
+        return without_place(value) if self.name in DESCRIBED else value
 
     def counts(self, value: Any) -> bool:
         """Return whether ``value`` belongs in a key."""
@@ -132,7 +130,7 @@ def file_change(dataset: str | None, before: str | None) -> str:
     """
     if dataset is None or before is None or not dataset.startswith(FILE):
         return ""
-    if before in (dataset, without_path(dataset)):
+    if before in (dataset, without_place(dataset)):
         return ""
     path = file_parts(dataset)[0]
     change = other_line_ends(path, before.rpartition("@")[2])

@@ -15,13 +15,12 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
-from mlpspec.data.datasets import COLUMN, FILE
-from mlpspec.data.held import TARGET, held_in, hold
-from mlpspec.data.tabular import ARRAYS
+from mlpspec.data.datasets import COLUMN
+from mlpspec.data.held import DESCRIBED, TARGET, contents_of, hold_table
 from mlpspec.errors import InputError, unknown
 from mlpspec.losses import BUILT_IN, StructuralLoss
 from mlpspec.shown import html_of
-from mlpspec.study.ends import ENDS, canonical_start, content_of, place_of
+from mlpspec.study.ends import canonical_start, place_of
 from mlpspec.study.extensions import Definition, define
 from mlpspec.study.run import EXTENDABLE, SETTINGS, Run
 from mlpspec.study.subsets import chosen_subsets
@@ -337,22 +336,14 @@ class Study:
         ValueError
             Arrays of other shapes, or that are not of finite real numbers.
         """
-        content, names = hold(x, y)
+        dataset, names = hold_table(x, y)
         target = {} if y is None else {"target": f"{COLUMN}{TARGET}"}
-        dataset = f"{FILE}{ARRAYS}@{content}"
         return self.replace(dataset=dataset, columns=",".join(names), **target)
 
     @property
-    def arrays(self) -> set[str]:
-        """The contents' hashes of the arrays that the study draws its data from (`with_data`)."""
-        texts = self._values_of("dataset")
-        return {content for text in texts if (content := held_in(text)) is not None}
-
-    @property
-    def networks(self) -> set[str]:
-        """What stands for the networks that are starts or targets (`mlpspec.study.ends`)."""
-        texts = [*self._values_of(*ENDS), *self.starts.values()]
-        return {content for text in texts if (content := content_of(text)) is not None}
+    def held(self) -> set[str]:
+        """The contents of the tables and networks that its runs are described by."""
+        return contents_of([*self._values_of(*DESCRIBED), *self.starts.values()])
 
     def _values_of(self, *names: str) -> list[Any]:
         """Return all values that the study gives these settings."""

@@ -6,7 +6,7 @@ import pytest
 
 import mlpspec
 from mlpspec.cli import command as cli
-from mlpspec.study.ends import HELD
+from mlpspec.data.held import HELD
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import mlpspec
-from mlpspec.data.tabular import HELD, read_columns
+from mlpspec.data.held import HELD
+from mlpspec.data.tabular import read_columns
 from mlpspec.errors import InputError
 
 RNG = np.random.default_rng(0)

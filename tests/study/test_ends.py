@@ -6,6 +6,7 @@ from helpers import same_bits
 
 import mlpspec
 from mlpspec.analysis.analysis import Analysis
+from mlpspec.data.held import HELD, content_of
 from mlpspec.errors import InputError
 from mlpspec.network.forward import forward
 from mlpspec.network.initializers import uniform_prototypes
@@ -14,7 +15,7 @@ from mlpspec.running.worker import train_batch
 from mlpspec.store.merge import merge
 from mlpspec.store.recovery import recover
 from mlpspec.store.store import Store
-from mlpspec.study.ends import HELD, content_of, hold
+from mlpspec.study.ends import hold, network_of
 from mlpspec.study.problem import data_of, held_out_of, read_tables, start_of
 from mlpspec.study.run import Run
 
@@ -89,9 +90,9 @@ def test_a_held_network_is_a_copy():
     text = hold(params)
     before = params.flatten()
     params.hidden_bias[:] = 7.0
-    assert same_bits(HELD[content_of(text)].flatten(), before)
+    assert same_bits(network_of("start", text).flatten(), before)
     with pytest.raises(ValueError, match="read-only"):
-        HELD[content_of(text)].hidden_bias[0, 0] = 7.0
+        network_of("start", text).hidden_bias[0, 0] = 7.0
 
 
 @pytest.mark.parametrize("shift", [0.0, 2.0])
@@ -231,8 +232,8 @@ def test_another_network_is_another_study(source, tmp_path, forget):
     assert len(Analysis(results).grid.cells) == 3
     forget()
     with Store.open(tmp_path / "axis") as store:
-        store.hold_data(both)
-    assert both.networks == {*HELD} == {content_of(first), content_of(second)}
+        store.hold(both.held)
+    assert both.held == {*HELD} == {content_of(first), content_of(second)}
 
 
 def test_single_precision_and_the_plane_come_back_as_they_were(tmp_path, forget):
@@ -243,8 +244,9 @@ def test_single_precision_and_the_plane_come_back_as_they_were(tmp_path, forget)
     mlpspec.run_study(study, tmp_path, n_jobs=1)
     forget()
     (key,) = mlpspec.load(tmp_path).runs
-    ((content, held),) = HELD.items()
-    assert content == content_of(study.settings["start"])
+    assert {*HELD} == study.held
+    held = network_of("start", study.settings["start"])
+    assert study.held == {content_of(study.settings["start"])}
     assert held.flatten().dtype == np.float32
     assert same_bits(held.flatten(), params.flatten())
     assert same_bits(mlpspec.load(tmp_path).params(key).flatten(), params.flatten().astype(float))
