@@ -13,7 +13,7 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import mlpspec.losses
 from mlpspec.cli.results import write_report
@@ -23,7 +23,7 @@ from mlpspec.data.spec import parse_call
 from mlpspec.errors import InputError, is_interrupt, one_line, unknown
 from mlpspec.running.planning import plan, way_of
 from mlpspec.running.progress import estimate
-from mlpspec.running.runner import last_engine, missing_runs, run_study
+from mlpspec.running.runner import Task, missing_runs, run_task, tasks_of
 from mlpspec.running.worker import portable
 from mlpspec.running.workers import count_jobs
 from mlpspec.shown import counted
@@ -32,19 +32,9 @@ from mlpspec.store.results import Results
 from mlpspec.studies import CHANGED, COMPANIONS, STUDIES, companion
 from mlpspec.study.ends import ENDS
 from mlpspec.study.extensions import define, load_loss, named_loss
-from mlpspec.study.run import EXTENDABLE, SETTINGS, Run
+from mlpspec.study.run import EXTENDABLE, SETTINGS
 from mlpspec.study.stages import STAGES, beside, check_seeds, next_stage
 from mlpspec.study.study import MOST_RUNS, Study
-from mlpspec.training.engine import choose
-
-
-class Task(NamedTuple):
-    """A study that a command trains in a directory: the main one or a companion."""
-
-    study: Study
-    directory: Path
-    missing: list[Run]
-    engine: str
 
 
 def run(arguments: Namespace) -> int:
@@ -60,7 +50,7 @@ def run(arguments: Namespace) -> int:
     if study.variants and study.name in STAGES and not arguments.only:
         check_seeds(study)
         studies = _with_others(study, directory)
-    tasks = tasks_of(studies, arguments.engine)
+    tasks = _tasks(studies, arguments.engine)
     if arguments.dry_run:
         if study.variants and not arguments.only:
             tasks += _stages_to_come(study, directory, changes, arguments.engine)
@@ -80,10 +70,10 @@ def run(arguments: Namespace) -> int:
                 write_report(stage[1], quiet=arguments.quiet)
             stage = None if arguments.only else stage_after(*stage, changes)
             if stage is not None:
-                tasks = tasks_of(_with_others(*stage), arguments.engine)
+                tasks = _tasks(_with_others(*stage), arguments.engine)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        left, asked = len(missing_runs(study, directory)), len(study.runs)
+        left, asked = len(missing_runs(study, directory)[0]), len(study.runs)
         warn(
             f"interrupted; {asked - left} of {asked} runs are kept in {directory}; continue with: "
             f"{shlex.join(arguments.line)}"
@@ -127,7 +117,7 @@ def _stages_to_come(
     stage = _next(study, directory, changes, list(study.variants))
     while stage is not None:
         if not has_store(stage[1]):  # else that directory knows which they are
-            tasks += tasks_of(_with_others(*stage), asked)
+            tasks += _tasks(_with_others(*stage), asked)
         stage = _next(*stage, changes, list(stage[0].variants))
     return tasks
 
@@ -136,41 +126,18 @@ def _with_others(study: Study, directory: Path) -> dict[Path, Study]:
     return {directory: study} | {directory / name: of for name, of in beside(study).items()}
 
 
-def tasks_of(studies: dict[Path, Study], asked: str) -> list[Task]:
-    """Return what a command trains where, and with which engine: ``asked``, or ``"auto"``.
-
-    The first directory decides for all that have had no session, so that runs that are compared
-    with one another have one engine. A line on stderr says where another one is used.
-
-    Raises
-    ------
-    InputError
-        A directory cannot be used for its study, or an engine that is needed does not work here.
-    """
-    main = next(iter(studies))
-    shared = last_engine(main)
-    tasks = []
-    for directory, study in studies.items():
-        missing, engine, note = missing_runs(study, directory), asked, None
-        if missing:
-            last = last_engine(directory)
-            engine = choose(asked, last or shared)
-            shared = shared or engine
-            if last and last != engine:
-                note = f"had the {last} engine; its missing runs use the {engine} one, as asked"
-            elif asked == "auto" and engine != shared:
-                note = f"keeps the {engine} engine of its last session; {main} has the {shared} one"
-            elif asked == "compiled" and not any(run.dtype == "float64" for run in missing):
-                note = "is in single precision, which NumPy trains; the compiled engine is not used"
-        if note:
-            warn(f"{directory} {note}")
-        tasks.append(Task(study, directory, missing, engine))
+def _tasks(studies: Mapping[Path, Study], asked: str) -> list[Task]:
+    """Return what is trained where; say on stderr where the engine is not what one might think."""
+    tasks = tasks_of(studies, asked)
+    for task in tasks:
+        if task.note:
+            warn(task.note)
     return tasks
 
 
 def _dry_run(arguments: Namespace, tasks: list[Task], n_jobs: int) -> int:
     total = 0.0
-    for study, directory, missing, engine in tasks:
+    for study, directory, missing, _, engine, _ in tasks:
         batches = plan(missing, n_jobs)
         seconds, ways = estimate(study, batches, n_jobs, engine) if batches else (0.0, {})
         total += seconds
@@ -189,18 +156,16 @@ def _dry_run(arguments: Namespace, tasks: list[Task], n_jobs: int) -> int:
 def train(arguments: Namespace, task: Task, n_jobs: int) -> int:
     """Train what a directory lacks and print what came of it; return how many runs failed."""
     began = time.monotonic()
-    study, directory, missing, engine = task
+    study, directory, missing = task.study, task.directory, task.missing
     # Where there is no bar, a log has more than the plain lines in its place.
     bar_or_lines = not arguments.quiet and (sys.stderr.isatty() or not arguments.verbose)
-    results = run_study(
-        study,
-        directory,
+    results = run_task(
+        task,
         n_jobs,
         fail_fast=arguments.fail_fast,
         progress=bar_or_lines,
         command=arguments.line,
         dask=arguments.dask,
-        engine=engine,
     )
     asked = {*results.keys_of(study.runs)}
     found = [status for key, status in results.status.items() if key in asked]
@@ -387,7 +352,7 @@ def loss_card(arguments: Namespace) -> int:
         directory: card.study(loss, card.weight_unit(forces)),
         directory / "alone": card.alone_study(loss),
     }
-    tasks = tasks_of(studies, arguments.engine)  # both can be used, before anything is trained
+    tasks = _tasks(studies, arguments.engine)  # both can be used, before anything is trained
     failed = sum(train(arguments, task, n_jobs) for task in tasks)
     if failed:
         return FAILED  # a card shows all of its runs; the next call tries these again

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlpspec.data.spec import build
 from mlpspec.study.run import Run, affecting
-from mlpspec.training.optimizers import COMPILED_RULES, OPTIMIZERS
+from mlpspec.training.optimizers import OPTIMIZERS, compilable
 
 Batch = tuple[Run, ...]
 """Runs that train together: arrays of one shape, and the same training."""
@@ -105,7 +105,7 @@ def way_of(run: Run, engine: str) -> str:
     rule = _rule(run.optimizer)
     if rule == "lbfgs":
         return "L-BFGS"
-    if engine == "numpy" or run.perturbed or run.dtype != "float64" or rule not in COMPILED_RULES:
+    if engine == "numpy" or not compilable(rule, run.dtype, run.perturbed):
         return "NumPy"
     return "the kernel with losses of your own in NumPy" if run.definitions else "the kernel"
 

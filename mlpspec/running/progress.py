@@ -43,7 +43,7 @@ def estimate(
     seconds = []
     ways: dict[str, float] = {}
     if engine == "compiled":  # to compile takes longer than many steps, once
-        engines.prepare([run for batch in batches for run in batch])
+        engines.prepare()
     for batch in batches:
         parts: dict[str, list[Run]] = {}  # a batch may have runs of several ways
         for run in batch:

@@ -20,7 +20,7 @@ from collections.abc import Generator, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from threadpoolctl import threadpool_limits
 
@@ -113,7 +113,23 @@ def run_study(
     if batch_size is not None and batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; it must be at least 1")
     directory = Path("runs") / study.name if out is None else Path(out)
-    missing = missing_runs(study, directory)
+    (task,) = tasks_of({directory: study}, engine)
+    if engine == "auto" and task.note:
+        warnings.warn(task.note, stacklevel=2)
+    return run_task(task, n_jobs, batch_size, fail_fast, progress, command, dask)
+
+
+def run_task(
+    task: Task,
+    n_jobs: int,
+    batch_size: int | None = None,
+    fail_fast: bool = False,
+    progress: bool = False,
+    command: Sequence[str] = (),
+    dask: str | None = None,
+) -> Results:
+    """Train what a directory lacks, as `run_study` says; return the results."""
+    study, directory, missing = task.study, task.directory, task.missing
     told = study.name, len(study.runs), len(study.runs) - len(missing), directory
     logger.info("%s: %d runs, of which %d are in %s", *told)
     if not missing:
@@ -121,17 +137,8 @@ def run_study(
         if not all((directory / name).exists() for name in DERIVED):
             results.write_tables()
         return results
-    asked, last = engine, last_engine(directory)
-    engine = engines.choose(asked, last)
-    if asked == "auto" and last not in (None, engine):
-        warnings.warn(
-            f"{directory} had the {last} engine; its missing runs use the {engine} one, as "
-            "MLPSPEC_COMPILED=0 asks",
-            stacklevel=2,
-        )
-    if not any(run.dtype == "float64" for run in missing):
-        engine = "numpy"  # which alone trains in single precision
-    since = f", the last session had the {last} one" if last else ""
+    engine = task.engine
+    since = f", the last session had the {task.last} one" if task.last else ""
     logger.info("%s: the %s engine trains%s", study.name, engine, since)
     payload = pack(study, read_tables(missing), engine)
     with contextlib.ExitStack() as stack:
@@ -150,7 +157,7 @@ def run_study(
         logger.info("%s: %d runs to train in %d batches on %d workers", *planned)
         if engine == "compiled" and dask is None and not is_cached():
             logger.info("%s: the kernel is compiled first, which takes some seconds", study.name)
-            engines.prepare(missing)  # once, not in each worker
+            engines.prepare()  # once, not in each worker
         finished = stack.enter_context(contextlib.closing(train(batches)))
         next(finished)  # workers load their modules during what follows
         chosen = {"reading": CHOSEN} if READING.items() <= study.settings.items() else {}
@@ -168,8 +175,67 @@ def run_study(
         return results
 
 
-def missing_runs(study: Study, directory: Path) -> list[Run]:
-    """Return the runs that have no result in the directory yet; failed ones count as missing.
+class Task(NamedTuple):
+    """A study that is trained in a directory.
+
+    Examples
+    --------
+    >>> study = Study("two", {"seed": (0, 1)}, {})
+    >>> (task,) = tasks_of({Path("there", "is", "nothing"): study}, "numpy")
+    >>> len(task.missing), task.last, task.engine
+    (2, None, 'numpy')
+    """
+
+    study: Study
+    directory: Path
+    missing: list[Run]
+    last: str | None
+    """The engine of the directory's last session; None if it has had none."""
+
+    engine: str
+    note: str | None
+    """Where it is another engine than that of the last session, or of the first directory."""
+
+
+def tasks_of(studies: Mapping[Path, Study], asked: str) -> list[Task]:
+    """Return what is missing where, and which engine trains it: ``asked``, or ``"auto"``.
+
+    The first directory decides for all that have had no session, so that runs that are compared
+    with one another have one engine.
+
+    Raises
+    ------
+    ValueError
+        As `missing_runs`; or an engine that does not exist, or is needed and does not work here.
+    """
+    tasks: list[Task] = []
+    shared = None
+    for directory, study in studies.items():
+        missing, last = missing_runs(study, directory)
+        shared = shared if tasks else last
+        engine, note = last or asked, None
+        if missing:
+            engine = engines.choose(asked, last or shared)
+            shared = shared or engine
+            single = not any(run.dtype == "float64" for run in missing)
+            if last and last != engine:
+                why = "MLPSPEC_COMPILED=0 asks" if asked == "auto" else "asked"
+                note = f"had the {last} engine; its missing runs use the {engine} one, as {why}"
+            elif engine != shared and asked == "auto":
+                main = tasks[0].directory
+                note = f"keeps the {engine} engine of its last session; {main} has the {shared} one"
+            elif asked == "compiled" and single:
+                note = "is in single precision, which NumPy trains; the compiled engine is not used"
+            engine = "numpy" if single else engine
+        note = f"{directory} {note}" if note else None
+        tasks.append(Task(study, directory, missing, last, engine, note))
+    return tasks
+
+
+def missing_runs(study: Study, directory: Path) -> tuple[list[Run], str | None]:
+    """Return the runs that have no result in a directory, and the engine of its last session.
+
+    Failed runs count as missing.
 
     Raises
     ------
@@ -179,22 +245,25 @@ def missing_runs(study: Study, directory: Path) -> list[Run]:
 
     Examples
     --------
-    >>> len(missing_runs(Study("two", {"seed": (0, 1)}, {}), Path("there", "is", "nothing")))
-    2
+    >>> missing, last = missing_runs(Study("two", {"seed": (0, 1)}, {}), Path("nothing", "there"))
+    >>> len(missing), last
+    (2, None)
     """
     kept: Mapping[Any, tuple[Record, list[str]]] = {}
+    last = None
     if has_store(directory):
         with Store.open(directory) as store:
             store.check_study(study)
             store.hold(study.held)
-            kept = store.kept()
+            kept, sessions = store.kept(), store.sessions()
+        last = engines.used_in(sessions[-1]) if sessions else None
     elif directory.exists() and not directory.is_dir():
         raise InputError(f"{directory} is a file; give a directory with --out")
     done = {meaning for meaning, (record, _) in kept.items() if record.status != "failed"}
     missing = [run for run in study.runs if run.meaning not in done]
     _check_rates(missing)
     read_tables(missing)
-    return missing
+    return missing, last
 
 
 def _check_rates(runs: Sequence[Run]) -> None:
@@ -209,21 +278,6 @@ def _check_rates(runs: Sequence[Run]) -> None:
                 f"learning_rate is {run.learning_rate:g}, but {run.optimizer} searches the length "
                 f"of its steps; leave learning_rate at {default:g}"
             )
-
-
-def last_engine(directory: Path) -> str | None:
-    """Return the engine of the last session of a directory; None if it has had none.
-
-    Examples
-    --------
-    >>> print(last_engine(Path("there", "is", "nothing")))
-    None
-    """
-    if not has_store(directory):
-        return None
-    with Store.open(directory) as store:
-        sessions = store.sessions()
-    return engines.used_in(sessions[-1]) if sessions else None
 
 
 def _locked(directory: Path) -> IO[str]:

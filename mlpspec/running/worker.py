@@ -206,7 +206,7 @@ def train_batch(
         The compiled engine does not work here: no run is guilty of that.
     """
     if engine == "compiled":
-        prepare(batch)
+        prepare()
     try:
         with threadpool_limits(limits=1, user_api="blas"):  # on more threads bits would differ
             return _train_together(batch, extensions, tables, engine)

@@ -9,7 +9,7 @@ works. NumPy and numba are not imported before they are needed: the command line
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -124,16 +124,14 @@ def _version(name: str) -> str | None:
         return None
 
 
-def prepare(runs: Iterable[Any]) -> None:
-    """Compile, or load, what training ``runs`` (each a `mlpspec.Run`) needs.
+def prepare() -> None:
+    """Compile the kernel, or load it.
 
     Raises
     ------
     InputError
         It cannot be compiled here.
     """
-    if not any(run.dtype == "float64" for run in runs):
-        return
     from mlpspec.training.compiled import load
 
     try:

@@ -92,6 +92,17 @@ COMPILED_RULES = tuple(RULES)
 """The rules that the kernel knows, by their number there: those above, not what is added later."""
 
 
+def compilable(rule: str, dtype: str, perturbed: bool) -> bool:
+    """Return whether the compiled engine computes what a rule needs; NumPy does all the rest.
+
+    Examples
+    --------
+    >>> compilable("adam", "float64", perturbed=False), compilable("adam", "float32", False)
+    (True, False)
+    """
+    return rule in (*COMPILED_RULES, "lbfgs") and dtype == "float64" and not perturbed
+
+
 class Optimizer(NamedTuple):
     """The name of a rule, or ``"lbfgs"``, and its numbers.
 

@@ -26,7 +26,7 @@ from mlpspec.training.compiled import riding
 from mlpspec.training.descent import Course, Plan, descend, line_search, train_whole
 from mlpspec.training.engine import choose
 from mlpspec.training.moments import moments
-from mlpspec.training.optimizers import COMPILED_RULES, Optimizer, adam, check_line_search
+from mlpspec.training.optimizers import Optimizer, adam, check_line_search, compilable
 from mlpspec.training.perturbation import Perturbation, Streams
 from mlpspec.training.schedules import Schedule, rates
 from mlpspec.training.stopping import EarlyStopping, Moment, never, phases_of
@@ -205,8 +205,8 @@ def train(
     phases = phases_of(steps, losses_from, losses_until)
     looks = range(0, steps + 1, stopping.every) if stopping.every else ()
     recorded = moments(steps, record_every, record)
-    compiled = choose(engine) == "compiled" and y.dtype == np.float64 and not perturbation
-    compiled &= optimizer.rule in (*COMPILED_RULES, "lbfgs")
+    compiled = choose(engine) == "compiled"
+    compiled &= compilable(optimizer.rule, y.dtype.name, bool(perturbation))
     plan = Plan(
         kind=type(params),
         optimizer=optimizer,

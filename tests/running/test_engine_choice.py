@@ -26,7 +26,7 @@ def calls(monkeypatch):
     real = worker.train_batch
     for module in (worker, progress):
         monkeypatch.setattr(module, "train_batch", train_batch)
-    monkeypatch.setattr(engine, "prepare", lambda runs: noted.append(f"prepared {len(runs)}"))
+    monkeypatch.setattr(engine, "prepare", lambda: noted.append("prepared"))
     monkeypatch.setattr(engine, "why_not_compiled", lambda: None)
     return noted
 
@@ -37,7 +37,7 @@ def test_the_engine_reaches_the_workers(calls, tmp_path, monkeypatch):
     assert set(calls) == {"numpy"}
     calls.clear()
     mlpspec.run_study(SMALL, tmp_path / "b", n_jobs=1, engine="compiled")
-    assert calls[0] == "prepared 8"
+    assert calls[0] == "prepared"
     assert set(calls[1:]) == {"compiled"}
     calls.clear()
     monkeypatch.setattr(runner, "is_cached", lambda: True)  # then the workers load it alone
@@ -45,8 +45,12 @@ def test_the_engine_reaches_the_workers(calls, tmp_path, monkeypatch):
     assert set(calls) == {"compiled"}
 
 
+def last_engine(directory):
+    return mlpspec.load(directory).sessions[-1]["engine"]
+
+
 def test_a_kernel_that_cannot_be_loaded_is_no_fault_of_a_run(tmp_path, monkeypatch):
-    def broken(runs):
+    def broken():
         raise InputError("numba 0.99.0 cannot compile the kernel here")
 
     monkeypatch.setattr(runner, "is_cached", lambda: True)
@@ -62,9 +66,9 @@ def test_a_kernel_that_cannot_be_loaded_is_no_fault_of_a_run(tmp_path, monkeypat
 
 @pytest.mark.parametrize("name", engine.ENGINES)
 def test_a_directory_goes_on_with_its_engine(calls, tmp_path, name):
-    assert runner.last_engine(tmp_path) is None
+    assert runner.missing_runs(SMALL, tmp_path)[1] is None
     mlpspec.run_study(SMALL, tmp_path, n_jobs=1, engine=name)
-    assert runner.last_engine(tmp_path) == name
+    assert last_engine(tmp_path) == name
     results = mlpspec.run_study(MORE, tmp_path, n_jobs=1)
     assert [session["engine"] for session in results.sessions] == [name, name]
     for session in results.sessions:
@@ -117,16 +121,16 @@ def test_companions_have_the_engine_of_the_main_study(calls, tmp_path, capsys):
     mlpspec.run_study(SMALL, tmp_path, n_jobs=1, engine="numpy")
     sweep = mlpspec.studies.tau_sweep().replace(seed=(0,), n_samples=(3,), steps=2)
     mlpspec.run_study(sweep.replace(temperature=(1.0,)), tmp_path / "tau-sweep", 1)
-    assert runner.last_engine(tmp_path / "tau-sweep") == "compiled"
+    assert last_engine(tmp_path / "tau-sweep") == "compiled"
     calls.clear()
     told = run(capsys, "--out", str(tmp_path))
     assert told == (
         f"mlpspec: {tmp_path / 'tau-sweep'} keeps the compiled engine of its last session; "
         f"{tmp_path} has the numpy one\n"
     )
-    assert runner.last_engine(tmp_path / "tau-sweep") == "compiled"
-    assert runner.last_engine(tmp_path / "placebo") == "numpy"
-    assert runner.last_engine(tmp_path / "trajectories") == "numpy"
+    assert last_engine(tmp_path / "tau-sweep") == "compiled"
+    assert last_engine(tmp_path / "placebo") == "numpy"
+    assert last_engine(tmp_path / "trajectories") == "numpy"
 
 
 @pytest.mark.parametrize("name", engine.ENGINES)
@@ -134,4 +138,4 @@ def test_the_estimate_is_of_the_chosen_engine(calls, tmp_path, capsys, name):
     here = ["--only", "--out", str(tmp_path / "r"), "--dry-run", "--engine", name]
     assert run(capsys, *here) == ""
     assert not (tmp_path / "r").exists()
-    assert set(calls) == ({name} if name == "numpy" else {name, "prepared 8"})
+    assert set(calls) == ({name} if name == "numpy" else {name, "prepared"})

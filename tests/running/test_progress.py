@@ -21,7 +21,7 @@ def machine(monkeypatch):
     clock = SimpleNamespace(perf_counter=lambda: machine.now, process_time=lambda: machine.now)
     monkeypatch.setattr(progress, "time", clock)
     monkeypatch.setattr(progress, "train_batch", train_batch)
-    monkeypatch.setattr(progress.engines, "prepare", lambda runs: None)
+    monkeypatch.setattr(progress.engines, "prepare", lambda: None)
     return machine
 
 

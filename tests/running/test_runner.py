@@ -220,7 +220,7 @@ def test_diverged_runs_are_results(tmp_path):
     assert (results.table["steps_taken"] < 20).all()
     assert np.isfinite(results.params(results.table["key"][0]).flatten()).all()
     assert (results.summary()["count"] == 0).all()
-    assert runner.missing_runs(study, tmp_path) == []
+    assert runner.missing_runs(study, tmp_path)[0] == []
 
 
 def test_settings_reach_training(tmp_path):
