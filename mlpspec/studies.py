@@ -181,7 +181,7 @@ def attractors() -> Study:
     ).with_losses(
         {name: loss for name, loss in single.items() if name not in BUILT_IN},
         [
-            "+".join(name for name in pair if name) or "baseline"
+            tuple(filter(None, pair))
             for pair in itertools.product(("", *ATTRACTORS), ("", *REPULSIONS))
         ],
     )
@@ -245,11 +245,7 @@ def monosemanticity() -> Study:
         "Does what makes prototypes specialise make neurons monosemantic, and the reverse?",
     ).with_losses(
         {"inhibition": losses.Inhibition(), "promotion": losses.Inhibition(promote=True)},
-        [
-            *("+".join(subset) or "baseline" for subset in subsets(BUILT_IN)),
-            "inhibition",
-            "promotion",
-        ],
+        [*subsets(BUILT_IN), ("inhibition",), ("promotion",)],
     )
 
 

@@ -10,17 +10,17 @@ import re
 import socket
 import time
 from collections.abc import Callable, Generator
-from functools import cache
+from functools import cache, partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from mlpspec.errors import KILLED, InputError, WorkerLostError, needed
+from mlpspec.errors import InputError, WorkerLostError, needed
 from mlpspec.running import provenance
 from mlpspec.running.planning import Batch
+from mlpspec.running.workers import in_attempts
 from mlpspec.store.store import Record
-from mlpspec.study.run import Run
 from mlpspec.training.engine import why_not_compiled
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ def train(
     """Train batches on the cluster, as `mlpspec.running.runner` says.
 
     Dask tries a batch again whose worker was killed. When it gives up, the runs of the batch are
-    tried one by one when all others are done; a run that Dask gives up then fails.
+    tried one by one when all others are done.
 
     Raises
     ------
@@ -110,30 +110,33 @@ def train(
     WorkerLostError
         The cluster had no workers, or no scheduler, for longer than `TIMEOUT`.
     """
+    work = partial(_work, function, engine=engine, versions=provenance.versions(engine))
+    yield from in_attempts(partial(_attempt, client, work), batches, whole=1)
+
+
+def _attempt(
+    client: Any, work: Callable[[Batch], list[Record]], batches: list[Batch]
+) -> Generator[list[Record], None, list[Batch]]:
+    """Train batches; return those that Dask gave up, since their workers were killed."""
     from distributed import KilledWorker
 
     done: SimpleQueue[Any] = SimpleQueue()
     waiting: dict[Any, Batch] = {}
-    suspects: list[Run] = []
-    versions = provenance.versions(engine)
+    lost: list[Batch] = []
 
     def submit(batch: Batch) -> None:
-        future = client.submit(_work, function, batch, engine, versions, pure=False)
+        future = client.submit(work, batch, pure=False)
         waiting[future] = batch
         future.add_done_callback(done.put)
 
     try:
-        for batch in batches:
-            submit(batch)
+        for each in batches:
+            submit(each)
         yield []
-        alone = False
-        while waiting or suspects:
-            if not waiting:
-                alone = True
-                submit((suspects.pop(0),))
+        while waiting:
             future = _next(client, done)
-            batch = waiting.pop(future, ())
-            if not batch:  # a result that was lost has been computed again after all
+            batch = waiting.pop(future, None)
+            if batch is None:  # a result that was lost has been computed again after all
                 continue
             if future.status in ("cancelled", "lost"):  # it lay on a worker that was killed since
                 submit(batch)
@@ -142,10 +145,7 @@ def train(
                 yield future.result(timeout=TIMEOUT)
             except KilledWorker:
                 logger.warning("workers were killed that trained a batch of %d runs", len(batch))
-                if alone:
-                    yield [Record(batch[0], "failed", error=KILLED)]
-                else:
-                    suspects += batch
+                lost.append(batch)
             except (ModuleNotFoundError, RuntimeError) as error:
                 first = str(error).strip().partition("\n")[0]
                 raise InputError(f"{_LACKS_MLPSPEC} ({first})") from None
@@ -153,6 +153,7 @@ def train(
                 raise WorkerLostError("the cluster lost a result and has no worker left") from None
     finally:
         client.cancel(list(waiting))
+    return lost
 
 
 def _next(client: Any, done: SimpleQueue[Any]) -> Any:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from typing import Any
 
 from mlpspec.data.spec import build
+from mlpspec.running.compressing import uncompressed
 from mlpspec.study.run import Run, affecting
 from mlpspec.training.optimizers import OPTIMIZERS, compilable
 
@@ -78,8 +78,7 @@ def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) ->
 def _between_networks(group: list[Run], edge: int) -> int:
     """Return the last place up to ``edge`` that parts no runs which compress one network."""
     while 0 < edge < len(group):
-        before, after = group[edge - 1], group[edge]
-        if replace(before, compress=after.compress) != after:
+        if uncompressed(group[edge - 1]) != uncompressed(group[edge]):
             break
         edge -= 1
     return edge

@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 Work = Callable[[int, Batch], tuple[int, list[Record]]]
 """What a worker does with a batch; the number says which batch the records are of."""
 
+Attempt = Callable[[list[Batch]], Generator[list[Record], None, list[Batch]]]
+"""Gives the records of batches, and returns the batches whose workers were killed."""
+
 
 def count_jobs(n_jobs: int) -> int:
     """Return the number of workers; -1 means one per processor.
@@ -55,30 +58,36 @@ def count_jobs(n_jobs: int) -> int:
 def train(payload: bytes, n_jobs: int, batches: list[Batch]) -> Generator[list[Record]]:
     """Train batches in workers of joblib, as `mlpspec.running.runner` says.
 
-    A batch whose worker was killed is tried again when all others are done. If its worker is
-    killed again, its runs are tried one by one, and a run whose worker is then killed fails.
+    A batch whose worker was killed is tried again when all others are done, then run by run.
+    """
+    open_standard_streams()
+    with safe_path():
+        yield from in_attempts(
+            partial(_attempt, partial(_work, payload, os.getpid()), n_jobs), batches, whole=2
+        )
+
+
+def in_attempts(attempt: Attempt, batches: list[Batch], whole: int) -> Generator[list[Record]]:
+    """Train batches in attempts: whole, so many times, then run by run; what is killed alone fails.
 
     Raises
     ------
     WorkerLostError
         A worker is killed though it has nothing to do.
     """
-    work = partial(_work, payload, os.getpid())
-    open_standard_streams()
-    with safe_path():
-        for _ in range(2):
-            batches = yield from _attempt(work, n_jobs, batches)
-        for run in chain.from_iterable(batches):
-            if (yield from _attempt(work, 2, [(run,)])):
-                if (yield from _attempt(work, 2, [()])):
-                    raise WorkerLostError("every worker is killed, even one that has nothing to do")
-                yield [Record(run, "failed", error=KILLED)]
+    for _ in range(whole):
+        batches = yield from attempt(batches)
+    for run in chain.from_iterable(batches):
+        if (yield from attempt([(run,)])):
+            if (yield from attempt([()])):
+                raise WorkerLostError("every worker is killed, even one that has nothing to do")
+            yield [Record(run, "failed", error=KILLED)]
 
 
 def _attempt(
     work: Work, n_jobs: int, batches: list[Batch]
 ) -> Generator[list[Record], None, list[Batch]]:
-    """Train batches as `train` does; return those that a killed worker was training."""
+    """Train batches; return those that a killed worker was training."""
     pending = dict(enumerate(batches))
     lost: list[Batch] = []
     while pending:

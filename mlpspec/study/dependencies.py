@@ -99,7 +99,8 @@ class Dependencies:
         if name in sys.modules and name != "__main__":
             self.modules.add(sys.modules[name])
         try:
-            text = self.own[file] if file in self.own else _content(file, space)
+            text = self.own[file] if file in self.own else source_text(file, space)
+            text = text or Path(file).read_bytes()  # empty, or compiled
         except OSError:
             text = b""
             self.lost.add(f"what {Path(file).name} defines")
@@ -190,12 +191,18 @@ class Dependencies:
                 self._use(attribute, inner, vars(thing), names - {attribute})
 
 
-def _content(file: str, space: dict[str, Any]) -> bytes:
+def source_text(file: str, space: dict[str, Any]) -> bytes:
+    """Return the source of a file, or of a notebook's cell, whose globals are ``space``.
+
+    Examples
+    --------
+    >>> source_text("nowhere.py", {})
+    b''
+    """
     if "_mlpspec_content" in space:
         return bytes(space["_mlpspec_content"])
     linecache.checkcache(file)
-    text = "".join(linecache.getlines(file, space)).encode()
-    return text or Path(file).read_bytes()  # empty, or compiled
+    return "".join(linecache.getlines(file, space)).encode()
 
 
 def _is_function(thing: Any) -> bool:

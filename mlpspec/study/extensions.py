@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
-import linecache
 import math
 import re
 import sys
@@ -29,7 +28,7 @@ from mlpspec.data.tabular import MISSING
 from mlpspec.errors import InputError, LossWarning, is_interrupt, one_line
 from mlpspec.losses import BUILT_IN, StructuralLoss
 from mlpspec.opened import OPENED
-from mlpspec.study.dependencies import Dependencies
+from mlpspec.study.dependencies import Dependencies, source_text
 
 RESERVED = (*BUILT_IN, "baseline", "fit", "objective")
 """Names that a custom loss cannot have."""
@@ -330,7 +329,7 @@ def source_of(cls: type) -> str:
     >>> source_of(Coverage)
     'mlpspec'
     """
-    contents = [_content(base)[1] for base in _outside_bases(cls)]
+    contents = [_source_of_class(base)[1] for base in _outside_bases(cls)]
     if not contents:
         return "mlpspec"
     return hashlib.sha256(b"\0".join([*contents, *dependencies(cls).digests])).hexdigest()[:16]
@@ -346,7 +345,7 @@ def dependencies(cls: type) -> Dependencies:
     {}
     """
     classes = _outside_bases(cls)
-    return Dependencies(classes, dict(map(_content, classes)))
+    return Dependencies(classes, dict(map(_source_of_class, classes)))
 
 
 def code_of(cls: type) -> tuple[list[Source], set[ModuleType]]:
@@ -384,20 +383,17 @@ def _outside_bases(cls: type) -> list[type]:
 
 
 @cache  # cloudpickle changes a class that it loads in its own process: no file is named then
-def _content(cls: type) -> tuple[str, bytes]:
+def _source_of_class(cls: type) -> tuple[str, bytes]:
     """Return name and content of the file, or of the notebook's cell, that defines a class."""
     module = sys.modules.get(cls.__module__)
-    loaded: bytes | None = getattr(module, "_mlpspec_content", None)
-    if loaded is not None:
-        return str(getattr(module, "__file__", "")), loaded
+    space = {} if module is None else vars(module)
     method = vars(cls).get("value_and_grad") or vars(cls).get("value")
-    code = getattr(method, "__code__", None)
-    name = code.co_filename if code is not None else str(getattr(module, "__file__", ""))
-    linecache.checkcache(name)
-    lines = linecache.getlines(name, vars(module) if module else None)
-    if not lines:
+    code = None if "_mlpspec_content" in space else getattr(method, "__code__", None)
+    name = str(space.get("__file__", "")) if code is None else code.co_filename
+    text = source_text(name, space)
+    if not text:
         raise InputError(
             f"the source of the loss {cls.__qualname__} cannot be found, so that changes to it "
             "would go unseen; define it in a file"
         )
-    return name, "".join(lines).encode()
+    return name, text

@@ -289,10 +289,12 @@ class Study:
                 axes[name] = tuple(value) if several else (value,)
             else:
                 settings[name] = value
-        return Study(self.name, axes, settings, self.question, self.extensions, variants, starts)
+        return replace(self, axes=axes, settings=settings, variants=variants, starts=starts)
 
     def with_losses(
-        self, losses: Mapping[str, StructuralLoss], subsets: str | Iterable[str] = "all"
+        self,
+        losses: Mapping[str, StructuralLoss],
+        subsets: str | Iterable[str | Iterable[str]] = "all",
     ) -> Study:
         """Return the study with custom losses beside those that it has.
 
@@ -301,9 +303,9 @@ class Study:
         losses : mapping of str to StructuralLoss
             By the name that labels, columns and figures are to use. Like the others they are
             weighted by the setting ``weight``.
-        subsets : str or iterable of str
+        subsets : str or iterable
             Which subsets of all names: ``all``, ``singles`` (none or one), ``pairs`` (at most
-            two), or labels such as ``coverage+mine``.
+            two), or labels such as ``coverage+mine`` or tuples of names.
 
         Raises
         ------
@@ -315,8 +317,7 @@ class Study:
         extensions = {**self.extensions, **losses}
         axes = {"losses": (), **self.axes, **{"losses": chosen_subsets(names, subsets)}}
         settings = {name: value for name, value in self.settings.items() if name != "losses"}
-        more = self.variants, self.starts
-        return Study(self.name, axes, settings, self.question, extensions, *more)
+        return replace(self, axes=axes, settings=settings, extensions=extensions)
 
     def with_data(self, x: Any, y: Any = None) -> Study:
         """Return the study on data of one's own, given as arrays, in place of the data it has.

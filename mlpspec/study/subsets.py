@@ -69,11 +69,13 @@ def subsets(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
     )
 
 
-def chosen_subsets(names: Iterable[str], which: str | Iterable[str]) -> tuple[Any, ...]:
+def chosen_subsets(
+    names: Iterable[str], which: str | Iterable[str | Iterable[str]]
+) -> tuple[Any, ...]:
     """Return the subsets of ``names`` that ``which`` stands for, in canonical order.
 
-    ``all``; ``singles``: none or one; ``pairs``: at most two; or labels, in an iterable or joined
-    by commas.
+    ``all``; ``singles``: none or one; ``pairs``: at most two; or labels, joined by commas; or an
+    iterable of labels and tuples of names.
 
     Raises
     ------
@@ -98,7 +100,7 @@ def chosen_subsets(names: Iterable[str], which: str | Iterable[str]) -> tuple[An
         return tuple(subset for subset in subsets(names) if len(subset) <= largest[which])
     if which == "":
         raise InputError("subsets is empty; say baseline for runs without a structural loss")
-    labels = which.split(",") if isinstance(which, str) else list(which)
-    labels = [label.strip() if isinstance(label, str) else label for label in labels]
+    given = which.split(",") if isinstance(which, str) else which
+    labels = [label.strip() if isinstance(label, str) else label for label in given]
     found = {canonical_losses(label) for label in labels}
     return tuple(sorted(found, key=subset_order))
