@@ -56,14 +56,27 @@ def _outside(x: Array, p: Array) -> tuple[Array, NDArray[np.bool_]]:
     if x.shape[2] == 1:
         low, high = x.min(axis=1), x.max(axis=1)
         distance = np.maximum(np.maximum(low - p[:, :, 0], p[:, :, 0] - high), 0.0)
-        diameter = high - low
+    else:
+        distance = np.array([hull_distance(*run) for run in zip(x, p, strict=True)])
+    return distance, distance > tolerance(x)
+
+
+def tolerance(x: Array) -> Array:
+    """Return how far from the hull of x (R, N, D) a prototype must be to count as outside, (R, 1).
+
+    Examples
+    --------
+    >>> tolerance(np.array([[[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]]]))
+    array([[0.005]])
+    """
+    if x.shape[2] == 1:
+        diameter = np.ptp(x, axis=1)
     else:
         from scipy.spatial.distance import pdist
 
-        distance = np.array([hull_distance(*run) for run in zip(x, p, strict=True)])
-        diameter = np.array([[pdist(_corners(points)).max(initial=0.0)] for points in x])
+        diameter = np.array([[pdist(corners(points)).max(initial=0.0)] for points in x])
     rounding = ROUNDING * np.abs(x).max(axis=(1, 2))[:, None]
-    return distance, distance > np.maximum(OUTSIDE_TOLERANCE * diameter, rounding)
+    return np.asarray(np.maximum(OUTSIDE_TOLERANCE * diameter, rounding))
 
 
 def hull_distance(x: Array, p: Array) -> Array:
@@ -82,33 +95,44 @@ def hull_distance(x: Array, p: Array) -> Array:
     """
     from scipy.optimize import nnls
 
-    corners = _corners(x)
+    spanning = corners(x)
     distance = np.empty(len(p))
     for k, point in enumerate(p):
-        toward = corners - point
+        toward = spanning - point
         scale = np.abs(toward).max()
         if scale == 0.0:
             distance[k] = 0.0
             continue
-        system = np.vstack([toward.T / scale, np.ones(len(corners))])
+        system = np.vstack([toward.T / scale, np.ones(len(spanning))])
         weights = nnls(system, np.append(np.zeros(x.shape[1]), 1.0))[0]
         distance[k] = np.linalg.norm((weights / weights.sum()) @ toward)
     return distance
 
 
-def _corners(x: Array) -> Array:
-    """Return the points of x (N, D) that span its hull, or all where Qhull finds none.
+def corners(x: Array) -> Array:
+    """Return the points (C, D) of x (N, D) that span its hull, in the plane in order around it.
 
-    It would need time exponential in D, and saves little there, where most points are corners.
+    They are the two ends where all lie on a line, in the plane too; and above it all points where
+    Qhull finds none, or would need long: time exponential in D, where most points are corners.
+
+    Examples
+    --------
+    >>> corners(np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])).tolist()
+    [[0.0, 0.0], [2.0, 2.0]]
     """
     if x.shape[1] > QHULL_INPUTS:
         return x
     from scipy.spatial import ConvexHull, QhullError
 
-    try:
-        return cast(Array, x[ConvexHull(x).vertices])
-    except (QhullError, ValueError):
-        return x
+    if x.shape[1] > 1:
+        try:
+            return cast(Array, x[ConvexHull(x).vertices])
+        except QhullError:
+            if x.shape[1] > 2:
+                return x
+    main = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)[2][0]
+    along = np.sign(main[np.abs(main).argmax()]) * x @ main
+    return cast(Array, x[[along.argmin(), along.argmax()]])
 
 
 def expelled(net: Forward) -> NDArray[np.bool_]:

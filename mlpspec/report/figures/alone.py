@@ -6,6 +6,7 @@ import numpy as np
 
 from mlpspec.analysis.comparisons import as_table, where
 from mlpspec.arrays import Array
+from mlpspec.metrics.hull import corners
 from mlpspec.report import card
 from mlpspec.report.figures import base
 from mlpspec.store.results import Table
@@ -65,7 +66,7 @@ def draw(table: Table) -> base.Canvas:
     ax = right.subplots()
     seed = plane["seed"].min()
     inputs, start, end = _points(where(plane, seed=seed))
-    ax.fill(*base.hull_corners(inputs).T, color=base.HULL, alpha=0.10, lw=0)
+    ax.fill(*corners(inputs).T, color=base.HULL, alpha=0.10, lw=0)
     moves = np.stack([start, end])
     ax.plot(moves[:, :, 0], moves[:, :, 1], color=GREY, lw=0.5, zorder=1)
     ax.plot(*start.T, "o", ms=4, mfc="white", mec=GREY)

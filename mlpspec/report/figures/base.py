@@ -27,7 +27,6 @@ from matplotlib.colors import to_hex
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull, QhullError
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import Grid, where
@@ -451,18 +450,3 @@ def legend_below(figure: Canvas, handles: Sequence[Line2D], columns: int | None 
         ax.legend(handles=handles)
         return
     figure.legend(handles=handles, loc="outside lower center", ncols=columns or len(handles))
-
-
-def hull_corners(points: Array) -> Array:
-    """Return the corners of the hull of points (N, 2) in order, or its ends if it is a line.
-
-    Examples
-    --------
-    >>> hull_corners(np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])).tolist()
-    [[0.0, 0.0], [2.0, 2.0]]
-    """
-    try:
-        return np.asarray(points[ConvexHull(points).vertices])
-    except QhullError:
-        along = np.linalg.svd(points - points.mean(axis=0))[2][0]
-        return np.asarray(points[[np.argmin(points @ along), np.argmax(points @ along)]])

@@ -10,7 +10,7 @@ import numpy as np
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table
 from mlpspec.arrays import Array
-from mlpspec.metrics.hull import expelled
+from mlpspec.metrics.hull import corners, expelled
 from mlpspec.network.forward import forward
 from mlpspec.network.neurons import RidgeParams
 from mlpspec.report.figures import base
@@ -77,9 +77,9 @@ def draw(table: Table) -> base.Canvas:
     for ax, here, _ in axes:
         positions = np.stack([here["x"], here["y"]], axis=1)
         points = positions[here["kind"] == "input"]
-        corners = base.hull_corners(points)
-        ax.fill(*corners.T, color=base.HULL, alpha=0.10, lw=0)
-        ax.plot(*np.vstack([corners, corners[:1]]).T, color=base.HULL, lw=0.8)
+        outline = corners(points)
+        ax.fill(*outline.T, color=base.HULL, alpha=0.10, lw=0)
+        ax.plot(*np.vstack([outline, outline[:1]]).T, color=base.HULL, lw=0.8)
         far = 0
         for row in np.flatnonzero(here["kind"] == "neuron"):
             position, radius = positions[row], here["radius"][row]
