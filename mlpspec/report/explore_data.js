@@ -3,37 +3,28 @@
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 
-function buffer(text) {
-  const raw = atob(text), bytes = new Uint8Array(raw.length);
-  for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
-  return bytes.buffer;
-}
+const decoded = (Kind, text = "") =>
+  new Kind(Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer);
 
-/** All runs, each with its cells of the table, final parameters (P,), matched pairs, expelled
-    neurons (K,), recorded steps (T,), rounded prototypes (T, K, D) and terms, [name, (T,)]. */
-const RUNS = (() => {
-  const exact = new Float64Array(buffer(DATA.exact));
-  const single = new Float32Array(buffer(DATA.single));
-  const rounded = new Int16Array(buffer(DATA.rounded));
-  const whole = new Uint16Array(buffer(DATA.whole));
-  const at = { exact: 0, single: 0, rounded: 0, whole: 0 };
-  const take = (array, name, count) => array.subarray(at[name], at[name] += count);
-  return DATA.arrays.map(([neuron, k, place, moments, terms, epsilon], i) => {
-    const data = DATA.data[place], { n, d } = data, pairs = Math.min(n, k);
-    const cells = Object.fromEntries(
-      Object.entries(DATA.columns).map(([name, all]) => [name, all[i]]));
-    const run = { i, neuron, epsilon, k, n, d, data, cells, key: cells.key, label: cells.losses };
-    run.params = take(exact, "exact", k * (d + 2) + 1);
-    run.pairs = [take(whole, "whole", pairs), take(whole, "whole", pairs)];
-    run.expelled = take(whole, "whole", k);
-    run.recorded = moments >= 0;
-    run.steps = run.recorded ? DATA.moments[moments] : [cells.steps_taken ?? 0];
-    run.rounded = take(rounded, "rounded", run.recorded ? run.steps.length * k * d : 0);
-    run.terms = run.recorded
-      ? DATA.terms[terms].map(name => [name, take(single, "single", run.steps.length)]) : [];
-    return run;
-  });
-})();
+/** All runs, each with its cells of the table, data, final parameters (P,), the neuron that is
+    matched with each input (N,), -1 for none, expelled neurons (K,), recorded steps (T,), rounded
+    prototypes (T, K, D) and terms, [name, (T,)]. */
+const RUNS = DATA.shown.map(held => {
+  const cells = Object.fromEntries(DATA.columns.map((name, at) => [name, held.cells[at]]));
+  const data = DATA.shared[held.data], recorded = "steps" in held;
+  return {
+    cells, data, recorded, key: cells.key, label: cells.losses,
+    ...DATA.shared[held.neuron], // its name, and epsilon
+    n: data.y.length, k: held.k, d: data.middle.length,
+    params: decoded(Float64Array, held.params),
+    matched: decoded(Int16Array, held.matched),
+    expelled: decoded(Uint8Array, held.expelled),
+    steps: recorded ? DATA.shared[held.steps] : [cells.steps_taken ?? 0],
+    rounded: decoded(Int16Array, held.rounded),
+    terms: Object.entries(held.terms ?? {}).map(
+      ([name, text]) => [name, decoded(Float32Array, text)]),
+  };
+});
 const BY_KEY = new Map(RUNS.map(run => [run.key, run]));
 
 const once = compute => {
@@ -114,40 +105,12 @@ function momentAt(run, step) {
   return t;
 }
 
-/** The hull of the inputs: [low, high] on a line, its corners [x, y] in order in the plane. */
-const hull = once(({ x, d }) => {
-  if (d === 1) return [Math.min(...x), Math.max(...x)];
-  if (d > 2) return [];
-  const points = [];
-  for (let i = 0; i < x.length; i += 2) points.push([x[i], x[i + 1]]);
-  points.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-  const half = list => {
-    const kept = [];
-    for (const p of list) {
-      while (kept.length > 1) {
-        const [[ax, ay], [bx, by]] = kept.slice(-2);
-        if ((bx - ax) * (p[1] - ay) - (by - ay) * (p[0] - ax) > 0) break;
-        kept.pop();
-      }
-      kept.push(p);
-    }
-    return kept.slice(0, -1);
-  };
-  return [...half(points), ...half([...points].reverse())];
-});
-
-/** The largest distance between two inputs, of which 1e-3 is the tolerance of the hull. */
-const diameter = once(data => {
-  const corners = hull(data);
-  if (data.d === 1) return corners[1] - corners[0];
-  const apart = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);
-  return Math.max(0, ...corners.flatMap(a => corners.map(b => apart(a, b))));
-});
-
-/** The distance of a point from the hull, 0 inside. */
-function hullDistance(data, point) {
-  const corners = hull(data);
-  if (data.d === 1) return Math.max(corners[0] - point[0], point[0] - corners[1], 0);
+/** The distance of a point from the hull, whose corners are in order around it; 0 inside. */
+function hullDistance(corners, point) {
+  if (point.length === 1) {
+    const [[low], [high]] = corners;
+    return Math.max(low - point[0], point[0] - high, 0);
+  }
   let inside = corners.length > 2, nearest = Infinity;
   corners.forEach(([ax, ay], i) => {
     const [bx, by] = corners[(i + 1) % corners.length];
@@ -161,9 +124,9 @@ function hullDistance(data, point) {
 
 /** Which prototypes (K,) lie outside the hull at a moment; the same rule as in `runs.csv`. */
 function outside(run, t) {
-  const at = places(run, t), { d } = run, least = 1e-3 * diameter(run.data);
+  const at = places(run, t), { d } = run, { hull, tolerance } = run.data;
   return Array.from({ length: run.k }, (_, j) =>
-    !(hullDistance(run.data, at.subarray(j * d, (j + 1) * d)) <= least));
+    !(hullDistance(hull, at.subarray(j * d, (j + 1) * d)) <= tolerance));
 }
 
 /** Values in their order: numbers by size, words by the alphabet. */

@@ -11,7 +11,7 @@ class LineStage {
     this.out = outside(run, run.steps.length - 1);
     const bottom = this.layRows(beside !== null);
     this.time = scale(0, late(run.steps.at(-1)) || 1, this.row.paths[0] + 6, this.row.paths[1] - 6);
-    const [from, to] = hull(run.data).map(this.x);
+    const [from, to] = run.data.hull.map(([end]) => this.x(end));
     place.innerHTML = svg(width, bottom + 34, describe(run), [
       box(from, 14, Math.max(to - from, 1), bottom - 20, { fill: INPUT, opacity: 0.1 }),
       run.recorded ? this.paths() : "", this.pairs(), this.responses(), this.fit(beside),
@@ -81,8 +81,9 @@ class LineStage {
   /** Lines from final prototypes to the inputs that they are matched with. */
   pairs() {
     const { run, row } = this, ends = prototypes(run), bottom = row.pairs[1] - 12;
-    const lines = Array.from(run.pairs[0], (n, i) => {
-      const j = run.pairs[1][i], from = this.inFrame(ends[j]), to = this.x(run.data.x[n]);
+    const lines = Array.from(run.matched, (j, n) => {
+      if (j < 0) return "";
+      const from = this.inFrame(ends[j]), to = this.x(run.data.x[n]);
       const more = { stroke: this.colour(j), "stroke-width": 0.9, opacity: 0.55 };
       return line(from, row.pairs[0], to, bottom, { ...more, "data-pair": j });
     });
@@ -119,7 +120,7 @@ class LineStage {
     const { run, low, high, left, right, row } = this, { x: inputs, y: targets } = run.data;
     const xs = Float64Array.from({ length: 501 }, (_, i) => low + (high - low) * i / 500);
     const runs = beside && beside.data === run.data ? [run, beside] : [run];
-    const all = runs.map(each => respond(each, xs).f), [from, to] = hull(run.data);
+    const all = runs.map(each => respond(each, xs).f), [[from], [to]] = run.data.hull;
     const within = f => Array.from(f).filter((_, i) => xs[i] >= from && xs[i] <= to);
     const seen = [...targets, ...all.flatMap(within)];
     const pad = 0.12 * (Math.max(...seen) - Math.min(...seen)) || 1;

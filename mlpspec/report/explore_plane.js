@@ -37,7 +37,7 @@ class PlaneStage {
   }
 
   outline({ x, y }, opacity) {
-    const corners = hull(this.run.data).map(([a, b]) => `${fixed(x(a))} ${fixed(y(b))}`);
+    const corners = this.run.data.hull.map(([a, b]) => `${fixed(x(a))} ${fixed(y(b))}`);
     return tag("path", {
       d: `M${corners.join("L")}Z`, fill: INPUT, "fill-opacity": opacity, stroke: INPUT,
       "stroke-opacity": 0.5,
@@ -122,8 +122,9 @@ class PlaneStage {
     }
     if (last) {
       const ends = prototypes(run);
-      run.pairs[0].forEach((n, i) => {
-        const j = run.pairs[1][i], pair = [ends.subarray(2 * j, 2 * j + 2), this.points[n]];
+      run.matched.forEach((j, n) => {
+        if (j < 0) return;
+        const pair = [ends.subarray(2 * j, 2 * j + 2), this.points[n]];
         const looks = { stroke: INPUT, "stroke-width": 1.2, "stroke-dasharray": "3 2" };
         if (pair.map(place).every(near)) under.push(line(...pair.flatMap(place), looks));
       });

@@ -112,10 +112,10 @@ function chosen(letter, field, value) {
     hull, but within the frame; null if none does. */
 const striking = once(run => {
   if (run.d > 2) return null;
-  const ends = prototypes(run), { middle, reach } = run.data;
-  let found = null, most = 1e-3 * diameter(run.data);
+  const ends = prototypes(run), { middle, reach, hull, tolerance } = run.data;
+  let found = null, most = tolerance;
   for (let j = 0; j < run.k; j++) {
-    const point = ends.subarray(j * run.d, (j + 1) * run.d), far = hullDistance(run.data, point);
+    const point = ends.subarray(j * run.d, (j + 1) * run.d), far = hullDistance(hull, point);
     const framed = point.every((p, e) => Math.abs(p - middle[e]) < reach);
     if (framed && far > most) [found, most] = [j, far];
   }

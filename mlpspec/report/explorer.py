@@ -3,7 +3,8 @@
 ``explore.html`` holds everything that it shows: the measurements of the runs, their final
 parameters and data in full, and where a run was recorded while it trained, its prototypes at those
 moments, rounded, and the terms of its objective. It needs no network and no other file. Numbers are
-text in JSON, arrays are their bytes in base 64, one array a type, run after run.
+text in JSON, arrays are their bytes in base 64; data and steps that many runs have stand there
+once.
 """
 
 from __future__ import annotations
@@ -25,21 +26,17 @@ from mlpspec import __version__
 from mlpspec.arrays import Array
 from mlpspec.compress import NONE
 from mlpspec.data.spec import parse_call
-from mlpspec.metrics.hull import expelled
+from mlpspec.metrics.hull import corners, expelled, tolerance
 from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.metrics.prototypes import match
-from mlpspec.metrics.statistics import beyond_rounding
 from mlpspec.network.forward import forward
 from mlpspec.network.neurons import neuron_of
 from mlpspec.store.results import Results, Table, measurement_names, replacing
 from mlpspec.store.store import Record
-from mlpspec.study.run import SETTINGS, Run
+from mlpspec.study.run import SETTINGS
 
-MOST_BYTES = 3_600_000
-"""Of what is told of runs: with the page itself fewer than 4 MB. The paper grid takes 2.9."""
-
-MOMENTS, TERMS = 46, 4
-"""Of a recorded run, about: what its size is estimated from before it is read."""
+MOST_BYTES = 3_800_000
+"""Of what is told of runs: with the page itself fewer than 4 MB. The paper grid takes 3.0."""
 
 NEAR = 20
 """The N of the pair of runs that is shown first is the one nearest to this."""
@@ -76,7 +73,7 @@ def page(results: Results) -> str:
     room = files("mlpspec.report")
     html, *scripts = (room.joinpath(name).read_text(encoding="utf-8") for name in PARTS)
     # In a script, "<" of a name must not end it.
-    data = json.dumps(content(results), separators=(",", ":")).replace("<", "\\u003c")
+    data = _json(content(results)).replace("<", "\\u003c")
     filled = {"title": escape(results.study.name), "script": "".join(scripts), "data": data}
     return re.sub(r"\{\{(\w+)\}\}", lambda found: filled[found[1]], html)
 
@@ -104,52 +101,50 @@ def content(results: Results) -> dict[str, Any]:
     from mlpspec.report.figures.base import readable, styles
 
     table = results.table
-    chosen = _chosen(results)
-    labels = [table["losses"][row] for row in chosen]
-    keys = [str(table["key"][row]) for row in chosen]
+    rows = np.flatnonzero(table["status"] != "failed")
+    rows = rows[np.lexsort((table["seed"][rows], _compressed(table, rows)))]
     names = measurement_names(table)
-    told: dict[str, Any] = {
+    columns = ("key", "losses", "status", "seed", *_varying(table, rows), *names)
+    held: dict[int, dict[str, Any]] = {}
+    shared: dict[str, int] = {}  # what many runs have, as text, and its place
+    size = 0
+    for row, record in zip(rows.tolist(), results.records(table["key"][rows]), strict=False):
+        run = {"cells": [_plain(table[name][row]) for name in columns], **_held(record)}
+        for name in ("data", "neuron", "steps"):
+            if name in run:
+                text = _json(run[name])
+                size += 0 if text in shared else len(text)
+                run[name] = shared.setdefault(text, len(shared))
+        size += len(_json(run))
+        if size > MOST_BYTES:
+            break
+        held[row] = run
+    chosen = np.array(sorted(held), dtype=int)
+    looks = styles(table["losses"][chosen].tolist())
+    return {
         "study": results.study.name,
         "question": results.study.question,
         "version": __version__,
         "runs": len(results.runs),
         "failed": list(results.status.values()).count("failed"),
-        "looks": {label: [look[0], readable(label)] for label, look in styles(labels).items()},
+        "looks": {label: [look[0], readable(label)] for label, look in looks.items()},
         "fields": _varying(table, chosen),
         "measurements": {name: _described(name) for name in names},
-        "columns": {
-            name: [_plain(table[name][row]) for row in chosen]
-            for name in ("key", "losses", "status", "seed", *_varying(table, chosen), *names)
-        },
         "first": _first(table, chosen),
+        "frame_steps": STEPS,
+        "columns": columns,
+        "shared": [json.loads(text) for text in shared],
+        "shown": [held[row] for row in sorted(held)],
     }
-    arrays = _Arrays()
-    for record in results.records(keys):
-        arrays.add(record)
-    return told | arrays.content()
 
 
-def _chosen(results: Results) -> NDArray[np.intp]:
-    """Return the rows of the table whose runs are shown, in the table's order."""
-    table, runs = results.table, results.runs
-    rows = np.flatnonzero(table["status"] != "failed")
-    rows = rows[np.lexsort((table["seed"][rows], _compressed(table, rows)))]
-    n_numbers = len(measurement_names(table)) + len(SETTINGS) / 4
-    sizes = np.array([_size(runs[key], results.has_curve(key)) for key in table["key"][rows]])
-    fits = np.cumsum(sizes + 9 * n_numbers) <= MOST_BYTES
-    return np.sort(rows[fits])
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _compressed(table: Table, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Return which rows are of compressed networks."""
     return table["compress"][rows] != NONE if "compress" in table else np.zeros(len(rows), bool)
-
-
-def _size(run: Run, recorded: bool) -> float:
-    """Return about how many characters the arrays of a run take."""
-    n, k, d = run.n_samples, run.hidden_units, run.n_inputs
-    size = 8 * (k * (d + 2) + 1) + 2 * (2 * n + k)
-    return 4 / 3 * (size + recorded * MOMENTS * (2 * k * d + 4 * TERMS))
 
 
 def _varying(table: Table, rows: NDArray[np.intp]) -> list[str]:
@@ -240,96 +235,50 @@ def _contrasts(
 # ------------------------------------------------------------------------- arrays
 
 
-class _Arrays:
-    """The arrays of runs, one after the other, and what is needed to find them again."""
+@np.errstate(all="ignore")  # a diverged run may be anywhere among the finite numbers
+def _held(record: Record) -> dict[str, Any]:
+    """Return the data and the arrays of a run that did not fail, as JSON can hold them."""
+    from mlpspec.report.figures.base import width_of
 
-    def __init__(self) -> None:
-        self.runs: list[list[Any]] = []
-        """A run: neuron, K, its data, its moments and its terms, as places in the lists below;
-        -1 where it was not recorded."""
-        self.data: list[dict[str, Any]] = []
-        self.moments: list[list[int]] = []
-        self.terms: list[list[str]] = []
-        self.known: dict[bytes, int] = {}
-        self.exact: list[Array] = []
-        self.single: list[Array] = []
-        self.rounded: list[NDArray[np.int16]] = []
-        self.whole: list[NDArray[Any]] = []
-
-    @np.errstate(all="ignore")  # a diverged run may be anywhere among the finite numbers
-    def add(self, record: Record) -> None:
-        """Add a run that did not fail."""
-        run = record.run
-        assert record.x is not None
-        assert record.y is not None
-        assert record.params is not None
-        x, y, flat = (np.asarray(a, dtype=float) for a in (record.x, record.y, record.params))
-        kind = neuron_of(run.neuron)
-        params = kind.unflatten(flat[None], run.n_inputs)
-        at = self.known.setdefault(x.tobytes() + y.tobytes(), len(self.data))
-        if at == len(self.data):
-            middle, reach = frame(x)
-            told = {"n": len(x), "d": x.shape[1], "middle": middle.tolist(), "reach": reach}
-            self.data.append({**told, "x": x.ravel().tolist(), "y": y.tolist()})
-        self.exact.append(flat)
-        pairs = match(x[None], np.nan_to_num(params.prototypes))  # a vanished ridge has none
-        left = expelled(forward(params, x[None], y[None]))
-        self.whole += [pairs[0][0], pairs[1][0], left[0]]
-        moments = terms = -1
-        n_hidden = params.shape[1]
-        if record.curve is not None and n_hidden == run.hidden_units:  # it is of the trained one
-            curve = dict(record.curve)
-            moments = _place(self.moments, curve.pop("steps").tolist())
-            then = kind.unflatten(curve.pop("params"), run.n_inputs).prototypes
-            terms = _place(self.terms, list(curve))
-            middle, reach = frame(x)
-            self.rounded.append(rounded(then, middle, reach).ravel())
-            self.single += [np.asarray(values) for values in curve.values()]
-        name = parse_call(run.neuron).name
-        self.runs.append([name, n_hidden, at, moments, terms, kind.EPSILON])
-
-    def content(self) -> dict[str, Any]:
-        """Return everything as JSON can hold it."""
-        blobs = {
-            "exact": (self.exact, "<f8"),
-            "single": (self.single, "<f4"),
-            "rounded": (self.rounded, "<i2"),
-            "whole": (self.whole, "<u2"),
-        }
-        return {
-            "arrays": self.runs,
-            "data": self.data,
-            "moments": self.moments,
-            "terms": self.terms,
-            "frame_steps": STEPS,
-            **{name: _text(parts, kind) for name, (parts, kind) in blobs.items()},
-        }
-
-
-def _place(kept: list[Any], value: Any) -> int:
-    """Return where ``value`` is in a list, to which it is added if it is not there."""
-    if value not in kept:
-        kept.append(value)
-    return kept.index(value)
+    run = record.run
+    assert record.x is not None
+    assert record.y is not None
+    assert record.params is not None
+    x, y, flat = (np.asarray(a, dtype=float) for a in (record.x, record.y, record.params))
+    kind = neuron_of(run.neuron)
+    params = kind.unflatten(flat[None], run.n_inputs)
+    matched = np.full(len(x), -1)  # where there are fewer neurons than inputs
+    pairs = match(x[None], np.nan_to_num(params.prototypes))  # a vanished ridge has none
+    matched[pairs[0][0]] = pairs[1][0]
+    low, high = x.min(axis=0), x.max(axis=0)
+    data = {
+        "x": x.ravel().tolist(),
+        "y": y.tolist(),
+        "middle": ((low + high) / 2).tolist(),
+        "reach": width_of(x),
+        "hull": corners(x).tolist() if run.n_inputs < 3 else [],  # else no places are drawn
+        "tolerance": tolerance(x[None]).item(),
+    }
+    held = {
+        "k": params.shape[1],
+        "neuron": {"neuron": parse_call(run.neuron).name, "epsilon": kind.EPSILON},
+        "data": data,
+        "params": _text(flat, "<f8"),
+        "matched": _text(matched, "<i2"),
+        "expelled": _text(expelled(forward(params, x[None], y[None])), "u1"),
+    }
+    if record.curve is not None and params.shape[1] == run.hidden_units:  # it is of the trained one
+        curve = dict(record.curve)
+        then = kind.unflatten(curve.pop("params"), run.n_inputs).prototypes
+        held["steps"] = curve.pop("steps").tolist()
+        held["rounded"] = _text(rounded(then, np.array(data["middle"]), data["reach"]), "<i2")
+        held["terms"] = {name: _text(values, "<f4") for name, values in curve.items()}
+    return held
 
 
 @np.errstate(over="ignore")  # beyond single precision is infinite
-def _text(parts: list[Any], kind: str) -> str:
-    flat = [np.asarray(part).astype(kind).ravel() for part in parts]
-    return base64.b64encode(b"".join(part.tobytes() for part in flat)).decode()
-
-
-def frame(x: Array) -> tuple[Array, float]:
-    """Return the middle (D,) of inputs (N, D) and their greatest width, 1 if they are all equal.
-
-    Examples
-    --------
-    >>> frame(np.array([[-1.0, 2.0], [3.0, 3.0]]))
-    (array([1. , 2.5]), 4.0)
-    """
-    low, high = x.min(axis=0), x.max(axis=0)
-    (width,) = beyond_rounding([(high - low).max()], np.abs(x).max())
-    return (low + high) / 2, float(np.nan_to_num(width, nan=1.0))
+def _text(values: Any, kind: str) -> str:
+    return base64.b64encode(np.asarray(values).astype(kind).tobytes()).decode()
 
 
 @np.errstate(all="ignore")

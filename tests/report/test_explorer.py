@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 from helpers import browse, in_a_browser, same_bits
+from scipy.spatial.distance import pdist
 
 import mlpspec
 from mlpspec.metrics.hull import expelled
@@ -26,8 +27,17 @@ def results(tmp_path_factory):
     return mlpspec.run_study(study(), tmp_path_factory.mktemp("explored") / "r", n_jobs=1)
 
 
-def decoded(told, name, kind):
-    return np.frombuffer(base64.b64decode(told[name]), kind)
+def decoded(text, kind):
+    return np.frombuffer(base64.b64decode(text), kind)
+
+
+def cells(told, name):
+    """A column of the runs that a page shows."""
+    return [run["cells"][told["columns"].index(name)] for run in told["shown"]]
+
+
+def size_of(told):
+    return sum(len(explorer._json(each)) for each in told["shown"] + told["shared"])
 
 
 @pytest.mark.parametrize(
@@ -44,43 +54,38 @@ def test_the_page_holds_what_is_stored(settings, tmp_path):
     axes = {"losses": ("baseline", "overlap"), "n_samples": (5, 8), "seed": (0, 1)}
     results = mlpspec.run_study(study(axes=axes, **settings), tmp_path, n_jobs=1)
     told = explorer.content(results)
-    exact, single = decoded(told, "exact", "<f8"), decoded(told, "single", "<f4")
-    rounded, whole = decoded(told, "rounded", "<i2"), decoded(told, "whole", "<u2")
-    assert told["columns"]["key"] == results.table["key"].tolist()
-    for key, (neuron, k, place, moments, terms, epsilon) in zip(
-        results.table["key"].tolist(), told["arrays"], strict=True
-    ):
+    assert cells(told, "key") == results.table["key"].tolist()
+    assert len(told["shared"]) == 4 + 2  # data of two sizes and seeds; the neuron; the steps
+    for row, (key, held) in enumerate(zip(results.table["key"], told["shown"], strict=True)):
         run, params, curve = results.runs[key], results.params(key), results.curve(key)
-        (x, y), data, d = results.dataset(key), told["data"][place], run.n_inputs
-        assert (neuron, k) == (run.neuron.partition("(")[0], run.hidden_units)
-        assert epsilon == type(params).EPSILON
+        (x, y), data = results.dataset(key), told["shared"][held["data"]]
+        k, d = run.hidden_units, run.n_inputs
+        assert held["k"] == k
+        kind = {"neuron": run.neuron.partition("(")[0], "epsilon": type(params).EPSILON}
+        assert told["shared"][held["neuron"]] == kind
         assert same_bits(np.reshape(data["x"], x.shape), x)
         assert same_bits(np.array(data["y"]), y[0])
-        size = k * (d + 2) + 1
-        assert same_bits(exact[:size], params.flatten()[0])
-        exact = exact[size:]
-        steps = told["moments"][moments]
+        assert same_bits(decoded(held["params"], "<f8"), params.flatten()[0])
+        steps = told["shared"][held["steps"]]
         assert steps == curve.steps.tolist()
-        for name in told["terms"][terms]:
-            np.testing.assert_allclose(single[: len(steps)], curve.values[name], rtol=1e-7)
-            single = single[len(steps) :]
-        size = len(steps) * k * d
-        v = rounded[:size].reshape(len(steps), k, d) / told["frame_steps"]
-        rounded = rounded[size:]
+        assert {*held["terms"]} == {*curve.values}
+        for name, text in held["terms"].items():
+            np.testing.assert_allclose(decoded(text, "<f4"), curve.values[name], rtol=1e-7)
+        v = decoded(held["rounded"], "<i2").reshape(len(steps), k, d) / told["frame_steps"]
         p, reach = curve.params.prototypes, data["reach"]
         assert reach == np.ptp(x[0], axis=0).max()
+        assert data["tolerance"] == pytest.approx(1e-3 * np.max(pdist(x[0])))
+        assert {*map(tuple, data["hull"])} <= {*map(tuple, x[0].tolist())}
         near = (np.abs(p - data["middle"]) < reach).all(axis=2)
         assert near.mean() > 0.5
         found = data["middle"] + reach * v / (1 - np.abs(v))
         assert np.abs(found - p)[near].max() < reach / 16_000
-        pairs = min(run.n_samples, k)
-        matched = np.linalg.norm(x[0][whole[:pairs]] - p[-1][whole[pairs : 2 * pairs]], axis=1)
-        row = results.table["key"].tolist().index(key)
-        assert matched.mean() == pytest.approx(results.table["reconstruction_error"][row])
-        left = whole[2 * pairs : 2 * pairs + k]
+        matched = decoded(held["matched"], "<i2")
+        assert (matched >= 0).sum() == min(run.n_samples, k)
+        apart = np.linalg.norm(x[0] - p[-1][matched], axis=1)[matched >= 0]
+        assert apart.mean() == pytest.approx(results.table["reconstruction_error"][row])
+        left = decoded(held["expelled"], "u1")
         assert (left == expelled(forward(params, x, y))[0]).all()
-        whole = whole[2 * pairs + k :]
-    assert len(exact) == len(single) == len(rounded) == len(whole) == 0
 
 
 def test_far_places_and_what_is_not_finite_are_kept_as_well_as_they_can_be():
@@ -104,6 +109,7 @@ def test_what_is_shown_first_follows_the_rule():
     ]
     labels, sizes, seeds, values = (np.array(column) for column in zip(*rows, strict=True))
     table = {"losses": labels, "n_samples": sizes, "n_hidden": sizes, "seed": seeds}
+    table["status"] = np.full(len(rows), "ok")
     table |= {"expelled_fraction": values, "key": np.array([f"k{i}" for i in range(len(rows))])}
     first = explorer._first(table, np.arange(len(rows)))
     assert rows[int(first["a"][1:])] == ("overlap", 18, 2, 0.4)
@@ -128,26 +134,28 @@ def test_whole_networks_are_shown_first(tmp_path, monkeypatch):
     first = explorer._first(table, np.flatnonzero(pruned))
     assert first["a"] in table["key"][striking]
     # Where not all have a place, compressed ones of later seeds are left out.
-    sizes = [explorer._size(run, recorded=True) + 9 * 60 for run in results.runs.values()]
-    monkeypatch.setattr(explorer, "MOST_BYTES", sum(sizes) * 2 // 3)
-    columns = explorer.content(results)["columns"]
-    assert columns["compress"].count("none") == 12
-    assert 12 < len(columns["key"]) < 36
+    monkeypatch.setattr(explorer, "MOST_BYTES", size_of(explorer.content(results)) * 2 // 3)
+    compress = cells(explorer.content(results), "compress")
+    assert compress.count("none") == 12
+    assert 12 < len(compress) < 36
 
 
 def test_a_page_of_too_many_runs_shows_those_of_the_first_seeds(results, monkeypatch):
     seeds = results.table["seed"]
-    sizes = sum(
-        explorer._size(run, recorded=True) + 9 * 60 for run in results.runs.values() if not run.seed
-    )
-    monkeypatch.setattr(explorer, "MOST_BYTES", sizes)
+    whole = explorer.content(results)
+    size = size_of(whole)
+    monkeypatch.setattr(explorer, "MOST_BYTES", size)
+    assert explorer.content(results) == whole
+    monkeypatch.setattr(explorer, "MOST_BYTES", size - 1)
+    assert len(explorer.content(results)["shown"]) == 23
+    monkeypatch.setattr(explorer, "MOST_BYTES", size // 2)
     told = explorer.content(results)
     assert told["runs"] == len(seeds) == 24
-    assert 8 <= len(told["arrays"]) < 24
-    assert told["columns"]["seed"].count(0) == 8
-    assert 2 not in told["columns"]["seed"]
+    assert 8 <= len(told["shown"]) < 24
+    assert cells(told, "seed").count(0) == 8
+    assert 2 not in cells(told, "seed")
     monkeypatch.setattr(explorer, "MOST_BYTES", 0)
-    assert explorer.content(results)["arrays"] == []
+    assert explorer.content(results)["shown"] == []
 
 
 def test_runs_that_failed_or_were_not_recorded(tmp_path, monkeypatch):
@@ -163,9 +171,8 @@ def test_runs_that_failed_or_were_not_recorded(tmp_path, monkeypatch):
     monkeypatch.setattr(worker, "_train_together", faulty)
     results = mlpspec.run_study(study(axes={"seed": (0, 1)}, record="every"), tmp_path, n_jobs=1)
     told = explorer.content(results)
-    assert (told["runs"], told["failed"], len(told["arrays"])) == (16, 8, 8)
-    assert {tuple(run[3:5]) for run in told["arrays"]} == {(-1, -1)}
-    assert told["rounded"] == told["single"] == ""
+    assert (told["runs"], told["failed"], len(told["shown"])) == (16, 8, 8)
+    assert not any({"steps", "rounded", "terms"} & held.keys() for held in told["shown"])
 
 
 def test_the_page_stands_alone_whatever_is_named(tmp_path):
@@ -306,7 +313,7 @@ def test_a_page_says_at_its_top_that_it_shows_some_runs_only(results, tmp_path, 
     monkeypatch.setattr(explorer, "MOST_BYTES", limit)
     top = 'found.top = document.querySelector("main").innerText.split("\\n")[0]'
     found = probed(results, tmp_path, top)["top"]
-    shown = len(explorer.content(results)["arrays"])
+    shown = len(explorer.content(results)["shown"])
     assert (
         (shown < 24)
         == (found == f"This page shows {shown} of 24 runs: its end says which are left out.")

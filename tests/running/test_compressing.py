@@ -175,10 +175,11 @@ def test_tables_reports_and_pages_know_networks_of_several_widths(directory, cap
         kept = [len(arrays[name]) for name in arrays if name.endswith("/key")]
     assert sum(kept) == len(results.runs)
     told = explorer.content(results)
-    assert len(told["columns"]["key"]) == len(results.runs)
-    records = results.records(told["columns"]["key"])
-    for record, (_, n_hidden, *_) in zip(records, told["arrays"], strict=True):
-        assert record.params.size == 3 * n_hidden + 1
+    place = told["columns"].index("key")
+    keys = [held["cells"][place] for held in told["shown"]]
+    assert len(keys) == len(results.runs)
+    for record, held in zip(results.records(keys), told["shown"], strict=True):
+        assert record.params.size == 3 * held["k"] + 1
     assert main(["status", str(directory)]) == 0
     assert main(["diff", str(directory), str(directory)]) == 0
     capsys.readouterr()
@@ -200,8 +201,8 @@ def test_where_pruning_leaves_several_widths_no_picture_shows_some_of_the_runs(t
     drawn = figures.tables(analysis)
     assert "outcomes" in drawn
     assert not {*drawn} & {"positions", "reconstruction", "responses", "hull"}
-    for _, n_hidden, _, moments, *_ in explorer.content(results)["arrays"]:
-        assert moments == (0 if n_hidden == 5 else -1)  # of fewer neurons there is no curve to draw
+    for held in explorer.content(results)["shown"]:
+        assert ("steps" in held) == (held["k"] == 5)  # of fewer neurons there is no curve to draw
     assert main(["verify", str(tmp_path)]) in (0, 1)
     capsys.readouterr()
 

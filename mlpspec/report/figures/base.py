@@ -345,15 +345,15 @@ def panels_by_size(
     return figure, axes, parts
 
 
-def width_of(low: float, high: float) -> float:
-    """Return the width of the inputs that a frame is made for: 1 where all inputs are equal.
+def width_of(x: Array) -> float:
+    """Return the greatest width of inputs (N, ...), for a frame: 1 where all are equal.
 
     Examples
     --------
-    >>> width_of(-1.0, 1.0), width_of(0.3, 0.3 + 1e-16)
-    (2.0, 1.0)
+    >>> width_of(np.array([[-1.0, 2.0], [3.0, 3.0]])), width_of(np.array([0.3, 0.3 + 1e-16]))
+    (4.0, 1.0)
     """
-    (width,) = beyond_rounding([high - low], max(abs(low), abs(high)))
+    (width,) = beyond_rounding([np.ptp(x, axis=0).max()], np.abs(x).max())
     return float(np.nan_to_num(width, nan=1.0))
 
 

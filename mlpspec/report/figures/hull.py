@@ -71,9 +71,9 @@ def draw(table: Table) -> base.Canvas:
     projected = table["n_inputs"].max() > 2
     names = ("principal axis 1", "principal axis 2") if projected else ("x\u2081", "x\u2082")
     figure, axes = base.panels(table, (2.4, 2.4), 0.7, *names)
-    inputs = np.stack([table[name][table["kind"] == "input"] for name in "xy"])
-    middle = (inputs.max(axis=1) + inputs.min(axis=1)) / 2
-    reach = 1.2 * base.width_of(0.0, np.ptp(inputs, axis=1).max())
+    inputs = np.stack([table[name][table["kind"] == "input"] for name in "xy"], axis=1)
+    middle = (inputs.max(axis=0) + inputs.min(axis=0)) / 2
+    reach = 1.2 * base.width_of(inputs)
     for ax, here, _ in axes:
         positions = np.stack([here["x"], here["y"]], axis=1)
         points = positions[here["kind"] == "input"]

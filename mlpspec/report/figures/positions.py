@@ -28,7 +28,7 @@ def draw(table: Table) -> base.Canvas:
     seeds = np.unique(table["seed"])
     inputs = where(table, kind="input")
     low, high = inputs["position"].min(), inputs["position"].max()
-    edge = 0.75 * base.width_of(low, high)
+    edge = 0.75 * base.width_of(inputs["position"])
     limits = (low - edge, high + edge)
     n_samples = len(where(inputs, losses=next(iter(looks)), seed=seeds[0])["seed"])
     size = (7.8, 0.62 * len(looks) + 1.0)

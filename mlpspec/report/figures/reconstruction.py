@@ -26,7 +26,7 @@ def draw(table: Table) -> base.Canvas:
     """Draw true inputs against matched prototypes, per subset."""
     figure, axes = base.panels(table, (2.3, 2.2), 0.2, "true input x", "matched prototype")
     low, high = table["input"].min(), table["input"].max()
-    margin = 0.125 * base.width_of(low, high)
+    margin = 0.125 * base.width_of(table["input"])
     ends = (low - margin, high + margin)
     for ax, here, (colour, marker) in axes:
         x, p = here["input"], here["prototype"]

@@ -50,7 +50,7 @@ def _log_spaced(steps: NDArray[Any], count: int = 60) -> NDArray[Any]:
 def _frame(table: Table) -> tuple[float, float]:
     """Return the middle and half the width of a frame twice as wide as the hull of the inputs."""
     low, high = float(table["low"].min()), float(table["high"].max())
-    return (low + high) / 2, base.width_of(low, high)
+    return (low + high) / 2, base.width_of(np.array([low, high]))
 
 
 def draw(table: Table) -> base.Canvas:
