@@ -13,7 +13,6 @@ import base64
 import itertools
 import json
 import re
-from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -23,12 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpspec import __version__
+from mlpspec.analysis.comparisons import Grid, select, where
 from mlpspec.arrays import Array
 from mlpspec.compress import NONE
 from mlpspec.data.spec import parse_call
 from mlpspec.metrics.hull import corners, expelled, tolerance
 from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.metrics.prototypes import match
+from mlpspec.metrics.statistics import less, median_interval
 from mlpspec.network.forward import forward
 from mlpspec.network.neurons import neuron_of
 from mlpspec.store.results import Results, Table, measurement_names, replacing
@@ -193,43 +194,31 @@ def _first(table: Table, rows: NDArray[np.intp]) -> dict[str, Any]:
     rows = rows if compressed.all() else rows[~compressed]
     sizes = np.unique(table["n_samples"][rows])
     size = sizes[np.abs(sizes - NEAR).argmin()]
-    cells: dict[Any, dict[str, dict[int, int]]] = {}  # rows by seed, by losses, by settings
-    for row in rows[table["n_samples"][rows] == size].tolist():
-        runs = cells.setdefault(tuple(table[name][row] for name in fields), {})
-        runs.setdefault(str(table["losses"][row]), {})[int(table["seed"][row])] = row
-    contrasts = [c for runs in cells.values() for c in _contrasts(table["expelled_fraction"], runs)]
-    if not contrasts:
+    shown = where(select(table, rows), n_samples=size)
+    grid = Grid(shown, tuple(fields))
+    repelling = [name for name in REPELLING if name in grid.labels]
+    holding = [name for name in HOLDING if name in grid.labels][:1]
+    most, found = -np.inf, None
+    for cell in grid.cells:
+        for two in itertools.product(repelling or grid.labels, holding or grid.labels):
+            gaps = less(*(grid.values(cell, label, "expelled_fraction") for label in two))
+            median = median_interval(gaps).median
+            if two[0] != two[1] and median > most:  # not if it is NaN
+                most, found = median, (cell, two, gaps)
+    if found is None:
         return {"a": str(table["key"][rows[0]])}
-    median, a, b, n_seeds = max(contrasts, key=lambda contrast: contrast[0])
-    among = [name for name in REPELLING if name in table["losses"][rows]]
-    alone = f"of {' and '.join(among)} alone, " if len(among) == 2 else ""
-    also = "".join(f", {name} = {_plain(table[name][a])}" for name in fields[1:])
+    cell, two, gaps = found
+    n_seeds, nearest = int(np.isfinite(gaps).sum()), np.nanargmin(np.abs(gaps - most))
+    place = {**dict(zip(fields, cell, strict=True)), "seed": grid.seeds[nearest]}
+    a, b = (str(where(shown, losses=label, **place)["key"][0]) for label in two)
+    alone = f"of {' and '.join(repelling)} alone, " if len(repelling) == 2 else ""
+    also = "".join(f", {name} = {_plain(place[name])}" for name in fields[1:])
     rule = (
         f"An example, chosen by a rule: at N = {size}{also}, {alone}the one that expels more of "
-        f"its neurons than {table['losses'][b]} does by the most ({median:.2g} in the median of "
-        f"{n_seeds} seeds), and the seed nearest to that median."
+        f"its neurons than {two[1]} does by the most ({most:.2g} in the median of {n_seeds} "
+        f"seed{'s' * (n_seeds > 1)}), and the seed nearest to that median."
     )
-    return {"a": str(table["key"][a]), "b": str(table["key"][b]), "rule": rule}
-
-
-def _contrasts(
-    expelled_fraction: Array, runs: dict[str, dict[int, int]]
-) -> Iterator[tuple[float, int, int, int]]:
-    """Iterate over pairs of losses: the median difference, the rows nearest to it, how many seeds.
-
-    ``runs`` are rows by seed, by losses.
-    """
-    first = [name for name in REPELLING if name in runs] or list(runs)
-    second = [name for name in HOLDING if name in runs][:1] or list(runs)
-    for one, other in itertools.product(first, second):
-        seeds = [seed for seed in runs[one] if seed in runs[other]] if one != other else []
-        pairs = [(runs[one][seed], runs[other][seed]) for seed in seeds]
-        gaps = [expelled_fraction[a] - expelled_fraction[b] for a, b in pairs]
-        known = np.flatnonzero(np.isfinite(gaps))
-        if len(known):
-            median = float(np.median(np.array(gaps)[known]))
-            nearest = known[np.abs(np.array(gaps)[known] - median).argmin()]
-            yield median, *pairs[nearest], len(known)
+    return {"a": a, "b": b, "rule": rule}
 
 
 # ------------------------------------------------------------------------- arrays
