@@ -34,7 +34,8 @@ from mlpspec.arrays import Array
 from mlpspec.errors import InputError
 from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.metrics.statistics import beyond_rounding, interval_rank
-from mlpspec.store.results import Stack, Table
+from mlpspec.network.neurons import Params
+from mlpspec.store.results import Table
 from mlpspec.study.run import Run
 from mlpspec.study.subsets import canonical_losses, subset_order
 
@@ -172,11 +173,6 @@ def on_a_line(analysis: Analysis) -> bool:
     return single_networks(analysis, several=False)
 
 
-def nearest_stack(analysis: Analysis, size: int) -> Stack:
-    """Return the runs of the N nearest to ``size``."""
-    return min(analysis.stacks, key=lambda stack: abs(stack.x.shape[1] - size))
-
-
 def shown(grid: Grid) -> list[str]:
     """Return the subsets that pictures of single runs and of medians over N show."""
     if len(grid.labels) <= MOST_SHOWN:
@@ -184,19 +180,19 @@ def shown(grid: Grid) -> list[str]:
     return [label for label in grid.labels if "+" not in label]
 
 
-def pooled(analysis: Analysis, stack: Stack) -> Iterator[tuple[int, Run]]:
-    """Iterate over the rows of a stack that are `shown`, of at most `POOLED` seeds."""
-    seeds, labels = set(analysis.grid.seeds[:POOLED].tolist()), shown(analysis.grid)
-    for row, key in enumerate(stack.keys):
-        run = analysis.results.runs[key]
-        if run.seed in seeds and run.label in labels:
-            yield row, run
+def networks(
+    analysis: Analysis, near: int, seeds: int = POOLED
+) -> Iterator[tuple[Run, Params, Array, Array]]:
+    """Iterate over the runs at the N nearest to ``near``, each with its network (R = 1) and data.
 
-
-def first_seed(analysis: Analysis, stack: Stack) -> Iterator[tuple[int, Run]]:
-    """Iterate over the rows of a stack that are `shown`, of its first seed."""
-    seed = min(analysis.results.runs[key].seed for key in stack.keys)
-    return ((row, run) for row, run in pooled(analysis, stack) if run.seed == seed)
+    Those that are `shown`, of at most so many seeds, the first ones.
+    """
+    stack = min(analysis.stacks, key=lambda stack: abs(stack.x.shape[1] - near))
+    runs = [analysis.results.runs[key] for key in stack.keys]
+    first, labels = sorted({run.seed for run in runs})[:seeds], shown(analysis.grid)
+    for row, run in enumerate(runs):
+        if run.seed in first and run.label in labels:
+            yield run, stack.params.rows([row]), stack.x[row], stack.y[row]
 
 
 def place_of(run: Run) -> dict[str, Any]:

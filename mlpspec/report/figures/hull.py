@@ -32,13 +32,11 @@ def rows(analysis: Analysis) -> Table:
     Above two dimensions (``n_inputs``) points are projected onto the first two principal axes of
     the inputs, where ridges, which fill the plane, have no direction.
     """
-    stack = min(analysis.stacks, key=lambda stack: stack.x.shape[1])
     parts = []
-    for row, run in base.first_seed(analysis, stack):
-        params = stack.params.rows([row])
-        left = expelled(forward(params, stack.x[[row]], stack.y[[row]]))[0]
+    for run, params, inputs, targets in base.networks(analysis, 0, seeds=1):
+        left = expelled(forward(params, inputs[None], targets[None]))[0]
         place = {**base.place_of(run), "n_inputs": run.n_inputs}
-        project = _principal_plane(stack.x[row]) if run.n_inputs > 2 else lambda points: points
+        project = _principal_plane(inputs) if run.n_inputs > 2 else lambda points: points
         blank: dict[str, Any] = {"dx": 0.0, "dy": 0.0, "radius": 0.0, "expelled": 0}
         shape = {**blank, "expelled": left.astype(int)}
         if not isinstance(params, RidgeParams):
@@ -49,7 +47,7 @@ def rows(analysis: Analysis) -> Table:
             length[length == 0.0] = 1.0
             shape |= {"dx": -v / length, "dy": u / length}
         for kind, points, columns in (
-            ("input", stack.x[row], blank),
+            ("input", inputs, blank),
             ("neuron", params.prototypes[0], shape),
         ):
             x, y = project(points).T

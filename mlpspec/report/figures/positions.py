@@ -9,14 +9,15 @@ from mlpspec.analysis.comparisons import as_table, select, where
 from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 
+LARGEST = 10**9
+"""Above every N, so that the largest is the nearest."""
+
 
 def rows(analysis: Analysis) -> Table:
     """Return prototypes and inputs (``kind``) of the largest N, of at most `POOLED` seeds."""
-    stack = max(analysis.stacks, key=lambda stack: stack.x.shape[1])
-    prototypes = stack.params.prototypes
     parts = []
-    for row, run in base.pooled(analysis, stack):
-        for kind, points in (("input", stack.x[row]), ("prototype", prototypes[row])):
+    for run, params, inputs, _ in base.networks(analysis, LARGEST):
+        for kind, points in (("input", inputs), ("prototype", params.prototypes[0])):
             columns = {"losses": run.label, "seed": run.seed, "kind": kind}
             parts.append({**columns, "position": points[:, 0]})
     return as_table(parts)

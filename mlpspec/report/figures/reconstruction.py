@@ -11,14 +11,12 @@ from mlpspec.store.results import Table
 
 def rows(analysis: Analysis) -> Table:
     """Return inputs and matched prototypes of the N nearest to 20, of at most `POOLED` seeds."""
-    stack = base.nearest_stack(analysis, 20)
-    prototypes = stack.params.prototypes
-    inputs, matched = match(stack.x, prototypes)
     parts = []
-    for row, run in base.pooled(analysis, stack):
+    for run, params, x, _ in base.networks(analysis, 20):
         columns = {"losses": run.label, "seed": run.seed, "n_samples": run.n_samples}
-        pairs = stack.x[row, inputs[row], 0], prototypes[row, matched[row], 0]
-        parts.append({**columns, "input": pairs[0], "prototype": pairs[1]})
+        (inputs,), (matched,) = match(x[None], params.prototypes)
+        pairs = {"input": x[inputs, 0], "prototype": params.prototypes[0, matched, 0]}
+        parts.append({**columns, **pairs})
     return as_table(parts)
 
 

@@ -18,18 +18,16 @@ def rows(analysis: Analysis) -> Table:
 
     ``kind`` is ``response`` (of neuron ``unit``), ``output``, ``datum`` or ``prototype``.
     """
-    stack = base.nearest_stack(analysis, 10)
     domain = next(iter(analysis.problems.values())).domain
     margin = 0.15 * domain.width
     axis = np.linspace(domain.low - margin, domain.high + margin, 161)
     parts: list[dict[str, Any]] = []
-    for row, run in base.first_seed(analysis, stack):
-        params = stack.params.rows([row])
+    for run, params, inputs, targets in base.networks(analysis, 10, seeds=1):
         net = forward(params, axis[None, :, None], np.zeros((1, len(axis))))
         prototypes = params.prototypes[0, :, 0]
         curves = [("response", unit, axis, h) for unit, h in enumerate(net.hidden[0].T)]
         curves += [("output", -1, axis, net.output[0])]
-        curves += [("datum", -1, stack.x[row, :, 0], stack.y[row])]
+        curves += [("datum", -1, inputs[:, 0], targets)]
         curves += [("prototype", -1, prototypes, np.zeros(len(prototypes)))]
         for kind, unit, x, y in curves:
             parts.append({**base.place_of(run), "kind": kind, "unit": unit, "x": x, "y": y})
