@@ -15,7 +15,7 @@ from mlpspec.network.forward import forward
 from mlpspec.report import figures
 from mlpspec.report.figures.phase import FIELDS
 from mlpspec.report.report import Report
-from mlpspec.study.controls import DOUBTS, GRID, RETURNED, VARIANTS, phase, questions
+from mlpspec.study.controls import DOUBTS, EFFECTS, GRID, RETURNED, VARIANTS, phase, questions
 from mlpspec.study.problem import domain_of
 from mlpspec.study.study import Study
 
@@ -155,3 +155,17 @@ def test_the_report_has_answers_and_pictures(directory):
     phases = mlpspec.store.results.read_csv(directory / "figures" / "phase.csv")
     # tau = 0.01 is 0.04 of the squared spacing of four inputs: one cell of each effect.
     assert phases["default"].sum() == 2
+
+
+@pytest.mark.parametrize(("largest", "end"), [(50.0, "100"), (5000.0, "10\u2074")])
+def test_ticks_go_as_far_as_the_axes(largest, end):
+    rows = []
+    for text, measurement, losses, direction in EFFECTS:
+        row = {"question": text, "one": f"{losses} (default)", "other": "baseline (default)"}
+        row |= {"measurement": measurement, "n_samples": 10, "pairs": 6, "direction": direction}
+        row |= {"median": largest, "low": 1.0, "high": largest, "margin": 1.0, "answer": "yes"}
+        rows.append(row)
+    ax = figures.draw("controls", as_table(rows)).axes[0]
+    words = [label.get_text() for label in ax.get_xticklabels()]
+    assert words == [f"\u2212{end}", *words[1:-1], end]
+    assert ax.get_xlim()[1] == pytest.approx(1.2 * ax.get_xticks()[-1])

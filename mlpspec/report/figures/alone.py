@@ -11,7 +11,7 @@ from mlpspec.report import card
 from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 
-GREY, END = "#777777", "#D55E00"
+END = "#D55E00"
 REACH = 1.8
 """How far from the origin frames extend."""
 
@@ -52,8 +52,8 @@ def draw(table: Table) -> base.Canvas:
         inputs, start, end = (points[:, 0] for points in _points(where(line, seed=seed)))
         ax.axvspan(inputs.min(), inputs.max(), color=base.HULL, alpha=0.10, lw=0)
         ax.plot(inputs, np.full(len(inputs), 1.3), "|", ms=7, mew=0.8, color=base.HULL)
-        ax.plot([start, end], [0.0, 1.0], color=GREY, lw=0.5, zorder=1)
-        ax.plot(start, np.zeros(len(start)), "o", ms=3.5, mfc="white", mec=GREY)
+        ax.plot([start, end], [0.0, 1.0], color=base.GREY, lw=0.5, zorder=1)
+        ax.plot(start, np.zeros(len(start)), "o", ms=3.5, mfc="white", mec=base.GREY)
         ax.plot(end, np.ones(len(end)), "D", ms=3.5, mew=0, color=END, alpha=0.7)
         base.note_beyond(ax, end, (-REACH, REACH), 0.98, _distance, fontsize=6.5)
         ax.set(xlim=(-REACH, REACH), ylim=(-0.25, 1.75))
@@ -68,8 +68,8 @@ def draw(table: Table) -> base.Canvas:
     inputs, start, end = _points(where(plane, seed=seed))
     ax.fill(*corners(inputs).T, color=base.HULL, alpha=0.10, lw=0)
     moves = np.stack([start, end])
-    ax.plot(moves[:, :, 0], moves[:, :, 1], color=GREY, lw=0.5, zorder=1)
-    ax.plot(*start.T, "o", ms=4, mfc="white", mec=GREY)
+    ax.plot(moves[:, :, 0], moves[:, :, 1], color=base.GREY, lw=0.5, zorder=1)
+    ax.plot(*start.T, "o", ms=4, mfc="white", mec=base.GREY)
     ax.plot(*inputs.T, "+", ms=6, mew=1.0, color=base.HULL, zorder=3)
     ax.plot(*end.T, "D", ms=4, mew=0, color=END, alpha=0.7, zorder=2)
     far = int((np.abs(end) > REACH).any(axis=1).sum())
@@ -80,7 +80,7 @@ def draw(table: Table) -> base.Canvas:
     ax.set_title(f"in the plane, seed {seed}{beyond}", loc="left")
     handles = [
         base.entry("input", color=base.HULL, marker="+", mew=1.2, ls="", ms=6),
-        base.entry("prototype, start", mfc="white", mec=GREY, marker="o", ls="", ms=4),
+        base.entry("prototype, start", mfc="white", mec=base.GREY, marker="o", ls="", ms=4),
         base.entry("prototype, end", color=END, marker="D", ls="", ms=4),
     ]
     base.legend_below(figure, handles)

@@ -35,6 +35,7 @@ from mlpspec.errors import InputError
 from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.metrics.statistics import beyond_rounding, interval_rank
 from mlpspec.network.neurons import Params
+from mlpspec.report.figures.powers import Powers
 from mlpspec.store.results import Table
 from mlpspec.study.run import Run
 from mlpspec.study.subsets import canonical_losses, subset_order
@@ -80,8 +81,8 @@ POOLED = 100
 """Seeds that are pooled in one picture, at the most: the first ones."""
 
 
-Style = Mapping[str, tuple[str, str]]
-"""Colour and marker by label."""
+Style = Mapping[Any, tuple[str, str]]
+"""Colour and marker by label, or by N."""
 
 STYLE: dict[str, tuple[str, str]] = {
     "baseline": ("#000000", "o"),
@@ -106,6 +107,18 @@ OTHER_STYLES = (
     ("#661100", "*"),
 )
 """Other subsets, in their order; from Paul Tol's muted palette."""
+
+SIZE_STYLES = (
+    ("#0072B2", "o"),
+    ("#009E73", "s"),
+    ("#E69F00", "^"),
+    ("#D55E00", "v"),
+    ("#CC79A7", "D"),
+)
+"""The sizes N where they stand beside each other, ascending."""
+
+GREY = "#555555"
+"""What belongs to no loss: nulls, theory, zero."""
 
 HULL = "#0072B2"
 """The hull of the inputs, and what else belongs to the data."""
@@ -242,6 +255,17 @@ def styles(labels: Iterable[str]) -> dict[str, tuple[str, str]]:
     known = STYLE | {"baseline": (ink, STYLE["baseline"][1])}  # black, on black paper white
     ordered = sorted(set(labels), key=lambda label: subset_order(canonical_losses(label)))
     return {label: known[label] if label in known else next(others) for label in ordered}
+
+
+def size_styles(sizes: NDArray[Any]) -> dict[int, tuple[str, str]]:
+    """Return colour and marker of sizes, ascending.
+
+    Examples
+    --------
+    >>> size_styles(np.array([50, 5, 50]))
+    {5: ('#0072B2', 'o'), 50: ('#009E73', 's')}
+    """
+    return dict(zip(np.unique(sizes).tolist(), itertools.cycle(SIZE_STYLES), strict=False))
 
 
 def distinct(column: NDArray[Any]) -> list[Any]:
@@ -389,10 +413,45 @@ def scale_values(ax: Axes, name: str) -> None:
         ax.set_yscale("log")
 
 
-def draw_medians(ax: Axes, at: Array, rows: Table, **look: Any) -> None:
-    """Draw medians with their intervals."""
-    below, above = (np.abs(rows["value"] - rows[end]).tolist() for end in ("low", "high"))
-    ax.errorbar(at, rows["value"], (below, above), **look)  # lists: arrays of one entry warn
+def draw_medians(ax: Axes, at: Array, rows: Table, *, across: bool = False, **look: Any) -> None:
+    """Draw medians with their intervals: upright, or ``across``."""
+    # Lists: arrays of one entry warn.
+    bars = [np.abs(rows["value"] - rows[end]).tolist() for end in ("low", "high")]
+    if across:
+        ax.errorbar(rows["value"], at, xerr=bars, **look)
+    else:
+        ax.errorbar(at, rows["value"], yerr=bars, **look)
+
+
+def draw_differences(
+    ax: Axes, rows: Table, words: Mapping[str, str], looks: Style, **look: Any
+) -> None:
+    """Draw differences, a line a label of ``words``, in it the sizes below each other."""
+    labels, apart = list(words), min(0.2, 0.72 / len(looks))
+    for place, (size, (colour, marker)) in enumerate(looks.items()):
+        here = where(rows, n_samples=size)
+        at = np.array([labels.index(label) for label in here["losses"]], dtype=float)
+        at += (place - (len(looks) - 1) / 2) * apart
+        draw_medians(ax, at, here, across=True, fmt=marker, mew=0, color=colour, **look)
+    name_lines(ax, list(words.values()))
+
+
+def name_lines(ax: Axes, words: Sequence[str]) -> None:
+    """Name the lines of a panel of differences, from the top, with rules between and at zero."""
+    ax.axvline(0.0, color=GREY, lw=0.6, zorder=0)
+    for line in range(1, len(words)):
+        ax.axhline(line - 0.5, color="#DDDDDD", lw=0.4, zorder=0)
+    ax.set_yticks(range(len(words)), words)
+    ax.set_ylim(len(words) - 0.5, -0.5)
+    ax.tick_params("y", length=0)
+
+
+def scale_beyond_one(ax: Axes, linscale: float, ticks: Iterable[float]) -> None:
+    """Make the horizontal axis logarithmic beyond 1 to both sides, with ticks at powers of ten."""
+    words = {tick: f"{tick:.0f}" if abs(tick) <= 100 else Powers()(tick) for tick in ticks}
+    ax.set_xscale("symlog", linthresh=1.0, linscale=linscale)
+    ax.set_xticks(list(words), [word.replace("-", "\u2212") for word in words.values()])
+    ax.minorticks_off()
 
 
 def colour_bar(figure: Canvas, shades: Any, name: str, **place: Any) -> Any:
@@ -431,11 +490,12 @@ def entry(label: str, **line: Any) -> Line2D:
     return Line2D([], [], label=label, **line)
 
 
-def subset_entries(looks: Style) -> list[Line2D]:
-    """Return the entries of a legend for subsets, from their colours and markers."""
+def entries(looks: Style, **line: Any) -> list[Line2D]:
+    """Return the entries of a legend for subsets or sizes, from their colours and markers."""
+    line = {"ls": "", "ms": 5, **line}
     return [
-        entry(readable(label), color=colour, marker=marker, ls="", ms=5)
-        for label, (colour, marker) in looks.items()
+        entry(f"N = {of}" if isinstance(of, int) else readable(of), color=c, marker=m, **line)
+        for of, (c, m) in looks.items()
     ]
 
 

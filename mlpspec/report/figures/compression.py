@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import textwrap
 from typing import Any
 
@@ -15,7 +14,6 @@ from mlpspec.analysis.comparisons import as_table, select, where
 from mlpspec.analysis.compression import NULLS, QUANTITIES, USED, by_level
 from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.report.figures import base
-from mlpspec.report.figures.monosemanticity import SIZES
 from mlpspec.store.results import Table
 
 COLUMNS = {
@@ -90,7 +88,7 @@ def draw(table: Table) -> base.Canvas:
     figure, axes = base.grid_of_axes(
         len(heights), len(methods), inches, sharey="row", height_ratios=heights
     )
-    sizes = np.unique(table["n_samples"]).tolist()
+    sizes = base.size_styles(table["n_samples"])
     size = min(sizes, key=lambda n: abs(n - NEAR))
     alone = [label for label in base.distinct(levels["losses"]) if "+" not in label]
     for column, method in zip(axes.T, methods, strict=True):
@@ -99,13 +97,19 @@ def draw(table: Table) -> base.Canvas:
             here = where(levels, measurement=name, n_samples=size)
             _levels(ax, name, here, method, alone)
             (worst,) = where(standards, measurement=name, n_samples=size)["value"]
-            ax.axhline(worst, color="#555555", ls=(0, (5, 2)), lw=0.7, zorder=1)
+            ax.axhline(worst, color=base.GREY, ls=(0, (5, 2)), lw=0.7, zorder=1)
         for ax, name in zip(column[len(names) :], lower, strict=True):
             if (method, name) == UNREADABLE:
                 ax.set_axis_off()
                 continue
             mine = where(differences, measurement=name)
-            _differences(ax, where(mine, method=method), sizes)
+            here = where(mine, method=method)
+            words = {
+                label: textwrap.fill(base.readable(label), 22)
+                for label in base.styles(here["losses"].tolist())
+            }
+            base.draw_differences(ax, here, words, sizes, ms=3.0, elinewidth=0.8)
+            ax.tick_params("y", labelsize=6.5)
             if method != "quantise":
                 shares = [name for name in methods if name != "quantise"]
                 ends = select(mine, np.isin(mine["method"], shares))
@@ -116,18 +120,10 @@ def draw(table: Table) -> base.Canvas:
         column[len(names) - 1].set_xlabel("bits" if bits else "share of neurons left")
     for ax, name in zip(axes[:, 0], [*names, *lower], strict=True):
         ax.set_ylabel(LABELS[name] if name in LABELS else MEASUREMENTS[name].axis)
-    looks = base.styles(alone)
-    handles = [
-        base.entry(base.readable(label), color=colour, marker=marker, ls="-", lw=0.9, ms=4)
-        for label, (colour, marker) in looks.items()
-    ]
-    handles.append(base.entry("null", color="#555555", ls=":", lw=1.1))
-    handles.append(base.entry("worst that survives", color="#555555", ls=(0, (5, 2)), lw=0.7))
-    handles += [
-        base.entry(f"N = {size}", color=colour, marker=marker, ls="", ms=4)
-        for size, (colour, marker) in zip(sizes, itertools.cycle(SIZES), strict=False)
-    ]
-    base.legend_below(figure, handles)
+    handles = base.entries(base.styles(alone), ls="-", lw=0.9, ms=4)
+    handles.append(base.entry("null", color=base.GREY, ls=":", lw=1.1))
+    handles.append(base.entry("worst that survives", color=base.GREY, ls=(0, (5, 2)), lw=0.7))
+    base.legend_below(figure, handles + base.entries(sizes, ms=4))
     return figure
 
 
@@ -155,7 +151,7 @@ def _levels(ax: Axes, name: str, rows: Table, method: str, labels: list[str]) ->
                     ls=":",
                     lw=1.0,
                     zorder=2,
-                    color="#555555" if drawn == STUDENT else colour,
+                    color=base.GREY if drawn == STUDENT else colour,
                 )
     if name in MEASUREMENTS:
         base.scale_values(ax, name)
@@ -172,27 +168,6 @@ def _levels(ax: Axes, name: str, rows: Table, method: str, labels: list[str]) ->
     else:
         ax.set_xlim(1.05, 0.05)
         ax.set_xticks([1.0, 0.8, 0.6, 0.4, 0.2])
-
-
-def _differences(ax: Axes, rows: Table, sizes: list[int]) -> None:
-    """Draw paired differences from the baseline by subset, N one below the other."""
-    labels = [*base.styles(rows["losses"].tolist())]
-    for number, (size, (colour, marker)) in enumerate(
-        zip(sizes, itertools.cycle(SIZES), strict=False)
-    ):
-        here = where(rows, n_samples=size)
-        at = np.array([labels.index(label) for label in here["losses"]])
-        at = at + (number - (len(sizes) - 1) / 2) * 0.2
-        ends = [np.abs(here["value"] - here[end]).tolist() for end in ("low", "high")]
-        look: dict[str, Any] = {"fmt": marker, "ms": 3.0, "mew": 0, "elinewidth": 0.8}
-        ax.errorbar(here["value"], at, xerr=ends, color=colour, **look)
-    ax.axvline(0.0, color="#777777", lw=0.6, zorder=0)
-    for row in range(1, len(labels)):
-        ax.axhline(row - 0.5, color="#DDDDDD", lw=0.4, zorder=0)
-    words = [textwrap.fill(base.readable(label), 22) for label in labels]
-    ax.set_yticks(range(len(labels)), words, fontsize=6.5)
-    ax.set_ylim(len(labels) - 0.5, -0.5)
-    ax.tick_params("y", length=0)
 
 
 def caption(table: Table) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,6 @@ from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 from mlpspec.study.controls import DOUBTS
 
-GREY = "#555555"
 NAMES = ("gradient_norm", "reconstruction_error", "distinct_usage_ratio", "expelled_fraction")
 WAYS = {
     "throughout": ("default", *DOUBTS["steps"]),
@@ -60,16 +60,17 @@ def draw(table: Table) -> base.Canvas:
                 line = select(line, np.argsort(line["steps"]))
                 at = line["steps"] * (1.0 + 0.03 * place)
                 ax.plot(at, line["value"], color=colour, lw=0.9, ls=dashes, zorder=2)
-                filled = {"mfc": colour if way == "throughout" else "white", "mec": colour}
-                look = {"fmt": marker, "ms": 3.6, "mew": 0.7, "elinewidth": 0.6, "zorder": 3}
+                filled: Any = {"mfc": colour if way == "throughout" else "white", "mec": colour}
+                look: Any = {"fmt": marker, "ms": 3.6, "mew": 0.7, "elinewidth": 0.6, "zorder": 3}
                 base.draw_medians(ax, at, line, color=colour, **look, **filled)
         ax.set_xscale("log")
         ax.set_xticks(steps, [f"{number:,}" for number in steps])
         ax.minorticks_off()
     for ax in axes[-1]:
         ax.set_xlabel("steps")
-    ways = [base.entry(f"losses {way}", color=GREY, ls=ls, lw=1.0) for way, ls in DASHES.items()]
-    handles = base.subset_entries(looks) + ways
+    handles = base.entries(looks)
+    for way, dashes in DASHES.items():
+        handles.append(base.entry(f"losses {way}", color=base.GREY, ls=dashes, lw=1.0))
     base.legend_below(figure, handles, columns=len(handles) if axes.shape[1] > 1 else 2)
     return figure
 

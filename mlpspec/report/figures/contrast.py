@@ -73,7 +73,7 @@ def draw(table: Table) -> base.Canvas:
             medians = where(here, variant=variant)
             shift = (place - (len(variants) - 1) / 2) * apart
             at = np.array([labels.index(label) for label in medians["losses"]]) + shift
-            look = {"fmt": marker, "ms": 3.6, "mew": 0, "elinewidth": 0.8, "color": colour}
+            look: Any = {"fmt": marker, "ms": 3.6, "mew": 0, "elinewidth": 0.8, "color": colour}
             base.draw_medians(ax, at, medians, label=variant, **look)
         base.scale_values(ax, name)
         ax.set_xlim(-0.6, len(labels) - 0.4)

@@ -35,7 +35,7 @@ def draw(table: Table) -> base.Canvas:
     width = 0.82 / len(effects)
     for column, effect in enumerate(effects):
         left = 0.165 + column * width
-        ax = figure.add_axes((left, top - heights[0] / size, width - 0.01, heights[0] / size))
+        ax = figure.add_axes((left, top - heights[0] / size, width - 0.03, heights[0] / size))
         mine = where(table, question=effect)
         for row, variant in enumerate(variants):
             _answers(ax, row, where(mine, one=f"{mine['one'][0].split(' (')[0]} ({variant})"))
@@ -91,25 +91,18 @@ def _answers(ax: Axes, row: int, rows: Table) -> None:
 
 
 def _limit(table: Table) -> float:
-    """Return where the axes end, in margins: a power of ten, 100 to 10,000."""
+    """Return where the axes end, in margins: at 100, or at 10,000 if that is not enough."""
     ends = np.abs([table[name] / table["margin"] for name in ("median", "low", "high")])
-    largest = np.nanmax(ends, initial=1.0)
-    return float(np.clip(10.0 ** np.ceil(np.log10(largest)), 1e2, 1e4))
+    return 1e2 if np.nanmax(ends, initial=1.0) <= 1e2 else 1e4
 
 
 def _frame(ax: Axes, words: list[str], limit: float) -> None:
-    ax.set_xscale("symlog", linthresh=1.0, linscale=0.6)
-    ax.axvspan(-1.0, 1.0, color="#EEEEEE", lw=0, zorder=0)
-    ax.axvline(0.0, color="#777777", lw=0.6, zorder=0)
-    ax.set_ylim(len(words) - 0.5, -0.5)
-    ax.set_yticks(range(len(words)), words, fontsize=6.5)
+    ticks = np.geomspace(1.0, limit, 3)
+    base.scale_beyond_one(ax, 0.6, [*-ticks[::-1], *ticks])
     ax.set_xlim(-1.2 * limit, 1.2 * limit)
-    ticks = (-100, -1, 1, 100)
-    ax.set_xticks(ticks, [f"{tick}".replace("-", "\u2212") for tick in ticks])
-    ax.minorticks_off()
-    for row in range(1, len(words)):
-        ax.axhline(row - 0.5, color="#DDDDDD", lw=0.4, zorder=0)
-    ax.tick_params("y", length=0)
+    ax.axvspan(-1.0, 1.0, color="#EEEEEE", lw=0, zorder=0)
+    base.name_lines(ax, words)
+    ax.tick_params("y", labelsize=6.5)
 
 
 def caption(table: Table) -> str:

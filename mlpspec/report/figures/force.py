@@ -10,8 +10,6 @@ from mlpspec.report import card
 from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 
-GREY = "#555555"
-
 
 def rows(runs: card.CardRuns) -> Table:
     """Return the forces by N and seed."""
@@ -36,7 +34,7 @@ def draw(table: Table) -> base.Canvas:
         for place, size in enumerate(sizes):
             here = median_interval(values[(table["n_samples"] == size) & known]).median
             ax.plot([place - 0.3, place + 0.3], [here, here], color="black", lw=1.4)
-        ax.axhline(1.0, color=GREY, lw=0.8, ls=(0, (5, 2)))
+        ax.axhline(1.0, color=base.GREY, lw=0.8, ls=(0, (5, 2)))
         ax.set_yscale("log")
         base.size_axis(ax, sizes)
     left.set_ylabel("RMS force of the loss at weight 1\nover that of the fit")
@@ -52,7 +50,7 @@ def draw(table: Table) -> base.Canvas:
     handles = [
         base.entry("seed", color=base.HULL, **dot),
         base.entry("median", color="black", lw=1.4),
-        base.entry("as strong as the fit", color=GREY, lw=0.9, ls=(0, (5, 2))),
+        base.entry("as strong as the fit", color=base.GREY, lw=0.9, ls=(0, (5, 2))),
     ]
     if inert.any():
         handles.insert(1, base.entry("seed in which the loss is inert", mfc="white", **dot))

@@ -16,7 +16,7 @@ from mlpspec.network.neurons import RidgeParams
 from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 
-GREY, EXPELLED = "#777777", "#D55E00"
+EXPELLED = "#D55E00"
 
 
 def applies(analysis: Analysis) -> bool:
@@ -89,7 +89,7 @@ def draw(table: Table) -> base.Canvas:
                 length = 9 * reach + np.hypot(*(position - middle))
                 line = position + length * np.array([-along, along])
             gone = bool(here["expelled"][row])
-            colour = EXPELLED if gone else GREY
+            colour = EXPELLED if gone else base.GREY
             ax.plot(*line.T, color=colour, lw=0.6, alpha=0.8, ls="--" if gone else "-", zorder=1)
             mark = "X" if gone else "D"
             ax.plot(*position, mark, ms=4.5, mew=0.4, mec="white", color=colour, zorder=3)
@@ -104,7 +104,7 @@ def draw(table: Table) -> base.Canvas:
     solid, dashed = ("-", "--") if shape else ("", "")
     handles = [
         base.entry("input, and their hull", color=base.HULL, marker="o", ls="", ms=4),
-        base.entry(f"prototype{shape}", color=GREY, marker="D", ls=solid, ms=4),
+        base.entry(f"prototype{shape}", color=base.GREY, marker="D", ls=solid, ms=4),
         base.entry("of an expelled neuron", color=EXPELLED, marker="X", ls=dashed, ms=5),
     ]
     base.legend_below(figure, handles)

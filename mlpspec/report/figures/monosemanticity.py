@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -25,9 +24,6 @@ SHOWN = {
 
 COMPANIONS = {"deactivation": "reversed deactivation", "placebo": "another start"}
 """Directories inside, of baselines that differ in one thing, and what they are called here."""
-
-SIZES = (("#0072B2", "o"), ("#009E73", "s"), ("#E69F00", "^"), ("#D55E00", "v"), ("#CC79A7", "D"))
-"""Colour and marker of the sizes, ascending."""
 
 
 def applies(analysis: Analysis) -> bool:
@@ -66,37 +62,19 @@ def rows(analysis: Analysis) -> Table:
 def draw(table: Table) -> base.Canvas:
     """Draw the differences by loss, a panel a measurement, N beside each other."""
     names, labels = base.distinct(table["measurement"]), base.distinct(table["losses"])
-    sizes = np.unique(table["n_samples"]).tolist()
+    words = {label: base.readable(label) for label in labels}
+    looks = base.size_styles(table["n_samples"])
     figure, axes = base.grid_of_axes(1, len(names), (10.2, 0.9 + 0.42 * len(labels)), sharey=True)
-    apart = 0.72 / len(sizes)
     for ax, name in zip(axes[0], names, strict=True):
-        ax.axvline(0.0, color="#777777", lw=0.7, zorder=0)
-        for place, size in enumerate(sizes):
-            here = where(table, measurement=name, n_samples=size)
-            at = np.array([labels.index(label) for label in here["losses"]], dtype=float)
-            at += (place - (len(sizes) - 1) / 2) * apart
-            colour, marker = SIZES[place % len(SIZES)]
-            ends = [np.abs(here["value"] - here[end]).tolist() for end in ("low", "high")]
-            look: dict[str, Any] = {"fmt": marker, "ms": 3.2, "mew": 0, "elinewidth": 0.9}
-            ax.errorbar(here["value"], at, xerr=ends, color=colour, **look)
-        for line in range(1, len(labels)):
-            ax.axhline(line - 0.5, color="#DDDDDD", lw=0.4, zorder=0)
+        here = where(table, measurement=name)
+        base.draw_differences(ax, here, words, looks, ms=3.2, elinewidth=0.9)
         ax.set_xlabel(SHOWN[name])
         if name == "reconstruction_error":  # a prototype may be expelled far away
-            ax.set_xscale("symlog", linthresh=1.0, linscale=1.5)
             low, high = ax.get_xlim()
-            ticks = [tick for tick in (-100, -10, -1, 0, 1, 10, 100) if low <= tick <= high]
-            ax.set_xticks(ticks, [f"{tick}".replace("-", "\u2212") for tick in ticks])
-            ax.minorticks_off()
-        ax.set_ylim(len(labels) - 0.5, -0.5)
-        ax.tick_params("y", length=0)
-    axes[0, 0].set_yticks(range(len(labels)), [base.readable(label) for label in labels])
+            ticks = (-100, -10, -1, 0, 1, 10, 100)
+            base.scale_beyond_one(ax, 1.5, [tick for tick in ticks if low <= tick <= high])
     axes[0, len(names) // 2].set_title("difference from the baseline in")
-    handles = [
-        base.entry(f"N = {size}", color=colour, marker=marker, ls="", ms=5)
-        for size, (colour, marker) in zip(sizes, itertools.cycle(SIZES), strict=False)
-    ]
-    base.legend_below(figure, handles)
+    base.legend_below(figure, base.entries(looks))
     return figure
 
 

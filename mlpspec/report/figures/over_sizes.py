@@ -14,8 +14,7 @@ from mlpspec.metrics.nulls import NULLS
 from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 
-GREY = "#555555"
-BAND: Any = {"color": GREY, "alpha": 0.12, "lw": 0, "zorder": 0}
+BAND: Any = {"color": base.GREY, "alpha": 0.12, "lw": 0, "zorder": 0}
 DOT: Any = {"ms": 3.0, "mew": 0, "alpha": 0.45, "zorder": 2}
 MEDIAN: Any = {"ms": 4, "mew": 0.3, "mec": "white", "elinewidth": 0.9, "zorder": 3}
 NULL_STYLE = {
@@ -75,7 +74,7 @@ def draw(table: Table, looks: base.Style | None = None) -> base.Canvas:
             line = select(line, np.argsort(line["n_samples"]))
             sized = np.searchsorted(sizes, line["n_samples"])
             if len(sized):
-                ax.plot(sized, line["value"], ls=dashes, color=GREY, lw=0.8, zorder=1)
+                ax.plot(sized, line["value"], ls=dashes, color=base.GREY, lw=0.8, zorder=1)
             if len(sized) and np.isfinite(line["low"]).all():
                 ax.fill_between(sized, line["low"], line["high"], **BAND)
         for place, (label, (colour, marker)) in enumerate(looks.items()):
@@ -88,13 +87,13 @@ def draw(table: Table, looks: base.Style | None = None) -> base.Canvas:
         base.scale_values(ax, name)
         base.size_axis(ax, sizes)
         ax.set_ylabel(MEASUREMENTS[name].axis)
-    handles = base.subset_entries(looks)
+    handles = base.entries(looks)
     drawn = {*table["losses"][table["kind"] == "null"].tolist()}
     networks = {*names} <= {measurement.name for measurement in OF_RESPONSES}
     for null, (label, dashes) in NULL_STYLE.items():
         if null in drawn:
             label = label.replace("prototypes", "networks") if networks else label
-            handles.append(base.entry(label, color=GREY, ls=dashes, lw=0.9))
+            handles.append(base.entry(label, color=base.GREY, ls=dashes, lw=0.9))
     base.legend_below(figure, handles, columns=4)
     return figure
 
