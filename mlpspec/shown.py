@@ -1,4 +1,4 @@
-"""How runs ended, in words, and small tables in HTML, as notebooks show what they are given."""
+"""Numbers, names and how runs ended as readers see them, and what notebooks show, in HTML."""
 
 from __future__ import annotations
 
@@ -18,6 +18,28 @@ def counted(statuses: Iterable[str]) -> str:
     """
     counts = Counter(statuses)
     return ", ".join(f"{counts[status]} {status}" for status in ("ok", "diverged", "failed"))
+
+
+def three_digits(value: float) -> str:
+    """Return a number to three digits, below a million without an exponent.
+
+    Examples
+    --------
+    >>> three_digits(0.12345), three_digits(999.6), three_digits(-12345.6)
+    ('0.123', '1000', '-12346')
+    """
+    return f"{value:.0f}" if 999.5 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
+def readable(name: str) -> str:
+    """Return a label of losses, or another name, in words.
+
+    Examples
+    --------
+    >>> readable("coverage+overlap"), readable("fit_fvu")
+    ('coverage + overlap', 'fit fvu')
+    """
+    return name.replace("+", " + ").replace("_", " ")
 
 
 def html_of(title: str, lines: Iterable[str], head: Sequence[str] = (), rows: Any = ()) -> str:
@@ -41,4 +63,4 @@ def _row(tag: str, cells: Iterable[Any]) -> str:
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return three_digits(value) if isinstance(value, float) else str(value)

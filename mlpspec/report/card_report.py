@@ -61,12 +61,12 @@ def write(directory: Path, name: str, checks: LossReport, forces: Table) -> Path
         card.table(name, f"{call}, source {definition.source}", checks, force, alone, effect),
     )
     tables = {key: figure.rows(runs) for key, figure in figures.CARD_FIGURES.items()}
-    drawn = report.draw_all(tables, directory / "figures")
     numbers = {
         "force": _table(force, FORCE_COLUMNS, tall=False),
         "alone": _table(alone, ALONE_COLUMNS),
         "effect": _table(effect, EFFECT_COLUMNS),
     }
+    drawn = report.draw_all(tables, directory / "figures", below=numbers)
     sections = [
         f"<h1>{escape(name)}</h1>",
         f"<p class='lead'>{escape(_first_sentence(checks.loss))}</p>",
@@ -75,10 +75,9 @@ def write(directory: Path, name: str, checks: LossReport, forces: Table) -> Path
         "(<code>card.csv</code>).</p>",
         _glance_section(checks, force, alone, effect, [runs.analysis.results, runs.alone]),
         _check_section(checks),
+        *drawn.values(),
+        report.citation_section(),
     ]
-    for key, drawing in drawn.items():
-        sections.append(drawing.replace("</section>", f"{numbers[key]}</section>"))
-    sections.append(report.citation_section())
     path = directory / "card.html"
     with replacing(path) as file:
         file.write(report.page(f"Loss card: {name}", sections))
@@ -175,4 +174,5 @@ def _check_section(checks: LossReport) -> str:
 
 def _table(table: Table, columns: Mapping[str, str], *, tall: bool = True) -> str:
     """Return columns of a table, by their headings, with headings that sort it."""
-    return report.html_table({title: table[name] for title, name in columns.items()}, tall=tall)
+    shown = {title: table[name] for title, name in columns.items()}
+    return report.html_table(report.in_words(shown), tall=tall)

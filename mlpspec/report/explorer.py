@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-import re
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -32,6 +31,8 @@ from mlpspec.metrics.prototypes import match
 from mlpspec.metrics.statistics import less, median_interval
 from mlpspec.network.forward import forward
 from mlpspec.network.neurons import neuron_of
+from mlpspec.report.report import filled
+from mlpspec.shown import readable
 from mlpspec.store.results import Results, Table, measurement_names, replacing
 from mlpspec.store.store import Record
 from mlpspec.study.run import SETTINGS
@@ -75,8 +76,7 @@ def page(results: Results) -> str:
     html, *scripts = (room.joinpath(name).read_text(encoding="utf-8") for name in PARTS)
     # In a script, "<" of a name must not end it.
     data = _json(content(results)).replace("<", "\\u003c")
-    filled = {"title": escape(results.study.name), "script": "".join(scripts), "data": data}
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: filled[found[1]], html)
+    return filled(html, title=escape(results.study.name), script="".join(scripts), data=data)
 
 
 PARTS = (
@@ -99,7 +99,7 @@ def content(results: Results) -> dict[str, Any]:
     Runs that failed have nothing to show. Of others as many are taken, whole networks before
     compressed ones and each in the order of their seeds, as `MOST_BYTES` allow.
     """
-    from mlpspec.report.figures.base import readable, styles
+    from mlpspec.report.figures.base import styles
 
     table = results.table
     rows = np.flatnonzero(table["status"] != "failed")

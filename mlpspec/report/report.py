@@ -6,6 +6,7 @@ The page needs no network, no other file and no script to be read; a script sort
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -20,7 +21,7 @@ from mlpspec.analysis.claims import Verdict
 from mlpspec.analysis.comparisons import as_table
 from mlpspec.errors import InputError
 from mlpspec.report import verdicts
-from mlpspec.shown import counted
+from mlpspec.shown import counted, readable, three_digits
 from mlpspec.store.results import Results, Table, replacing, write_csv
 from mlpspec.study.readings import CHOSEN, READING
 from mlpspec.study.run import SETTINGS
@@ -110,13 +111,26 @@ def _described(study: Study) -> str:
 def page(title: str, sections: Sequence[str]) -> str:
     """Return a whole page of sections in HTML."""
     template = files("mlpspec.report").joinpath("report.html").read_text(encoding="utf-8")
-    return template.replace("{{title}}", escape(f"{title} \u2013 mlpspec")).replace(
-        "{{body}}", "\n".join(sections)
-    )
+    title = escape(f"{title} \u2013 mlpspec")
+    return filled(template, title=title, body="\n".join(sections))
+
+
+def filled(template: str, **parts: str) -> str:
+    """Return a template with its parts in their places, whatever they hold.
+
+    Examples
+    --------
+    >>> filled("<h1>{{title}}</h1>{{body}}", title="{{body}}", body="text")
+    '<h1>{{body}}</h1>text'
+    """
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
 
 
 def draw_all(
-    tables: Mapping[str, Table], folder: Path, formats: Sequence[str] = ("svg", "png")
+    tables: Mapping[str, Table],
+    folder: Path,
+    formats: Sequence[str] = ("svg", "png"),
+    below: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Draw figures into ``folder``, with their numbers; return a page's section of each.
 
@@ -128,6 +142,8 @@ def draw_all(
         Made if it is not there.
     formats : sequence of str
         Of the files: ``svg``, ``png`` or ``pdf``.
+    below : mapping of str to str, optional
+        What stands below a figure on the page, in HTML.
     """
     from mlpspec.report import figures
 
@@ -150,7 +166,8 @@ def draw_all(
         sections[name] = section(
             figure.title or name,
             f"\n<figure><div class='wide'>{svg}</div><div class='narrow' aria-hidden='true'>"
-            f"{''.join(columns)}</div><figcaption>{escape(caption)}</figcaption></figure>",
+            f"{''.join(columns)}</div><figcaption>{escape(caption)}</figcaption></figure>"
+            f"{(below or {}).get(name, '')}",
         )
     return sections
 
@@ -170,8 +187,6 @@ def section(name: str, content: str, title: str = "") -> str:
 def html_table(columns: Table, *, tall: bool = True, sortable: bool = True) -> str:
     """Return a table that scrolls: its columns by their headings, which sort it if ``sortable``.
 
-    What can be sorted are names of measurements and losses, and numbers: names are in words.
-
     Examples
     --------
     >>> html_table({"N": np.array([3])}, sortable=False).partition("</thead>")[2]
@@ -183,7 +198,7 @@ def html_table(columns: Table, *, tall: bool = True, sortable: bool = True) -> s
         head.append(f"<th scope='col'{' class=number' * (values.dtype.kind in 'fi')}>{text}</th>")
     body = ""
     for row in zip(*columns.values(), strict=True):
-        body += f"<tr>{''.join(table_cell(value, words=sortable) for value in row)}</tr>"
+        body += f"<tr>{''.join(table_cell(value) for value in row)}</tr>"
     return (
         f"<div class='scroll{' tall' * tall}'><table{' class=sortable' * sortable}><thead>"
         f"<tr>{''.join(head)}</tr></thead><tbody>{body}</tbody></table></div>"
@@ -221,7 +236,7 @@ def _comparison_section(table: Table, study: str) -> str:
     )
     skipped = ("confidence", "family", "nonzero")
     names = [name for name in table if name not in skipped]
-    columns = {name.replace("_", " "): table[name][chosen[:2000]] for name in names}
+    columns = in_words({readable(name): table[name][chosen[:2000]] for name in names})
     cut = f" The first 2,000 of {len(chosen)} rows." if len(chosen) > 2000 else ""
     return section(
         "comparisons",
@@ -234,10 +249,17 @@ def _comparison_section(table: Table, study: str) -> str:
     )
 
 
-def table_cell(value: Any, *, words: bool = False) -> str:
-    """Return a cell of a table in HTML: numbers to three digits, a dash for NaN.
+def in_words(columns: Table) -> Table:
+    """Return columns with names in words, as figures have them: a narrow column can break them."""
+    told = dict(columns)
+    for title, names in columns.items():
+        if names.dtype.kind == "U":
+            told[title] = np.array([readable(name) for name in names], str)
+    return told
 
-    A name is told in ``words``, as figures do, so that a narrow column can break it.
+
+def table_cell(value: Any) -> str:
+    """Return a cell of a table in HTML: numbers to three digits, a dash for NaN.
 
     Examples
     --------
@@ -245,11 +267,10 @@ def table_cell(value: Any, *, words: bool = False) -> str:
     "<td class='number'>0.123</td>"
     """
     if isinstance(value, float | np.floating):
-        text = f"{value:.0f}" if 1e3 <= abs(float(value)) < 1e6 else f"{value:.3g}"
-        return f"<td class='number'>{text.replace('nan', DASH)}</td>"
+        return f"<td class='number'>{three_digits(float(value)).replace('nan', DASH)}</td>"
     if isinstance(value, int | np.integer):
         return f"<td class='number'>{value}</td>"
-    return f"<td>{escape(value.replace('_', ' ').replace('+', ' + ') if words else value)}</td>"
+    return f"<td>{escape(value)}</td>"
 
 
 def _trouble_section(results: Results) -> str:

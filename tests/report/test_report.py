@@ -17,6 +17,7 @@ from matplotlib.text import Text
 
 import mlpspec
 from mlpspec.analysis.analysis import Analysis, read_verdicts
+from mlpspec.analysis.comparisons import as_table
 from mlpspec.cli import command as cli
 from mlpspec.metrics.measure import MEASUREMENTS, measure_places
 from mlpspec.report import figures, report
@@ -345,6 +346,14 @@ def test_columns_of_figures_show_what_is_there(made):
     assert lines == [str(number) for number in range(6)]  # as they are read, line by line
     across = [name for name in shown if name.startswith("reconstruction-across")]
     assert across == [f"reconstruction-across-{number}" for number in (4, 5, 6, 7)]
+
+
+def test_numbers_and_names_on_a_page_are_shown_as_they_are():
+    page = report.page("{{body}}", ["<p>{{title}}</p>"])
+    assert "<title>{{body}} \u2013 mlpspec</title>" in page
+    assert page.count("<p>") == page.count("<p>{{title}}</p>") == 1
+    cells = report.html_table(as_table([{"a_b+c": "a_b+c", "value": 999.7}]), sortable=False)
+    assert "<td>a_b+c</td><td class='number'>1000</td>" in cells
 
 
 def test_what_a_comparison_can_reach_is_explained_above_the_table(made):

@@ -9,6 +9,7 @@ from mlpspec.arrays import Array
 from mlpspec.metrics.hull import corners
 from mlpspec.report import card
 from mlpspec.report.figures import base
+from mlpspec.shown import three_digits
 from mlpspec.store.results import Table
 
 END = "#D55E00"
@@ -55,7 +56,7 @@ def draw(table: Table) -> base.Canvas:
         ax.plot([start, end], [0.0, 1.0], color=base.GREY, lw=0.5, zorder=1)
         ax.plot(start, np.zeros(len(start)), "o", ms=3.5, mfc="white", mec=base.GREY)
         ax.plot(end, np.ones(len(end)), "D", ms=3.5, mew=0, color=END, alpha=0.7)
-        base.note_beyond(ax, end, (-REACH, REACH), 0.98, _distance, fontsize=6.5)
+        base.note_beyond(ax, end, (-REACH, REACH), 0.98, fontsize=6.5)
         ax.set(xlim=(-REACH, REACH), ylim=(-0.25, 1.75))
         ax.set_yticks([0.0, 1.0, 1.3], ["start", "end", "inputs"])
         ax.tick_params(axis="y", length=0)
@@ -73,7 +74,7 @@ def draw(table: Table) -> base.Canvas:
     ax.plot(*inputs.T, "+", ms=6, mew=1.0, color=base.HULL, zorder=3)
     ax.plot(*end.T, "D", ms=4, mew=0, color=END, alpha=0.7, zorder=2)
     far = int((np.abs(end) > REACH).any(axis=1).sum())
-    furthest = _distance(np.linalg.norm(end, axis=1).max())
+    furthest = three_digits(np.linalg.norm(end, axis=1).max())
     beyond = f"; {far} beyond the frame, to {furthest}" if far else ""
     ax.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), aspect="equal")
     ax.set(xlabel="x\u2081 (units of x)", ylabel="x\u2082 (units of x)")
@@ -85,10 +86,6 @@ def draw(table: Table) -> base.Canvas:
     ]
     base.legend_below(figure, handles)
     return figure
-
-
-def _distance(value: float) -> str:
-    return f"{value:,.0f}" if 1e3 <= value < 1e6 else f"{value:.3g}"
 
 
 def caption(table: Table) -> str:

@@ -36,6 +36,7 @@ from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.metrics.statistics import beyond_rounding, interval_rank
 from mlpspec.network.neurons import Params
 from mlpspec.report.figures.powers import Powers
+from mlpspec.shown import readable, three_digits
 from mlpspec.store.results import Table
 from mlpspec.study.run import Run
 from mlpspec.study.subsets import canonical_losses, subset_order
@@ -279,11 +280,6 @@ def distinct(column: NDArray[Any]) -> list[Any]:
     return list(dict.fromkeys(column.tolist()))
 
 
-def readable(label: str) -> str:
-    """Return the label of a subset as it stands in figures."""
-    return label.replace("+", " + ").replace("_", " ")
-
-
 def grid_of_axes(
     rows: int, columns: int, size: tuple[float, float], **share: Any
 ) -> tuple[Canvas, NDArray[Any]]:
@@ -472,7 +468,6 @@ def note_beyond(
     p: Array,
     limits: tuple[float, float],
     height: float,
-    number: Callable[[float], str] = "{:.3g}".format,
     **text: Any,
 ) -> None:
     """Count positions (K,) beyond either limit at that edge, with the furthest's distance."""
@@ -481,7 +476,7 @@ def note_beyond(
         (p > limits[1], 0.995, "right", "{} \u25b6"),
     ):
         if far.any():
-            told = arrow.format(f"{far.sum()}, to {number(np.abs(p[far]).max())}")
+            told = arrow.format(f"{far.sum()}, to {three_digits(np.abs(p[far]).max())}")
             ax.text(at, height, told, transform=ax.transAxes, ha=side, va="top", **text)
 
 

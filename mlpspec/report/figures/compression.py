@@ -14,6 +14,7 @@ from mlpspec.analysis.comparisons import as_table, select, where
 from mlpspec.analysis.compression import NULLS, QUANTITIES, USED, by_level
 from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.report.figures import base
+from mlpspec.shown import readable
 from mlpspec.store.results import Table
 
 COLUMNS = {
@@ -105,7 +106,7 @@ def draw(table: Table) -> base.Canvas:
             mine = where(differences, measurement=name)
             here = where(mine, method=method)
             words = {
-                label: textwrap.fill(base.readable(label), 22)
+                label: textwrap.fill(readable(label), 22)
                 for label in base.styles(here["losses"].tolist())
             }
             base.draw_differences(ax, here, words, sizes, ms=3.0, elinewidth=0.8)

@@ -10,6 +10,7 @@ import numpy as np
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import Cell, as_table, median_columns, where
 from mlpspec.report.figures import base
+from mlpspec.shown import readable
 from mlpspec.store.results import Table
 from mlpspec.study.run import SETTINGS
 
@@ -78,7 +79,7 @@ def draw(table: Table) -> base.Canvas:
         base.scale_values(ax, name)
         ax.set_xlim(-0.6, len(labels) - 0.4)
     for ax in axes[-1]:
-        ax.set_xticks(range(len(labels)), [base.readable(label) for label in labels])
+        ax.set_xticks(range(len(labels)), [readable(label) for label in labels])
         ax.tick_params("x", rotation=90, labelsize=7)
     width = 0.06 * max(map(len, variants)) + 0.6  # of an entry, about, in inches
     columns = max(1, min(len(variants), int(figure.get_figwidth() / width)))

@@ -11,6 +11,7 @@ from mlpspec.analysis.comparisons import as_table, median_columns, where
 from mlpspec.arrays import Array
 from mlpspec.metrics.statistics import less
 from mlpspec.report.figures import base
+from mlpspec.shown import readable
 from mlpspec.store.results import Table
 
 SHOWN = {
@@ -62,7 +63,7 @@ def rows(analysis: Analysis) -> Table:
 def draw(table: Table) -> base.Canvas:
     """Draw the differences by loss, a panel a measurement, N beside each other."""
     names, labels = base.distinct(table["measurement"]), base.distinct(table["losses"])
-    words = {label: base.readable(label) for label in labels}
+    words = {label: readable(label) for label in labels}
     looks = base.size_styles(table["n_samples"])
     figure, axes = base.grid_of_axes(1, len(names), (10.2, 0.9 + 0.42 * len(labels)), sharey=True)
     for ax, name in zip(axes[0], names, strict=True):

@@ -7,6 +7,7 @@ import numpy as np
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, select, where
 from mlpspec.report.figures import base
+from mlpspec.shown import readable
 from mlpspec.store.results import Table
 
 LARGEST = 10**9
@@ -50,7 +51,7 @@ def draw(table: Table) -> base.Canvas:
             base.note_beyond(ax, p, limits, 1.0, fontsize=6, color="#333333")
             ax.set(ylim=(-1, 1.7), yticks=[], xlim=limits)
             ax.spines["left"].set_visible(False)
-        name = base.readable(label).replace(" + ", "\n+ ")
+        name = readable(label).replace(" + ", "\n+ ")
         row[0].set_ylabel(name, rotation=0, ha="right", va="center")
     axes[0, 0].set_title(f"seed {seeds[0]}, inputs as ticks (N = {n_samples})")
     axes[0, 1].set_title(f"{len(seeds)} seeds pooled")
