@@ -313,6 +313,9 @@ CLAIMS = (
     Claim("C8", "separation alone expels only at large tau", c8, on_sweep="separation"),
 )
 
+BOTH_WAYS = frozenset(claim.name for claim in CLAIMS if claim.both_ways)
+"""Claims of which a mark says lower, not lower or higher, in place of what `FOUND` says."""
+
 COLLAPSE = Claim(
     "T1", "without the fit, coverage collapses above 2 lambda_max(Cov x)", t1, on_sweep="coverage"
 )

@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from mlpspec.analysis.claims import Verdict
+from mlpspec.analysis.claims import BOTH_WAYS, Verdict
 
 FOLLOWS = {
     "holds": "It can be relied on: on fresh seeds it holds at every N, by a margin that matters.",
@@ -25,17 +25,19 @@ FOLLOWS = {
 
 STATED = {
     "holds": "It is met at every N on the means of these seeds.",
-    "mixed": "It is met at some N on the means of these seeds, and not at others.",
-    "fails": "It is not met on the means of these seeds.",
+    "mixed": "On the means of these seeds it is met at some N, not at others, and contradicted "
+    "at none.",
+    "fails": "On the means of these seeds it is met at fewer than half the N, or contradicted "
+    "at one.",
     "untested": "It could not be judged.",
 }
 """The same of a stated verdict, where fresh seeds have not spoken."""
 
-BOTH_WAYS = {
+STATED_BOTH_WAYS = {
     "holds": "On the means of these seeds the error is lower at some N and higher at others.",
     "fails": "On the means of these seeds the error goes one way only.",
 }
-"""The same of C3, whose marks say where the error is lower, and where it is higher."""
+"""The same of a claim that goes both ways: of C3, that an error is lower here, higher there."""
 
 ORDER = ("holds", "in part", "mixed", "transient", "undetermined", "fails", "untested")
 
@@ -75,7 +77,8 @@ def _summary(by_claim: Mapping[str, Mapping[str, Verdict]]) -> str:
 def _legend(by_claim: Mapping[str, Mapping[str, Verdict]]) -> str:
     words = ("met", "not met", "contradicted, beyond chance")
     marks = (_mark(word.partition(",")[0], word) for word in words)
-    both = " (of C3, which goes both ways: lower, not lower, higher)" if "C3" in by_claim else ""
+    both = ", ".join(BOTH_WAYS & by_claim.keys())
+    both = f" (of {both}, which goes both ways: lower, not lower, higher)" if both else ""
     return f"<span class='strip legend'>{''.join(marks)}</span>{both}"
 
 
@@ -120,10 +123,8 @@ def _follows(bases: Mapping[str, Verdict]) -> str:
         else ""
     )
     unknown = "" if calibrated is None else " Not judged on fresh seeds yet."
-    told = STATED[stated.verdict]
-    if stated.claim == "C3" and stated.verdict in BOTH_WAYS:
-        told = BOTH_WAYS[stated.verdict]
-    return told + repeat + unknown
+    told = STATED | (STATED_BOTH_WAYS if stated.claim in BOTH_WAYS else {})
+    return told[stated.verdict] + repeat + unknown
 
 
 def _details(verdict: Verdict) -> list[str]:

@@ -12,6 +12,7 @@ from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, median_columns, where
 from mlpspec.metrics.statistics import average
 from mlpspec.report.figures import base
+from mlpspec.shown import readable
 from mlpspec.store.results import Table
 
 SWEPT = ("outside_fraction", "expelled_fraction", "reconstruction_error", "distinct_usage_ratio")
@@ -52,7 +53,7 @@ def draw(table: Table) -> base.Canvas:
     names, sizes = base.distinct(table["measurement"]), np.unique(table["n_samples"])
     labels = base.styles(table["losses"].tolist())
     columns = [(label, unit) for label in labels for unit in ("temperature", "in_spacing")]
-    titles = [f"{label} alone" for label, _ in columns]
+    titles = [f"{readable(label)} alone" for label, _ in columns]
     inches = (2.5 * len(columns), 1.75 * len(names) + 0.8)
     figure, axes = base.measurement_panels(names, titles, inches, sharex="col", sharey="row")
     shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, len(sizes)))

@@ -13,6 +13,7 @@ from mlpspec.metrics.measure import silent
 from mlpspec.network.forward import forward
 from mlpspec.report.drawing import plain
 from mlpspec.report.figures import base
+from mlpspec.shown import readable
 from mlpspec.store.results import Table
 
 
@@ -75,7 +76,7 @@ def draw(table: Table) -> base.Canvas:
         if beyond:
             base.note(ax, f"{beyond} end beyond the frame")
         ax.set(xscale="log", ylim=(middle - reach, middle + reach))
-        ax.set(xlabel="training step + 1", title=label)
+        ax.set(xlabel="training step + 1", title=readable(label))
     axes[0, 0].set_ylabel("prototype position (units of x)")
     return figure
 
@@ -91,7 +92,7 @@ def animate(table: Table, path: str) -> None:
         figure = base.Canvas(figsize=(7.0, 2.6), layout="constrained")
         ax = figure.subplots()
         ax.axvspan(table["low"][0], table["high"][0], color=base.HULL, alpha=0.10, lw=0)
-        ax.set_yticks(range(len(looks)), list(looks))
+        ax.set_yticks(range(len(looks)), [readable(label) for label in looks])
         ax.set(xlim=(middle - reach, middle + reach), ylim=(len(looks) - 0.5, -0.5))
         ax.set_xlabel("prototype position (units of x); shaded: hull; hollow: silent")
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
-from mlpspec.analysis.claims import found_at
+from mlpspec.analysis.claims import BOTH_WAYS, found_at
 from mlpspec.report.figures import base
 from mlpspec.store.results import Table
 
@@ -64,8 +64,8 @@ def draw(table: Table) -> base.Canvas:
     if sizes:
         entries = [base.entry(f"at N = {', '.join(map(str, sizes))}:", ls="")]
         entries += [base.entry(word, ls="", ms=5, **look) for word, look in MARKS.items()]
-        if "C3" in claims:
-            entries.append(base.entry("(C3: lower, not lower, higher)", ls=""))
+        for claim in BOTH_WAYS.intersection(claims):
+            entries.append(base.entry(f"({claim}: lower, not lower, higher)", ls=""))
         figure.legend(handles=entries, loc="lower center", ncols=len(entries))
     return figure
 
