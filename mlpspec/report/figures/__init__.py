@@ -72,8 +72,7 @@ def tables(analysis: Analysis, names: Sequence[str] = PAGE) -> dict[str, Table]:
                 if FIGURES[name].by_steps:
                     named[f"{name}-after-{steps}-steps"] = FIGURES[name].rows(analysis, grid)
     for name in names:
-        if FIGURES[name].applies(analysis):
-            named[name] = FIGURES[name].rows(analysis)
+        named[name] = FIGURES[name].rows(analysis)
     return {name: table for name, table in named.items() if table}
 
 

@@ -17,13 +17,10 @@ from mlpspec.studies import ATTRACTORS, REPULSIONS
 from mlpspec.study.subsets import canonical_losses
 
 
-def applies(analysis: Analysis) -> bool:
-    """Return whether it is the study of attractors and repulsions."""
-    return base.over_n(analysis) and analysis.results.identity["study"] == "attractors"
-
-
 def rows(analysis: Analysis) -> Table:
     """Return median paired differences from the baseline by attractor, repulsion and N."""
+    if not base.is_study(analysis, "attractors"):
+        return {}
     grid = analysis.grid
     parts = []
     pairs = list(itertools.product(("none", *ATTRACTORS), ("none", *REPULSIONS)))
@@ -82,4 +79,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = base.Figure(rows, draw, caption, applies)
+FIGURE = base.Figure(rows, draw, caption)

@@ -1,8 +1,8 @@
 """What a figure is, and what figures share: choosing rows, looks, drawing, and captions' numbers.
 
 A figure is declared in one file, as a `Figure` called ``FIGURE``: the rows that it draws, which
-are its CSV file too; the drawing, which computes nothing but places on paper; its caption; and
-when it applies. To add one, write its file and name it in the list of the package.
+are its CSV file too, and none where it cannot be drawn; the drawing, which computes nothing but
+places on paper; and its caption. To add one, write its file and name it in the list of the package.
 
 A subset has one colour and one marker everywhere; the colours are those of Okabe & Ito (2008),
 which colour-blind readers can tell apart.
@@ -138,15 +138,12 @@ class Figure:
     Attributes
     ----------
     rows : callable
-        From what is shown, an `Analysis` or the `CardRuns` of a card, to a table, which may be
-        empty; with ``by_steps``, a `Grid` of some of the runs may follow.
+        From what is shown, an `Analysis` or the `CardRuns` of a card, to a table, which is empty
+        where the figure cannot be drawn; with ``by_steps``, a `Grid` of some runs may follow.
     draw : callable
         From that table to a Matplotlib figure.
     caption : callable
         From that table to text.
-    applies : callable
-        Whether an analysis has the runs for it; else the figure is left out, as where ``rows``
-        are empty.
     by_steps : bool
         Whether it is drawn once for each number of steps where N and steps vary.
     animate : callable, optional
@@ -158,7 +155,6 @@ class Figure:
     rows: Callable[..., Table]
     draw: Callable[[Table], Canvas]
     caption: Callable[[Table], str]
-    applies: Callable[[Analysis], bool] = lambda _: True
     by_steps: bool = False
     animate: Callable[[Table, str], None] | None = None
     title: str = ""
@@ -172,6 +168,11 @@ def over_n(analysis: Analysis) -> bool:
     return analysis.grid.fields == ("n_samples",) and not analysis.results.variants
 
 
+def is_study(analysis: Analysis, name: str) -> bool:
+    """Return whether it is a study by its name, in which N varies alone."""
+    return over_n(analysis) and bool(analysis.results.identity["study"] == name)
+
+
 def single_networks(analysis: Analysis, several: bool) -> bool:
     """Return whether N is all that varies, with one K at each, and if D is above 1 as asked.
 
@@ -180,11 +181,6 @@ def single_networks(analysis: Analysis, several: bool) -> bool:
     sizes = [stack.x.shape[1] for stack in analysis.stacks]
     flat = analysis.stacks[0].x.shape[2] == 1
     return over_n(analysis) and len({*sizes}) == len(sizes) and flat != several
-
-
-def on_a_line(analysis: Analysis) -> bool:
-    """Return whether N is all that varies, and inputs have one dimension."""
-    return single_networks(analysis, several=False)
 
 
 def shown(grid: Grid) -> list[str]:

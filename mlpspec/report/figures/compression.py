@@ -57,6 +57,8 @@ def rows(analysis: Analysis) -> Table:
     They are told apart by ``kind``: level, difference, standard (the worst that survives, given
     the median of the whole baseline networks).
     """
+    if not analysis.compression:
+        return {}
     levels = by_level(analysis.grid, analysis.compressed)
     del levels["confidence"]
     table = analysis.compression
@@ -199,6 +201,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = base.Figure(
-    rows, draw, caption, lambda analysis: bool(analysis.compression), title="Compression"
-)
+FIGURE = base.Figure(rows, draw, caption, title="Compression")

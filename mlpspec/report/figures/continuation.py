@@ -23,15 +23,14 @@ WAYS = {
 DASHES = {"throughout": "-", "off after the first": (0, (3, 1.5))}
 
 
-def applies(analysis: Analysis) -> bool:
-    """Return whether a control has gone on for longer."""
-    variants = set(analysis.results.table.get("variant", ()))
-    return bool(analysis.controls) and {*WAYS["throughout"][:2]} <= variants
-
-
 def rows(analysis: Analysis) -> Table:
-    """Return medians with intervals by way, steps, N and subset of at most one loss."""
+    """Return medians with intervals by way, steps, N and subset of at most one loss.
+
+    Of controls that have gone on for longer.
+    """
     table = analysis.results.table
+    if not analysis.controls or not {*WAYS["throughout"][:2]} <= {*table["variant"].tolist()}:
+        return {}
     grid = Grid(table, ("n_samples", "variant"))
     alone = [label for label in grid.labels if "+" not in label]
     parts = []
@@ -86,4 +85,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = base.Figure(rows, draw, caption, applies)
+FIGURE = base.Figure(rows, draw, caption)

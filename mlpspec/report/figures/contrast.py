@@ -32,20 +32,21 @@ CONTRAST_STYLE = (
 """Colour and marker of the combinations of settings; one picture can tell so many apart."""
 
 
-def applies(analysis: Analysis) -> bool:
-    """Return whether settings vary for which there is no figure of their own, and not too many."""
-    covered = (("n_samples",), ("n_samples", "steps"), ("n_samples", "temperature"))
-    variants = {cell[1:] for cell in analysis.grid.cells}
-    fields = analysis.grid.fields
-    if fields in covered or "variant" in fields or analysis.compressed:
-        return False
-    return len(variants) <= len(CONTRAST_STYLE)
+COVERED = ((), ("steps",), ("temperature",))
+"""Settings that vary besides N of which there are figures of their own."""
 
 
 def rows(analysis: Analysis) -> Table:
-    """Return medians with exact intervals by subset, N and the settings that vary besides."""
+    """Return medians with exact intervals by subset, N and the settings that vary besides.
+
+    None if there are figures of their own of these, or too many combinations of them.
+    """
     grid = analysis.grid
     fields = grid.fields[1:]
+    if fields in COVERED or "variant" in fields or analysis.compressed:
+        return {}
+    if len({cell[1:] for cell in grid.cells}) > len(CONTRAST_STYLE):
+        return {}
     defaults = [SETTINGS[field].default for field in fields]
 
     def defaults_first(cell: Cell) -> tuple[Any, ...]:
@@ -98,4 +99,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = base.Figure(rows, draw, caption, applies)
+FIGURE = base.Figure(rows, draw, caption)

@@ -19,11 +19,6 @@ from mlpspec.store.results import Table
 EXPELLED = "#D55E00"
 
 
-def applies(analysis: Analysis) -> bool:
-    """Return whether N is all that varies, and inputs have several dimensions."""
-    return base.single_networks(analysis, several=True)
-
-
 def rows(analysis: Analysis) -> Table:
     """Return inputs, ridges and prototypes in the plane, of one seed at the smallest N.
 
@@ -32,6 +27,8 @@ def rows(analysis: Analysis) -> Table:
     Above two dimensions (``n_inputs``) points are projected onto the first two principal axes of
     the inputs, where ridges, which fill the plane, have no direction.
     """
+    if not base.single_networks(analysis, several=True):
+        return {}
     parts = []
     for run, params, inputs, targets in base.networks(analysis, 0, seeds=1):
         left = expelled(forward(params, inputs[None], targets[None]))[0]
@@ -128,4 +125,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = base.Figure(rows, draw, caption, applies)
+FIGURE = base.Figure(rows, draw, caption)

@@ -27,16 +27,13 @@ COMPANIONS = {"deactivation": "reversed deactivation", "placebo": "another start
 """Directories inside, of baselines that differ in one thing, and what they are called here."""
 
 
-def applies(analysis: Analysis) -> bool:
-    """Return whether it is the study of monosemanticity."""
-    return base.over_n(analysis) and analysis.results.identity["study"] == "monosemanticity"
-
-
 def rows(analysis: Analysis) -> Table:
     """Return median paired differences from the baseline, by measurement, N and what is trained.
 
     ``losses`` is a subset, or what a companion is called.
     """
+    if not base.is_study(analysis, "monosemanticity"):
+        return {}
     grid = analysis.grid
     inner = {name: analysis.inner(name) for name in COMPANIONS}
     parts: list[dict[str, Any]] = []
@@ -95,4 +92,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = base.Figure(rows, draw, caption, applies)
+FIGURE = base.Figure(rows, draw, caption)

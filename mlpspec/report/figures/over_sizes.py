@@ -102,6 +102,6 @@ def figure(names: Sequence[str], caption: Callable[[Table], str]) -> base.Figure
     """Return the figure of measurements over N, of all runs or by the number of steps."""
 
     def rows(analysis: Analysis, grid: Grid | None = None) -> Table:
-        return over_sizes(analysis, names, grid)
+        return over_sizes(analysis, names, grid) if grid or base.over_n(analysis) else {}
 
-    return base.Figure(rows, draw, caption, base.over_n, by_steps=True)
+    return base.Figure(rows, draw, caption, by_steps=True)

@@ -16,6 +16,8 @@ LARGEST = 10**9
 
 def rows(analysis: Analysis) -> Table:
     """Return prototypes and inputs (``kind``) of the largest N, of at most `POOLED` seeds."""
+    if not base.single_networks(analysis, several=False):
+        return {}
     parts = []
     for run, params, inputs, _ in base.networks(analysis, LARGEST):
         for kind, points in (("input", inputs), ("prototype", params.prototypes[0])):
@@ -69,4 +71,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = base.Figure(rows, draw, caption, base.on_a_line)
+FIGURE = base.Figure(rows, draw, caption)

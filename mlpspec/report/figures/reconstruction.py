@@ -11,6 +11,8 @@ from mlpspec.store.results import Table
 
 def rows(analysis: Analysis) -> Table:
     """Return inputs and matched prototypes of the N nearest to 20, of at most `POOLED` seeds."""
+    if not base.single_networks(analysis, several=False):
+        return {}
     parts = []
     for run, params, x, _ in base.networks(analysis, 20):
         columns = {"losses": run.label, "seed": run.seed, "n_samples": run.n_samples}
@@ -49,4 +51,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = base.Figure(rows, draw, caption, base.on_a_line)
+FIGURE = base.Figure(rows, draw, caption)

@@ -18,6 +18,8 @@ def rows(analysis: Analysis) -> Table:
 
     ``kind`` is ``response`` (of neuron ``unit``), ``output``, ``datum`` or ``prototype``.
     """
+    if not base.single_networks(analysis, several=False):
+        return {}
     domain = next(iter(analysis.problems.values())).domain
     margin = 0.15 * domain.width
     axis = np.linspace(domain.low - margin, domain.high + margin, 161)
@@ -69,4 +71,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = base.Figure(rows, draw, caption, base.on_a_line)
+FIGURE = base.Figure(rows, draw, caption)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.report.figures import base
-from mlpspec.report.figures.monosemanticity import applies
 from mlpspec.report.figures.over_sizes import draw, over_sizes
 from mlpspec.store.results import Table
 
@@ -14,7 +13,7 @@ SCORES = ("monosemanticity_median", "monosemanticity_q90", "monosemantic_fractio
 
 def rows(analysis: Analysis) -> Table:
     """Return runs, medians with exact intervals, and nulls of `SCORES` over N."""
-    return over_sizes(analysis, SCORES)
+    return over_sizes(analysis, SCORES) if base.is_study(analysis, "monosemanticity") else {}
 
 
 def caption(table: Table) -> str:
@@ -31,4 +30,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = base.Figure(rows, draw, caption, applies)
+FIGURE = base.Figure(rows, draw, caption)

@@ -16,14 +16,11 @@ from mlpspec.store.results import Table
 from mlpspec.study.subsets import canonical_losses
 
 
-def applies(analysis: Analysis) -> bool:
-    """Return whether there are more subsets than other figures show."""
-    return base.over_n(analysis) and len(analysis.grid.labels) > base.MOST_SHOWN
-
-
 def rows(analysis: Analysis) -> Table:
-    """Return medians with exact intervals by subset, N and measurement."""
+    """Return medians by subset, N and measurement, of more subsets than other figures show."""
     grid = analysis.grid
+    if not base.over_n(analysis) or len(grid.labels) <= base.MOST_SHOWN:
+        return {}
     parts = []
     for name, cell, label in itertools.product(OUTCOMES, grid.cells, grid.labels):
         row = {"losses": label, "n_samples": cell[0], "measurement": name}
@@ -74,4 +71,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = base.Figure(rows, draw, caption, applies)
+FIGURE = base.Figure(rows, draw, caption)
