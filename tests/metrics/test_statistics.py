@@ -77,7 +77,7 @@ def test_sign_flip_against_scipy():
 
 
 @pytest.mark.parametrize("alternative", ["two-sided", "less", "greater"])
-@pytest.mark.parametrize("n", [5, 10, 12])
+@pytest.mark.parametrize("n", [5, 10])
 def test_sign_flip_against_scipy_with_ties_zeros_and_missing_pairs(n, alternative):
     d = RNG.integers(-3, 6, (n, 8)).astype(float)
     d[0], d[1, ::2], d[2, 3] = 0.0, np.nan, np.inf

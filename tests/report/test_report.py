@@ -114,11 +114,11 @@ def test_every_figure_is_there_with_its_numbers(made):
     assert (folder / "trajectories.gif").read_bytes().startswith(b"GIF89a")
 
 
-def test_verify(made, capsys, tmp_path):
+def test_verify(made, analysis, capsys, tmp_path):
     out = made[0]
     status = cli.main(["verify", str(out)])
     told = capsys.readouterr().out
-    stated = [v for v in Analysis(out).verdicts if v.basis == "stated, means"]
+    stated = [v for v in analysis.verdicts if v.basis == "stated, means"]
     assert status == (0 if {v.verdict for v in stated} == {"holds"} else 1)
     assert all(v.verdict in told for v in stated)
     # Without the sweep two stated claims are untested, which is status 1.
@@ -130,19 +130,18 @@ def test_verify(made, capsys, tmp_path):
 
 
 @pytest.mark.parametrize("verdict", ["holds", "fails", "mixed", "untested"])
-def test_verify_exits_as_the_stated_verdicts_say(made, monkeypatch, verdict):
+def test_verify_exits_as_the_stated_verdicts_say(made, analysis, monkeypatch, verdict):
     import dataclasses
 
     given = [
         dataclasses.replace(v, verdict=verdict if v.claim == "C4" else "holds")
-        for v in Analysis(made[0]).verdicts
+        for v in analysis.verdicts
     ]
     monkeypatch.setattr(Analysis, "verdicts", given)
     assert cli.main(["verify", str(made[0])]) == (0 if verdict == "holds" else 1)
 
 
-def test_verdicts_read_back(made, tmp_path):
-    analysis = Analysis(made[0])
+def test_verdicts_read_back(analysis, tmp_path):
     write_csv(tmp_path / "claims.csv", analysis.claims_table())
     for a, b in zip(read_verdicts(tmp_path / "claims.csv"), analysis.verdicts, strict=True):
         assert str(a) == str(b)

@@ -1,7 +1,6 @@
 """Runs that are trained together are trained as each alone."""
 
 import dataclasses
-import itertools
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from mlpspec.running import worker
 from mlpspec.running.planning import plan
 from mlpspec.running.worker import train_batch
 from mlpspec.study.run import SETTINGS, Run
+from mlpspec.training.engine import choose
 
 COMMON = {"n_samples": 5, "steps": 12, "losses": "coverage+separation+overlap", "temperature": 0.1}
 OTHER = {
@@ -59,11 +59,17 @@ OTHER = {
 
 
 def mixed_runs(path):
-    """Runs of which, for every setting, two differ in that one alone, in many surroundings."""
+    """Runs of which, for every setting, two differ in that one alone, in many surroundings.
+
+    Of neuron, precision and dimension any two values meet in one of them.
+    """
     surroundings = [
         {"neuron": neuron, "dtype": dtype, "n_inputs": n_inputs}
-        for neuron, dtype, n_inputs in itertools.product(
-            ("ridge", "radial"), ("float64", "float32"), (1, 2)
+        for neuron, dtype, n_inputs in (
+            ("ridge", "float64", 1),
+            ("ridge", "float32", 2),
+            ("radial", "float64", 2),
+            ("radial", "float32", 1),
         )
     ]
     surroundings += [{"n_hidden": 8, "optimizer": "gradient_descent", "record_every": 5}]
@@ -112,13 +118,15 @@ def test_a_mixed_list_trains_as_each_run_alone(tmp_path, monkeypatch):
 
     trained_together = worker._train_together
     monkeypatch.setattr(worker, "_train_together", counted)
-    batches = plan(runs)
-    together = {record.run: record for batch in batches for record in train_batch(batch)}
+    batches, engine = plan(runs), choose()
+    together = {
+        record.run: record for batch in batches for record in train_batch(batch, engine=engine)
+    }
     # None of the batches raised, after which its runs would have been trained alone.
     assert calls == [len(batch) for batch in batches]
     assert len(batches) < len(runs) / 2
     for run in runs:
-        (alone,) = train_batch((run,))
+        (alone,) = train_batch((run,), engine=engine)
         assert_same(together[run], alone)
 
 
