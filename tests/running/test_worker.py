@@ -36,7 +36,7 @@ OTHER = {
     "optimizer": ("gradient_descent", "adam(beta2=0.9)", "adamw", "adagrad", "lbfgs"),
     "schedule": ("cosine",),
     "warmup": (0.4,),
-    "early_stopping": ("plateau(every=1,patience=1)", "held_out(every=2)"),
+    "early_stopping": ("plateau(every=1,patience=1,tolerance=0.9)", "held_out(every=2)"),
     "losses_from": (0.3,),
     "losses_until": (0.6,),
     "l1": (0.01,),
