@@ -4,6 +4,7 @@ import pytest
 
 import mlpspec
 from mlpspec.cli import command
+from mlpspec.cli import run as of_command
 from mlpspec.errors import InputError
 from mlpspec.running import progress, runner, worker
 from mlpspec.store.database import FILE_NAME
@@ -116,8 +117,8 @@ def test_another_engine_is_said(calls, tmp_path, capsys):
     assert engines == ["numpy", "numpy", "compiled"]
 
 
-@pytest.mark.slow
-def test_companions_have_the_engine_of_the_main_study(calls, tmp_path, capsys):
+def test_companions_have_the_engine_of_the_main_study(calls, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(of_command, "write_report", lambda *_, **__: None)  # it takes a while
     mlpspec.run_study(SMALL, tmp_path, n_jobs=1, engine="numpy")
     sweep = mlpspec.studies.tau_sweep().replace(seed=(0,), n_samples=(3,), steps=2)
     mlpspec.run_study(sweep.replace(temperature=(1.0,)), tmp_path / "tau-sweep", 1)

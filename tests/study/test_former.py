@@ -5,12 +5,14 @@ import shutil
 
 import numpy as np
 import pytest
-from helpers import ROOT, finish, start_mlpspec
+from helpers import ROOT
 
 import mlpspec
 from mlpspec import studies
 from mlpspec.analysis.comparisons import where
 from mlpspec.analysis.readings import COUNTED
+from mlpspec.cli import command as cli
+from mlpspec.cli import run as of_command
 from mlpspec.store.results import read_csv
 from mlpspec.study.readings import CHOSEN, readings
 from mlpspec.study.run import SETTINGS, Run
@@ -74,21 +76,20 @@ def test_companions_follow_their_study(name):
     assert studies.companion("tau-sweep", studies.CHANGED["confirm"]).axes["seed"][0] == 100
 
 
-@pytest.mark.slow
-def test_a_directory_of_before_is_refused_with_what_continues_it(tmp_path):
+def test_a_directory_of_before_is_refused_with_what_continues_it(tmp_path, monkeypatch, capsys):
     """An old ``paper`` has the defaults of a run; the command in the message goes on with it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(of_command, "write_report", lambda *_, **__: None)  # it takes a while
     old = studies.former().replace(n_samples=(3,), seed=(0,))
     old = mlpspec.Study("paper", old.axes)
     mlpspec.run_study(old.replace(steps=20), tmp_path / "p", n_jobs=1)
     steps = ["--set", "steps=20"]
     command = ["run", "paper", *SMALL, "--out", "p"]
-    status, _, err = finish(start_mlpspec(*command, *steps, cwd=tmp_path), tmp_path)
-    assert status == 2
+    assert cli.main([*command, *steps]) == 2
+    err = capsys.readouterr().err
     told = err.partition("continue it with ")[2].partition(", or give")[0]
     assert told == f"--set {' '.join(sorted(OLD))}"
-    again = [*command, *steps, *told.split()[1:]]
-    status, _, err = finish(start_mlpspec(*again, cwd=tmp_path), tmp_path)
-    assert status == 0, err
+    assert cli.main([*command, *steps, *told.split()[1:]]) == 0
     results = mlpspec.load(tmp_path / "p")
     assert len(results.runs) == 16
     assert len(results.sessions) == 2
