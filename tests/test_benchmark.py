@@ -43,7 +43,11 @@ def test_a_contender_that_does_other_work_is_found_out(benchmark):
 
 
 @pytest.mark.slow
-def test_both_halves_make_the_figure_without_peers(benchmark, tmp_path, capsys):
+def test_both_halves_make_the_figure_without_peers(benchmark, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(benchmark, "WORKERS", 1)  # a second one would only have to start
+    monkeypatch.setattr(benchmark, "JOBS", (1,))
+    compiled_soon = "import os; os.environ['NUMBA_OPT'] = '0'\n"  # in half the time
+    monkeypatch.setattr(benchmark, "LOADING", compiled_soon + benchmark.LOADING)
     benchmark.main(["--quick", "--only", "race", "--out", str(tmp_path)])
     out = capsys.readouterr().out
     assert "jax is not installed and is left out" in out
