@@ -519,13 +519,12 @@ def test_a_backend_that_matplotlib_does_not_know_is_named(made, tmp_path):
 
 
 @pytest.mark.slow
-def test_no_text_of_a_figure_is_a_formula(made):
-    for folder in (made[0], *(made[0] / name for name in ("tau-sweep", "trajectories"))):
-        for name, table in figures.tables(Analysis(folder)).items():
-            texts = figures.draw(name, table).findobj(Text)
-            texts = [text for text in texts if text.get_text()]
-            assert texts
-            assert not any(text.get_parse_math() or "$" in text.get_text() for text in texts), name
+def test_no_text_of_a_figure_is_a_formula(analysis):
+    for name, table in figures.tables(analysis).items():
+        texts = figures.draw(name, table).findobj(Text)
+        texts = [text for text in texts if text.get_text()]
+        assert texts
+        assert not any(text.get_parse_math() or "$" in text.get_text() for text in texts), name
 
 
 ODD_NAMES = ("price ($)", "$x$ $", "a_b^2", "a b^2", r"\frac{1", "100 % & <script>", "\u65e5\u672c")

@@ -357,31 +357,30 @@ def test_cells_of_a_notebook_count(tmp_path):
     assert (done.stdout, done.stderr) == ("5\n", "")
 
 
+IMPORTS = ("import importlib", "c = importlib.import_module('lab.a').two()")
+
+
 @pytest.mark.parametrize(
     ("head", "body", "lost"),
     [
-        (
-            "import importlib",
-            "c = importlib.import_module('lab.a').two()",
-            "loads by import_module",
-        ),
-        *(
-            pytest.param("", body, lost, marks=pytest.mark.slow)
-            for body, lost in (
-                ("c = eval('2.0')", "loads by eval"),
-                ("c = len(open(__file__).read())", "loads by open"),
-                ("c = np.fromfile(__file__, 'u1')[0]", "loads by fromfile"),
-            )
-        ),
+        (*IMPORTS, "loads by import_module"),
+        ("", "c = eval('2.0')", "loads by eval"),
+        ("", "c = len(open(__file__).read())", "loads by open"),
+        ("", "c = np.fromfile(__file__, 'u1')[0]", "loads by fromfile"),
     ],
 )
-def test_what_cannot_be_followed_is_said_once(tmp_path, mlpspec, head, body, lost):
+def test_what_cannot_be_followed_is_said_once(tmp_path, head, body, lost):
     (tmp_path / "mine.py").write_text(LOSS.format(head=head, body=body))
     loss = load_loss(f"{tmp_path / 'mine.py'}:Pull")
     with pytest.warns(LossWarning, match=lost):
         define("pull", loss)
     define("pull", loss)
     assert len(dependencies(type(loss)).lost) == 1
+
+
+def test_a_command_says_once_for_all_workers_what_cannot_be_followed(tmp_path, mlpspec):
+    head, body = IMPORTS
+    (tmp_path / "mine.py").write_text(LOSS.format(head=head, body=body))
     quick = ["--only", "--quiet", "--sizes", "3", "--seeds", "0:1", "--set", "steps=2"]
     _, _, err = mlpspec("run", *quick, "--subsets", "pull", "--loss", "pull=mine.py:Pull")
     assert err.count("changes to that go unseen") == 1

@@ -307,7 +307,8 @@ def test_a_loss_that_exits_fails_its_runs_only(file, tmp_path):
 def test_a_wrong_gradient_does_not_go_unnoticed(file, mlpspec, tmp_path):
     file.write_text(SOURCE.replace("TWO = 2.0", "TWO = -2.0"))
     status, _, err = mlpspec("run", "--only", "--quiet", "--loss", "small=small.py:Small",
-                               "--sizes", "3", "--seeds", "0:1", "--set", "steps=2")  # fmt: skip
+                               "--sizes", "3", "--seeds", "0:1", "--set", "steps=2",
+                               "--jobs", "1")  # fmt: skip
     assert status == 0
     assert err.startswith("mlpspec: warning: Small(scale=1.0): the partial of output_weight has ")
     assert err.count("\n") == 1
