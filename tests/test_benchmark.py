@@ -37,9 +37,9 @@ def test_a_contender_that_does_other_work_is_found_out(benchmark):
             return super().objectives(steps - 1)
 
     honest, lazy = (kind(study, 1, "numpy") for kind in (benchmark.Command, Lazy))
-    benchmark.same_work([honest, honest], 3)
-    with pytest.raises(SystemExit, match="does other work: objectives differ by"):
-        benchmark.same_work([honest, lazy], 3)
+    lazy.name = "the lazy one"
+    with pytest.raises(SystemExit, match=r"^the lazy one does other work: objectives differ by"):
+        benchmark.same_work([honest, honest, lazy], 3)
 
 
 @pytest.mark.slow

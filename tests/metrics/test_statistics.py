@@ -126,6 +126,12 @@ def test_least_p():
     assert least_p(0) == 1.0
 
 
+def test_holm_by_hand():
+    found = holm(np.array([0.3, 0.01, 0.02, 0.026, 0.5]))
+    np.testing.assert_allclose(found, [0.6, 0.05, 0.08, 0.08, 0.6])
+
+
+@pytest.mark.slow  # to import
 def test_holm_against_statsmodels():
     multitest = pytest.importorskip("statsmodels.stats.multitest")
     for size in (1, 2, 9, 40):

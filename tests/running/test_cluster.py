@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ from mlpspec.errors import KILLED, InputError, WorkerLostError
 from mlpspec.running import cluster, provenance
 from mlpspec.running.worker import train_batch
 
-pytest.importorskip("distributed")
+# Which is not imported before it is needed: that takes a while.
+pytestmark = pytest.mark.skipif(find_spec("distributed") is None, reason="needs distributed")
 
 SMALL = mlpspec.studies.paper().replace(seed=(0, 1), n_samples=(3, 10), steps=40)
 

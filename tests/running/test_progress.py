@@ -1,5 +1,6 @@
 """Estimates of how long a study takes, with a clock and with training of which all is known."""
 
+from functools import cache
 from types import SimpleNamespace
 
 import pytest
@@ -40,6 +41,15 @@ def test_an_estimate_tells_the_ways_of_one_batch_apart(machine):
     )
 
 
+@cache
+def compressed():
+    """Compressed runs, which are one batch."""
+    study = studies.compression().replace(losses=(("coverage",),), n_samples=(5,), seed=(0, 1, 2))
+    batches = planning.plan(study.runs)
+    assert len(batches) == 1
+    return study, batches
+
+
 @pytest.mark.parametrize("disturbed", range(12))
 @pytest.mark.parametrize("lasting", [False, True])
 def test_what_disturbs_a_probe_is_not_multiplied_by_all_steps(machine, disturbed, lasting):
@@ -51,8 +61,5 @@ def test_what_disturbs_a_probe_is_not_multiplied_by_all_steps(machine, disturbed
         return slower * (0.07 + 1e-5 * steps)
 
     machine.seconds = busy
-    study = studies.compression().replace(losses=(("coverage",),), n_samples=(5,), seed=(0, 1, 2))
-    batches = planning.plan(study.runs)
-    assert len(batches) == 1
-    seconds, _ = progress.estimate(study, batches, 1, "numpy")
+    seconds, _ = progress.estimate(*compressed(), 1, "numpy")
     assert 0.09 < seconds - progress.ONCE < 0.4  # it takes 0.1, or 0.3 while it lasts

@@ -54,7 +54,8 @@ def kernel_at(objective, params, x, y):
 @pytest.mark.parametrize("n_inputs", [1, 2, 3])
 @pytest.mark.parametrize("form", FORMS, ids="-".join)
 def test_value_and_gradient(subset, neuron, n_inputs, form):
-    for (n, k), tau, fit in itertools.product(SHAPES, (1e-4, 0.01, 1.0), (0.0, 2.0)):
+    # The fit and the losses are summed: what one weighs need not meet every temperature.
+    for (n, k), (tau, fit) in itertools.product(SHAPES, ((1e-4, 2.0), (0.01, 0.0), (1.0, 2.0))):
         params, x, y = problem(2, n, n_inputs, k, neuron)
         full = objective(subset, tau, fit, form)
         total, grad, values = full.value_and_grad(params, x, y)
@@ -141,7 +142,8 @@ RIDING = {
 @pytest.mark.parametrize("neuron", NEURONS)
 @pytest.mark.parametrize(("n_inputs", "n", "k"), [(1, 5, 5), (1, 40, 9), (2, 6, 4), (3, 4, 6)])
 def test_thirty_steps_and_curves(optimizer, neuron, n_inputs, n, k):
-    objectives = [objective(subset, form=form) for form in FORMS for subset in SUBSETS]
+    # Every form with every subset has its gradient tested above; here each subset has one.
+    objectives = [objective(subset, form=FORMS[i % 3]) for i, subset in enumerate(SUBSETS)]
     # Above a line, what is read of z cannot be differentiated at a radial neuron's center.
     readable = neuron == "ridge" or n_inputs == 1
     objectives += [
