@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from helpers import SUBSETS, objective, problem, same_bits, take
+from helpers import objective, problem, same_bits, take
 
 from mlpspec.losses.objective import Objective
-from mlpspec.network.neurons import NEURONS, RidgeParams
+from mlpspec.network.neurons import RidgeParams
 from mlpspec.training.engine import ENGINES
 from mlpspec.training.moments import moments
 from mlpspec.training.optimizers import OPTIMIZERS, RULES, adam, gradient_descent
@@ -54,20 +54,6 @@ def test_no_steps_leave_the_start(engine):
     params, x, y = problem()
     trained = train(Objective(), params, x, y, steps=0, engine=engine)
     assert same_bits(trained.params.flatten(), params.flatten())
-
-
-@pytest.mark.parametrize("n_inputs", [1, 2])
-@pytest.mark.parametrize("n_samples", [3, 10, 21])
-@pytest.mark.parametrize("neuron", NEURONS)
-def test_run_in_a_mixed_batch_has_the_bits_it_has_alone(n_samples, n_inputs, neuron, engine):
-    params, x, y = problem(8, n_samples, n_inputs, neuron=neuron)
-    objectives = [objective(subset) for subset in SUBSETS]
-    together = train(objectives, params, x, y, steps=60, engine=engine)
-    for r in range(8):
-        row = slice(r, r + 1)
-        alone = train(objectives[r], take(params, row), x[row], y[row], steps=60, engine=engine)
-        assert same_bits(alone.params.flatten(), take(together.params, row).flatten())
-        assert same_bits(alone.gradient_norm, together.gradient_norm[row])
 
 
 def test_diverged_run_stops_and_leaves_its_neighbours_alone(engine):
