@@ -37,7 +37,7 @@ from mlpspec.store.results import Results, Stack, Table, read_csv, write_csv
 from mlpspec.study.choices import DEFAULT, Choices
 from mlpspec.study.problem import built_in_of, domain_of, start_of
 from mlpspec.study.robustness import AXES
-from mlpspec.study.run import Run, affecting
+from mlpspec.study.run import PROBLEM, Run
 from mlpspec.study.stages import choices_of
 from mlpspec.study.subsets import subsets
 
@@ -181,7 +181,7 @@ class Analysis:
     @cached_property
     def problem_fields(self) -> tuple[str, ...]:
         """The grid's fields on which data and start depend: cells of these are problems."""
-        return tuple(name for name in self.grid.fields if name in affecting("data", "start"))
+        return tuple(name for name in self.grid.fields if name in PROBLEM)
 
     def _values(self, names: tuple[str, ...]) -> dict[str, Cell]:
         """Values of some fields by key."""

@@ -268,7 +268,7 @@ def studies(arguments: Namespace) -> int:
     for kind, known in DESCRIBED.items():
         put(f"{kind} (--set {kind}=NAME, with other numbers if need be)")
         for name, described in known.items():
-            call = Call(name, kwargs=numbers_of(described, but="learning_rate"))
+            call = Call(name, kwargs=numbers_of(described, "learning_rate"))
             what = _first_line(described).removeprefix("Return ").partition(";")[0].rstrip(".")
             put(f"  {call!s:56} {what}")
     put(f"  {FILE + 'PATH.csv':56} {_first_line(FileData)}")

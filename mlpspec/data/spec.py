@@ -72,12 +72,12 @@ def parse_call(text: str) -> Call:
 
 
 def arguments(
-    text: str, known: Mapping[str, Callable[..., Any]], what: str, but: str = ""
+    text: str, known: Mapping[str, Callable[..., Any]], what: str, *but: str
 ) -> tuple[str, dict[str, Any]]:
     """Return the name in a description, and all its numbers in order, defaults included.
 
     What may be given are the arguments of ``known[name]`` that have a number as their default, but
-    for one, ``but``, which is a setting by itself.
+    for those that are settings by themselves.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def arguments(
     call = parse_call(text)
     if call.name not in known:
         raise unknown(what, call.name, known)
-    default = numbers_of(known[call.name], but)
+    default = numbers_of(known[call.name], *but)
     if len(call.args) > len(default):
         raise InputError(f"{text!r} has {len(call.args)} arguments; {call.name} has {len(default)}")
     given = dict(zip(default, call.args, strict=False))
@@ -116,17 +116,17 @@ def arguments(
 
 
 @cache
-def numbers_of(function: Callable[..., Any], but: str = "") -> dict[str, Any]:
-    """Return the numbers that a description may give, with their defaults.
+def numbers_of(function: Callable[..., Any], *but: str) -> dict[str, Any]:
+    """Return the numbers that a description may give, all ``but`` some, with their defaults.
 
     Examples
     --------
     >>> def grid(rng, jitter=0.0, low=-1.0): ...
-    >>> numbers_of(grid)
-    {'jitter': 0.0, 'low': -1.0}
+    >>> numbers_of(grid), numbers_of(grid, "low")
+    ({'jitter': 0.0, 'low': -1.0}, {'jitter': 0.0})
     """
     default = {each.name: each.default for each in signature(function).parameters.values()}
-    return {name: v for name, v in default.items() if type(v) in (int, float) and name != but}
+    return {name: v for name, v in default.items() if type(v) in (int, float) and name not in but}
 
 
 def build(text: str, known: Mapping[str, Callable[..., Any]], what: str, **more: float) -> Any:
@@ -144,7 +144,7 @@ def build(text: str, known: Mapping[str, Callable[..., Any]], what: str, **more:
 
 
 def canonical_form(
-    known: Mapping[str, Callable[..., Any]], what: str, example: str, but: str = ""
+    known: Mapping[str, Callable[..., Any]], what: str, example: str, *but: str
 ) -> Callable[[Any], str]:
     """Return the function that gives a description in the one form that equal ones share.
 
@@ -160,8 +160,8 @@ def canonical_form(
 
     @cache
     def form(text: str) -> str:
-        name, given = arguments(text, known, what, but)
-        default = numbers_of(known[name], but)
+        name, given = arguments(text, known, what, *but)
+        default = numbers_of(known[name], *but)
         parameters = signature(known[name]).parameters.values()
         if all(each.default is not each.empty for each in parameters):
             known[name](**given)

@@ -148,6 +148,8 @@ def _attempt(
                 lost.append(batch)
             except (ModuleNotFoundError, RuntimeError) as error:
                 first = str(error).strip().partition("\n")[0]
+                if not re.search("No module named|Error during deserialization", first):
+                    raise
                 raise InputError(f"{_LACKS_MLPSPEC} ({first})") from None
             except TimeoutError:
                 raise WorkerLostError("the cluster lost a result and has no worker left") from None

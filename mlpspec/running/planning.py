@@ -9,7 +9,7 @@ from typing import Any
 
 from mlpspec.data.spec import build
 from mlpspec.running.compressing import uncompressed
-from mlpspec.study.run import Run, affecting
+from mlpspec.study.run import PROBLEM, Run, affecting
 from mlpspec.training.optimizers import OPTIMIZERS, compilable
 
 Batch = tuple[Run, ...]
@@ -60,7 +60,7 @@ def plan(runs: Iterable[Run], n_jobs: int = 1, batch_size: int | None = None) ->
         total += work(run)
     largest = total if n_jobs == 1 else total // (2 * n_jobs)
     batches = []
-    described = (*affecting("objective"), *affecting("data", "start"))
+    described = (*affecting("objective"), *PROBLEM)
     for group in groups.values():
         # Runs of the same losses side by side, as NumPy trains them, and those of one network.
         group.sort(key=lambda run: [str(getattr(run, name)) for name in described])
@@ -85,7 +85,7 @@ def _between_networks(group: list[Run], edge: int) -> int:
 
 
 def work(run: Run) -> int:
-    """Return how much work a run is, about, in nanoseconds; for balance and time left."""
+    """Return how much work a run is, in responses of the kernel; for balance and time left."""
     n, k = run.n_samples, run.hidden_units
     # On a line a neuron is computed where it is not negligible alone (`mlpspec.training.kernel`).
     responses = min(n * k, NEAR * max(n, k)) if run.n_inputs == 1 else n * k

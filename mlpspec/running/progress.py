@@ -26,6 +26,9 @@ LONG = 0.05
 PROBED = 200
 """Runs of a batch, at the most, that are probed: of many, the others take as long."""
 
+UNHEARD = OSError, ValueError
+"""What writing raises where nobody listens any more; that is no reason to stop training."""
+
 ONCE, START = 0.3, 1.0
 """Seconds that a study takes besides, about: in this process for its store and tables, or with
 workers until they have loaded their modules."""
@@ -92,8 +95,7 @@ def write_above(text: str) -> None:
     """Write a line on stderr, above the bar where there is one."""
     from tqdm import tqdm
 
-    # Nobody may be listening any more; that is no reason to stop training.
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(*UNHEARD):
         tqdm.write(text, file=sys.stderr)
 
 
@@ -139,8 +141,7 @@ def progress_of(study: Study, batches: list[Batch]) -> Iterator[Callable[[list[R
         failed += sum(record.status == "failed" for record in records)
         finished += sum(work(record.run) for record in records)
         text = f"{name}: {done}/{n_runs} runs, {failed} failed"
-        # Nobody may be listening any more; that is no reason to stop training.
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(*UNHEARD):
             bar.set_description_str(text, refresh=False)
             bar.update(finished - bar.n)
             if plain and (time.monotonic() - last > 5 or done == n_runs):

@@ -41,7 +41,7 @@ from mlpspec.study.problem import (
     start_of,
     stream_of,
 )
-from mlpspec.study.run import affecting
+from mlpspec.study.run import PROBLEM
 from mlpspec.study.study import Study
 from mlpspec.training.engine import prepare
 from mlpspec.training.moments import moments
@@ -54,19 +54,13 @@ from mlpspec.training.trainer import Trained, train
 Extensions = Mapping[str, StructuralLoss]
 """Losses of one's own by name."""
 
-PROBLEM = affecting("data", "start")
-"""Settings in which runs with the same data and start are equal."""
-
-
 _unpacked: dict[bytes, tuple[Extensions, Tables, str]] = {}
 """What the last payload of this process holds: a worker needs it for every batch, and cloudpickle
 would change the classes that it loads where they were defined."""
 
 
 def pack(study: Study, tables: Tables, engine: str) -> bytes:
-    """Return the users' losses of a study, the files it draws from and the engine as bytes.
-
-    And the networks that are starts or targets, which `mlpspec.data.held` holds here and there.
+    """Return as bytes what workers need: users' losses, tables of files, networks, the engine.
 
     Raises
     ------

@@ -46,7 +46,7 @@ def count_jobs(n_jobs: int) -> int:
     >>> count_jobs(2), count_jobs(-1) >= 1
     (2, True)
     """
-    if not isinstance(n_jobs, int):
+    if type(n_jobs) is not int:
         raise InputError(f"jobs is {n_jobs!r}; it must be a whole number")
     if n_jobs == -1:
         return int(joblib.cpu_count())

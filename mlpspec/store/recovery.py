@@ -25,7 +25,7 @@ from mlpspec.store import database
 from mlpspec.store.database import CONTENT, FILE_NAME, JOURNAL, LOG, checksum
 from mlpspec.store.packed import intact_part, packed
 from mlpspec.store.store import Store
-from mlpspec.study.ends import place_of
+from mlpspec.study.ends import starts_of
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
 
@@ -151,13 +151,11 @@ def _lost_session(number: int, identity: dict[str, Any], runs: dict[Any, Row]) -
         for name in identity["axes"]
     }
     extensions = {d.name: d for run in described for d in run.definitions}
-    starts = {place_of(run.n_samples, run.seed): run.start for run in described}
-    if "start" in axes and all(
-        run.start == starts[place_of(run.n_samples, run.seed)] for run in described
-    ):
-        del axes["start"]  # it is no axis
-    else:
-        starts = {}
+    starts = {}
+    if "start" in axes:
+        starts = starts_of((run.n_samples, run.seed, run.start) for run in described)
+        if starts:
+            del axes["start"]  # it is no axis
     study = Study(identity["study"], axes, identity["settings"], "", extensions, starts=starts)
     lost = ("mlpspec", "numpy", "python", "jobs", "processor")
     return [number, "lost", None, study.to_json(), json.dumps(dict.fromkeys(lost, "lost"))]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from copy import copy
 from importlib import import_module
@@ -14,9 +13,9 @@ import numpy as np
 
 from mlpspec.errors import InputError, needed, unknown
 from mlpspec.network.neurons import neuron_of
-from mlpspec.shown import html_of
+from mlpspec.shown import counted, html_of
 from mlpspec.store.store import Record
-from mlpspec.study.ends import hold, place_of
+from mlpspec.study.ends import hold, place_of, starts_of
 from mlpspec.study.run import SETTINGS, Run
 from mlpspec.study.subsets import canonical_losses
 
@@ -223,10 +222,8 @@ class Views:
         return import_module("mlpspec.report.plotting").verdicts(self)
 
     def _repr_html_(self) -> str:
-        count, statuses = Counter(self.status.values()), ("ok", "diverged", "failed")
-        counted = ", ".join(f"{count[status]} {status}" for status in statuses if count[status])
         where = f"{'some of ' if self.part else ''}{self.directory}"
-        lines = [f"{len(self.runs)} runs in {where}: {counted or 'none'}"]
+        lines = [f"{len(self.runs)} runs in {where}: {counted(self.status.values())}"]
         found = self.summary()
         names = [name for name in found if name in ("variant", *SETTINGS)]
         rows: dict[tuple[Any, ...], list[Any]] = {}
@@ -254,8 +251,8 @@ def own_starts(table: Table) -> bool:
     """
     if "start" not in table:
         return False
-    data, start = (table["n_samples"].tolist(), table["seed"].tolist()), table["start"].tolist()
-    return len({*zip(*data, start, strict=True)}) == len({*zip(*data, strict=True)})
+    columns = (table[name].tolist() for name in ("n_samples", "seed", "start"))
+    return bool(starts_of(zip(*columns, strict=True)))
 
 
 def _in_table(name: str, value: Any) -> Any:

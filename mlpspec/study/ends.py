@@ -7,6 +7,7 @@ is what follows the ``@``, the kind of neuron and a digest of the parameters.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,23 @@ def place_of(n_samples: int, seed: int) -> str:
     'N = 10, seed 3'
     """
     return f"N = {n_samples}, seed {seed}"
+
+
+def starts_of(rows: Iterable[tuple[int, int, str]]) -> dict[str, str]:
+    """Return the start for each N and seed, from those of runs; none if any has several.
+
+    Examples
+    --------
+    >>> starts_of([(5, 0, "run:@a"), (5, 1, "run:@b"), (5, 0, "run:@a")])
+    {'N = 5, seed 0': 'run:@a', 'N = 5, seed 1': 'run:@b'}
+    >>> starts_of([(5, 0, "run:@a"), (5, 0, "run:@b")])
+    {}
+    """
+    starts: dict[str, str] = {}
+    for n_samples, seed, start in rows:
+        if starts.setdefault(place_of(n_samples, seed), start) != start:
+            return {}
+    return starts
 
 
 def network_of(setting: str, text: str) -> Params | None:

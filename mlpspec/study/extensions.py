@@ -2,7 +2,8 @@
 
 A run is described by data alone, so that a results directory can be read where the code of its
 losses is not. A custom loss is therefore known there by its `Definition`: the name of its
-class, the values of its fields, and a digest of the file that defines it.
+class, the values of its fields, and a digest of what its formula follows from: the files that
+define it, and what these depend on (`mlpspec.study.dependencies`).
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def domain_of(run: Run) -> Uniform:
 
 
 def read_tables(runs: Iterable[Run]) -> dict[FileData, Array]:
-    """Return the rows of all files that ``runs`` draw their data from.
+    """Return the rows of the files that ``runs`` draw from; check these, and their networks.
 
     Raises
     ------

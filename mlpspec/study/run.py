@@ -133,7 +133,7 @@ class Run:
         "adam",
         "the training rule, as listed below",
         "training",
-        canonical=canonical_form(OPTIMIZERS, "optimizer", "adam(beta2=0.99)", but="learning_rate"),
+        canonical=canonical_form(OPTIMIZERS, "optimizer", "adam(beta2=0.99)", "learning_rate"),
     )
     schedule: str = declare(
         "constant",
@@ -380,3 +380,7 @@ def affecting(*parts: str) -> tuple[str, ...]:
     ('steps', 'learning_rate', 'neuron', 'optimizer', 'schedule', ...)
     """
     return tuple(name for name, setting in SETTINGS.items() if {*parts} & {*setting.affects})
+
+
+PROBLEM = affecting("data", "start")
+"""Settings in which runs with the same data and start are equal."""

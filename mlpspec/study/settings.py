@@ -58,6 +58,8 @@ class Setting:
     above: float | None = None
     below: float | None = None
     names: tuple[str, ...] | None = None
+    """Of a text: what it may be, or how it may begin, for messages and lists."""
+
     number: type[int] | type[float] = int
     """Of a setting that may be None."""
 

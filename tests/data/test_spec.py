@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlpspec.data.spec import Call, parse_call
+from mlpspec.data.spec import Call, build, parse_call
 from mlpspec.errors import InputError
 
 
@@ -75,3 +75,11 @@ def test_what_is_written_reads_back(kwargs, args):
 def test_any_text_is_a_call_or_an_input_error(text):
     with suppress(InputError):
         assert parse_call(text).name
+
+
+def test_what_is_given_beside_a_description_is_no_argument_of_it():
+    known = {"line": lambda x=1.0, slope=0.0, offset=0.0: slope * x + offset}
+    assert build("line(2)", known, "function", slope=3.0, offset=1.0) == 7.0
+    for name in ("slope", "offset"):
+        with pytest.raises(InputError, match=f"unknown argument of line '{name}'; known: x"):
+            build(f"line({name}=2.0)", known, "function", slope=3.0, offset=1.0)

@@ -11,6 +11,7 @@ import time
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers import COMMAND, LONG, ROOT, finish, runs_csv, same_bits, start_mlpspec, stored
@@ -219,6 +220,29 @@ def test_no_cluster_there(tmp_path):
     with pytest.raises(InputError, match=r"no Dask scheduler answers at 'tcp:"):
         mlpspec.run_study(SMALL, tmp_path / "r", dask="tcp://127.0.0.1:1")
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "message"),
+    [
+        (RuntimeError("out of memory"), RuntimeError, "^out of memory$"),
+        (ModuleNotFoundError("No module named 'mlpspec'"), InputError, "the cluster lacks mlpspec"),
+        (RuntimeError("\nError during deserialization of the task"), InputError, "lacks mlpspec"),
+    ],
+)
+def test_what_a_worker_raises_is_told_as_it_is(error, told, message):
+    class Future:
+        status = "error"
+
+        def add_done_callback(self, function):
+            function(self)
+
+        def result(self, timeout):
+            raise error
+
+    client = SimpleNamespace(submit=lambda *_, **__: Future(), cancel=lambda _: None)
+    with pytest.raises(told, match=message):
+        list(cluster.train(client, len, "numpy", [SMALL.runs[:1]]))
 
 
 def test_workers_with_other_versions_are_refused():

@@ -286,6 +286,7 @@ def test_estimate_is_of_the_right_size(tmp_path):
     [
         ({"n_jobs": 0}, "jobs is 0; it must be at least 1, or -1"),
         ({"n_jobs": -2}, "jobs is -2"),
+        ({"n_jobs": True}, "jobs is True; it must be a whole number"),
         ({"batch_size": 0}, "batch_size is 0"),
     ],
 )
