@@ -36,7 +36,7 @@ from mlpspec.store.packed import exists
 from mlpspec.store.results import Results, Stack, Table, read_csv, write_csv
 from mlpspec.study.choices import DEFAULT, Choices
 from mlpspec.study.problem import built_in_of, domain_of, start_of
-from mlpspec.study.robustness import AXES
+from mlpspec.study.robustness import CHOICES
 from mlpspec.study.run import PROBLEM, Run
 from mlpspec.study.stages import choices_of
 from mlpspec.study.subsets import subsets
@@ -286,7 +286,7 @@ class Analysis:
     @cached_property
     def survival(self) -> Table:
         """``survival.csv``: which claims survive which choices, beside the default of them all."""
-        if self.choices is not AXES or DEFAULT not in self.readings.get("variant", ()):
+        if self.choices is not CHOICES or DEFAULT not in self.readings.get("variant", ()):
             return {}
         chance = self.inner("chance")
         groups = None

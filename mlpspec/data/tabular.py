@@ -55,7 +55,7 @@ def content_hash(path: str) -> str:
     ...     content_hash(file.name)
     'e3b0c44298fc1c14'
     """
-    return hash_of(_content(path))
+    return hash_of(_bytes_of(path))
 
 
 def other_line_ends(path: str, content: str) -> str:
@@ -77,7 +77,7 @@ def other_line_ends(path: str, content: str) -> str:
     if path == ARRAYS:
         return ""
     mark = b"\xef\xbb\xbf"
-    text = _content(path).removeprefix(mark).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    text = _bytes_of(path).removeprefix(mark).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     texts = (text, text.rstrip(b"\n"), text.rstrip(b"\n") + b"\n")
     for begin, body, end in itertools.product((b"", mark), texts, (b"\n", b"\r\n", b"\r")):
         if hash_of(begin + body.replace(b"\n", end)) == content:
@@ -132,7 +132,7 @@ def read_columns(
             f"the study's arrays ({content}) are not in memory; give them again with "
             "study.with_data(x, y)"
         )
-    raw = table_of(content) if path == ARRAYS else _content(path)
+    raw = table_of(content) if path == ARRAYS else _bytes_of(path)
     if hash_of(raw) != content:
         raise InputError(
             f"{path} has changed{other_line_ends(path, content)} since it was described (content "
@@ -287,7 +287,7 @@ def _joined(names: Iterable[str]) -> str:
     return line.getvalue()
 
 
-def _content(path: str) -> bytes:
+def _bytes_of(path: str) -> bytes:
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):

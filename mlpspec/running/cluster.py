@@ -95,7 +95,7 @@ def describe(client: Any) -> dict[str, Any]:
     }
 
 
-def train(
+def train_batches(
     client: Any, function: Callable[[Batch], list[Record]], engine: str, batches: list[Batch]
 ) -> Generator[list[Record]]:
     """Train batches on the cluster, as `mlpspec.running.runner` says.

@@ -145,10 +145,10 @@ def run_task(
         if dask is None:
             # Threads of one process share this limit: none must lift it while another trains.
             stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
-            train, about = partial(workers.train, payload, n_jobs), {"jobs": n_jobs}
+            train, about = partial(workers.train_batches, payload, n_jobs), {"jobs": n_jobs}
         else:
             client = stack.enter_context(cluster.connect(dask))
-            train = partial(cluster.train, client, partial(train_packed, payload), engine)
+            train = partial(cluster.train_batches, client, partial(train_packed, payload), engine)
             about = cluster.describe(client)
         stack.enter_context(_locked(directory))
         session = stack.enter_context(_Session(study, directory))

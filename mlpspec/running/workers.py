@@ -55,7 +55,7 @@ def count_jobs(n_jobs: int) -> int:
     return n_jobs
 
 
-def train(payload: bytes, n_jobs: int, batches: list[Batch]) -> Generator[list[Record]]:
+def train_batches(payload: bytes, n_jobs: int, batches: list[Batch]) -> Generator[list[Record]]:
     """Train batches in workers of joblib, as `mlpspec.running.runner` says.
 
     A batch whose worker was killed is tried again when all others are done, then run by run.

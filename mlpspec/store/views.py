@@ -15,7 +15,7 @@ from mlpspec.errors import InputError, needed, unknown
 from mlpspec.network.neurons import neuron_of
 from mlpspec.shown import counted, html_of
 from mlpspec.store.store import Record
-from mlpspec.study.ends import hold, place_of, starts_of
+from mlpspec.study.ends import hold, size_and_seed, starts_of
 from mlpspec.study.run import SETTINGS, Run
 from mlpspec.study.subsets import canonical_losses
 
@@ -141,9 +141,10 @@ class Views:
         """
         keys: dict[str, str] = {}
         for key, run in self.runs.items():
-            if keys.setdefault(place_of(run.n_samples, run.seed), key) != key:
+            place = size_and_seed(run.n_samples, run.seed)
+            if keys.setdefault(place, key) != key:
                 raise InputError(
-                    f"{self.directory} has several runs with {place_of(run.n_samples, run.seed)}; "
+                    f"{self.directory} has several runs with {place}; "
                     'choose one for each N and seed, such as results.select(losses="baseline")'
                 )
         return dict(zip(keys, self._ends(keys.values()), strict=True))

@@ -18,19 +18,17 @@ from mlpspec.study.run import SETTINGS
 Changes = Callable[[np.random.Generator, int], Iterable[int]]
 """From a stream and the number of choices to those that a drawn set changes, by number."""
 
-Settings = Mapping[str, Any]
-
 DEFAULT = "default"
 """The variant that has the settings of the named studies, with which others are compared."""
 
-Choices = Mapping[str, Mapping[str, Settings]]
+Choices = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """The settings of each option, by choice. The first option is that of the default, and so are no
 settings. No two choices of a table have a setting in common."""
 
 
 def values_of(
     setting: str, first: str, others: Mapping[str, Any] | Sequence[Any]
-) -> dict[str, Settings]:
+) -> dict[str, Mapping[str, Any]]:
     """Return the options of a choice that is one setting: ``first`` leaves it at its default.
 
     The others are values by the names of their options; or values alone, which name themselves,
@@ -73,7 +71,7 @@ def settings_of(options: Mapping[str, str], choices: Choices) -> dict[str, Any]:
 
 
 def options_of(
-    settings: Settings, choices: Choices, default: Settings = MappingProxyType({})
+    settings: Mapping[str, Any], choices: Choices, default: Mapping[str, Any] = MappingProxyType({})
 ) -> dict[str, str]:
     """Return the options by choice from settings; ``other`` where they are those of none.
 
@@ -92,7 +90,7 @@ def options_of(
     ({'fit': 'mean'}, {'fit': 'other'})
     """
 
-    def value(name: str, *given: Settings) -> Any:
+    def value(name: str, *given: Mapping[str, Any]) -> Any:
         setting = SETTINGS[name]
         return setting.cast(next((of[name] for of in given if name in of), setting.default))
 
@@ -129,7 +127,7 @@ def one_at_a_time(choices: Choices) -> dict[str, dict[str, Any]]:
     return found
 
 
-def draw(
+def draw_options(
     choices: Choices,
     count: int,
     seed: int,
@@ -155,7 +153,7 @@ def draw(
     Examples
     --------
     >>> table = {"fit": values_of("fit_weight", "mean", {"half the mean": 0.5})}
-    >>> draw(table, 1, 0, lambda rng, n_choices: range(n_choices), "r", lambda options: True)
+    >>> draw_options(table, 1, 0, lambda rng, n_choices: range(n_choices), "r", bool)
     {'r001': {'fit': 'half the mean'}}
     """
     rng, names = np.random.Generator(np.random.PCG64(seed)), [*choices]

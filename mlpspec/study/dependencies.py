@@ -77,7 +77,7 @@ class Dependencies:
         self._seen: dict[tuple[int, bool], object] = {}
         for cls in classes:
             # A class that a function makes may enclose what its caller chose.
-            self._follow(cls, cls.__qualname__, said="<locals>" not in cls.__qualname__)
+            self._follow(cls, cls.__qualname__, written="<locals>" not in cls.__qualname__)
 
     @property
     def digests(self) -> list[bytes]:
@@ -133,43 +133,43 @@ class Dependencies:
         file = space.get("__file__")  # a package may have none
         return (file is None or self._add(file, space)) and "__path__" in space
 
-    def _follow(self, thing: Any, name: str, said: bool) -> None:
-        """Follow what functions use; ``said`` is whether a file says what ``name`` is."""
+    def _follow(self, thing: Any, name: str, written: bool) -> None:
+        """Follow what functions use; ``written`` is whether a file says what ``name`` is."""
         thing = unwrap(thing, stop=_is_function)
         if isinstance(thing, ModuleType):
             self._add(vars(thing).get("__file__"), vars(thing))
         elif isinstance(thing, type | FunctionType):
-            if (id(thing), said) in self._seen:
+            if (id(thing), written) in self._seen:
                 return
-            self._seen[id(thing), said] = thing  # kept, so that nothing else gets its id
+            self._seen[id(thing), written] = thing  # kept, so that nothing else gets its id
             if isinstance(thing, type):
-                self._follow_class(thing, said)
+                self._follow_class(thing, written)
             else:
-                self._follow_function(thing, said)
-        elif not said and not (callable(thing) and hasattr(thing, "__name__")):
+                self._follow_function(thing, written)
+        elif not written and not (callable(thing) and hasattr(thing, "__name__")):
             try:
                 self.values.add(f"{name} = {json.dumps(thing, default=_plain, sort_keys=True)}")
             except (TypeError, ValueError, RecursionError):
                 self.lost.add(f"{name}, of type {type(thing).__qualname__}")
 
-    def _follow_class(self, cls: type, said: bool) -> None:
+    def _follow_class(self, cls: type, written: bool) -> None:
         for base in cls.__mro__:
             space = vars(sys.modules.get(base.__module__, ModuleType("none")))
             self._add(space.get("__file__"), space)
             for name, value in vars(base).items():
                 method = unwrap(getattr(value, "fget", value), stop=_is_function)
                 if _is_function(method):
-                    self._follow(method, name, said)
+                    self._follow(method, name, written)
 
-    def _follow_function(self, function: FunctionType, said: bool) -> None:
-        self._follow(getattr(function, "__wrapped__", None), function.__qualname__, said=True)
+    def _follow_function(self, function: FunctionType, written: bool) -> None:
+        self._follow(getattr(function, "__wrapped__", None), function.__qualname__, written=True)
         if not self._add(function.__code__.co_filename, function.__globals__):
             return
         for name, cell in zip(
             function.__code__.co_freevars, function.__closure__ or (), strict=True
         ):
             with suppress(ValueError):  # it is not filled yet
-                self._follow(cell.cell_contents, f"{function.__qualname__}.{name}", said)
+                self._follow(cell.cell_contents, f"{function.__qualname__}.{name}", written)
         file, space = function.__code__.co_filename, function.__globals__
         for code in _codes(function.__code__):
             for word in _LOADS & set(code.co_names):
@@ -183,8 +183,8 @@ class Dependencies:
         if name.startswith("__"):
             return
         thing = space[name]
-        said = _says(self.texts[file], name, thing, running=space is vars(_main()))
-        self._follow(thing, name, said)
+        written = _is_written(self.texts[file], name, thing, running=space is vars(_main()))
+        self._follow(thing, name, written)
         inner = getattr(thing, "__file__", None)
         if isinstance(thing, ModuleType) and inner in self.texts:
             for attribute in names & vars(thing).keys():
@@ -235,7 +235,7 @@ def _binds(statement: ast.stmt, name: str) -> bool:
     )
 
 
-def _says(text: bytes, name: str, value: Any, running: bool) -> bool:
+def _is_written(text: bytes, name: str, value: Any, running: bool) -> bool:
     """Return whether a file says what its global is; a script that is running may change it."""
     found = [statement for statement in _tree(text).body if _binds(statement, name)]
     blocks = ast.If | ast.For | ast.While | ast.With

@@ -70,12 +70,12 @@ def hold(params: Params, name: str = "params") -> str:
     return f"{RUN}{name}@{content}"
 
 
-def place_of(n_samples: int, seed: int) -> str:
+def size_and_seed(n_samples: int, seed: int) -> str:
     """Return what stands for the data of a run where each has a start of its own.
 
     Examples
     --------
-    >>> place_of(10, 3)
+    >>> size_and_seed(10, 3)
     'N = 10, seed 3'
     """
     return f"N = {n_samples}, seed {seed}"
@@ -93,7 +93,7 @@ def starts_of(rows: Iterable[tuple[int, int, str]]) -> dict[str, str]:
     """
     starts: dict[str, str] = {}
     for n_samples, seed, start in rows:
-        if starts.setdefault(place_of(n_samples, seed), start) != start:
+        if starts.setdefault(size_and_seed(n_samples, seed), start) != start:
             return {}
     return starts
 
@@ -139,7 +139,7 @@ def canonical_start(value: Any) -> str:
     raise unknown("start", value, STARTS)
 
 
-def canonical_goal(value: Any) -> str:
+def canonical_target_or_end(value: Any) -> str:
     """Return a target (`mlpspec.data.datasets.canonical_target`), or the description of a network.
 
     Raises
@@ -149,7 +149,7 @@ def canonical_goal(value: Any) -> str:
 
     Examples
     --------
-    >>> canonical_goal("sine")
+    >>> canonical_target_or_end("sine")
     'sine'
     """
     return str(value) if _is_end("target", value) else canonical_target(value)

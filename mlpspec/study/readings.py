@@ -112,25 +112,25 @@ def draw(count: int = DRAWN, seed: int = SEED) -> dict[str, dict[str, str]]:
     known: list[dict[str, Any]] = [{}, EARLIER]
 
     def new(options: dict[str, str]) -> bool:
-        settings = settings_of(options)
+        settings = reading_of(options)
         known.append(settings)
         return settings not in known[:-1]
 
-    return choices.draw(CHOICES, count, seed, _changes, "r", new)
+    return choices.draw_options(CHOICES, count, seed, _changes, "r", new)
 
 
 def _changes(rng: np.random.Generator, n_choices: int) -> Iterable[int]:
     return rng.choice(n_choices, size=rng.integers(1, n_choices + 1), replace=False)
 
 
-def settings_of(options: Mapping[str, str]) -> dict[str, Any]:
+def reading_of(options: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings of a reading from its options by choice.
 
     A separation temperature that equals the temperature is left out.
 
     Examples
     --------
-    >>> settings_of({"weight": "0.3", "fit": "mean"})
+    >>> reading_of({"weight": "0.3", "fit": "mean"})
     {'weight': 0.3}
     """
     settings = choices.settings_of(options, CHOICES)
@@ -147,7 +147,7 @@ def readings() -> Study:
     >>> len(readings().variants), readings().axes["n_samples"]
     (402, (3, 10, 50))
     """
-    drawn = {name: settings_of(options) for name, options in draw().items()}
+    drawn = {name: reading_of(options) for name, options in draw().items()}
     return Study(
         "readings",
         {"losses": subsets(BUILT_IN), "n_samples": (3, 10, 50), "seed": range(1000, 1006)},

@@ -1,20 +1,20 @@
 """Robustness: which claims survive which choices of network, data, losses and training.
 
-`AXES` is the table of choices; the default is the reading of the named studies. Two stages
+`CHOICES` is the table of choices; the default is the reading of the named studies. Two stages
 (`mlpspec.study.stages`), each on seeds that chose nothing before, neither the default (1000 to
 1299) nor anything else (0 to 9 are the paper's, 100 to 199 those of ``confirm``):
 
-1. `robustness`: the default; every option of every axis by itself; and `COMBINATIONS` random
+1. `robustness`: the default; every option of every choice by itself; and `COMBINATIONS` random
    combinations. Three sizes, the six seeds 2000 to 2005.
 2. ``decisive``: the ten most decisive of the options that were varied by themselves, beside the
    default and two dimensions, on the whole grid with the seeds 2100 to 2109. Which those are says
    `mlpspec.analysis.survival.most_decisive`.
 
-In a combination each axis is changed with probability `CHANGED` / (number of axes), independently,
-to any of its other options alike. Combinations that change fewer than two axes, that are no runs
-(`mlpspec.Run` refuses them) or that were drawn before are drawn again. So most change two to four,
-lie where somebody could have been, and are seldom of the options that only NumPy trains, which
-take five to ten times as long.
+In a combination each choice is changed with probability `MEAN_CHANGES` / (number of choices),
+independently, to any of its other options alike. Combinations that change fewer than two, that are
+no runs (`mlpspec.Run` refuses them) or that were drawn before are drawn again. So most change two
+to four, lie where somebody could have been, and are seldom of the options that only NumPy trains,
+which take five to ten times as long.
 
 What chance does to a verdict is seen in ``chance``, a study beside the first stage: the default on
 sixty further seeds, 2200 to 2259, which are judged six by six, as often as there are groups. These
@@ -30,9 +30,17 @@ import numpy as np
 
 from mlpspec.errors import InputError
 from mlpspec.losses import BUILT_IN
-from mlpspec.study import choices
-from mlpspec.study.choices import DEFAULT, Choices, first_of, values_of
-from mlpspec.study.readings import CHOICES, READING
+from mlpspec.study import readings
+from mlpspec.study.choices import (
+    DEFAULT,
+    Choices,
+    draw_options,
+    first_of,
+    one_at_a_time,
+    settings_of,
+    values_of,
+)
+from mlpspec.study.readings import READING
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
 from mlpspec.study.subsets import subsets
@@ -43,14 +51,14 @@ COMBINATIONS, SEED = 100, 16
 CHANCE = range(2200, 2260)
 """The seeds of the default that say what chance does, six at a time."""
 
-CHANGED = 3.0
-"""Axes that a combination changes, on average, before those that change too few are left out."""
+MEAN_CHANGES = 3.0
+"""Choices that a combination changes, on average, before those that change too few are left out."""
 
-AXES: Choices = {
+CHOICES: Choices = {
     # Those of common libraries, and those that know the domain or the data; with K = N the centres
     # of k-means are the inputs.
     "start": {
-        **CHOICES["start"],
+        **readings.CHOICES["start"],
         **values_of("initializer", "prototypes", ("xavier", "he", "orthogonal", "inputs")),
         "inputs, steeper": {"initializer": "inputs(slope=4.0)"},
     },
@@ -70,10 +78,10 @@ AXES: Choices = {
         "random, [0, 1]": {"dataset": "uniform(low=0.0)"},
     },
     # The claims are about inputs, and should not hang on what is learnt of them.
-    "target": CHOICES["target"],
-    "coverage": CHOICES["coverage"],
-    "separation of pairs": CHOICES["separation of pairs"],
-    "overlap of pairs": CHOICES["overlap of pairs"],
+    "target": readings.CHOICES["target"],
+    "coverage": readings.CHOICES["coverage"],
+    "separation of pairs": readings.CHOICES["separation of pairs"],
+    "overlap of pairs": readings.CHOICES["overlap of pairs"],
     # Two decades.
     "weight": values_of("weight", "0.1", (0.01, 0.03, 0.3, 1.0)),
     # Of coverage.
@@ -83,7 +91,7 @@ AXES: Choices = {
         **values_of("separation_temperature", "0.0001", (0.0003, 0.001)),
         "as coverage": {"separation_temperature": None},
     },
-    "fit": CHOICES["fit"],
+    "fit": readings.CHOICES["fit"],
     # A bias may be needed only while neurons find their places, or only then do harm.
     "losses active": {
         "always": {},
@@ -137,31 +145,31 @@ AXES: Choices = {
 
 
 def combinations(count: int = COMBINATIONS, seed: int = SEED) -> dict[str, dict[str, str]]:
-    """Return the options of ``count`` random combinations by axis, under names like ``c001``.
+    """Return the options of ``count`` random combinations by choice, under names like ``c001``.
 
     Examples
     --------
-    >>> list(combinations(2)), len(combinations(2)["c001"]) == len(AXES)
+    >>> list(combinations(2)), len(combinations(2)["c001"]) == len(CHOICES)
     (['c001', 'c002'], True)
     """
     known: set[Run] = set()
 
     def wanted(options: dict[str, str]) -> bool:
-        if sum(option != first_of(AXES[axis]) for axis, option in options.items()) < 2:
+        if sum(option != first_of(CHOICES[choice]) for choice, option in options.items()) < 2:
             return False
         try:
-            run = Run(**{**READING, **choices.settings_of(options, AXES)})
+            run = Run(**{**READING, **settings_of(options, CHOICES)})
         except InputError:
             return False
         new = run not in known
         known.add(run)
         return new
 
-    return choices.draw(AXES, count, seed, _changes, "c", wanted)
+    return draw_options(CHOICES, count, seed, _changes, "c", wanted)
 
 
-def _changes(rng: np.random.Generator, n_axes: int) -> Iterable[int]:
-    return np.flatnonzero(rng.random(n_axes) < CHANGED / n_axes).tolist()
+def _changes(rng: np.random.Generator, n_choices: int) -> Iterable[int]:
+    return np.flatnonzero(rng.random(n_choices) < MEAN_CHANGES / n_choices).tolist()
 
 
 def robustness() -> Study:
@@ -173,13 +181,13 @@ def robustness() -> Study:
     >>> study.axes["n_samples"], study.variants["weight-0-3"], study.settings == READING
     ((3, 10, 50), {'weight': 0.3}, True)
     """
-    drawn = {name: choices.settings_of(options, AXES) for name, options in combinations().items()}
+    drawn = {name: settings_of(options, CHOICES) for name, options in combinations().items()}
     return Study(
         "robustness",
         {"losses": subsets(BUILT_IN), "n_samples": (3, 10, 50), "seed": range(2000, 2006)},
         READING,
         "Which claims survive which choices?",
-        variants={DEFAULT: {}, **choices.one_at_a_time(AXES), **drawn},
+        variants={DEFAULT: {}, **one_at_a_time(CHOICES), **drawn},
     )
 
 

@@ -30,7 +30,7 @@ from mlpspec.losses.base import REDUCTIONS
 from mlpspec.network.initializers import INITIALIZERS, canonical_initializer
 from mlpspec.network.neurons import NEURONS, canonical_neuron
 from mlpspec.shown import html_of
-from mlpspec.study.ends import canonical_goal, canonical_start
+from mlpspec.study.ends import canonical_start, canonical_target_or_end
 from mlpspec.study.extensions import Definition
 from mlpspec.study.settings import AFFECTED, Setting, declare
 from mlpspec.study.subsets import canonical_losses
@@ -188,7 +188,7 @@ class Run:
         canonical=canonical_form(COMPRESSIONS, "compress", "prune_height(keep=0.25)"),
     )
     target: str = declare(
-        "sine", "what to learn, as listed below", "data", canonical=canonical_goal
+        "sine", "what to learn, as listed below", "data", canonical=canonical_target_or_end
     )
     start: str = declare(
         "start",

@@ -6,13 +6,13 @@ and in which order they come, follows from the results (`mlpspec.analysis`).
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from mlpspec.errors import InputError
 from mlpspec.losses import BUILT_IN
 from mlpspec.study import readings, robustness
-from mlpspec.study.choices import DEFAULT, Choices, Settings
+from mlpspec.study.choices import DEFAULT, Choices
 from mlpspec.study.readings import FORMER, LARGE, SIZES, SWEPT, TEMPERATURES
 from mlpspec.study.study import Study
 from mlpspec.study.subsets import subsets
@@ -43,7 +43,7 @@ STAGES = {
 
 TABLES: dict[str, Choices] = {
     **dict.fromkeys(("readings", "finalists", "fresh"), readings.CHOICES),
-    **dict.fromkeys(("robustness", "decisive"), robustness.AXES),
+    **dict.fromkeys(("robustness", "decisive"), robustness.CHOICES),
     "controls": {},  # no choices, but doubts
 }
 """The table of choices of a study, by name."""
@@ -60,7 +60,7 @@ def choices_of(name: str) -> Choices:
     return TABLES.get(name, readings.CHOICES)
 
 
-def default_of(name: str) -> Settings:
+def default_of(name: str) -> Mapping[str, Any]:
     """Return the settings that no choice of a study's table changes, by its name.
 
     Examples
@@ -68,7 +68,7 @@ def default_of(name: str) -> Settings:
     >>> default_of("readings"), default_of("robustness")
     ({}, {'separation_temperature': 0.0001})
     """
-    return readings.READING if choices_of(name) is robustness.AXES else {}
+    return readings.READING if choices_of(name) is robustness.CHOICES else {}
 
 
 def next_stage(study: Study, ranked: Iterable[str]) -> Study | None:
@@ -131,7 +131,7 @@ def separation_sweep(study: Study) -> Study:
     >>> sweep.axes["separation_temperature"], sweep.axes["n_samples"]
     ((10.0,), (3, 10, 50))
     """
-    variants: dict[str, Settings] = {}
+    variants: dict[str, Mapping[str, Any]] = {}
     for name, chosen in study.variants.items():
         rest = without_separation_temperature(chosen)
         if rest not in variants.values():
@@ -172,7 +172,7 @@ def beside(study: Study) -> dict[str, Study]:
     return found
 
 
-def without_separation_temperature(settings: Settings) -> dict[str, Any]:
+def without_separation_temperature(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings but for ``separation_temperature``, which tells no sweeps apart.
 
     Examples
@@ -183,5 +183,5 @@ def without_separation_temperature(settings: Settings) -> dict[str, Any]:
     return _but(settings, ("separation_temperature",))
 
 
-def _but(settings: Settings, names: Container[str]) -> dict[str, Any]:
+def _but(settings: Mapping[str, Any], names: Container[str]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in names}

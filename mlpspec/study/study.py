@@ -20,7 +20,7 @@ from mlpspec.data.held import DESCRIBED, TARGET, contents_of, hold_table
 from mlpspec.errors import InputError, unknown
 from mlpspec.losses import BUILT_IN, StructuralLoss
 from mlpspec.shown import html_of
-from mlpspec.study.ends import canonical_start, place_of
+from mlpspec.study.ends import canonical_start, size_and_seed
 from mlpspec.study.extensions import Definition, define
 from mlpspec.study.run import EXTENDABLE, SETTINGS, Run
 from mlpspec.study.subsets import chosen_subsets
@@ -198,7 +198,7 @@ class Study:
         return runs
 
     def _started(self, run: Run) -> Run:
-        place = place_of(run.n_samples, run.seed)
+        place = size_and_seed(run.n_samples, run.seed)
         if place not in self.starts:
             raise InputError(
                 f"{self.name} starts from the ends of other runs, of which none has {place}; train "

@@ -28,7 +28,7 @@ def test_draws_follow_from_the_seed_and_differ():
     drawn = of_study.draw(60)
     assert drawn == of_study.draw(60)
     assert drawn != of_study.draw(60, seed=16)
-    settings = [of_study.settings_of(options) for options in drawn.values()]
+    settings = [of_study.reading_of(options) for options in drawn.values()]
     runs = {Run(**chosen) for chosen in settings} | {Run(), Run(**of_study.EARLIER)}
     assert len(runs) == 62
     changed = [sum(o[name] != FORMER[name] for name in FORMER) for o in drawn.values()]
@@ -51,7 +51,7 @@ def test_options_and_settings_say_the_same():
         chosen = study.variants[name]
         found = options_of(chosen, of_study.CHOICES)
         assert "other" not in found.values()
-        assert of_study.settings_of(found) == chosen
+        assert of_study.reading_of(found) == chosen
         # Of two spellings of one temperature of separation, the plainer one.
         same = {key: value for key, value in options.items() if found[key] == value}
         assert len(same) >= len(options) - 1

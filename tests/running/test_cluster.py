@@ -115,7 +115,7 @@ def test_only_the_run_that_kills_its_workers_fails(cluster_here):
         client = stack.enter_context(cluster.connect(cluster_here.address))
         # No nanny starts a worker again here: the test does.
         records = []
-        finished = cluster.train(client, deadly, "numpy", batches)
+        finished = cluster.train_batches(client, deadly, "numpy", batches)
         over = threading.Event()
 
         def look_after():
@@ -148,7 +148,7 @@ def test_a_result_that_lay_on_a_killed_worker_is_computed_again(cluster_here, tm
     killed, batches = cluster_here.add_worker(), [SMALL.runs[:2], SMALL.runs[2:4]]
     work = partial(noted, tmp_path / "trained")
     with cluster.connect(cluster_here.address) as client:
-        finished = cluster.train(client, work, "numpy", batches)
+        finished = cluster.train_batches(client, work, "numpy", batches)
         assert next(finished) == []
         while sum(map(len, client.who_has().values())) < 2:  # both are done, and neither fetched
             time.sleep(0.05)
@@ -242,7 +242,7 @@ def test_what_a_worker_raises_is_told_as_it_is(error, told, message):
 
     client = SimpleNamespace(submit=lambda *_, **__: Future(), cancel=lambda _: None)
     with pytest.raises(told, match=message):
-        list(cluster.train(client, len, "numpy", [SMALL.runs[:1]]))
+        list(cluster.train_batches(client, len, "numpy", [SMALL.runs[:1]]))
 
 
 def test_workers_with_other_versions_are_refused():

@@ -399,7 +399,7 @@ def test_a_session_begins_with_its_first_records(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(runner.workers, "train", interrupted)
+        patch.setattr(runner.workers, "train_batches", interrupted)
         with pytest.raises(KeyboardInterrupt):
             mlpspec.run_study(SMALL, tmp_path, n_jobs=1)
     assert not (tmp_path / FILE_NAME).exists()
@@ -423,7 +423,7 @@ def test_a_session_begins_with_its_first_records(tmp_path, monkeypatch):
 
 
 def test_a_link_to_nowhere_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
-    monkeypatch.setattr(runner.workers, "train", None)
+    monkeypatch.setattr(runner.workers, "train_batches", None)
     (tmp_path / FILE_NAME).symlink_to(tmp_path / "absent")
     with pytest.raises(InputError, match="is not a file; remove it or mend it"):
         mlpspec.run_study(SMALL, tmp_path, n_jobs=1)
