@@ -329,23 +329,23 @@ class Compression(NamedTuple):
         return self.name in ("distil", "narrow")
 
     def apply(
-        self, params: Params, x: Array, y: Array, stream: Callable[[], np.random.Generator]
+        self, params: Params, x: Array, y: Array, streams: Sequence[np.random.Generator]
     ) -> Params:
-        """Return one network (R = 1), compressed; a student is not for here to train.
+        """Return the networks, compressed; a student is not for here to train.
 
         Parameters
         ----------
         params : RidgeParams or RadialParams
-        x : (1, N, D)
-        y : (1, N)
-        stream : callable
-            Returns the stream that neurons are drawn from.
+        x : (R, N, D)
+        y : (R, N)
+        streams : sequence of R generators
+            The streams that neurons are drawn from.
 
         Examples
         --------
         >>> from mlpspec import RidgeParams
         >>> params = RidgeParams.placed(np.array([[0.0], [9.0]]), np.ones(2), np.ones(2))
-        >>> left = prune_unused().apply(params, np.zeros((1, 2, 1)), np.ones((1, 2)), None)
+        >>> left = prune_unused().apply(params, np.zeros((1, 2, 1)), np.ones((1, 2)), [])
         >>> left.shape
         (1, 1, 1)
         """
@@ -356,7 +356,7 @@ class Compression(NamedTuple):
             "prune_unused": lambda: serving(params, x),
             "prune_height": lambda: highest(params, count),
             "prune_fit": lambda: needed(params, x, y, count),
-            "prune_random": lambda: drawn(params, count, [stream()]),
+            "prune_random": lambda: drawn(params, count, streams),
         }
         if self.name not in choose:
             return params

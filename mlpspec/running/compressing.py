@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlpspec.arrays import Array
 from mlpspec.compress import COMPRESSIONS, NONE, Compression, count_kept, taught
@@ -31,52 +31,36 @@ def uncompressed(run: Run) -> Run:
 
 
 @np.errstate(all="ignore")
-def compress(
+def compressed(
+    how: str,
     runs: Sequence[Run],
-    rows: Sequence[int],
-    trained: Trained,
+    params: Params,
     x: Array,
     y: Array,
     descent: Mapping[str, Any],
-) -> tuple[list[Array], list[bool]]:
-    """Return the parameters (P,) of each run, compressed, and whether it diverged.
+) -> tuple[Params, NDArray[np.bool_]]:
+    """Return the networks of R runs, compressed, and (R,) whether it is a student that diverged.
 
-    A run that diverged while it trained is left as it is. A student is trained by the same rule,
-    for as many steps, at the same rates, and by the fit alone: without losses, perturbations and
-    early stopping. If it diverges, so has the run.
+    A student is trained by the same rule, for as many steps, at the same rates, and by the fit
+    alone: without losses, perturbations and early stopping.
 
     Parameters
     ----------
+    how : str
+        As the setting ``compress`` says it.
     runs : sequence of Run
-    rows : sequence of int
-        The row of each among what was trained, ``trained``, ``x`` (R, N, D) and ``y`` (R, N).
-    trained : Trained
+    params : RidgeParams or RadialParams
     x : (R, N, D)
     y : (R, N)
     descent : mapping
         How students are trained: arguments of `mlpspec.train`.
     """
-    flat = trained.params.flatten()
-    found, diverged = [flat[row] for row in rows], [bool(trained.diverged[row]) for row in rows]
-    students: dict[Compression, list[int]] = {}
-    for place, (run, row) in enumerate(zip(runs, rows, strict=True)):
-        compression: Compression = build(run.compress, COMPRESSIONS, "compress")
-        if diverged[place] or run.compress == NONE:
-            continue
-        if compression.student:
-            students.setdefault(compression, []).append(place)
-            continue
-        one, drawing = slice(row, row + 1), partial(stream_of, run, "pruning")
-        left = compression.apply(trained.params.rows([row]), x[one], y[one], drawing)
-        found[place] = left.flatten()[0]
-    for compression, places in students.items():
-        mine = [rows[place] for place in places]
-        teachers = trained.params.rows(mine)
-        those = [runs[place] for place in places]
-        ends = _students(those, compression, teachers, x[mine], y[mine], descent)
-        for place, params, lost in zip(places, ends.params.flatten(), ends.diverged, strict=True):
-            found[place], diverged[place] = params, bool(lost)
-    return found, diverged
+    compression: Compression = build(how, COMPRESSIONS, "compress")
+    if compression.student:
+        ends = _students(runs, compression, params, x, y, descent)
+        return ends.params, ends.diverged
+    streams = [stream_of(run, "pruning") for run in runs]
+    return compression.apply(params, x, y, streams), np.zeros(len(runs), dtype=bool)
 
 
 def _students(

@@ -10,6 +10,7 @@ import os
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache, partial
 from types import ModuleType
 from typing import Any, cast
@@ -27,7 +28,7 @@ from mlpspec.losses import StructuralLoss
 from mlpspec.metrics.measure import measure
 from mlpspec.network.forward import Forward, respond
 from mlpspec.network.neurons import neuron_of
-from mlpspec.running.compressing import compress, uncompressed
+from mlpspec.running.compressing import compressed, uncompressed
 from mlpspec.running.planning import Batch
 from mlpspec.store.store import Record
 from mlpspec.study.extensions import Source, code_of, run_source, source_of
@@ -271,53 +272,46 @@ def _train_together(
         record_every=first.record_every,
         record=first.record,
     )
-    found, diverged = compress(batch, rows, trained, x, y, descent)
-    measured = _measured(batch, rows, found, trained, x, y, losses)
+    records = _ended(batch, rows, trained, x, y, losses, descent)
     seconds = (time.perf_counter() - began) / len(batch)
-    return [
-        Record(
-            run,
-            "diverged" if diverged[place] else "ok",
-            x[r],
-            y[r],
-            found[place],
-            {**measured[place], "seconds": seconds},
-            _curve(trained.curves[r]) if trained.curves else None,
-        )
-        for place, (run, r) in enumerate(zip(batch, rows, strict=True))
-    ]
+    return [replace(r, measurements={**r.measurements, "seconds": seconds}) for r in records]
 
 
-def _measured(
+def _ended(
     batch: Batch,
     rows: list[int],
-    found: list[Array],
     trained: Trained,
     x: Array,
     y: Array,
     losses: list[dict[str, StructuralLoss]],
-) -> list[dict[str, float]]:
-    """Return the measurements of each run, of the parameters (P,) that were ``found``.
+    descent: Mapping[str, Any],
+) -> list[Record]:
+    """Compress and measure what was trained, of each run in one of the ``rows``.
 
-    Those with the same losses and as many neurons are measured together.
+    Runs with the same losses that are compressed alike go together. One that diverged while it
+    trained is left as it is; if its student diverges, so has the run.
     """
     alike: dict[Any, list[int]] = {}
-    for place, (run, r) in enumerate(zip(batch, rows, strict=True)):
-        same = found[place].size, domain_of(run).width, *losses[r].items()
+    for place, (run, row) in enumerate(zip(batch, rows, strict=True)):
+        how = NONE if trained.diverged[row] else run.compress
+        apart = place if how.startswith("prune_unused") else None  # which leaves any number
+        same = how, apart, domain_of(run).width, *losses[row].items()
         alike.setdefault(same, []).append(place)
-    measured: list[dict[str, float]] = [{}] * len(batch)
-    for (_, width, *own), places in alike.items():
-        flat = np.stack([found[place] for place in places])
-        params = type(trained.params).unflatten(flat, x.shape[2])
-        mine = [rows[place] for place in places]
+    found: dict[int, Record] = {}
+    for (how, _, width, *own), places in alike.items():
+        mine, runs = [rows[place] for place in places], [batch[place] for place in places]
+        params, lost = compressed(how, runs, trained.params.rows(mine), x[mine], y[mine], descent)
         columns = measure(params, x[mine], y[mine], width=width, losses=dict(own))
         columns["gradient_norm"] = trained.gradient_norm[mine]
         columns["steps_taken"] = trained.steps[mine]
-        for number, place in enumerate(places):
-            numbers = {name: value[number].item() for name, value in columns.items()}
-            more = {} if batch[place].compress == NONE else {"neurons_left": params.shape[1]}
-            measured[place] = numbers | more
-    return measured
+        flat, diverged = params.flatten(), trained.diverged[mine] | lost
+        for i, (place, row, run) in enumerate(zip(places, mine, runs, strict=True)):
+            numbers = {name: value[i].item() for name, value in columns.items()}
+            numbers |= {} if run.compress == NONE else {"neurons_left": params.shape[1]}
+            curve = _curve(trained.curves[row]) if trained.curves else None
+            status = "diverged" if diverged[i] else "ok"
+            found[place] = Record(run, status, x[row], y[row], flat[i], numbers, curve)
+    return [found[place] for place in range(len(batch))]
 
 
 def _check_memory(batch: Batch) -> None:
