@@ -23,6 +23,7 @@ import numpy as np
 from mlpspec.losses import BUILT_IN
 from mlpspec.study import choices
 from mlpspec.study.choices import Choices, values_of
+from mlpspec.study.run import has_one_temperature
 from mlpspec.study.study import Study
 from mlpspec.study.subsets import subsets
 
@@ -134,7 +135,7 @@ def reading_of(options: Mapping[str, str]) -> dict[str, Any]:
     {'weight': 0.3}
     """
     settings = choices.settings_of(options, CHOICES)
-    if settings.get("separation_temperature", 0.0) == settings.get("temperature", 0.01):
+    if has_one_temperature(settings):
         del settings["separation_temperature"]
     return settings
 

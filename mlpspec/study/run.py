@@ -237,7 +237,7 @@ class Run:
     def __post_init__(self) -> None:
         for name, setting in SETTINGS.items():
             object.__setattr__(self, name, setting.cast(getattr(self, name)))
-        if self.separation_temperature == self.temperature:
+        if has_one_temperature(vars(self)):
             object.__setattr__(self, "separation_temperature", None)
         if self.record_every:
             object.__setattr__(self, "record", "every")
@@ -380,6 +380,18 @@ def affecting(*parts: str) -> tuple[str, ...]:
     ('steps', 'learning_rate', 'neuron', 'optimizer', 'schedule', ...)
     """
     return tuple(name for name, setting in SETTINGS.items() if {*parts} & {*setting.affects})
+
+
+def has_one_temperature(settings: Mapping[str, Any]) -> bool:
+    """Return whether settings give separation the temperature that it has by default, coverage's.
+
+    Examples
+    --------
+    >>> has_one_temperature({"separation_temperature": 0.01})
+    True
+    """
+    default = SETTINGS["temperature"].default
+    return bool(settings.get("separation_temperature") == settings.get("temperature", default))
 
 
 PROBLEM = affecting("data", "start")

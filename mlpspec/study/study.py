@@ -22,7 +22,7 @@ from mlpspec.losses import BUILT_IN, StructuralLoss
 from mlpspec.shown import html_of
 from mlpspec.study.ends import canonical_start, size_and_seed
 from mlpspec.study.extensions import Definition, define
-from mlpspec.study.run import EXTENDABLE, SETTINGS, Run
+from mlpspec.study.run import EXTENDABLE, SETTINGS, Run, has_one_temperature
 from mlpspec.study.subsets import chosen_subsets
 
 MOST_RUNS = 10**7
@@ -124,8 +124,7 @@ class Study:
             if len({SETTINGS[name].meaning(value) for value in axes[name]}) < len(axes[name]):
                 raise InputError(f"the axis {name} of {self.name} repeats a value; name each once")
         cast = {name: SETTINGS[name].cast(value) for name, value in self.settings.items()}
-        both = cast.get("temperature", SETTINGS["temperature"].default)
-        if "temperature" not in axes and cast.get("separation_temperature") == both:
+        if "temperature" not in axes and has_one_temperature(cast):
             cast["separation_temperature"] = None  # as in a run
         object.__setattr__(self, "axes", axes)
         object.__setattr__(self, "settings", cast)
