@@ -250,29 +250,24 @@ class FileData:
             parts.append(scaled(self.path, table[:, -1:], more, "columns"))
         return np.concatenate(parts, axis=1)
 
-    def check_size(self, table: Array, n_samples: int) -> None:
-        """Raise `InputError` unless N inputs can be drawn from the rows of ``table``."""
+    def check_size(self, table: Array, n_samples: int, held_out: bool) -> None:
+        """Raise `InputError` unless ``table`` has N rows to draw, and others to be held out."""
+        told = f"{self.path} has {len(table)} rows, n_samples is {n_samples}"
         if n_samples > len(table):
+            raise InputError(f"{told}; give smaller sizes")
+        if held_out and n_samples == len(table):
             raise InputError(
-                f"{self.path} has {len(table)} rows, n_samples is {n_samples}; give smaller sizes"
-            )
-
-    def check_rest(self, table: Array, n_samples: int) -> None:
-        """Raise `InputError` unless rows are left where N inputs are drawn."""
-        if n_samples >= len(table):
-            raise InputError(
-                f"{self.path} has {len(table)} rows, n_samples is {n_samples}, and "
-                "early_stopping=held_out needs rows that are not trained on; give smaller sizes"
+                f"{told}, and early_stopping=held_out needs rows that are not trained on; give "
+                "smaller sizes"
             )
 
     def draw(
         self, rng: np.random.Generator, table: Array, n_samples: int, held_out: bool = False
     ) -> Array:
         """Draw N rows of ``table`` without replacement, or return the others, at most N."""
-        self.check_size(table, n_samples)
+        self.check_size(table, n_samples, held_out)
         drawn = rng.choice(len(table), n_samples, replace=False)
         if held_out:
-            self.check_rest(table, n_samples)
             drawn = np.setdiff1d(np.arange(len(table)), drawn)[:n_samples]
         return np.asarray(table[drawn])
 

@@ -8,7 +8,7 @@ import itertools
 import math
 import re
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from pathlib import Path
@@ -197,39 +197,19 @@ def scaled(path: str, table: Array, names: Sequence[str], scaling: str) -> Array
     return np.asarray(deviation / reach)
 
 
-def canonical_separator(value: Any) -> str:
-    """Return the name of a separator, given by its name or sign.
+def canonical_sign(setting: str, signs: Mapping[str, str], value: Any) -> str:
+    """Return the name of one of ``signs``, given by its name or as it is, as ``setting`` has it.
 
     Raises
     ------
     ValueError
-        It is none of `SEPARATORS`.
+        It is none of them.
 
     Examples
     --------
-    >>> canonical_separator(";"), canonical_separator("tab")
-    ('semicolon', 'tab')
+    >>> canonical_sign("separator", SEPARATORS, ";"), canonical_sign("decimal", DECIMALS, "point")
+    ('semicolon', 'point')
     """
-    return _name_of("separator", value, SEPARATORS)
-
-
-def canonical_decimal(value: Any) -> str:
-    """Return the name of what precedes decimals, given by its name or sign.
-
-    Raises
-    ------
-    ValueError
-        It is none of `DECIMALS`.
-
-    Examples
-    --------
-    >>> canonical_decimal(","), canonical_decimal("point")
-    ('comma', 'point')
-    """
-    return _name_of("decimal", value, DECIMALS)
-
-
-def _name_of(setting: str, value: Any, signs: dict[str, str]) -> str:
     for name, sign in signs.items():
         if isinstance(value, str) and value in (name, sign):
             return name

@@ -319,13 +319,8 @@ def _check_memory(batch: Batch) -> None:
     if not hasattr(os, "sysconf"):  # Windows promises no more than it has
         return
     run = batch[0]
-    n, k, d, steps, every = (
-        run.n_samples,
-        run.hidden_units,
-        run.n_inputs,
-        run.steps,
-        run.record_every,
-    )
+    n, k, d = run.n_samples, run.hidden_units, run.n_inputs
+    steps, every = run.steps, run.record_every
     size = np.dtype(run.dtype).itemsize
     theta = k * (d + 2) + 1
     recorded = steps // every + 2 if every else len(moments(steps, 0, run.record))

@@ -75,9 +75,8 @@ def read_tables(runs: Iterable[Run]) -> dict[FileData, Array]:
         if isinstance(dataset, FileData):
             if dataset not in tables:
                 tables[dataset] = dataset.read()
-            dataset.check_size(tables[dataset], run.n_samples)
-            if run.early_stopping.startswith("held_out"):
-                dataset.check_rest(tables[dataset], run.n_samples)
+            held_out = run.early_stopping.startswith("held_out")
+            dataset.check_size(tables[dataset], run.n_samples, held_out)
     return tables
 
 

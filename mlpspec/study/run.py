@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from mlpspec.compress import COMPRESSIONS, NONE
@@ -18,10 +18,11 @@ from mlpspec.data.datasets import COLUMN, FILE, canonical_dataset
 from mlpspec.data.held import DESCRIBED, content_of, contents_of
 from mlpspec.data.spec import canonical_form, parse_call
 from mlpspec.data.tabular import (
+    DECIMALS,
     SCALINGS,
+    SEPARATORS,
     canonical_columns,
-    canonical_decimal,
-    canonical_separator,
+    canonical_sign,
     column_names,
 )
 from mlpspec.errors import InputError, unknown
@@ -215,10 +216,13 @@ class Run:
         "comma",
         "of a file's cells: comma, semicolon, tab, space (any run of blanks) or bar",
         "data start",
-        canonical=canonical_separator,
+        canonical=partial(canonical_sign, "separator", SEPARATORS),
     )
     decimal: str = declare(
-        "point", "of a file's numbers: point or comma", "data start", canonical=canonical_decimal
+        "point",
+        "of a file's numbers: point or comma",
+        "data start",
+        canonical=partial(canonical_sign, "decimal", DECIMALS),
     )
     shift: float = declare(0.0, "of data and start, in every dimension", "data start objective")
     dtype: str = declare("float64", "arithmetic", " ".join(AFFECTED), names=("float64", "float32"))

@@ -96,7 +96,7 @@ class Study:
             raise InputError(
                 f"the study's name is {self.name!r}; use letters, digits, '-' and '_' only"
             )
-        for name in (*self.axes, *self.settings):
+        for name in (*self.axes, *self.settings, *itertools.chain(*self.variants.values())):
             if name not in SETTINGS:
                 raise unknown("setting", name, SETTINGS)
         for name in set(self.axes) & set(self.settings):
@@ -154,8 +154,6 @@ class Study:
                     "'-' and '_', at most 40"
                 )
             for setting in chosen:
-                if setting not in SETTINGS:
-                    raise unknown("setting", setting, SETTINGS)
                 if setting in (*self.axes, *EXTENDABLE) or not SETTINGS[setting].changes_result:
                     raise InputError(
                         f"the variant {name} of {self.name} sets {setting}, which is an axis, or "
