@@ -238,9 +238,9 @@ class Store:
                 if not self._datasets(content):  # as merged ones are
                     self._insert("datasets", [content, *map(_to_bytes, HELD[content])])
 
-    def hold(self, contents: Iterable[str]) -> None:
+    def hold(self, contents: Set[str]) -> None:
         """Have those of some tables and networks in memory that are kept here."""
-        for content in contents:
+        for content in contents - HELD.keys():
             for first, second in self._datasets(content).values():
                 hold_content(content, first, second)
 

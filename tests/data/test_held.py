@@ -65,6 +65,9 @@ def test_a_directory_keeps_the_arrays(tmp_path, anew):
     anew()
     with pytest.raises(InputError, match=r"not in memory; give them again with study.with_data"):
         mlpspec.run_study(results.study, tmp_path / "elsewhere", n_jobs=1)
+    loaded = mlpspec.load(tmp_path).study  # from then on they are in memory
+    assert not mlpspec.run_study(loaded, tmp_path / "elsewhere", n_jobs=1).errors
+    anew()
     with pytest.raises(InputError, match="was made with dataset"):
         mlpspec.run_study(study(X + RNG.normal(size=X.shape)), tmp_path, n_jobs=1)
 
