@@ -65,36 +65,33 @@ from mlpspec.study.subsets import subsets
 
 SEEDS = range(3000, 3020)
 
-VARIANTS: dict[str, dict[str, object]] = {
-    "default": {},
-    "steps-10000": {"steps": 10000},
-    "steps-30000": {"steps": 30000},
-    "released-10000": {"steps": 10000, "losses_until": 0.3},
-    "released-30000": {"steps": 30000, "losses_until": 0.1},
-    "inputs-x1": {"initializer": "inputs"},
-    "inputs-x4": {"initializer": "inputs(slope=4.0)"},
-    "inputs-x16": {"initializer": "inputs(slope=16.0)"},
-    "structure-only": {"fit_weight": 0.0},
-    "momentum": {"optimizer": "momentum", "learning_rate": 0.03},
-    "gradient-descent": {"optimizer": "gradient_descent", "learning_rate": 0.1},
-    "epsilon-0": {"neuron": "ridge(epsilon=0.0)"},
-    "epsilon-1e-6": {"neuron": "ridge(epsilon=1e-06)"},
-    "epsilon-1e-4": {"neuron": "ridge(epsilon=0.0001)"},
-    "absolute": {"separation_temperature": None},
-    "force": {"separation_temperature": None, "weight_unit": "force", "weight": 0.3},
+DOUBTS: dict[str, dict[str, dict[str, object]]] = {
+    "steps": {"steps-10000": {"steps": 10000}, "steps-30000": {"steps": 30000}},
+    "continuation": {
+        "released-10000": {"steps": 10000, "losses_until": 0.3},
+        "released-30000": {"steps": 30000, "losses_until": 0.1},
+    },
+    "inputs": {
+        "inputs-x1": {"initializer": "inputs"},
+        "inputs-x4": {"initializer": "inputs(slope=4.0)"},
+        "inputs-x16": {"initializer": "inputs(slope=16.0)"},
+    },
+    "structure only": {"structure-only": {"fit_weight": 0.0}},
+    "momentum": {
+        "momentum": {"optimizer": "momentum", "learning_rate": 0.03},
+        "gradient-descent": {"optimizer": "gradient_descent", "learning_rate": 0.1},
+    },
+    "epsilon": {
+        "epsilon-0": {"neuron": "ridge(epsilon=0.0)"},
+        "epsilon-1e-6": {"neuron": "ridge(epsilon=1e-06)"},
+        "epsilon-1e-4": {"neuron": "ridge(epsilon=0.0001)"},
+    },
+    "force": {
+        "absolute": {"separation_temperature": None},
+        "force": {"separation_temperature": None, "weight_unit": "force", "weight": 0.3},
+    },
 }
-"""The settings of each control, beside those of the default."""
-
-DOUBTS = {
-    "steps": ("steps-10000", "steps-30000"),
-    "continuation": ("released-10000", "released-30000"),
-    "inputs": ("inputs-x1", "inputs-x4", "inputs-x16"),
-    "structure only": ("structure-only",),
-    "momentum": ("momentum", "gradient-descent"),
-    "epsilon": ("epsilon-0", "epsilon-1e-6", "epsilon-1e-4"),
-    "force": ("absolute", "force"),
-}
-"""The variants that a doubt is about."""
+"""The variants that each doubt is about, and their settings beside those of the default."""
 
 GRID = "grid"
 """In place of a variant: the equally spaced grid, which has seen no data."""
@@ -209,12 +206,15 @@ def controls() -> Study:
     >>> controls().axes["n_samples"], len(controls().variants)
     ((10, 20, 50), 16)
     """
+    variants: dict[str, dict[str, object]] = {"default": {}}
+    for about in DOUBTS.values():
+        variants |= about
     return Study(
         "controls",
         {"losses": subsets(BUILT_IN), "n_samples": (10, 20, 50), "seed": SEEDS},
         READING,
         "Do the findings survive the known doubts?",
-        variants=VARIANTS,
+        variants=variants,
     )
 
 
