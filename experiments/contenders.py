@@ -30,7 +30,7 @@ import mlpspec
 from mlpspec.losses import BUILT_IN
 from mlpspec.losses.base import n_pairs
 from mlpspec.network.neurons import PROTOTYPE_EPS
-from mlpspec.study.problem import built_in_of, data_of, start_of
+from mlpspec.study.problem import data_of, losses_of, start_of
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
 from mlpspec.training.engine import choose
@@ -265,7 +265,7 @@ def objective(
     ``numbers`` is ``jax.numpy`` or ``torch``; losses that are not ``active`` are left out, others
     are computed even if their weight is 0.
     """
-    losses: dict[str, Any] = built_in_of(run)
+    losses: dict[str, Any] = losses_of(run)
     n_hidden, tau, tau_s = run.hidden_units, run.temperature, losses["separation"].temperature
     over_separation, over_overlap = (
         n_pairs(n_hidden, losses[name].reduction) for name in ("separation", "overlap")

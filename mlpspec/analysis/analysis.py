@@ -35,7 +35,7 @@ from mlpspec.store.database import has_store
 from mlpspec.store.packed import exists
 from mlpspec.store.results import Results, Stack, Table, read_csv, write_csv
 from mlpspec.study.choices import DEFAULT, Choices
-from mlpspec.study.problem import built_in_of, domain_of, start_of
+from mlpspec.study.problem import domain_of, losses_of, start_of
 from mlpspec.study.robustness import CHOICES
 from mlpspec.study.run import PROBLEM, Run
 from mlpspec.study.stages import choices_of
@@ -122,7 +122,7 @@ class Problems:
         params = type(starts[0]).unflatten(
             np.vstack([p.flatten() for p in starts]), self.x.shape[2]
         )
-        losses = built_in_of(first)
+        losses = losses_of(first)
         return {
             "grid": nulls.grid_null(self.x, first.hidden_units, domain),
             "random": nulls.random_null(self.x, self.seeds, first.hidden_units, domain),

@@ -36,7 +36,6 @@ from mlpspec.study.problem import (
     Tables,
     data_of,
     domain_of,
-    held_out_of,
     losses_of,
     objective_of,
     start_of,
@@ -248,7 +247,7 @@ def _train_together(
     rate = first.learning_rate
     early_stopping, held_out = build(first.early_stopping, STOPPINGS, "early_stopping"), None
     if early_stopping.watched == "held_out":
-        others = [held_out_of(run, tables) for run in alone]
+        others = [data_of(run, tables, held_out=True) for run in alone]
         held_out = np.stack([a for a, _ in others]), np.stack([b for _, b in others])
     descent = {
         "steps": first.steps,

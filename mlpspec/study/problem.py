@@ -112,17 +112,20 @@ def stream_of(run: Run, name: str) -> np.random.Generator:
     return stream(name, run.seed, run.n_samples, run.n_inputs)
 
 
-def data_of(run: Run, tables: Tables | None = None) -> tuple[Array, Array]:
+def data_of(run: Run, tables: Tables | None = None, held_out: bool = False) -> tuple[Array, Array]:
     """Return inputs (N, D) and targets (N,) of a run, from its streams.
 
     Targets follow from the inputs before they are moved by ``shift``; those that are the outputs of
     a network are its outputs at the inputs as they are. A file that is not among ``tables``
     (`read_tables`) is read.
 
+    Those that are ``held_out`` of training are drawn likewise, as many, from streams of their own;
+    of a file they are the rows that are left, at most as many.
+
     Raises
     ------
     ValueError
-        A file that cannot be used.
+        A file that cannot be used, or has no other rows.
 
     Examples
     --------
@@ -130,10 +133,6 @@ def data_of(run: Run, tables: Tables | None = None) -> tuple[Array, Array]:
     >>> x.shape, y.shape
     ((4, 2), (4,))
     """
-    return _draw(run, tables, held_out=False)
-
-
-def _draw(run: Run, tables: Tables | None, held_out: bool) -> tuple[Array, Array]:
     where = (run.seed, run.n_samples, run.n_inputs)
     dataset, rng = dataset_of(run), stream("data", *where)
     if isinstance(dataset, FileData):
@@ -160,25 +159,6 @@ def _outputs(params: Params, x: Array) -> Array:
     """Return the outputs (N,) of one network at x (N, D), in double precision."""
     with np.errstate(divide="ignore", invalid="ignore"):  # of prototypes, which are not needed
         return np.asarray(respond(params.double(), x[None], np.zeros((1, len(x)))).output[0])
-
-
-def held_out_of(run: Run, tables: Tables | None = None) -> tuple[Array, Array]:
-    """Return inputs (M, D) and targets (M,) that a run is not trained on.
-
-    They are drawn like its data, as many, from a stream of their own; of a file they are the rows
-    that are left, at most as many.
-
-    Raises
-    ------
-    ValueError
-        A file that has no other rows.
-
-    Examples
-    --------
-    >>> held_out_of(Run(n_samples=4, n_inputs=2))[0].shape
-    (4, 2)
-    """
-    return _draw(run, tables, held_out=True)
 
 
 def start_of(run: Run, x: Array | None = None, rng: np.random.Generator | None = None) -> Array:
@@ -230,40 +210,28 @@ def temperature_unit_of(run: Run) -> float:
     return datasets.mean_spacing(domain_of(run).width, run.n_samples, run.n_inputs) ** 2
 
 
-def built_in_of(run: Run) -> dict[str, StructuralLoss]:
-    """Return the losses of the study by name, as the settings of a run have them.
-
-    Examples
-    --------
-    >>> built_in_of(Run(temperature=0.5, separation_temperature=0.1))["separation"]
-    Separation(temperature=0.1, reduction='mean')
-    """
-    unit = temperature_unit_of(run)
-    soft = Coverage(run.temperature * unit)
-    return {
-        "coverage": HardCoverage() if run.coverage_minimum == "hard" else soft,
-        "separation": Separation(run.tau_of_separation * unit, run.separation_reduction),
-        "overlap": Overlap(run.overlap_reduction),
-    }
-
-
 def losses_of(
     run: Run, extensions: Mapping[str, StructuralLoss] | None = None
 ) -> dict[str, StructuralLoss]:
-    """Return all losses by name, built in and custom, as the settings of a run have them.
+    """Return the losses by name, those of the study and custom ones, as the settings have them.
 
     A field ``temperature`` of a custom loss keeps its value, in the unit of the run.
 
     Examples
     --------
-    >>> losses_of(Run(temperature=0.5))["coverage"]
-    Coverage(temperature=0.5)
+    >>> losses_of(Run(temperature=0.5, separation_temperature=0.1))["separation"]
+    Separation(temperature=0.1, reduction='mean')
     """
-    losses = built_in_of(run)
+    unit = temperature_unit_of(run)
+    soft = Coverage(run.temperature * unit)
+    losses: dict[str, StructuralLoss] = {
+        "coverage": HardCoverage() if run.coverage_minimum == "hard" else soft,
+        "separation": Separation(run.tau_of_separation * unit, run.separation_reduction),
+        "overlap": Overlap(run.overlap_reduction),
+    }
     for name, loss in (extensions or {}).items():
         if run.temperature_unit == "spacing" and hasattr(loss, "temperature"):
-            tau = loss.temperature * temperature_unit_of(run)
-            loss = replace(cast(Any, loss), temperature=tau)
+            loss = replace(cast(Any, loss), temperature=loss.temperature * unit)
         losses[name] = loss
     return losses
 

@@ -21,7 +21,7 @@ from mlpspec.running import planning, runner, worker
 from mlpspec.running.progress import estimate
 from mlpspec.store.database import FILE_NAME
 from mlpspec.store.store import Store
-from mlpspec.study.problem import built_in_of, data_of, start_of
+from mlpspec.study.problem import data_of, losses_of, start_of
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
 from mlpspec.training.engine import choose
@@ -252,10 +252,10 @@ def test_settings_reach_training(tmp_path):
 def test_temperature_in_units_of_the_spacing():
     # Width 2, N = 10: the spacing is 0.2, so a quarter of its square is 0.01.
     line = Run(temperature=0.25, separation_temperature=0.5, temperature_unit="spacing")
-    assert built_in_of(line)["coverage"].temperature == pytest.approx(0.01, rel=1e-15)
-    assert built_in_of(line)["separation"].temperature == pytest.approx(0.02, rel=1e-15)
+    assert losses_of(line)["coverage"].temperature == pytest.approx(0.01, rel=1e-15)
+    assert losses_of(line)["separation"].temperature == pytest.approx(0.02, rel=1e-15)
     plane = Run(temperature=1.0, temperature_unit="spacing", n_samples=16, n_inputs=2)
-    assert built_in_of(plane)["coverage"].temperature == pytest.approx(0.25)
+    assert losses_of(plane)["coverage"].temperature == pytest.approx(0.25)
 
 
 def test_data_and_start_depend_on_seed_and_shape_alone():

@@ -7,7 +7,7 @@ from helpers import same_bits
 
 import mlpspec
 from mlpspec.store.results import _statistics, measurement_names, read_csv, write_csv
-from mlpspec.study.problem import built_in_of
+from mlpspec.study.problem import losses_of
 
 STUDY = mlpspec.studies.paper().replace(seed=(0, 1, 2), n_samples=(3, 4), steps=30)
 
@@ -38,7 +38,7 @@ def test_measurements_follow_from_weights_and_data(results):
     for row in (0, 17, 40):
         key = results.table["key"][row]
         x, y = results.dataset(key)
-        losses = built_in_of(results.runs[key])
+        losses = losses_of(results.runs[key])
         again = mlpspec.measure(results.params(key), x, y, width=2.0, losses=losses)
         for name, value in again.items():
             np.testing.assert_array_equal(value[0], results.table[name][row], err_msg=name)

@@ -16,7 +16,7 @@ from mlpspec.store.merge import merge
 from mlpspec.store.recovery import recover
 from mlpspec.store.store import Store
 from mlpspec.study.ends import hold, network_of
-from mlpspec.study.problem import data_of, held_out_of, read_tables, start_of
+from mlpspec.study.problem import data_of, read_tables, start_of
 from mlpspec.study.run import Run
 
 SLOW = {"n_samples": 5, "optimizer": "gradient_descent", "learning_rate": 0.05}
@@ -113,10 +113,10 @@ def test_a_start_is_the_network_as_it_is_and_the_seed_draws_the_data(shift):
 def test_targets_are_the_outputs_of_the_teacher(neuron):
     teacher = network(neuron, n_hidden=9, n_inputs=2)
     run = Run(n_samples=6, n_hidden=3, n_inputs=2, target=hold(teacher), neuron="radial", shift=0.5)
-    for x, y in (data_of(run), held_out_of(run)):
+    for x, y in (data_of(run), data_of(run, held_out=True)):
         expected = forward(teacher, x[None], np.zeros((1, 6))).output[0]
         np.testing.assert_allclose(y, expected, rtol=1e-14)
-    assert not same_bits(data_of(run)[0], held_out_of(run)[0])
+    assert not same_bits(data_of(run)[0], data_of(run, held_out=True)[0])
     student = trained(Run(**run.to_dict() | {"steps": 200}))
     assert student.shape == (1, 3, 2)
 
