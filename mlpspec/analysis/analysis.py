@@ -7,7 +7,7 @@ inside (``tau-sweep``, ``placebo``, ``confirm``).
 from __future__ import annotations
 
 import csv
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
@@ -206,8 +206,8 @@ class Analysis:
         return problems
 
     @cached_property
-    def other_null(self) -> dict[tuple[Cell, str], dict[str, Array]]:
-        """Measurements (S,) of prototypes on other seeds' data, by cell and subset."""
+    def other_null(self) -> dict[tuple[Cell, str], tuple[dict[str, Array], Array]]:
+        """Measurements (S,) of prototypes on other seeds' data, and seeds, by cell and subset."""
         runs, cells = self.results.runs, self._values(self.grid.fields)
         groups: dict[tuple[Cell, str], list[tuple[int, Array, Array]]] = {}
         for keys, params, x, _ in self.stacks:
@@ -218,11 +218,7 @@ class Analysis:
         null = {}
         for label, group in groups.items():
             seeds, xs, ps = zip(*sorted(group, key=itemgetter(0)), strict=True)
-            scores = nulls.other_null(np.stack(xs), ps)
-            null[label] = {
-                name: aligned(values, np.array(seeds), self.grid.seeds)
-                for name, values in scores.items()
-            }
+            null[label] = nulls.other_null(np.stack(xs), ps), np.array(seeds)
         return null
 
     @cached_property
@@ -236,28 +232,23 @@ class Analysis:
         stages = by_steps(where(self.results.table, losses=EIGHT))
         if not stages or any(grid.fields != ("n_samples",) for grid in stages.values()):
             return []
-        problems = {size: at for (size,), at in self.problems.items()}
-        varying = len(self.grid.fields) > 1
+        spacing = {size: at.spacing for (size,), at in self.problems.items()}
+        sweep = None if self.sweep is None else self.sweep.grid
         return [
-            Evidence(
-                grid,
-                {n: at.spacing for n, at in problems.items()},
-                grid_error={
-                    n: aligned(at.nulls["grid"]["reconstruction_error"], at.seeds, grid.seeds)
-                    for n, at in problems.items()
-                },
-                other_error={
-                    (cell[0], label): scores["reconstruction_error"]
-                    for (cell, label), scores in self.other_null.items()
-                    if not varying or cell[1] == steps
-                },
-                random_usage={
-                    n: aligned(at.nulls["random"]["distinct_usage_ratio"][0], at.seeds, grid.seeds)
-                    for n, at in problems.items()
-                },
-            )
+            Evidence(grid, spacing, sweep, self._references(steps))
             for steps, grid in stages.items()
         ]
+
+    def _references(self, steps: int) -> dict[tuple[str, int], tuple[Array, Array]]:
+        """Return the `Evidence.references` of the runs of one number of steps."""
+        found = {}
+        for (size,), at in self.problems.items():
+            found["grid", size] = at.nulls["grid"]["reconstruction_error"], at.seeds
+            found["random", size] = at.nulls["random"]["distinct_usage_ratio"][0], at.seeds
+        for (cell, label), (scores, seeds) in self.other_null.items():
+            if label == "coverage" and cell[1:] in ((), (steps,)):
+                found["other", cell[0]] = scores["reconstruction_error"], seeds
+        return found
 
     @property
     def choices(self) -> Choices:
@@ -325,13 +316,6 @@ class Analysis:
         return smallest_levels(self.grid, self.compressed) if self.compressed else {}
 
     @cached_property
-    def swept(self) -> Evidence:
-        """The evidence of the sweep, beside the grid's runs at the nominal temperature."""
-        if self.sweep is None or not self.evidence:
-            return Evidence()
-        return Evidence(sweep=self.sweep.grid, baseline=self.evidence[0].grid)
-
-    @cached_property
     def verdicts(self) -> list[Verdict]:
         """The claims: as stated on means and on medians, and calibrated on fresh seeds.
 
@@ -342,19 +326,19 @@ class Analysis:
         """
         study = self.results.identity["study"]
         if study == "collapse":
-            critical = {size: at.critical for (size,), at in self.problems.items()}
-            theory = Evidence(sweep=self.grid, critical=critical)
+            problems = self.problems.items()
+            critical = {("critical", size): (at.critical, at.seeds) for (size,), at in problems}
+            theory = Evidence(sweep=self.grid, references=critical)
             return [v for of in AVERAGES for v in judge_stated(theory, of, claims=[COLLAPSE])]
         if study not in GRIDS:
             return []
         first = self.evidence[0] if self.evidence else Evidence()
-        stated_on = replace(self.swept, grid=first.grid, spacing=first.spacing)
         inner = self.directory / "confirm"
         fresh = self if study == "confirm" else self.inner("confirm")
-        source, calibrated = None, judge_calibrated([], Evidence())
+        source, calibrated = None, judge_calibrated([])
         if fresh is not None and fresh.evidence:
             source = fresh.evidence[0]
-            calibrated = judge_calibrated(fresh.evidence, fresh.swept)
+            calibrated = judge_calibrated(fresh.evidence)
         elif (inner / "claims.csv").exists() and exists(inner / "runs.csv"):
             verdicts = read_verdicts(inner / "claims.csv")
             # An older version may have judged other claims.
@@ -362,7 +346,7 @@ class Analysis:
             calibrated = [known.get(untested.claim, untested) for untested in calibrated]
             runs = read_csv(inner / "runs.csv")
             source = Evidence(Grid(where(runs, steps=runs["steps"].min())), first.spacing)
-        stated = [v for of in AVERAGES for v in judge_stated(stated_on, of, source)]
+        stated = [v for of in AVERAGES for v in judge_stated(first, of, source)]
         return stated + calibrated
 
     def claims_table(self) -> Table:
@@ -424,7 +408,7 @@ class Analysis:
                     values = placebo.grid.values(cell, "baseline", name)
                     add("placebo", cell, "baseline", name, values)
         if self.grid.fields == self.problem_fields:
-            for (cell, label), others in self.other_null.items():
+            for (cell, label), (others, _) in self.other_null.items():
                 for name, values in others.items():
                     add("other", cell, label, name, values)
         return as_table(rows)

@@ -64,29 +64,28 @@ class Evidence:
         Mean spacing of the inputs by size.
     sweep : Grid, optional
         Coverage alone and separation alone over temperatures, cells (n_samples, temperature).
-    critical : dict of int to (S,)
-        2 lambda_max(Cov x) of the sweep's data, by size, in the order of its seeds.
-    baseline : Grid, optional
-        Where the sweep's baseline of the same seeds is found.
-    grid_error, other_error, random_usage : dict of (int, str) or int to (S,), optional
-        Reconstruction error of the grid null by size, and of each run's prototypes on other
-        seeds' data by size and subset; distinct usage ratio of random prototypes by size.
+    references : dict of (str, int) to ((S,), (S,))
+        What measurements are compared with that is no run's, by name and size: the values, and the
+        seeds that they are of. ``grid`` and ``other`` are reconstruction errors, of the grid null
+        and of coverage's prototypes on other seeds' data; ``random`` is the distinct usage ratio of
+        random prototypes, ``critical`` 2 lambda_max(Cov x) of the sweep's data.
     """
 
     grid: Grid | None = None
     spacing: dict[int, float] = field(default_factory=dict)
     sweep: Grid | None = None
-    critical: dict[int, Array] = field(default_factory=dict)
-    baseline: Grid | None = None
-    grid_error: dict[int, Array] = field(default_factory=dict)
-    other_error: dict[tuple[int, str], Array] = field(default_factory=dict)
-    random_usage: dict[int, Array] = field(default_factory=dict)
+    references: dict[tuple[str, int], tuple[Array, Array]] = field(default_factory=dict)
 
     @property
     def runs(self) -> Grid:
         """The grid, for claims that are judged only where there is one."""
         assert self.grid is not None
         return self.grid
+
+    def reference(self, name: str, size: int, runs: Grid) -> Array:
+        """Return one of the references for the seeds of runs (S,), NaN where it is not known."""
+        unknown = np.array([]), np.array([])
+        return aligned(*self.references.get((name, size), unknown), runs.seeds)
 
     def complete(self) -> bool:
         """Return whether the grid has all eight subsets at every size."""
@@ -132,10 +131,9 @@ def c1(e: Evidence, calibrated: bool) -> list[Demand]:
     demands = _below(e, "reconstruction_error", _but_coverage(e))
     for (size,) in e.runs.cells if calibrated else ():
         covered = e.runs.values((size,), "coverage", "reconstruction_error")
-        elsewhere = e.other_error[size, "coverage"]
         margin = ERROR_MARGIN * e.spacing[size]
-        demands.append(Demand(size, "the ignorant grid", covered, e.grid_error[size], margin))
-        demands.append(Demand(size, "other seeds' data", covered, elsewhere, margin))
+        for what, name in (("the ignorant grid", "grid"), ("other seeds' data", "other")):
+            demands.append(Demand(size, what, covered, e.reference(name, size, e.runs), margin))
     return demands
 
 
@@ -168,7 +166,8 @@ def c2(e: Evidence, calibrated: bool) -> list[Demand]:
     name = "distinct_usage_ratio" if calibrated else "usage_ratio"
     demands = _below(e, name, [("baseline", "baseline", "coverage")])
     for (size,) in e.runs.cells if calibrated else ():
-        covered, chance = e.runs.values((size,), "coverage", name), e.random_usage[size]
+        covered = e.runs.values((size,), "coverage", name)
+        chance = e.reference("random", size, e.runs)
         demands.append(Demand(size, "random prototypes", chance, covered, SHARE_MARGIN))
     return demands
 
@@ -236,12 +235,11 @@ def c8(e: Evidence, calibrated: bool) -> list[Demand]:
     the nominal temperature, which is that of the grid, and at the smallest it does not.
     """
     assert e.sweep is not None
-    assert e.baseline is not None
     name, demands = "outside_fraction", []
     for size, temperatures in _temperatures(e.sweep).items():
-        if (size,) in e.baseline.cells:
+        if (size,) in e.runs.cells:
             plain, nominal = (
-                aligned(e.baseline.values((size,), label, name), e.baseline.seeds, e.sweep.seeds)
+                aligned(e.runs.values((size,), label, name), e.runs.seeds, e.sweep.seeds)
                 for label in ("baseline", "separation")
             )
             limit = plain + SHARE_MARGIN
@@ -267,7 +265,7 @@ def t1(e: Evidence, calibrated: bool) -> list[Demand]:
         spread = np.stack(
             [e.sweep.values((size, tau), "coverage", "spread_ratio") for tau in temperatures]
         )
-        ratio = np.array(temperatures)[:, None] / e.critical[size]
+        ratio = np.array(temperatures)[:, None] / e.reference("critical", size, e.sweep)
         above = np.where(ratio > 1.5, spread, -np.inf).max(axis=0)
         below = np.where(ratio < 1 / 1.5, spread, np.inf).min(axis=0)
         limit = np.full_like(above, COLLAPSED)

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binom
 
-from mlpspec.analysis.claims import CLAIMS, COLLAPSE, Claim, Demand, Evidence, Verdict
+from mlpspec.analysis.claims import CLAIMS, Claim, Demand, Evidence, Verdict
 from mlpspec.arrays import Array
 from mlpspec.metrics.statistics import ALPHA, average, holm, less, median_interval, sign_flip
 
@@ -91,15 +91,14 @@ def _repeat(claim: Claim, verdict: str, demands: list[Demand], basis: str, repea
     return drawn.count(verdict) / repeats
 
 
-def judge_calibrated(stages: Sequence[Evidence], sweep: Evidence) -> list[Verdict]:
+def judge_calibrated(stages: Sequence[Evidence]) -> list[Verdict]:
     """Judge all claims with margins of substance, after few and after many steps.
 
     Parameters
     ----------
     stages : sequence of Evidence
-        One for each number of steps, ascending; an empty one leaves the grid's claims untested.
-    sweep : Evidence
-        For the claims about temperatures.
+        One for each number of steps, ascending; the claims about temperatures, of which the sweep
+        is trained once, are judged on the first. Without any all claims are untested.
 
     Returns
     -------
@@ -108,10 +107,11 @@ def judge_calibrated(stages: Sequence[Evidence], sweep: Evidence) -> list[Verdic
 
     Examples
     --------
-    >>> {verdict.verdict for verdict in judge_calibrated([], Evidence())}
+    >>> {verdict.verdict for verdict in judge_calibrated([])}
     {'untested'}
     """
-    judged = [_judge_stage(evidence, sweep) for evidence in stages or [Evidence()]]
+    stages = stages or [Evidence()]
+    judged = [_judge_stage(evidence, stages[0]) for evidence in stages]
     final = []
     for claim, first, last in zip(CLAIMS, judged[0], judged[-1], strict=True):
         on_sweep = claim.on_sweep  # which is trained once, whatever the steps of the grid
@@ -124,11 +124,11 @@ def judge_calibrated(stages: Sequence[Evidence], sweep: Evidence) -> list[Verdic
     return final
 
 
-def _judge_stage(evidence: Evidence, sweep: Evidence) -> list[Verdict]:
+def _judge_stage(evidence: Evidence, first: Evidence) -> list[Verdict]:
     """Return the calibrated verdicts after one number of steps."""
     judged: list[Verdict | _Judged] = []
     for claim in CLAIMS:
-        demands = _demands(claim, sweep if claim.on_sweep else evidence, True)
+        demands = _demands(claim, first if claim.on_sweep else evidence, True)
         judged.append(_untested(claim, "calibrated", demands) or _calibrated(claim, demands))
     p = [number for row in judged if isinstance(row, _Judged) for number in row.p]
     adjusted = iter(holm(np.array(p)))
@@ -141,10 +141,7 @@ def _judge_stage(evidence: Evidence, sweep: Evidence) -> list[Verdict]:
 def _demands(claim: Claim, evidence: Evidence, calibrated: bool) -> list[Demand]:
     """Return what a claim demands; nothing if runs are missing that it is about."""
     if claim.on_sweep:
-        sweep = evidence.sweep
-        if sweep is None or claim.on_sweep not in sweep.labels:
-            return []
-        if not (evidence.critical if claim is COLLAPSE else evidence.baseline):
+        if evidence.sweep is None or claim.on_sweep not in evidence.sweep.labels:
             return []
     elif not evidence.complete():
         return []

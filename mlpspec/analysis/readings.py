@@ -97,7 +97,6 @@ def _verdicts(results: Results, table: Table, swept: Table | None) -> dict[str, 
         grid,
         {size: mean_spacing(width, size, n_inputs) for (size,) in grid.cells},
         sweep=None if swept is None else Grid(swept, SWEEP),
-        baseline=grid,
     )
     row: dict[str, Any] = {}
     hold, met = 0, 0.0

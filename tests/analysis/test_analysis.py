@@ -5,6 +5,7 @@ import pytest
 
 import mlpspec
 from mlpspec.analysis.analysis import Analysis
+from mlpspec.cli.command import main
 from mlpspec.data.tabular import read_columns
 from mlpspec.errors import InputError
 from mlpspec.metrics import measure, nulls
@@ -70,3 +71,32 @@ def test_a_companion_whose_store_is_a_link_to_nowhere_is_no_absent_one(tmp_path)
     (tmp_path / "tau-sweep" / FILE_NAME).symlink_to("nowhere")
     with pytest.raises(InputError, match="is not a file; remove it or mend it"):
         _ = Analysis(tmp_path).sweep
+
+
+def test_stages_of_other_seeds_are_judged_each_with_its_own(tmp_path):
+    """A confirmation after no step and after one, of which the second has a seed less."""
+    study = mlpspec.studies.confirm().replace(n_samples=(3,))
+    for steps, seeds in ((0, range(3)), (1, range(2))):
+        part = study.replace(steps=(steps,), seed=seeds)
+        mlpspec.run_study(part, tmp_path, n_jobs=1, engine="numpy")
+    assert main(["verify", str(tmp_path)]) in (0, 1)
+    analysis = Analysis(tmp_path)
+    first, second = analysis.evidence
+    found = [e.reference("other", 3, e.runs) for e in (first, second)]
+    assert [len(values) for values in found] == [3, 2]
+    assert np.isfinite(np.concatenate(found)).all()
+    alone = Analysis(analysis.results.select(steps=1)).evidence[0]
+    np.testing.assert_array_equal(alone.reference("other", 3, alone.runs), found[1])
+
+
+def test_sizes_of_other_seeds_collapse_each_at_the_temperature_of_its_own(tmp_path, capsys):
+    study = mlpspec.studies.collapse().replace(temperature=(0.01, 10.0), steps=0)
+    for size, seeds in ((3, range(3)), (5, range(2))):
+        part = study.replace(n_samples=(size,), seed=seeds)
+        mlpspec.run_study(part, tmp_path, n_jobs=1, engine="numpy")
+    assert main(["verify", str(tmp_path)]) == 1  # nothing collapses without a step
+    assert "at N = 3, 5" in capsys.readouterr().out
+    analysis = Analysis(tmp_path)
+    for verdict in analysis.verdicts:
+        assert (verdict.sizes, verdict.demands) == ("3 5", 4)
+        assert verdict.weakest.endswith("above")

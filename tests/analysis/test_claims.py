@@ -84,16 +84,11 @@ def sweep(seeds, change=None):
 def evidence(seeds, change=None, swept=None, seed=0):
     full = grid(seeds, change, seed)
     blank = np.ones(seeds)
-    return Evidence(
-        full,
-        {size: 2 / size for size in SIZES},
-        sweep(seeds, swept),
-        dict.fromkeys(SIZES, 0.6 * blank),
-        full,
-        dict.fromkeys(SIZES, 0.8 * blank),
-        {(size, "coverage"): 0.9 * blank for size in SIZES},
-        dict.fromkeys(SIZES, 0.55 * blank),
-    )
+    nulls = {"critical": 0.6, "grid": 0.8, "other": 0.9, "random": 0.55}
+    references = {
+        (name, size): (value * blank, full.seeds) for name, value in nulls.items() for size in SIZES
+    }
+    return Evidence(full, {size: 2 / size for size in SIZES}, sweep(seeds, swept), references)
 
 
 def at(name, label, size, value):
@@ -129,7 +124,7 @@ def test_the_good_world_holds():
             assert found.verdict == "holds", found
             assert found.repeat == 1.0
     world = evidence(100)
-    for found in judge_calibrated([world, world], world):
+    for found in judge_calibrated([world, world]):
         assert found.verdict == "holds", found
         assert found.p_holm < 0.05
 
@@ -154,7 +149,7 @@ SHARES = {
 def test_a_contradicted_claim_fails(claim):
     assert verdict(judge_stated(evidence(10, FAILS[claim])), claim).verdict == "fails"
     world = evidence(100, SHARES.get(claim, FAILS[claim]))
-    found = verdict(judge_calibrated([world], world), claim)
+    found = verdict(judge_calibrated([world]), claim)
     if claim == "C3":
         assert found.verdict == "fails"
         return
@@ -167,7 +162,7 @@ def test_a_contradicted_claim_fails(claim):
 @pytest.mark.parametrize(("claim", "name"), [("C1", "reconstruction_error"), ("C2", "usage_ratio")])
 def test_a_claim_that_is_contradicted_at_every_size_fails_calibrated(claim, name):
     world = evidence(100, at(name, "baseline", None, {"C1": 0.01, "C2": 1.0}[claim]))
-    found = verdict(judge_calibrated([world], world), claim)
+    found = verdict(judge_calibrated([world]), claim)
     assert found.verdict == "fails"
     assert found.reading.startswith("at no N; contradicted at all 3 N")
 
@@ -222,7 +217,7 @@ def test_a_claim_that_is_unmet_at_one_size_by_chance_is_mixed(claim):
 def test_a_sweep_without_expulsion_or_collapse_fails():
     world = evidence(10, swept=at("outside_fraction", "separation", None, 0.3))
     assert verdict(judge_stated(world), "C8").verdict == "fails"
-    assert verdict(judge_calibrated([], world), "C8").verdict == "fails"
+    assert verdict(judge_calibrated([world]), "C8").verdict == "fails"
     theory = {"claims": [COLLAPSE]}
     assert verdict(judge_stated(world, **theory), "T1").verdict == "holds"
     world = evidence(10, swept=at("spread_ratio", "coverage", None, 1.0))
@@ -254,18 +249,18 @@ def test_a_sweep_that_expels_at_every_temperature_fails():
 def test_what_wears_off_is_transient():
     early = evidence(100)
     late = evidence(100, at("usage_ratio", "baseline", None, 1.0))
-    found = verdict(judge_calibrated([early, late], early), "C2")
+    found = verdict(judge_calibrated([early, late]), "C2")
     assert found.verdict == "transient"
     assert "at all 3 N; contradicted at no N" in found.reading
     assert "after the most steps at no N" in found.reading
-    found = verdict(judge_calibrated([late, early], early), "C2")
+    found = verdict(judge_calibrated([late, early]), "C2")
     assert found.verdict == "fails"
     assert "after the most steps at all 3 N" in found.reading
 
 
 def test_a_sweep_is_trained_once_so_that_nothing_about_it_wears_off():
     world, late = evidence(100), evidence(100, at("reconstruction_error", "coverage", None, 1.0))
-    judged = judge_calibrated([world, late], world)
+    judged = judge_calibrated([world, late])
     assert "after the most steps" in verdict(judged, "C1").reading
     found = verdict(judged, "C8")
     assert found.verdict == "holds"
@@ -277,7 +272,7 @@ def test_a_subset_that_the_same_seeds_chose_is_tested_for_all_that_could_have_be
     world = evidence(12)
     demands = next(claim for claim in CLAIMS if claim.name == "C1b").demands(world, True)
     alone = [sign_flip((d.smaller - d.larger + d.margin)[:, None], "less")[0] for d in demands]
-    found = verdict(judge_calibrated([world], world), "C1b")
+    found = verdict(judge_calibrated([world]), "C1b")
     assert max(alone) == 2.0**-12
     assert found.p == pytest.approx(4 * max(alone), rel=1e-12)
 
@@ -287,7 +282,7 @@ def test_a_difference_without_substance_does_not_hold():
     slight = both(
         at("usage_ratio", "coverage", None, 0.501), at("usage_ratio", "baseline", None, 0.5)
     )
-    found = verdict(judge_calibrated([evidence(100, slight)], evidence(100)), "C2")
+    found = verdict(judge_calibrated([evidence(100, slight)]), "C2")
     assert found.verdict == "fails"
 
 
@@ -295,16 +290,16 @@ def test_too_few_seeds_leave_it_undetermined():
     # Four seeds cannot reach 0.05 with a one-sided sign-flip test: 1 / 16.
     world = evidence(4)
     for claim in ("C1", "C2", "C4"):
-        assert verdict(judge_calibrated([world], world), claim).verdict == "undetermined"
+        assert verdict(judge_calibrated([world]), claim).verdict == "undetermined"
 
 
 def test_missing_runs_are_untested():
     for found in judge_stated(Evidence()):
         assert found.verdict == "untested"
-    for found in judge_calibrated([], Evidence()):
+    for found in judge_calibrated([]):
         assert found.verdict == "untested"
         assert "then mlpspec report DIR" in found.reading
-    assert "run confirm --out DIR/confirm" in judge_calibrated([], Evidence())[0].reading
+    assert "run confirm --out DIR/confirm" in judge_calibrated([])[0].reading
     part = Grid(table(lambda *_: {"reconstruction_error": 1.0}, LABELS[:5], SIZES))
     assert verdict(judge_stated(Evidence(part)), "C1").verdict == "untested"
 
@@ -328,17 +323,13 @@ def test_pure_noise_passes_no_calibrated_claim():
         swept = sweep(30, swept_value)
         noise = [np.abs(draw(size=30)) for _ in range(4)]
         sizes = (5, 20)
-        world = Evidence(
-            full,
-            {size: 2 / size for size in sizes},
-            swept,
-            dict.fromkeys(SIZES, 0.1 + 0.1 * (noise[0] > 1)),
-            None,
-            dict.fromkeys(sizes, noise[1]),
-            {(size, "coverage"): noise[2] for size in sizes},
-            dict.fromkeys(sizes, noise[3]),
-        )
-        verdicts = judge_calibrated([world], world)
+        references = {
+            (name, size): (values, full.seeds)
+            for name, values in zip(("other", "grid", "random"), noise[1:], strict=True)
+            for size in sizes
+        }
+        world = Evidence(full, {size: 2 / size for size in sizes}, swept, references)
+        verdicts = judge_calibrated([world])
         assert [v.claim for v in verdicts if v.verdict == "holds"] == []
 
 

@@ -194,7 +194,7 @@ def test_where_pruning_leaves_several_widths_no_picture_shows_some_of_the_runs(t
     analysis = Analysis(results)
     null = analysis.other_null
     assert len(null) == 8
-    for scores in null.values():
+    for scores, _ in null.values():
         assert all(np.isfinite(values).all() for values in scores.values())
     run = study.runs[0]
     assert results.curve(run.key).params.shape[1] == run.n_samples  # of the training before
