@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpspec.analysis.claims import COLLAPSE, Evidence, Verdict
+from mlpspec.analysis.claims import COLLAPSE, EIGHT, Evidence, Verdict
 from mlpspec.analysis.comparisons import Cell, Grid, aligned, as_table, by_steps, compare, where
 from mlpspec.analysis.compression import Size, Sizes, smallest_levels
 from mlpspec.analysis.compression import applies as is_compressed
@@ -26,7 +26,6 @@ from mlpspec.analysis.survival import most_decisive, survival
 from mlpspec.arrays import Array
 from mlpspec.data.datasets import Uniform, mean_spacing
 from mlpspec.errors import InputError
-from mlpspec.losses import BUILT_IN
 from mlpspec.metrics import nulls
 from mlpspec.metrics.measure import OF_RESPONSES, measure
 from mlpspec.metrics.statistics import beyond_rounding, summaries
@@ -39,14 +38,9 @@ from mlpspec.study.problem import domain_of, losses_of, start_of
 from mlpspec.study.robustness import CHOICES
 from mlpspec.study.run import PROBLEM, Run
 from mlpspec.study.stages import choices_of
-from mlpspec.study.subsets import subsets
 
 AVERAGES = ("means", "medians")
 """Of the seeds: what claims are judged on as stated."""
-
-EIGHT = ["+".join(losses) or "baseline" for losses in subsets(BUILT_IN)]
-"""Labels of the subsets that the claims are about."""
-
 
 GRIDS = ("paper", "former", "confirm")
 """The studies whose grid the claims are judged on: in it nothing else varies but N and the seed."""
@@ -345,7 +339,7 @@ class Analysis:
             known = {v.claim: v for v in verdicts if v.basis == "calibrated"}
             calibrated = [known.get(untested.claim, untested) for untested in calibrated]
             runs = read_csv(inner / "runs.csv")
-            source = Evidence(Grid(where(runs, steps=runs["steps"].min())), first.spacing)
+            source = Evidence(Grid(where(runs, steps=runs["steps"].min(), losses=EIGHT)))
         stated = [v for of in AVERAGES for v in judge_stated(first, of, source)]
         return stated + calibrated
 

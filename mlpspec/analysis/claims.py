@@ -14,7 +14,9 @@ import numpy as np
 
 from mlpspec.analysis.comparisons import Grid, aligned, twins
 from mlpspec.arrays import Array
+from mlpspec.losses import BUILT_IN
 from mlpspec.metrics.statistics import average
+from mlpspec.study.subsets import subsets
 
 ERROR_MARGIN = 0.1
 """Of the mean spacing: a difference of errors that matters."""
@@ -31,7 +33,8 @@ WELL_FITTED = 0.01
 FIT_TOLERANCE = 0.005
 """Difference of that share within which two networks fit equally well."""
 
-GRID_SUBSETS = 8
+EIGHT = ["+".join(losses) or "baseline" for losses in subsets(BUILT_IN)]
+"""Labels of the subsets that the claims are about."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +64,7 @@ class Evidence:
     grid : Grid, optional
         The eight subsets; one value of every field but losses, n_samples and seed.
     spacing : dict of int to float
-        Mean spacing of the inputs by size.
+        Mean spacing of the inputs by size, of which margins are a share; as stated there are none.
     sweep : Grid, optional
         Coverage alone and separation alone over temperatures, cells (n_samples, temperature).
     references : dict of (str, int) to ((S,), (S,))
@@ -82,6 +85,12 @@ class Evidence:
         assert self.grid is not None
         return self.grid
 
+    def margin(self, name: str, size: int) -> float:
+        """Return what a difference of a measurement must exceed to matter."""
+        if name == "reconstruction_error":
+            return ERROR_MARGIN * self.spacing.get(size, np.nan)
+        return SHARE_MARGIN
+
     def reference(self, name: str, size: int, runs: Grid) -> Array:
         """Return one of the references for the seeds of runs (S,), NaN where it is not known."""
         unknown = np.array([]), np.array([])
@@ -90,7 +99,7 @@ class Evidence:
     def complete(self) -> bool:
         """Return whether the grid has all eight subsets at every size."""
         grid = self.grid
-        if grid is None or len(grid.labels) < GRID_SUBSETS:
+        if grid is None or not {*EIGHT} <= {*grid.labels}:
             return False
         groups = itertools.product(grid.cells, grid.labels)
         errors = (grid.values(cell, label, "reconstruction_error") for cell, label in groups)
@@ -107,7 +116,7 @@ def _below(
             what,
             e.runs.values((size,), lower, name),
             e.runs.values((size,), upper, name),
-            ERROR_MARGIN * e.spacing[size] if name == "reconstruction_error" else SHARE_MARGIN,
+            e.margin(name, size),
             strict,
         )
         for (size,) in e.runs.cells
@@ -128,12 +137,13 @@ def c1(e: Evidence, calibrated: bool) -> list[Demand]:
 
     Calibrated, also than the grid that knows no data, and lower on its own data than on others'.
     """
-    demands = _below(e, "reconstruction_error", _but_coverage(e))
+    name = "reconstruction_error"
+    demands = _below(e, name, _but_coverage(e))
     for (size,) in e.runs.cells if calibrated else ():
-        covered = e.runs.values((size,), "coverage", "reconstruction_error")
-        margin = ERROR_MARGIN * e.spacing[size]
-        for what, name in (("the ignorant grid", "grid"), ("other seeds' data", "other")):
-            demands.append(Demand(size, what, covered, e.reference(name, size, e.runs), margin))
+        covered = e.runs.values((size,), "coverage", name)
+        for what, null in (("the ignorant grid", "grid"), ("other seeds' data", "other")):
+            found = e.reference(null, size, e.runs)
+            demands.append(Demand(size, what, covered, found, e.margin(name, size)))
     return demands
 
 
@@ -149,9 +159,9 @@ def c1b(e: Evidence, calibrated: bool) -> list[Demand]:
         active = [label for label in labels if "coverage" in label.split("+")]
         means = average(np.stack([values[label] for label in active], axis=1))
         best = active[int(np.nan_to_num(means, nan=np.inf).argmin())]
-        margin, tried = ERROR_MARGIN * e.spacing[size], len(active)
+        margin = e.margin(name, size)
         demands += [
-            Demand(size, label, values[best], values[label], margin, chosen_of=tried)
+            Demand(size, label, values[best], values[label], margin, chosen_of=len(active))
             for label in labels
             if label not in active
         ]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
-from mlpspec.analysis.claims import CLAIMS, Evidence
+from mlpspec.analysis.claims import CLAIMS, EIGHT, Evidence
 from mlpspec.analysis.comparisons import Grid, as_table, where
 from mlpspec.analysis.judging import judge_stated
 from mlpspec.arrays import Array
@@ -92,7 +92,7 @@ def _verdicts(results: Results, table: Table, swept: Table | None) -> dict[str, 
     """Return the columns of verdicts on some runs of one variant, with their sweep if there is."""
     run = results.runs[table["key"][0]]
     width, n_inputs = domain_of(run).width, run.n_inputs
-    grid = Grid(table)
+    grid = Grid(where(table, losses=EIGHT))
     evidence = Evidence(
         grid,
         {size: mean_spacing(width, size, n_inputs) for (size,) in grid.cells},

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import with_ones_own
 
 import mlpspec
 from mlpspec.analysis.analysis import Analysis
@@ -10,6 +11,7 @@ from mlpspec.data.tabular import read_columns
 from mlpspec.errors import InputError
 from mlpspec.metrics import measure, nulls
 from mlpspec.store.database import FILE_NAME
+from mlpspec.store.results import write_csv
 from mlpspec.store.store import Store
 from mlpspec.study.study import Study
 
@@ -100,3 +102,21 @@ def test_sizes_of_other_seeds_collapse_each_at_the_temperature_of_its_own(tmp_pa
     for verdict in analysis.verdicts:
         assert (verdict.sizes, verdict.demands) == ("3 5", 4)
         assert verdict.weakest.endswith("above")
+
+
+def test_tables_of_a_confirmation_may_have_losses_and_sizes_that_its_grid_lacks(tmp_path):
+    """Without its store it is what fresh seeds are drawn from, of the eight subsets alone."""
+    study = mlpspec.studies.paper().replace(n_samples=(3,), seed=(0, 1), steps=0)
+    results = mlpspec.run_study(study, tmp_path, n_jobs=1, engine="numpy")
+    part = study.replace(n_samples=(3, 5))
+    runs = mlpspec.run_study(part, tmp_path / "other", n_jobs=1, engine="numpy").table
+    runs["reconstruction_error"][runs["losses"] == "coverage"] = 0.1
+    folder = tmp_path / "confirm"
+    folder.mkdir()
+    write_csv(folder / "claims.csv", Analysis(tmp_path).claims_table())
+    found = []
+    for table in (runs, with_ones_own(runs)):
+        write_csv(folder / "runs.csv", table)
+        found.append([verdict.repeat for verdict in Analysis(results).verdicts])
+    assert np.isfinite(found[0]).sum() == 2 * 8
+    np.testing.assert_array_equal(*found)

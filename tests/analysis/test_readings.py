@@ -1,10 +1,11 @@
 """Readings: the draw, the stages, and how variants are judged."""
 
 import time
+from copy import copy
 
 import numpy as np
 import pytest
-from helpers import finish, runs_csv, start_mlpspec
+from helpers import finish, runs_csv, start_mlpspec, with_ones_own
 from scipy.stats.contingency import association, crosstab
 
 import mlpspec
@@ -115,6 +116,14 @@ def test_a_variant_is_judged_as_if_it_were_alone(judged, tmp_path):
                 at = f"{len(verdict.met_at.split())}/2"
                 assert table[f"{verdict.claim}_at"][row] == at
         assert table["C8"][row] in ("holds", "mixed", "fails")
+
+
+def test_the_claims_of_a_variant_are_about_the_eight_subsets(judged):
+    results, _ = judged
+    own = copy(results)
+    vars(own)["table"] = with_ones_own(results.table)
+    for name, values in judge_variants(results, None).items():
+        assert judge_variants(own, None)[name].tolist() == values.tolist(), name
 
 
 def test_the_best_come_first(judged):
