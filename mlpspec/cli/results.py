@@ -80,7 +80,7 @@ def _asked(results: Results) -> list[str]:
 
 def _put_status(results: Results) -> None:
     study, status, asked = results.study, results.status, _asked(results)
-    last = results.sessions[-1]
+    last = results.last_session
     settings = ", ".join(f"{name}={value}" for name, value in study.settings.items()) or "defaults"
     put(f"study     {study.name}: {study.question}", f"settings  {settings}")
     put(f"runs      {len(status)} in {results.directory}: {counted(status.values())}")
@@ -218,11 +218,12 @@ def export(arguments: Namespace) -> int:
             raise InputError("--session and --out belong to --environment; leave them out")
         put(*map(str, load(arguments.directory).export(arguments.format)))
         return 0
-    sessions = {session["session"]: session for session in load(arguments.directory).sessions}
-    number = max(sessions, default=None) if arguments.session is None else arguments.session
+    results = load(arguments.directory)
+    sessions = {session["session"]: session for session in results.sessions}
+    last = results.last_session["session"]
+    number = last if arguments.session is None else arguments.session
     if number not in sessions:
-        known = f"it has 1 to {max(sessions)}" if sessions else "it has none yet"
-        raise InputError(f"{arguments.directory} has no session {number}; {known}")
+        raise InputError(f"{arguments.directory} has no session {number}; it has 1 to {last}")
     text = constraints(sessions[number])
     if arguments.out is None:
         put(*text.splitlines())

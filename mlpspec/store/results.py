@@ -83,11 +83,16 @@ class Results(Views):
         return f"<Results {self.identity['study']} in {self.directory}: {len(self.runs)} runs>"
 
     @property
-    def study(self) -> Study:
-        """The study as the last session that trained anything was asked for it."""
+    def last_session(self) -> dict[str, Any]:
+        """The last session, which trained runs or merged those of several directories."""
         if not self.sessions:
             raise InputError(f"{self.directory} holds no session yet; run the study again")
-        return study_of(self.sessions[-1]["study"], self.directory)
+        return self.sessions[-1]
+
+    @property
+    def study(self) -> Study:
+        """The study as the last session was asked for it."""
+        return study_of(self.last_session["study"], self.directory)
 
     def keys_of(self, runs: Iterable[Run]) -> list[str]:
         """Return the keys under which runs are stored; those that are missing have their own."""

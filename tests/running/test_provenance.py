@@ -10,6 +10,7 @@ from mlpspec import run_study
 from mlpspec.cli import command as cli
 from mlpspec.running import provenance
 from mlpspec.store.environment import constraints
+from mlpspec.store.store import Store
 from mlpspec.study.study import Study
 
 
@@ -115,6 +116,9 @@ def test_export_writes_constraints_for_pip(tmp_path, capsys, monkeypatch):
     assert "has no session 3; it has 1 to 2" in capsys.readouterr().err
     assert cli.main(["export", str(tmp_path / "r"), "--format", "csv", "--out", "x"]) == 2
     assert "belong to --environment" in capsys.readouterr().err
+    Store.create(tmp_path / "empty", Study("s", {"seed": (0, 1)})).close()
+    assert cli.main(["export", str(tmp_path / "empty"), "--environment"]) == 2
+    assert "empty holds no session yet; run the study again" in capsys.readouterr().err
 
 
 def test_old_sessions_give_what_they_have_and_forged_ones_nothing_else():
