@@ -20,7 +20,7 @@ import mlpspec
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.report import explorer
 from mlpspec.store.packed import content
-from mlpspec.store.results import read_csv, write_csv
+from mlpspec.store.tables import read_csv, write_csv
 
 PACKAGE = ROOT / "mlpspec"
 

@@ -23,7 +23,7 @@ from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.network.initializers import INITIALIZERS
 from mlpspec.report.figures.base import Figure
 from mlpspec.report.figures.verdicts import COLOURS
-from mlpspec.store.results import read_csv
+from mlpspec.store.tables import read_csv
 from mlpspec.study.run import SETTINGS
 from mlpspec.training.optimizers import OPTIMIZERS
 from mlpspec.training.schedules import SCHEDULES

@@ -32,7 +32,8 @@ from mlpspec.metrics.statistics import beyond_rounding, summaries
 from mlpspec.network.neurons import Params, neuron_of
 from mlpspec.store.database import has_store
 from mlpspec.store.packed import exists
-from mlpspec.store.results import Results, Stack, Table, read_csv, write_csv
+from mlpspec.store.results import Results, Stack
+from mlpspec.store.tables import Table, read_csv, write_csv
 from mlpspec.study.choices import DEFAULT, Choices
 from mlpspec.study.problem import domain_of, losses_of, start_of
 from mlpspec.study.robustness import CHOICES

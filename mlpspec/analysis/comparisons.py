@@ -10,8 +10,7 @@ import numpy as np
 from mlpspec.arrays import Array
 from mlpspec.losses import BUILT_IN
 from mlpspec.metrics import statistics as stats
-from mlpspec.store.results import Table, measurement_names
-from mlpspec.store.views import own_starts
+from mlpspec.store.tables import Table, measurement_names, own_starts
 from mlpspec.study.run import SETTINGS
 from mlpspec.study.subsets import canonical_losses
 

@@ -34,7 +34,7 @@ from mlpspec.arrays import Array
 from mlpspec.compress import COMPRESSIONS, NONE, count_kept
 from mlpspec.data.spec import Call, arguments, numbers_of
 from mlpspec.metrics.statistics import defined, holm, less, median_interval, sign_flip
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 
 USED = "used_share"
 """In place of a measurement: neurons that are some input's nearest, over N."""

@@ -18,7 +18,8 @@ from mlpspec.compress import NONE
 from mlpspec.metrics.hull import expelled
 from mlpspec.metrics.statistics import ALPHA, Interval, holm, less, median_interval, sign_flip
 from mlpspec.network.forward import forward
-from mlpspec.store.results import Results, Table
+from mlpspec.store.results import Results
+from mlpspec.store.tables import Table
 from mlpspec.study.choices import DEFAULT
 from mlpspec.study.controls import GRID, RETURNED, Question, Side, questions
 

@@ -23,8 +23,9 @@ from mlpspec.errors import InputError
 from mlpspec.store.database import FILE_NAME, has_store
 from mlpspec.store.merge import differing, made_with
 from mlpspec.store.packed import exists
-from mlpspec.store.results import Results, Table, measurement_names, read_csv
+from mlpspec.store.results import Results
 from mlpspec.store.store import Store
+from mlpspec.store.tables import Table, measurement_names, read_csv
 from mlpspec.study.extensions import Definition
 from mlpspec.study.run import SETTINGS
 

@@ -18,7 +18,8 @@ from mlpspec.analysis.comparisons import Grid, as_table, where
 from mlpspec.analysis.judging import judge_stated
 from mlpspec.arrays import Array
 from mlpspec.data.datasets import mean_spacing
-from mlpspec.store.results import Results, Table
+from mlpspec.store.results import Results
+from mlpspec.store.tables import Table
 from mlpspec.study.choices import Choices, options_of
 from mlpspec.study.problem import domain_of
 from mlpspec.study.stages import choices_of, default_of, without_separation_temperature

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mlpspec.analysis.comparisons import as_table, select
 from mlpspec.analysis.readings import COUNTED, claims_of, share_of
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 from mlpspec.study.choices import DEFAULT, Choices
 
 OUTCOMES = ("survives", "turns round", "undecided")

@@ -23,7 +23,8 @@ from mlpspec.shown import counted
 from mlpspec.store import recovery
 from mlpspec.store.database import has_store, in_use
 from mlpspec.store.environment import constraints
-from mlpspec.store.results import Results, load, replacing
+from mlpspec.store.results import Results, load
+from mlpspec.store.tables import replacing
 from mlpspec.studies import STUDIES
 from mlpspec.study.run import EXTENDABLE, SETTINGS
 from mlpspec.training.optimizers import OPTIMIZERS

@@ -25,7 +25,8 @@ from mlpspec.metrics.nulls import NULLS
 from mlpspec.metrics.statistics import defined, median_interval
 from mlpspec.network.forward import Forward, forward
 from mlpspec.network.neurons import neuron_of
-from mlpspec.store.results import Results, Table
+from mlpspec.store.results import Results
+from mlpspec.store.tables import Table
 from mlpspec.study.problem import data_of, domain_of, start_of
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study

@@ -15,7 +15,8 @@ from mlpspec.analysis.comparisons import as_table
 from mlpspec.losses import LossReport
 from mlpspec.report import card, report
 from mlpspec.shown import counted
-from mlpspec.store.results import Results, Table, replacing, write_csv
+from mlpspec.store.results import Results
+from mlpspec.store.tables import Table, replacing, write_csv
 from mlpspec.study.extensions import define
 
 FORCE_COLUMNS = {"N": "n_samples", "loss / fit": "ratio", "least": "ratio_low"}

@@ -33,8 +33,9 @@ from mlpspec.network.forward import forward
 from mlpspec.network.neurons import neuron_of
 from mlpspec.report.report import filled
 from mlpspec.shown import readable
-from mlpspec.store.results import Results, Table, measurement_names, replacing
+from mlpspec.store.results import Results
 from mlpspec.store.store import Record
+from mlpspec.store.tables import Table, measurement_names, replacing
 from mlpspec.study.run import SETTINGS
 
 MOST_BYTES = 3_800_000

@@ -22,7 +22,8 @@ from mlpspec.analysis.comparisons import as_table
 from mlpspec.errors import InputError
 from mlpspec.report import verdicts
 from mlpspec.shown import counted, readable, three_digits
-from mlpspec.store.results import Results, Table, replacing, write_csv
+from mlpspec.store.results import Results
+from mlpspec.store.tables import Table, replacing, write_csv
 from mlpspec.study.readings import CHOSEN, READING
 from mlpspec.study.run import SETTINGS
 from mlpspec.study.study import Study

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +18,13 @@ from mlpspec.errors import InputError, needed
 from mlpspec.metrics.statistics import defined, hill_index, summaries
 from mlpspec.network.neurons import PROTOTYPE_EPS, Params, RadialParams, RidgeParams, neuron_of
 from mlpspec.store.database import save
-from mlpspec.store.packed import content
 from mlpspec.store.store import Record, Store
-from mlpspec.store.views import Views, own_starts
+from mlpspec.store.tables import Table, measurement_names, own_starts, replacing, write_csv
+from mlpspec.store.views import Views
 from mlpspec.study.run import SETTINGS, Run
 from mlpspec.study.study import Study
 from mlpspec.study.subsets import subset_order
 from mlpspec.training.trainer import Curve
-
-Table = dict[str, NDArray[Any]]
 
 DERIVED = ("runs.csv", "summary.csv", "provenance.json")
 """Files that follow from the store."""
@@ -393,105 +388,6 @@ def load(directory: str | os.PathLike[str]) -> Results:
     ('mine', [])
     """
     return Results(directory)
-
-
-def measurement_names(table: Mapping[str, NDArray[Any]]) -> list[str]:
-    """Return the columns of a table of runs that are measurements.
-
-    Examples
-    --------
-    >>> measurement_names({"key": [], "seed": [], "status": [], "hull_distance": []})
-    ['hull_distance']
-    """
-    return [name for name in table if name not in (*SETTINGS, "key", "variant", "status")]
-
-
-def write_csv(path: Path, table: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:
-    """Write columns of equal length; floats read back exactly, NaN is an empty field.
-
-    Text that a spreadsheet would take for a formula gets an apostrophe in front.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "table.csv"
-    ...     write_csv(path, {"n": [3, 5], "error": [0.1, np.nan]})
-    ...     path.read_text().split()
-    ['n,error', '3,0.1', '5,']
-    """
-    columns = [np.asarray(values).tolist() for values in table.values()]
-    with replacing(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        for row in [table, *zip(*columns, strict=True)]:
-            writer.writerow(map(_escaped, row))
-
-
-def _escaped(value: Any) -> Any:
-    if isinstance(value, str):
-        value = value.replace("\r", "\n")  # the writer would not quote it
-        return f"'{value}" if value.startswith(_RISKY) else value
-    return "" if value != value else value
-
-
-_RISKY = ("=", "+", "-", "@", "\t", "'")
-
-
-def read_csv(path: Path) -> Table:
-    """Return what `write_csv` wrote: columns of whole numbers, of floats (exact) or of text.
-
-    The file may be packed (`mlpspec.store.packed`).
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "table.csv"
-    ...     write_csv(path, {"n": [3, 5], "error": [0.1, 0.2]})
-    ...     {name: column.tolist() for name, column in read_csv(path).items()}
-    {'n': [3, 5], 'error': [0.1, 0.2]}
-    """
-    names, *rows = csv.reader(io.StringIO(content(path).decode(), newline=""))
-    table: Table = {}
-    for name, column in zip(names, zip(*rows, strict=True), strict=True):
-        for convert in (int, float, _unescaped):
-            with suppress(ValueError):
-                table[_unescaped(name)] = np.array([convert(x or "nan") for x in column])
-                break
-    return table
-
-
-def _unescaped(field: str) -> str:
-    return field.removeprefix("'")
-
-
-@contextmanager
-def replacing(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
-    """Open a new file that takes the place of ``path`` once it is complete, never before.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "note.txt"
-    ...     with replacing(path) as file:
-    ...         _ = file.write("all of it")
-    ...         path.exists()
-    ...     path.read_text()
-    False
-    'all of it'
-    """
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with draft.open("wb") if binary else draft.open("w", encoding="utf-8", newline="") as file:
-            yield file
-        os.replace(draft, path)
-    except OSError as error:
-        if error.filename == str(draft):  # whose name tells nobody anything
-            error.filename = str(path)
-        raise
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _canonical_order(run: Run) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from mlpspec.errors import InputError, needed, unknown
 from mlpspec.network.neurons import neuron_of
 from mlpspec.shown import counted, html_of
 from mlpspec.store.store import Record
-from mlpspec.study.ends import hold, size_and_seed, starts_of
+from mlpspec.study.ends import hold, size_and_seed
 from mlpspec.study.run import SETTINGS, Run
 from mlpspec.study.subsets import canonical_losses
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
-    from mlpspec.store.results import Table
+    from mlpspec.store.tables import Table
 
 LOOKED_AT = ("reconstruction_error", "usage_ratio", "expelled_fraction", "fit_fvu")
 """Measurements that a notebook shows of results."""
@@ -239,21 +239,6 @@ class Views:
         cut = [[f"... {more} more"] + [""] * (len(names) + len(shown) - 1)] if more > 0 else []
         title = f"Results of {self.identity['study']}"
         return html_of(title, lines, [*names, *shown] if rows else (), table[:MOST_ROWS] + cut)
-
-
-def own_starts(table: Table) -> bool:
-    """Return whether there is one start for each N and seed, where a table of runs has starts.
-
-    Examples
-    --------
-    >>> table = {"n_samples": [5, 5], "seed": [0, 1], "start": ["run:@a", "run:@b"]}
-    >>> own_starts({name: np.array(column) for name, column in table.items()})
-    True
-    """
-    if "start" not in table:
-        return False
-    columns = (table[name].tolist() for name in ("n_samples", "seed", "start"))
-    return bool(starts_of(zip(*columns, strict=True)))
 
 
 def _in_table(name: str, value: Any) -> Any:

@@ -11,8 +11,8 @@ from mlpspec.data.tabular import read_columns
 from mlpspec.errors import InputError
 from mlpspec.metrics import measure, nulls
 from mlpspec.store.database import FILE_NAME
-from mlpspec.store.results import write_csv
 from mlpspec.store.store import Store
+from mlpspec.store.tables import write_csv
 from mlpspec.study.study import Study
 
 

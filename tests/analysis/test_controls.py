@@ -150,7 +150,7 @@ def test_the_report_has_answers_and_pictures(directory):
     for name in ("controls", "continuation", "phase"):
         assert f"<h2 id='{figures.FIGURES[name].title or name}'>" in page
         assert (directory / "figures" / f"{name}.svg").exists()
-    phases = mlpspec.store.results.read_csv(directory / "figures" / "phase.csv")
+    phases = mlpspec.store.tables.read_csv(directory / "figures" / "phase.csv")
     # tau = 0.01 is 0.04 of the squared spacing of four inputs: one cell of each effect.
     assert phases["default"].sum() == 2
 

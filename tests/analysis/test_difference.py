@@ -11,8 +11,8 @@ from mlpspec.analysis.difference import difference, read_side
 from mlpspec.cli import command as cli
 from mlpspec.errors import InputError
 from mlpspec.store.database import FILE_NAME
-from mlpspec.store.results import read_csv, write_csv
 from mlpspec.store.store import Record, Store
+from mlpspec.store.tables import read_csv, write_csv
 from mlpspec.study.study import Study
 
 STUDY = Study("mine", {"seed": (0, 1, 2)}, {"n_samples": 3, "steps": 0})

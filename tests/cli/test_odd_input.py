@@ -21,8 +21,8 @@ from mlpspec.cli import run, terminal
 from mlpspec.cli.parser import parser
 from mlpspec.errors import InputError
 from mlpspec.store.database import CONTENT, FILE_NAME, checksum
-from mlpspec.store.results import read_csv, write_csv
 from mlpspec.store.store import Store
+from mlpspec.store.tables import read_csv, write_csv
 from mlpspec.study.run import SETTINGS
 from mlpspec.study.study import Study
 

@@ -24,8 +24,8 @@ from mlpspec.report import figures, report
 from mlpspec.report.figures import contrast, effect, expulsion, outcomes, sweep
 from mlpspec.report.figures.over_sizes import over_sizes
 from mlpspec.report.report import Report
-from mlpspec.store.results import write_csv
 from mlpspec.store.store import Store
+from mlpspec.store.tables import write_csv
 
 ASKED = ["run", "--seeds", "0:3", "--sizes", "3,5,10", "--set", "steps=60", "--jobs", "1"]
 

@@ -11,7 +11,7 @@ import mlpspec
 from mlpspec.cli import command as cli
 from mlpspec.store.database import FILE_NAME
 from mlpspec.store.recovery import recover
-from mlpspec.store.results import read_csv
+from mlpspec.store.tables import read_csv
 from mlpspec.study.study import Study
 
 STUDY = Study("packed", {"seed": range(40)}, {"n_samples": 3, "steps": 5})

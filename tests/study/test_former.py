@@ -13,7 +13,7 @@ from mlpspec.analysis.comparisons import where
 from mlpspec.analysis.readings import COUNTED
 from mlpspec.cli import command as cli
 from mlpspec.cli import run as of_command
-from mlpspec.store.results import read_csv
+from mlpspec.store.tables import read_csv
 from mlpspec.study.readings import CHOSEN, readings
 from mlpspec.study.run import SETTINGS, Run
 

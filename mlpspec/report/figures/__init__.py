@@ -16,7 +16,7 @@ from mlpspec.report.drawing import (  # before all that imports Matplotlib: it l
 )
 from mlpspec.report.figures.base import Canvas, Figure, onto
 from mlpspec.report.figures.powers import label_powers
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ from mlpspec.metrics.hull import corners
 from mlpspec.report import card
 from mlpspec.report.figures import base
 from mlpspec.shown import three_digits
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 
 END = "#D55E00"
 REACH = 1.8

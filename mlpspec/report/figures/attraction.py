@@ -12,7 +12,7 @@ from mlpspec.analysis.comparisons import as_table, median_columns, where
 from mlpspec.metrics.statistics import less
 from mlpspec.report.figures import base
 from mlpspec.report.figures.contrast import CONTRASTED
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 from mlpspec.studies import ATTRACTORS, REPULSIONS
 from mlpspec.study.subsets import canonical_losses
 

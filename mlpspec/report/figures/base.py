@@ -37,7 +37,7 @@ from mlpspec.metrics.statistics import beyond_rounding, interval_rank
 from mlpspec.network.neurons import Params
 from mlpspec.report.figures.powers import Powers
 from mlpspec.shown import readable, three_digits
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 from mlpspec.study.run import Run
 from mlpspec.study.subsets import canonical_losses, subset_order
 

@@ -15,7 +15,7 @@ from mlpspec.analysis.compression import NULLS, QUANTITIES, USED, by_level
 from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.report.figures import base
 from mlpspec.shown import readable
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 
 COLUMNS = {
     "prune_height": "pruned by |v|",

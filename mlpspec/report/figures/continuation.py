@@ -10,7 +10,7 @@ import numpy as np
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import Grid, as_table, median_columns, select, where
 from mlpspec.report.figures import base
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 from mlpspec.study.controls import DOUBTS
 
 NAMES = ("gradient_norm", "reconstruction_error", "distinct_usage_ratio", "expelled_fraction")

@@ -11,7 +11,7 @@ from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import Cell, as_table, median_columns, where
 from mlpspec.report.figures import base
 from mlpspec.shown import readable
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 from mlpspec.study.run import SETTINGS
 
 CONTRASTED = (

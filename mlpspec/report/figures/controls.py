@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from mlpspec.analysis.comparisons import where
 from mlpspec.report.figures import base
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 from mlpspec.study.controls import EFFECTS
 
 ANSWERS = {"yes": "#009E73", "no": "#D55E00", "undecided": "#999999"}

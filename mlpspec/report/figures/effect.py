@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlpspec.report import card
 from mlpspec.report.figures import base, over_sizes
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 
 SHOWN = (
     "reconstruction_error",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlpspec.report.figures import base
 from mlpspec.report.figures.over_sizes import figure
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 
 EXPULSION = ("outside_fraction", "expelled_fraction", "silent_fraction", "overshoot")
 

@@ -8,7 +8,7 @@ from mlpspec.losses.objective import INERT
 from mlpspec.metrics.statistics import median_interval
 from mlpspec.report import card
 from mlpspec.report.figures import base
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 
 
 def rows(runs: card.CardRuns) -> Table:

@@ -14,7 +14,7 @@ from mlpspec.metrics.hull import corners, expelled
 from mlpspec.network.forward import forward
 from mlpspec.network.neurons import RidgeParams
 from mlpspec.report.figures import base
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 
 EXPELLED = "#D55E00"
 

@@ -12,7 +12,7 @@ from mlpspec.arrays import Array
 from mlpspec.metrics.statistics import less
 from mlpspec.report.figures import base
 from mlpspec.shown import readable
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 
 SHOWN = {
     "monosemanticity_median": "monosemanticity,\nmedian of neurons",

@@ -12,7 +12,7 @@ from mlpspec.analysis.comparisons import Grid, as_table, median_columns, select,
 from mlpspec.metrics.measure import MEASUREMENTS, OF_RESPONSES
 from mlpspec.metrics.nulls import NULLS
 from mlpspec.report.figures import base
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 
 BAND: Any = {"color": base.GREY, "alpha": 0.12, "lw": 0, "zorder": 0}
 DOT: Any = {"ms": 3.0, "mew": 0, "alpha": 0.45, "zorder": 2}

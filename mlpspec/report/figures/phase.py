@@ -11,7 +11,7 @@ from mlpspec.analysis.comparisons import Grid, where
 from mlpspec.analysis.controls import signs
 from mlpspec.data.datasets import mean_spacing
 from mlpspec.report.figures import base
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 from mlpspec.study.problem import domain_of
 from mlpspec.study.run import SETTINGS
 

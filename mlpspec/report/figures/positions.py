@@ -8,7 +8,7 @@ from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, select, where
 from mlpspec.report.figures import base
 from mlpspec.shown import readable
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 
 LARGEST = 10**9
 """Above every N, so that the largest is the nearest."""

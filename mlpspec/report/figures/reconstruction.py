@@ -6,7 +6,7 @@ from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table
 from mlpspec.metrics.prototypes import match
 from mlpspec.report.figures import base
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 
 
 def rows(analysis: Analysis) -> Table:

@@ -10,7 +10,7 @@ from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, where
 from mlpspec.network.forward import forward
 from mlpspec.report.figures import base
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 
 
 def rows(analysis: Analysis) -> Table:

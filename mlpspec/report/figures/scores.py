@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.report.figures import base
 from mlpspec.report.figures.over_sizes import draw, over_sizes
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 
 SCORES = ("monosemanticity_median", "monosemanticity_q90", "monosemantic_fraction")
 """Without the false killing rate, which few networks of five or ten neurons have."""

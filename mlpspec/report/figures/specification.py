@@ -15,7 +15,7 @@ from mlpspec.analysis.claims import CLAIMS
 from mlpspec.analysis.readings import COUNTED
 from mlpspec.report.figures import base
 from mlpspec.report.figures.verdicts import COLOURS
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 from mlpspec.study.choices import DEFAULT, Choices
 from mlpspec.study.readings import FORMER
 from mlpspec.study.stages import TABLES

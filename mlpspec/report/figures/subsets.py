@@ -12,7 +12,7 @@ from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, median_columns, where
 from mlpspec.report.figures import base
 from mlpspec.report.figures.outcomes import OUTCOMES
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 from mlpspec.study.subsets import canonical_losses
 
 

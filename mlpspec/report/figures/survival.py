@@ -7,7 +7,7 @@ import numpy as np
 from mlpspec.analysis.survival import ALL, CHANCE, COMBINED, OUTCOMES
 from mlpspec.report.figures import base
 from mlpspec.report.figures.verdicts import COLOURS
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 
 SHADES = dict(zip(OUTCOMES, ("#009E73", "#D55E00", "#CCCCCC"), strict=True))
 """Colours of what a claim does: those of holds and fails, and grey."""

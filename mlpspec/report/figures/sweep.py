@@ -13,7 +13,7 @@ from mlpspec.analysis.comparisons import as_table, median_columns, where
 from mlpspec.metrics.statistics import average
 from mlpspec.report.figures import base
 from mlpspec.shown import readable
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 
 SWEPT = ("outside_fraction", "expelled_fraction", "reconstruction_error", "distinct_usage_ratio")
 

@@ -14,7 +14,7 @@ from mlpspec.network.forward import forward
 from mlpspec.report.drawing import plain
 from mlpspec.report.figures import base
 from mlpspec.shown import readable
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 
 
 def rows(analysis: Analysis) -> Table:

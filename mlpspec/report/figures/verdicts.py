@@ -9,7 +9,7 @@ import numpy as np
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.claims import BOTH_WAYS, found_at
 from mlpspec.report.figures import base
-from mlpspec.store.results import Table
+from mlpspec.store.tables import Table
 
 COLOURS = {
     "holds": "#009E73",
