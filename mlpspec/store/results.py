@@ -1,36 +1,51 @@
-"""Reading a results directory, and the tables that are derived from it."""
+"""A results directory, read from its store."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from functools import cached_property
 from importlib import import_module
+from itertools import compress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlpspec.arrays import Array
 from mlpspec.errors import InputError, needed
-from mlpspec.metrics.statistics import defined, hill_index, summaries
 from mlpspec.network.neurons import PROTOTYPE_EPS, Params, RadialParams, RidgeParams, neuron_of
+from mlpspec.shown import counted, html_of
+from mlpspec.store import tables
 from mlpspec.store.database import save
 from mlpspec.store.store import Record, Store
-from mlpspec.store.tables import Table, measurement_names, own_starts, replacing, write_csv
-from mlpspec.store.views import Views
+from mlpspec.store.tables import Table, measurement_names, replacing, write_csv
+from mlpspec.study.ends import hold, size_and_seed
 from mlpspec.study.run import SETTINGS, Run
 from mlpspec.study.study import Study
-from mlpspec.study.subsets import subset_order
 from mlpspec.training.trainer import Curve
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
 
 DERIVED = ("runs.csv", "summary.csv", "provenance.json")
 """Files that follow from the store."""
 
+EXPORTED = {"parquet": "runs.parquet", "npz": "weights.npz"}
+"""The file of each format other than CSV."""
 
-class Results(Views):
+LOOKED_AT = ("reconstruction_error", "usage_ratio", "expelled_fraction", "fit_fvu")
+"""Measurements that a notebook shows of results."""
+
+MOST_ROWS = 24
+"""Rows of the table that a notebook shows of results."""
+
+
+class Results:
     """A results directory, read from its store.
 
     Parameters
@@ -42,6 +57,8 @@ class Results(Views):
     repeats : dict of str to str
         The key that counts, by each key under which an older version stored the run again; no
         table, figure or claim knows of the latter.
+    part : bool
+        Whether these are some of the runs of the directory, as `select` leaves them.
 
     Raises
     ------
@@ -55,15 +72,25 @@ class Results(Views):
     >>> study = studies.paper().replace(n_samples=(3,), seed=(0,), steps=10)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     results = run_study(study, folder, n_jobs=1)
-    ...     params = results.params(results.table["key"][0])
+    ...     key, *_ = results.runs
+    ...     params, end = results.params(key), results.end(key)
+    ...     first, *_ = results.records(results.runs)
     >>> results.table["losses"][:3].tolist(), set(results.status.values())
     (['baseline', 'coverage', 'separation'], {'ok'})
-    >>> params.prototypes.shape
-    (1, 3, 1)
+    >>> params.prototypes.shape, end.partition("@")[0], first.curve["steps"][:3]
+    ((1, 3, 1), 'run:ae1706130dfaf4da', array([0, 1, 2]))
+    >>> study.replace(start=end, weight=0.3).settings["start"] == end
+    True
+    >>> results.select(losses=["coverage", "overlap"]).table["losses"].tolist()
+    ['coverage', 'overlap']
+    >>> results.select(n_samples=4)
+    Traceback (most recent call last):
+    mlpspec.errors.InputError: no run has n_samples=4; there are 3
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = Path(directory)
+        self.part = False
         with Store.open(directory) as store:
             self.identity = store.identity()
             self.sessions = store.sessions()
@@ -71,7 +98,7 @@ class Results(Views):
             self._curves = store.curves()
             store.hold(set[str]().union(*(record.run.held for record, _ in kept.values())))
         records = [record for record, _ in kept.values()]
-        self._records = sorted(records, key=lambda record: _canonical_order(record.run))
+        self._records = sorted(records, key=lambda record: tables.canonical_order(record.run))
         self.repeats = {key: record.run.key for record, others in kept.values() for key in others}
 
     def __repr__(self) -> str:
@@ -89,6 +116,28 @@ class Results(Views):
         """The study as the last session was asked for it."""
         return study_of(self.last_session["study"], self.directory)
 
+    def select(self, **chosen: Any) -> Self:
+        """Return the results of some runs: tables, figures and stacks then know of no others.
+
+        Parameters
+        ----------
+        **chosen
+            Columns of the table that describe runs, such as ``losses`` (labels), ``n_samples``,
+            ``seed``, ``variant``, ``status`` or any setting, each with the value or the list of
+            values that runs may have.
+
+        Raises
+        ------
+        ValueError
+            A column that does not exist, or a value that no run has.
+        """
+        part, kept = copy(self), tables.chosen_runs(self.table, chosen)
+        for name in ("runs", "variants", "table"):
+            vars(part).pop(name, None)  # of all runs
+        part._records = list(compress(self._records, kept))
+        part.part = True
+        return part
+
     def keys_of(self, runs: Iterable[Run]) -> list[str]:
         """Return the keys under which runs are stored; those that are missing have their own."""
         stored = {record.run.meaning: record.run.key for record in self._records}
@@ -103,9 +152,9 @@ class Results(Views):
     def variants(self) -> dict[str, str]:
         """The names of the runs' variants, by key, as the last session names them."""
         found: dict[str, str] = {}
-        for described in {json.dumps(session["study"]): None for session in self.sessions}:
-            if '"variants": {"' in described:
-                found |= study_of(json.loads(described), self.directory).variant_of
+        described = (s["study"] for s in self.sessions if s["study"].get("variants"))
+        for text in {json.dumps(study): None for study in described}:  # each of them once
+            found |= study_of(json.loads(text), self.directory).variant_of
         return found
 
     @cached_property
@@ -117,26 +166,7 @@ class Results(Views):
         sets them or they are an axis), ``status`` and the measurements, which are NaN for failed
         runs and where they are undefined (whatever is stored that is not finite).
         """
-        table: dict[str, list[Any]] = {"key": [record.run.key for record in self._records]}
-        if self.variants:
-            table["variant"] = [self.variants.get(key, "") for key in table["key"]]
-        for name in SETTINGS:
-            meaning = SETTINGS[name].meaning
-            values = [meaning(getattr(record.run, name)) for record in self._records]
-            wanted = not SETTINGS[name].later or name in self.identity["axes"]
-            if wanted or {*values} != {SETTINGS[name].default}:
-                table[name] = values
-        table["losses"] = [record.run.label for record in self._records]
-        table["n_hidden"] = [record.run.hidden_units for record in self._records]
-        if "separation_temperature" in table:
-            table["separation_temperature"] = [r.run.tau_of_separation for r in self._records]
-        table["status"] = [record.status for record in self._records]
-        columns = {name: np.array(values) for name, values in table.items()}
-        for name in dict.fromkeys(name for r in self._records for name in r.measurements):
-            columns[name] = defined([r.measurements.get(name, np.nan) for r in self._records])
-        if "steps_taken" in columns and not np.isnan(columns["steps_taken"]).any():
-            columns["steps_taken"] = columns["steps_taken"].astype(int)
-        return columns
+        return tables.runs_table(self._records, self.variants, self.identity["axes"])
 
     @property
     def status(self) -> dict[str, str]:
@@ -148,21 +178,16 @@ class Results(Views):
         """Tracebacks of the failed runs, by key."""
         return {r.run.key: r.error for r in self._records if r.error is not None}
 
-    def _record(self, key: str) -> Record:
-        with Store.open(self.directory) as store:
-            return store.record(key)
-
     def params(self, key: str) -> Params:
-        """Return the final parameters of a run, R = 1.
+        """Return the final parameters of a run, R = 1; of many, `records` or `stacks` is faster.
 
         Raises
         ------
         ValueError
             There is no such run, or it failed.
         """
-        record = self._record(key)
-        assert record.params is not None
-        return neuron_of(record.run.neuron).unflatten(record.params[None], record.run.n_inputs)
+        (record,) = self.records([key])
+        return _network(record)
 
     def dataset(self, key: str) -> tuple[Array, Array]:
         """Return the inputs (1, N, D) and targets (1, N) that a run was trained on.
@@ -172,7 +197,7 @@ class Results(Views):
         ValueError
             There is no such run, or it failed.
         """
-        record = self._record(key)
+        (record,) = self.records([key])
         assert record.x is not None
         assert record.y is not None
         return record.x[None], record.y[None]
@@ -184,17 +209,6 @@ class Results(Views):
         ------
         ValueError
             There is no such run, or it failed.
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> from mlpspec import run_study, studies
-        >>> study = studies.paper().replace(n_samples=(3,), seed=(0,), steps=10)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     results = run_study(study, folder, n_jobs=1)
-        ...     first, *_ = results.records(results.runs)
-        >>> first.curve["steps"]
-        array([ 0,  1,  2,  3,  4,  5,  6,  7,  8, 10])
         """
         with Store.open(self.directory) as store:
             yield from map(store.record, keys)
@@ -211,7 +225,7 @@ class Results(Views):
         ValueError
             There is no such run, it failed, or nothing was recorded while it trained.
         """
-        record = self._record(key)
+        (record,) = self.records([key])
         if record.curve is None:
             raise InputError(f"run {key} has no curve; train with record=log")
         arrays = dict(record.curve)
@@ -228,34 +242,49 @@ class Results(Views):
         which the rest is based; ``std`` is the sample's (n - 1), quartiles interpolate linearly.
         ``heavy_tail`` is yes where the Hill index is below 2, so that the mean says little.
         """
-        table = self.table
-        varying = {
-            name
-            for name in SETTINGS
-            if name != "seed"
-            and not (name == "start" and own_starts(table))
-            and SETTINGS[name].changes_result
-            and len({SETTINGS[name].meaning(getattr(run, name)) for run in self.runs.values()}) > 1
-        }
-        groups = [name for name in ("variant",) if name in table]
-        groups += [name for name in SETTINGS if name in {"losses", "n_samples", *varying}]
-        members: dict[tuple[Any, ...], list[int]] = {}
-        for row, label in enumerate(zip(*(table[name].tolist() for name in groups), strict=True)):
-            members.setdefault(label, []).append(row)
-        names = measurement_names(table)
-        measured = np.array([table[name] for name in names], dtype=float)
-        measured = measured.reshape(len(names), len(self.runs))  # also where nothing was measured
-        lines: list[dict[str, Any]] = []
-        for label, rows in members.items():
-            good = [row for row in rows if table["status"][row] == "ok"]
-            lines += [
-                dict(zip(groups, label, strict=True))
-                | {"measurement": name, "runs": len(rows)}
-                | statistics
-                for name, statistics in zip(names, _statistics(measured[:, good]), strict=True)
-            ]
-        columns = lines[0] if lines else {}
-        return {name: np.array([line[name] for line in lines]) for name in columns}
+        return tables.summary_table(self.table, self.runs.values())
+
+    def end(self, key: str) -> str:
+        """Return the description of a run's end, which the settings ``start`` and ``target`` take.
+
+        The parameters are held in memory, and kept by each results directory that needs them.
+
+        Raises
+        ------
+        ValueError
+            There is no such run, it failed, or it diverged.
+        """
+        return next(self._ends([key]))
+
+    def ends(self) -> dict[str, str]:
+        """Return the ends of these runs by N and seed, as `Study.replace` takes them for ``start``.
+
+        Whatever its losses, a run then starts from the end of the run with its N and seed.
+
+        Raises
+        ------
+        ValueError
+            Several runs with one N and seed, or a run that failed or diverged.
+        """
+        keys: dict[str, str] = {}
+        for key, run in self.runs.items():
+            place = size_and_seed(run.n_samples, run.seed)
+            if keys.setdefault(place, key) != key:
+                raise InputError(
+                    f"{self.directory} has several runs with {place}; "
+                    'choose one for each N and seed, such as results.select(losses="baseline")'
+                )
+        return dict(zip(keys, self._ends(keys.values()), strict=True))
+
+    def _ends(self, keys: Iterable[str]) -> Iterator[str]:
+        for record in self.records(keys):
+            run = record.run
+            if record.status == "diverged":
+                raise InputError(
+                    f"run {run.key} of {self.directory} diverged, so that its last parameters are "
+                    "no end of a training; give another run"
+                )
+            yield hold(_network(record), run.key)
 
     def write_tables(self) -> None:
         """Write ``runs.csv``, ``summary.csv`` and ``provenance.json`` into the directory."""
@@ -284,26 +313,19 @@ class Results(Views):
         if format == "csv":
             self.write_tables()
             return [self.directory / "runs.csv", self.directory / "summary.csv"]
-        if format == "parquet":
-            pyarrow = needed("pyarrow", "parquet", "parquet needs pyarrow")
-            path = self.directory / "runs.parquet"
-            with replacing(path, binary=True) as file:
+        if format not in EXPORTED:
+            raise InputError(f"format is {format!r}; it must be one of csv, {', '.join(EXPORTED)}")
+        path = self.directory / EXPORTED[format]
+        with replacing(path, binary=True) as file:
+            if format == "parquet":
+                pyarrow = needed("pyarrow", "parquet", "parquet needs pyarrow")
                 import_module("pyarrow.parquet").write_table(pyarrow.table(self.table), file)
-            return [path]
-        if format == "npz":
-            arrays: dict[str, Any] = {}
-            for keys, params, x, y in self.stacks():
-                prefix = f"n{x.shape[1]}_k{params.shape[1]}_d{x.shape[2]}"
-                prefix += "_radial" if isinstance(params, RadialParams) else ""
-                if isinstance(params, RidgeParams) and params.EPSILON != PROTOTYPE_EPS:
-                    prefix += f"_epsilon{params.EPSILON!r}"
-                for name, value in {"key": keys, **vars(params), "x": x, "y": y}.items():
-                    arrays[f"{prefix}/{name}"] = value
-            path = self.directory / "weights.npz"
-            with replacing(path, binary=True) as file:
+            else:
+                arrays: dict[str, Any] = {}
+                for stack in self.stacks():
+                    arrays |= stack.by_name()
                 np.savez(file, **arrays)
-            return [path]
-        raise InputError(f"format is {format!r}; it must be one of csv, parquet, npz")
+        return [path]
 
     def stacks(self) -> list[Stack]:
         """Return the weights and data of all runs that have any, those of one shape together."""
@@ -321,13 +343,83 @@ class Results(Views):
             stacks.append(Stack(np.array(keys), neuron_of(neuron).unflatten(flat, n_inputs), x, y))
         return stacks
 
+    def whole(self, what: str) -> None:
+        """Raise `InputError` if these are not all runs: files of a directory are of all."""
+        if self.part:
+            raise InputError(
+                f"{what} of {self.directory} are of all its runs, and these are some of them; "
+                "write the table of these elsewhere, as to_pandas().to_csv(...) does"
+            )
 
-def _statistics(measured: Array) -> Iterator[dict[str, Any]]:
-    """Iterate over the statistics of the rows of (M, n), which are of their defined values."""
-    found = summaries(measured)
-    for values, *numbers in zip(measured, *found.values(), strict=True):
-        heavy = "yes" if hill_index(values) < 2.0 else "no"
-        yield {**dict(zip(found, numbers, strict=True)), "heavy_tail": heavy}
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return the table as a data frame (needs the extra ``pandas``)."""
+        pandas = needed("pandas", "pandas", "this needs pandas, which is not installed")
+        return pandas.DataFrame(self.table)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return the measurements over the settings that vary (needs the extra ``xarray``).
+
+        Dimensions are ``losses``, ``n_samples``, ``seed`` and what else varies, or ``variant`` in
+        place of the settings that follow from it; NaN stands where there is no such run.
+        """
+        needed("xarray", "xarray", "this needs xarray, which is not installed")
+        frame, further = self.to_pandas(), ["losses", "n_samples", "seed"]
+        if "variant" in frame:
+            further = ["variant", *further]
+        else:
+            varies = (name for name in SETTINGS if name in frame and frame[name].nunique() > 1)
+            further += [name for name in varies if name not in (*further, "n_hidden")]
+        if frame.duplicated(further).any():
+            further.append("n_hidden")
+        whole: xarray.Dataset = frame.set_index(further)[measurement_names(self.table)].to_xarray()
+        return whole
+
+    def plot(self, name: str, ax: Any = None) -> Any:
+        """Return a figure of the report, drawn of these runs in Matplotlib's present style.
+
+        Parameters
+        ----------
+        name : str
+            As the report has it: ``"outcomes"``, ``"hull"``, ``"reconstruction"``, ...
+        ax : matplotlib.axes.Axes, optional
+            Where to draw a figure that is a single panel, as ``hull`` is of one subset of losses
+            (`select`); its figure is returned.
+
+        Returns
+        -------
+        figure : matplotlib.figure.Figure
+
+        Raises
+        ------
+        ValueError
+            There is no such figure, it cannot be drawn of these runs, or it has more than one
+            panel and ``ax`` is given.
+        """
+        # The one step up, to the room that draws: so that results can be asked for it.
+        return import_module("mlpspec.report.plotting").plot(self, name, ax)
+
+    def verdicts(self) -> Any:
+        """Return the verdicts on the claims, as the report has them: a list, a table in notebooks.
+
+        Those of a study that is not the grid are none.
+        """
+        return import_module("mlpspec.report.plotting").verdicts(self)
+
+    def _repr_html_(self) -> str:
+        where = f"{'some of ' if self.part else ''}{self.directory}"
+        lines = [f"{len(self.runs)} runs in {where}: {counted(self.status.values())}"]
+        medians = tables.medians(self.summary(), LOOKED_AT)
+        rows = list(zip(*(column.tolist() for column in medians.values()), strict=True))
+        lines.append("Medians of the runs that ended ok:" if rows else "Nothing was measured.")
+        more = len(rows) - MOST_ROWS
+        cut = [(f"... {more} more", *[""] * (len(medians) - 1))] if more > 0 else []
+        title = f"Results of {self.identity['study']}"
+        return html_of(title, lines, [*medians], rows[:MOST_ROWS] + cut)
+
+
+def _network(record: Record) -> Params:
+    assert record.params is not None
+    return neuron_of(record.run.neuron).unflatten(record.params[None], record.run.n_inputs)
 
 
 class Stack(NamedTuple):
@@ -348,6 +440,16 @@ class Stack(NamedTuple):
     params: Params
     x: Array
     y: Array
+
+    def by_name(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays by names that begin with their shape, as `Results.export` has them."""
+        shape = f"n{self.x.shape[1]}_k{self.params.shape[1]}_d{self.x.shape[2]}"
+        if isinstance(self.params, RadialParams):
+            shape += "_radial"
+        if isinstance(self.params, RidgeParams) and self.params.EPSILON != PROTOTYPE_EPS:
+            shape += f"_epsilon{self.params.EPSILON!r}"
+        arrays = {"key": self.keys, **vars(self.params), "x": self.x, "y": self.y}
+        return {f"{shape}/{name}": array for name, array in arrays.items()}
 
 
 def study_of(described: Mapping[str, Any], directory: Path) -> Study:
@@ -388,12 +490,3 @@ def load(directory: str | os.PathLike[str]) -> Results:
     ('mine', [])
     """
     return Results(directory)
-
-
-def _canonical_order(run: Run) -> tuple[Any, ...]:
-    """Return what puts runs in canonical order: size, subset, settings, seed."""
-    settings = run.to_dict()
-    settings.pop("definitions", None)
-    first = settings.pop("n_samples"), subset_order(settings.pop("losses"))
-    seed = settings.pop("seed")
-    return (*first, *(-1 if value is None else value for value in settings.values()), seed)

@@ -383,7 +383,7 @@ class Store:
                     "started": started,
                     "ended": ended,
                     "runs": runs.get(number, 0),
-                    "study": json.loads(study),
+                    "study": dict(json.loads(study)),
                     **json.loads(provenance),
                 }
                 for number, started, ended, study, provenance in self._rows("sessions")

@@ -6,8 +6,7 @@ import pytest
 from helpers import same_bits
 
 import mlpspec
-from mlpspec.store.results import _statistics
-from mlpspec.store.tables import measurement_names, read_csv, write_csv
+from mlpspec.store.tables import _statistics, measurement_names, read_csv, write_csv
 from mlpspec.study.problem import losses_of
 
 STUDY = mlpspec.studies.paper().replace(seed=(0, 1, 2), n_samples=(3, 4), steps=30)
