@@ -330,11 +330,11 @@ def _sources(
 
 def _bits(store: Store, place: Path) -> dict[str, dict[str, Any]]:
     """Return what stands for the bits of each run, by key; time is no part of them."""
-    curves = {key: _digest(arrays) for key, arrays in store.content("curves")}
-    datasets = {key for key, _, _ in store.content("datasets")}
-    sessions = {number for number, *_ in store.content("sessions")}
+    curves = {key: _digest(arrays) for key, arrays in store.rows("curves")}
+    datasets = {key for key, _, _ in store.rows("datasets")}
+    sessions = {number for number, *_ in store.rows("sessions")}
     found = {}
-    for key, _, status, session, dataset, params, measured, _ in store.content("runs"):
+    for key, _, status, session, dataset, params, measured, _ in store.rows("runs"):
         if session not in sessions or (dataset is not None and dataset not in datasets):
             lacking = "session" if session not in sessions else "data"
             raise InputError(f"{place} lacks the {lacking} of run {key}; {save(place)}")
@@ -370,15 +370,15 @@ def _copy(
     numbers = itertools.count(1)
     renumbered: dict[str, list[int]] = {}
     for at, (place, store) in enumerate(zip(places, stores, strict=True)):
-        sessions = {row[0]: [next(numbers), *row[1:]] for row in store.content("sessions")}
+        sessions = {row[0]: [next(numbers), *row[1:]] for row in store.rows("sessions")}
         renumbered[str(place)] = [row[0] for row in sessions.values()]
-        datasets = {row[0]: row for row in store.content("datasets") if row[0] not in copied}
+        datasets = {row[0]: row for row in store.rows("datasets") if row[0] not in copied}
         copied |= datasets.keys()
-        taken = (row for row in store.content("runs") if source[row[0]] == at)
+        taken = (row for row in store.rows("runs") if source[row[0]] == at)
         new.restore("sessions", sessions.values())
         new.restore("datasets", datasets.values())
         new.restore("runs", ([*row[:3], sessions[row[3]][0], *row[4:]] for row in taken))
-        new.restore("curves", (row for row in store.content("curves") if source[row[0]] == at))
+        new.restore("curves", (row for row in store.rows("curves") if source[row[0]] == at))
     return renumbered
 
 

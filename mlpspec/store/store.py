@@ -15,7 +15,7 @@ import json
 import math
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -116,7 +116,7 @@ class Store:
     ...         session = store.begin_session(study, "2026-01-01", {"numpy": "2"})
     ...         store.add([Record(study.runs[0], "ok", x, y, params, {"fit": 0.5})], session)
     ...     with Store.open(folder) as store:
-    ...         [(record.run.seed, record.measurements) for record in store.records()]
+    ...         [(record.run.seed, record.measurements) for record, _ in store.kept().values()]
     [(0, {'fit': 0.5})]
     """
 
@@ -193,10 +193,8 @@ class Store:
 
     def _check_variants(self, study: Study) -> None:
         """Raise `InputError` where a variant had other settings: tables would mix the two."""
-        for _, _, _, described, _ in self._rows("sessions") if study.variants else ():
-            with self._reading():
-                before = json.loads(described).get("variants", {})
-            for name, settings in before.items():
+        for session in self.sessions() if study.variants else ():
+            for name, settings in session["study"].get("variants", {}).items():
                 again = study.variants.get(name, settings)
                 same = {Run(**{**study.settings, **s, "losses": ()}) for s in (settings, again)}
                 if len(same) > 1:
@@ -208,17 +206,15 @@ class Store:
     def identity(self) -> dict[str, Any]:
         """Return the `Study.identity` that the directory belongs to."""
         with self._reading():
-            ((text,),) = self._rows("identity")
+            ((text,),) = self.rows("identity")
             identity = json.loads(text)
             return {name: identity[name] for name in ("study", "axes", "settings")}
 
     def extensions(self) -> dict[str, Definition]:
         """Return the custom losses that its sessions trained with, by name."""
         found: dict[str, Definition] = {}
-        for _, _, _, study, _ in self._rows("sessions"):
-            with self._reading():
-                for name, content in json.loads(study).get("extensions", {}).items():
-                    found[name] = Definition.from_dict(name, content)
+        for definitions in self.rows("sessions", _definitions):
+            found |= definitions
         return found
 
     def begin_session(self, study: Study, started: str, provenance: dict[str, Any]) -> int:
@@ -246,7 +242,7 @@ class Store:
 
     def end_session(self, session: int, ended: str) -> None:
         """Note when a session ended."""
-        ((_, started, _, study, provenance),) = self._rows("sessions", session)
+        ((_, started, _, study, provenance),) = self.rows("sessions", key=session)
         row = [session, started, ended, study, provenance]
         with self._db:
             self._insert("sessions", row, _replace("sessions"))
@@ -288,24 +284,13 @@ class Store:
             for row in rows:
                 self._insert(table, row)
 
-    def content(self, table: str) -> Iterator[list[Any]]:
-        """Iterate over the rows of a table as `restore` takes them, comparing checksums."""
-        return self._rows(table)
-
     def freeze(self) -> None:
         """Read from now on what is stored now, whatever another command adds meanwhile."""
         self._db.execute("BEGIN")
 
     def status(self) -> dict[str, str]:
         """Return the status of every run that was tried, by key."""
-        return {row[0]: row[2] for row in self._rows("runs")}
-
-    def records(self) -> Iterator[Record]:
-        """Iterate over all runs, without their arrays and curves."""
-        for row in self._rows("runs"):
-            with self._reading():
-                record = _described(row)
-            yield record
+        return {row[0]: row[2] for row in self.rows("runs")}
 
     def kept(self) -> dict[Any, tuple[Record, list[str]]]:
         """Return what counts of each run, by its `Run.meaning`, without arrays and curve.
@@ -315,12 +300,11 @@ class Store:
         the earlier session, then that of the smaller key.
         """
         kept: dict[Any, tuple[Record, list[str]]] = {}
-        with self._reading():
-            found = {(r[2] == "failed", r[3], r[0]): _described(r) for r in self._rows("runs")}
-            for rank in sorted(found):
-                record = found[rank]
-                first, others = kept.setdefault(record.run.meaning, (record, []))
-                others += [rank[2]] if first is not record else []
+        found = dict(self.rows("runs", lambda row: (_rank(row), _described(row))))
+        for rank in sorted(found):
+            record = found[rank]
+            first, others = kept.setdefault(record.run.meaning, (record, []))
+            others += [rank[2]] if first is not record else []
         return kept
 
     def record(self, key: str) -> Record:
@@ -331,7 +315,7 @@ class Store:
         InputError
             There is no such run, it failed and has no arrays, or what is stored is damaged.
         """
-        row = next(self._rows("runs", key), None)
+        row = next(self.rows("runs", key=key), None)
         if row is None:
             raise InputError(f"{self.path.parent} has no run {key!r}; keys are in runs.csv")
         _, _, status, _, dataset, params, _, _ = row
@@ -340,7 +324,7 @@ class Store:
         curve = None
         with self._reading():
             x, y = self._datasets(dataset)[dataset]
-            for _, arrays in self._rows("curves", key):
+            for _, arrays in self.rows("curves", key=key):
                 with np.load(io.BytesIO(arrays), allow_pickle=False) as archive:
                     curve = dict(archive)
             flat = _from_bytes(params, 1)
@@ -354,43 +338,45 @@ class Store:
         """Return final parameters (P,), inputs (N, D) and targets (N,) by key, of runs with any."""
         datasets = self._datasets()
         found = {}
-        for key, _, _, _, dataset, params, _, _ in self._rows("runs"):
+        for key, dataset, params in self.rows("runs", _final):
             if params is not None:
                 if dataset not in datasets:
                     directory = self.path.parent
                     raise InputError(f"{directory} lacks the data of run {key}; {save(directory)}")
-                with self._reading():
-                    found[key] = _from_bytes(params, 1), *datasets[dataset]
+                found[key] = params, *datasets[dataset]
         return found
 
     def _datasets(self, key: str | None = None) -> dict[str, tuple[Array, Array]]:
         """Return inputs (N, D) and targets (N,) by the key of the data: all, or one."""
-        found = {}
-        for dataset, x, y in self._rows("datasets", key):
-            with self._reading():
-                found[dataset] = inputs, targets = _from_bytes(x, 2), _from_bytes(y, 1)
-                if len(inputs) != len(targets):
-                    raise ValueError(f"{len(inputs)} inputs and {len(targets)} targets")
-        return found
+        return dict(self.rows("datasets", _dataset, key))
 
     def sessions(self) -> list[dict[str, Any]]:
         """Return all sessions: id, started, ended, study, runs trained, and their provenance."""
         runs = dict(self._db.execute("SELECT session, COUNT(*) FROM runs GROUP BY session"))
-        with self._reading():
-            return [
-                {
-                    "session": number,
-                    "started": started,
-                    "ended": ended,
-                    "runs": runs.get(number, 0),
-                    "study": dict(json.loads(study)),
-                    **json.loads(provenance),
-                }
-                for number, started, ended, study, provenance in self._rows("sessions")
-            ]
 
-    def _rows(self, table: str, key: str | int | None = None) -> Iterator[list[Any]]:
-        """Iterate over the `CONTENT` of a table, or of one key in it, comparing checksums."""
+        def session(row: list[Any]) -> dict[str, Any]:
+            number, started, ended, study, provenance = row
+            about = {"session": number, "started": started, "ended": ended}
+            about |= {"runs": runs.get(number, 0), "study": dict(json.loads(study))}
+            return about | dict(json.loads(provenance))
+
+        return [*self.rows("sessions", session)]
+
+    def rows(
+        self,
+        table: str,
+        decoded: Callable[[list[Any]], Any] = list,
+        key: str | int | None = None,
+    ) -> Iterator[Any]:
+        """Iterate over the `CONTENT` of a table, or of one key in it, comparing checksums.
+
+        Each row is given as it is ``decoded``, by default as it is.
+
+        Raises
+        ------
+        InputError
+            A row does not fit its checksum, or what mlpspec did not write.
+        """
         where, given = "", []
         if key is not None:
             where, given = f"WHERE {CONTENT[table][0]} = ?", [key]
@@ -401,7 +387,9 @@ class Store:
             if checked and row[-1] != checksum(content):
                 name = table if table == "identity" else f"{table.removesuffix('s')} {content[0]}"
                 raise self._damaged(f"{name} does not fit its checksum")
-            yield content
+            with self._reading():
+                row = decoded(content)
+            yield row
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -415,6 +403,30 @@ class Store:
 
     def _damaged(self, what: str) -> InputError:
         return InputError(f"{self.path} is damaged: {what}; {mend(self.path)}")
+
+
+def _definitions(row: Sequence[Any]) -> dict[str, Definition]:
+    """Return the losses of one's own of a session, by name."""
+    extensions = json.loads(row[3]).get("extensions", {})
+    return {name: Definition.from_dict(name, content) for name, content in extensions.items()}
+
+
+def _dataset(row: Sequence[Any]) -> tuple[str, tuple[Array, Array]]:
+    """Return the key of data, and inputs (N, D) and targets (N,)."""
+    inputs, targets = _from_bytes(row[1], 2), _from_bytes(row[2], 1)
+    if len(inputs) != len(targets):
+        raise ValueError(f"{len(inputs)} inputs and {len(targets)} targets")
+    return row[0], (inputs, targets)
+
+
+def _final(row: Sequence[Any]) -> tuple[str, str, Array | None]:
+    """Return key, key of the data and final parameters of a run, if it has any."""
+    return row[0], row[4], None if row[5] is None else _from_bytes(row[5], 1)
+
+
+def _rank(row: Sequence[Any]) -> tuple[bool, int, str]:
+    """Return what tells which of several results of a run counts: the least; see `Store.kept`."""
+    return row[2] == "failed", int(row[3]), str(row[0])
 
 
 def _described(row: Sequence[Any]) -> Record:

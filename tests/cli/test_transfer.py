@@ -78,8 +78,8 @@ def test_a_source_with_other_parameters_is_refused(capsys):
     assert run(capsys, "next", f"start=run:first/{key}", "steps=5")[0] == 0
     before = mlpspec.load("next").study.settings["start"]
     with mlpspec.store.store.Store.open("first", write=True) as store:
-        row = next(row for row in store.content("runs") if row[0] == key)
-        other = next(row for row in store.content("runs") if row[0] != key)
+        row = next(row for row in store.rows("runs") if row[0] == key)
+        other = next(row for row in store.rows("runs") if row[0] != key)
         store._db.execute("DELETE FROM runs WHERE key = ?", [key])
         store.restore("runs", [[*row[:5], other[5], *row[6:]]])
     status, err = run(capsys, "next", f"start=run:first/{key}", "steps=5", seeds="0:3")

@@ -134,7 +134,7 @@ def workers_of(process):
 
 def contents(directory):
     with Store.open(directory) as opened:
-        return {row[0]: row for row in opened._rows("runs")}
+        return {row[0]: row for row in opened.rows("runs")}
 
 
 @pytest.mark.slow

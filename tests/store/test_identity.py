@@ -117,7 +117,7 @@ def test_a_truth_value_of_numpy_is_no_number():
 def rewritten(directory, change):
     """Store runs again as an older version did that saw other settings in ``change``'s form."""
     with Store.open(directory, write=True) as store:
-        rows = list(store._rows("runs"))
+        rows = list(store.rows("runs"))
         session = store.begin_session(store_study(store), "2026-01-01", provenance(store))
         for row in rows:
             described = json.loads(row[1])
@@ -210,7 +210,7 @@ def test_a_failure_does_not_count_beside_a_result(tmp_path):
     first = mlpspec.load(tmp_path)
     rewritten(tmp_path, as_int)
     with Store.open(tmp_path, write=True) as store:
-        failed = [[*r[:2], "failed", *r[3:7], "Error: no"] for r in store._rows("runs")]
+        failed = [[*r[:2], "failed", *r[3:7], "Error: no"] for r in store.rows("runs")]
         failed = [row for row in failed if row[0] in first.runs and first.runs[row[0]].losses]
         with store._db:
             store._db.executemany("DELETE FROM runs WHERE key = ?", [row[:1] for row in failed])
