@@ -24,9 +24,8 @@ from mlpspec.store.database import FILE_NAME, has_store
 from mlpspec.store.merge import differing, made_with
 from mlpspec.store.packed import exists
 from mlpspec.store.results import Results
-from mlpspec.store.store import Store
+from mlpspec.store.store import Store, extensions_of
 from mlpspec.store.tables import Table, measurement_names, read_csv
-from mlpspec.study.extensions import Definition
 from mlpspec.study.run import SETTINGS
 
 TABLE = "runs.csv"
@@ -64,11 +63,7 @@ class Side:
     @property
     def losses(self) -> dict[str, str]:
         """What the losses of one's own are, by name."""
-        return {
-            name: str(Definition.from_dict(name, content))
-            for session in self.sessions
-            for name, content in session["study"].get("extensions", {}).items()
-        }
+        return {name: str(loss) for name, loss in extensions_of(self.sessions).items()}
 
 
 def read_side(directory: str | os.PathLike[str]) -> Side:
@@ -224,7 +219,7 @@ def difference(first: Side, second: Side, tolerance: float) -> Difference:
     return Difference(
         tolerance,
         _counts(len(both), *map(len, keys)),
-        settings_apart(first, second),
+        _settings(first, second),
         differing({name: made_with(side.sessions) for name, side in (("A", first), ("B", second))}),
         [
             Apart(name, float(row.max()), float(np.median(row)), int((row > tolerance).sum()))
@@ -280,7 +275,7 @@ def _same(a: Array, b: Array) -> bool:
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
-def settings_apart(first: Side, second: Side) -> dict[str, tuple[str, str]]:
+def _settings(first: Side, second: Side) -> dict[str, tuple[str, str]]:
     """Return the study's name, the settings and the losses of one's own that differ, as text."""
     sides = (first, second)
     found: dict[str, list[Any]] = {"study": [side.study for side in sides]}

@@ -152,9 +152,9 @@ class Results:
     def variants(self) -> dict[str, str]:
         """The names of the runs' variants, by key, as the last session names them."""
         found: dict[str, str] = {}
-        described = (s["study"] for s in self.sessions if s["study"].get("variants"))
-        for text in {json.dumps(study): None for study in described}:  # each of them once
-            found |= study_of(json.loads(text), self.directory).variant_of
+        for described in {json.dumps(s["study"]): s["study"] for s in self.sessions}.values():
+            if isinstance(described, dict) and described.get("variants"):
+                found |= study_of(described, self.directory).variant_of
         return found
 
     @cached_property

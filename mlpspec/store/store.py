@@ -25,6 +25,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from mlpspec.arrays import Array
+from mlpspec.data.datasets import FILE
 from mlpspec.data.held import HELD, hold_content
 from mlpspec.errors import InputError
 from mlpspec.store.database import CONTENT, checksum, connect, create, mend, save
@@ -103,6 +104,21 @@ def identity_apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     return ""
 
 
+def extensions_of(sessions: Iterable[Mapping[str, Any]]) -> dict[str, Definition]:
+    """Return the losses of one's own that sessions trained with, by name.
+
+    Examples
+    --------
+    >>> extensions_of([{"study": {"name": "mine"}}])
+    {}
+    """
+    return {
+        name: Definition.from_dict(name, content)
+        for session in sessions
+        for name, content in session["study"].get("extensions", {}).items()
+    }
+
+
 class Store:
     """An open ``study.sqlite``; use `Store.open` or `Store.create`.
 
@@ -161,47 +177,41 @@ class Store:
 
     def check_study(self, study: Study) -> None:
         """Raise `InputError`, naming what differs, unless the directory belongs to ``study``."""
-        stored, asked = self.identity(), study.identity
-        directory = self.path.parent
-        trained = self.extensions()
+        stored, asked, trained = self.identity(), study.identity, self.extensions()
+        directory, mend = self.path.parent, "give another directory with --out"
         for name, definition in study.extensions.items():
-            if trained.get(name, definition) != definition:
-                what = f"{trained[name]}, not {definition}"
-                if trained[name].source != definition.source:
-                    what += " (the content of its file has changed)"
+            before = trained.get(name, definition)
+            if before != definition:
+                content = " (the content of its file has changed)"
                 raise InputError(
-                    f"{directory} has runs with another loss {name}: {what}; give another "
-                    "directory with --out"
+                    f"{directory} has runs with another loss {name}: {before}, not {definition}"
+                    f"{content if before.source != definition.source else ''}; {mend}"
                 )
-        if stored == asked:
-            self._check_variants(study)
-            return
         difference = identity_apart(stored, asked)
-        if not difference:
-            apart = settings_apart(stored, asked)
+        if not difference and (apart := settings_apart(stored, asked)):
             each = ", ".join(f"{name}={made} (asked: {new})" for name, (made, new) in apart.items())
-            again = " ".join(f"{name}={made}" for name, (made, _) in apart.items())
-            difference = f"was made with {each}"
             made = stored["settings"].get("dataset", SETTINGS["dataset"].default)
+            difference = f"was made with {each}"
             difference += file_change(study.settings.get("dataset"), made)
-            if "dataset=file:" not in again:  # of which the path is not known
-                raise InputError(
-                    f"{directory} {difference}; continue it with --set {again}, or give another "
-                    "directory with --out"
-                )
-        raise InputError(f"{directory} {difference}; give another directory with --out")
+            if "dataset" not in apart or not made.startswith(FILE):  # of which no path is known
+                again = " ".join(f"{name}={made}" for name, (made, _) in apart.items())
+                mend = f"continue it with --set {again}, or {mend}"
+        if difference:
+            raise InputError(f"{directory} {difference}; {mend}")
+        self._check_variants(study)
 
     def _check_variants(self, study: Study) -> None:
         """Raise `InputError` where a variant had other settings: tables would mix the two."""
-        for session in self.sessions() if study.variants else ():
-            for name, settings in session["study"].get("variants", {}).items():
-                again = study.variants.get(name, settings)
-                same = {Run(**{**study.settings, **s, "losses": ()}) for s in (settings, again)}
-                if len(same) > 1:
-                    raise InputError(
-                        f"{self.path.parent} has the variant {name} with {settings}, not {again}; "
-                        "give it another name, or another directory with --out"
-                    )
+        with self._reading():
+            known = [v for s in self.sessions() for v in s["study"].get("variants", {}).items()]
+        for name, settings in known:
+            again = study.variants.get(name, settings)
+            runs = {Run(**{**study.settings, **s, "losses": ()}) for s in (settings, again)}
+            if len(runs) > 1:
+                raise InputError(
+                    f"{self.path.parent} has the variant {name} with {settings}, not {again}; "
+                    "give it another name, or another directory with --out"
+                )
 
     def identity(self) -> dict[str, Any]:
         """Return the `Study.identity` that the directory belongs to."""
@@ -212,10 +222,8 @@ class Store:
 
     def extensions(self) -> dict[str, Definition]:
         """Return the custom losses that its sessions trained with, by name."""
-        found: dict[str, Definition] = {}
-        for definitions in self.rows("sessions", _definitions):
-            found |= definitions
-        return found
+        with self._reading():
+            return extensions_of(self.sessions())
 
     def begin_session(self, study: Study, started: str, provenance: dict[str, Any]) -> int:
         """Note that a session starts to train runs of ``study``; return its number."""
@@ -357,7 +365,7 @@ class Store:
         def session(row: list[Any]) -> dict[str, Any]:
             number, started, ended, study, provenance = row
             about = {"session": number, "started": started, "ended": ended}
-            about |= {"runs": runs.get(number, 0), "study": dict(json.loads(study))}
+            about |= {"runs": runs.get(number, 0), "study": json.loads(study)}
             return about | dict(json.loads(provenance))
 
         return [*self.rows("sessions", session)]
@@ -403,12 +411,6 @@ class Store:
 
     def _damaged(self, what: str) -> InputError:
         return InputError(f"{self.path} is damaged: {what}; {mend(self.path)}")
-
-
-def _definitions(row: Sequence[Any]) -> dict[str, Definition]:
-    """Return the losses of one's own of a session, by name."""
-    extensions = json.loads(row[3]).get("extensions", {})
-    return {name: Definition.from_dict(name, content) for name, content in extensions.items()}
 
 
 def _dataset(row: Sequence[Any]) -> tuple[str, tuple[Array, Array]]:
