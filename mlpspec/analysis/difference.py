@@ -211,7 +211,7 @@ def difference(first: Side, second: Side, tolerance: float) -> Difference:
         which, row = np.unravel_index(np.argmax(d), d.shape)
         label, size, seed = (tables[0][name][row] for name in ("losses", "n_samples", "seed"))
         worst = f"{shared[which]} of {both[row][2]} ({label}, N = {size}, seed {seed})"
-    bits, data = _bits(first, second, both)
+    bits, data = _compared(first, second, both)
     found = [{(v.claim, v.basis): v for v in side.verdicts} for side in (first, second)]
     told = [{at for at, v in by.items() if v.verdict != "untested"} for by in found]
     judged = [at for at in found[0] if at in told[0] & told[1]]
@@ -251,7 +251,7 @@ def _apart(a: Array, b: Array) -> Array:
     return np.where(same, 0.0, np.where(np.isnan(d), np.inf, d))
 
 
-def _bits(
+def _compared(
     first: Side, second: Side, both: Sequence[tuple[int, int, str]]
 ) -> tuple[tuple[int, int] | None, int]:
     """Return how many runs end in equal bits, of how many, and how many have other data."""

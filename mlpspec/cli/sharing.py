@@ -11,6 +11,7 @@ from mlpspec.analysis.difference import Difference, difference, read_side
 from mlpspec.cli.terminal import FAILED, put
 from mlpspec.running import provenance
 from mlpspec.store import merge as merging
+from mlpspec.store.merge import MOST_NAMED
 
 
 def diff(arguments: Namespace) -> int:
@@ -53,18 +54,12 @@ def diff(arguments: Namespace) -> int:
     )
     for a, b in found.flips:
         put(f"          {a.claim} ({a.basis}): {a.verdict} in A, {b.verdict} in B")
-    inner = [
-        {*merging.studies_inside(s.directory), *merging.tables_inside(s.directory)} for s in sides
-    ]
-    for folder in sorted(inner[0] & inner[1]):
+    inside = [merging.folders_inside(side.directory).keys() for side in sides]
+    for folder in sorted(inside[0] & inside[1]):
         both = [str(side.directory / folder) for side in sides]
         put(f"inside    {shlex.join(['mlpspec', 'diff', *both])}")
     put(_answer(found))
     return 0 if found.alike else FAILED
-
-
-MOST_NAMED = 5
-"""Runs that are named."""
 
 
 def _put_list(title: str, lines: list[str]) -> None:
@@ -111,8 +106,8 @@ def merge(arguments: Namespace) -> int:
             same = merged.repeated - len(merged.preferred)
             put(f"  {merged.repeated} are in several directories, {same} of them with equal bits")
         if merged.preferred:
-            some = ", ".join(merged.preferred[: merging.MOST_NAMED])
-            some += ", ..." if len(merged.preferred) > merging.MOST_NAMED else ""
+            some = ", ".join(merged.preferred[:MOST_NAMED])
+            some += ", ..." if len(merged.preferred) > MOST_NAMED else ""
             put(
                 f"  {len(merged.preferred)} have other bits in another directory, and are those of "
                 f"the first that has them: {some} (all in provenance.json)"
@@ -122,7 +117,8 @@ def merge(arguments: Namespace) -> int:
         for line in merged.apart:
             put(f"  made with {line}")
     for place in map(Path, arguments.directories):
-        for folder in merging.tables_inside(place):
-            put(f"{place / folder} has no store and is left out")
+        for folder, stored in merging.folders_inside(place).items():
+            if not stored:
+                put(f"{place / folder} has no store and is left out")
     put(f"continue with: mlpspec run STUDY ... --out {shlex.quote(str(out))}, or mlpspec report")
     return 0

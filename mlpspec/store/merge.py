@@ -123,42 +123,27 @@ def merge(
         if Path(out).resolve().is_relative_to(whole):
             raise InputError(f"{out} lies inside {place}, which is only read; give another --out")
         seen[whole] = place
-    inner = dict.fromkeys(folder for place in places for folder in studies_inside(place))
+    inside = {place: {Path(): True, **folders_inside(place)} for place in places}
     done = []
     with made_whole(out) as draft:
-        for folder in (Path(), *inner):
-            sources = [
-                place / folder for place in places if folder == Path() or has_store(place / folder)
-            ]
-            done.append(_merge_study(folder, sources, draft / folder, prefer_first, about))
+        for folder in dict.fromkeys(folder for stored in inside.values() for folder in stored):
+            sources = [place / folder for place, stored in inside.items() if stored.get(folder)]
+            if sources:
+                done.append(_merge_study(folder, sources, draft / folder, prefer_first, about))
     return done
 
 
-def studies_inside(directory: Path) -> list[Path]:
-    """Return the folders inside a results directory, relative to it, that have a store.
+def folders_inside(directory: Path) -> dict[Path, bool]:
+    """Return the folders of studies inside a results directory, and which of them have a store.
+
+    They are relative to it; those without a store have tables alone.
 
     Examples
     --------
-    >>> studies_inside(Path("there", "is", "nothing"))
-    []
+    >>> folders_inside(Path("there", "is", "nothing"))
+    {}
     """
-    return [folder for folder, stored in _inside(directory) if stored]
-
-
-def tables_inside(directory: Path) -> list[Path]:
-    """Return the folders inside a results directory, relative to it, of tables without a store.
-
-    Examples
-    --------
-    >>> tables_inside(Path("there", "is", "nothing"))
-    []
-    """
-    return [folder for folder, stored in _inside(directory) if not stored]
-
-
-def _inside(directory: Path) -> list[tuple[Path, bool]]:
-    """Return the folders of studies inside a directory, and whether they have a store."""
-    found: list[tuple[Path, bool]] = []
+    found: dict[Path, bool] = {}
 
     def search(folder: Path, above: tuple[Path, ...]) -> None:
         here = directory / folder
@@ -166,7 +151,7 @@ def _inside(directory: Path) -> list[tuple[Path, bool]]:
             whole, stored = path.resolve(), has_store(path)
             # A link may lead up again.
             if (stored or exists(path / "runs.csv")) and whole not in above:
-                found.append((folder / path.name, stored))
+                found[folder / path.name] = stored
                 search(folder / path.name, (*above, whole))
 
     search(Path(), (directory.resolve(),))
@@ -293,14 +278,8 @@ def _sources(
     bits: dict[str, dict[str, Any]] = {}
     several: set[str] = set()
     differ: dict[str, str] = {}
-    described = {
-        key: record.run
-        for store in stores
-        for record, others in store.kept().values()
-        for key in (record.run.key, *others)
-    }
     for number, store in enumerate(stores):
-        for key, found in _bits(store, places[number]).items():
+        for key, found in _fingerprints(store, places[number]).items():
             if key not in source:
                 source[key], bits[key] = number, found
                 continue
@@ -316,10 +295,11 @@ def _sources(
                 where = f"{places[source[key]]} and {places[number]}"
                 differ.setdefault(key, f"{where} in {', '.join(apart)}")
     if differ and not prefer_first:
-        named = [
-            f"{key} ({run.label}, N = {run.n_samples}, seed {run.seed}) between {differ[key]}"
-            for key, run in [(key, described[key]) for key in list(differ)[:MOST_NAMED]]
-        ]
+        named = []
+        for key in list(differ)[:MOST_NAMED]:
+            run = stores[source[key]].record(key).run
+            place = f"{run.label}, N = {run.n_samples}, seed {run.seed}"
+            named.append(f"{key} ({place}) between {differ[key]}")
         more = f"; and {len(differ) - MOST_NAMED} more" if len(differ) > MOST_NAMED else ""
         raise InputError(
             f"other bits in {len(differ)} runs: {'; '.join(named)}{more}. `mlpspec diff` says how "
@@ -328,7 +308,7 @@ def _sources(
     return source, len(several), [*differ]
 
 
-def _bits(store: Store, place: Path) -> dict[str, dict[str, Any]]:
+def _fingerprints(store: Store, place: Path) -> dict[str, dict[str, Any]]:
     """Return what stands for the bits of each run, by key; time is no part of them."""
     curves = {key: _digest(arrays) for key, arrays in store.rows("curves")}
     datasets = {key for key, _, _ in store.rows("datasets")}
