@@ -11,7 +11,8 @@ import sys
 import time
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -51,26 +52,27 @@ def run(arguments: Namespace) -> int:
         check_seeds(study)
         studies = _with_others(study, directory)
     tasks = _tasks(studies, arguments.engine)
+    stages = _stages(study, directory, changes, arguments.dry_run)
+    stages = islice(stages, 1 if arguments.only else None)
     if arguments.dry_run:
-        if study.variants and not arguments.only:
-            tasks += _stages_to_come(study, directory, changes, arguments.engine)
+        for stage, place in islice(stages, 1, None):
+            if not has_store(place):  # else that directory knows which variants they are
+                tasks += _tasks(_with_others(stage, place), arguments.engine)
         return _dry_run(arguments, tasks, n_jobs)
 
     terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         failed = 0
-        stage: tuple[Study, Path] | None = (study, directory)
-        while stage is not None:
+        for stage, place in stages:
+            if stage is not study:
+                tasks = _tasks(_with_others(stage, place), arguments.engine)
             for task in tasks:
                 failed += train(arguments, task, n_jobs)
                 if failed and arguments.fail_fast:
                     return FAILED
             trained = any(task.missing for task in tasks)
-            if not arguments.only and (trained or not (stage[1] / "report.html").exists()):
-                write_report(stage[1], quiet=arguments.quiet)
-            stage = None if arguments.only else stage_after(*stage, changes)
-            if stage is not None:
-                tasks = _tasks(_with_others(*stage), arguments.engine)
+            if not arguments.only and (trained or not (place / "report.html").exists()):
+                write_report(place, quiet=arguments.quiet)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         left, asked = len(missing_runs(study, directory)[0]), len(study.runs)
@@ -84,42 +86,26 @@ def run(arguments: Namespace) -> int:
     return FAILED if failed else 0
 
 
-def stage_after(
-    study: Study, directory: Path, changes: Mapping[str, Any]
-) -> tuple[Study, Path] | None:
-    """Return the study that follows on what came of ``study``, and its directory, if there is one.
+def _stages(
+    study: Study, directory: Path, changes: Mapping[str, Any], dry: bool
+) -> Iterator[tuple[Study, Path]]:
+    """Iterate over a study and those that follow on what came of it, with their directories.
 
-    Other sizes that were asked for are those of all stages.
+    A stage follows from what the one before has when it is asked for; in a dry run the first
+    variants stand for those to come. Other sizes that were asked for are those of all stages.
     """
-    if study.name not in STAGES:
-        return None
-    from mlpspec.analysis.analysis import Analysis
+    yield study, directory
+    while study.name in STAGES:
+        from mlpspec.analysis.analysis import Analysis
 
-    return _next(study, directory, changes, Analysis(directory).ranked)
-
-
-def _next(
-    study: Study, directory: Path, changes: Mapping[str, Any], ranked: Sequence[str]
-) -> tuple[Study, Path] | None:
-    following = next_stage(study, ranked) if ranked else None
-    if following is None:
-        return None
-    if "n_samples" in changes:
-        following = following.replace(n_samples=changes["n_samples"])
-    return following, directory / following.name
-
-
-def _stages_to_come(
-    study: Study, directory: Path, changes: Mapping[str, Any], asked: str
-) -> list[Task]:
-    """Return what later stages will train, with the first variants in place of those to come."""
-    tasks: list[Task] = []
-    stage = _next(study, directory, changes, list(study.variants))
-    while stage is not None:
-        if not has_store(stage[1]):  # else that directory knows which they are
-            tasks += _tasks(_with_others(*stage), asked)
-        stage = _next(*stage, changes, list(stage[0].variants))
-    return tasks
+        ranked = list(study.variants) if dry else Analysis(directory).ranked
+        following = next_stage(study, ranked) if ranked else None
+        if following is None:
+            return
+        if "n_samples" in changes:
+            following = following.replace(n_samples=changes["n_samples"])
+        study, directory = following, directory / following.name
+        yield study, directory
 
 
 def _with_others(study: Study, directory: Path) -> dict[Path, Study]:
