@@ -163,8 +163,8 @@ def compare(grid: Grid, compared: Sequence[Pair] | None = None) -> list[dict[str
 
     ``median_difference`` is treatment less control, with its exact interval; ``p`` that of the
     two-sided sign-flip test, ``p_holm`` over the comparisons of one family and measurement;
-    ``wins`` the share of seeds in which the treatment is lower. ``can_reach`` is no where even
-    differences of one sign would not be significant in that family.
+    ``wins`` the share of seeds in which the treatment is lower, ties counting half. ``can_reach``
+    is no where even differences of one sign would not be significant in that family.
 
     Examples
     --------
@@ -201,16 +201,29 @@ def compare(grid: Grid, compared: Sequence[Pair] | None = None) -> list[dict[str
                         "least_p": least[m],
                     }
                 )
-    families: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        families.setdefault((row["family"], row["measurement"]), []).append(row)
-    for members in families.values():
-        for row, p in zip(
-            members, stats.holm(np.array([row["p"] for row in members])), strict=True
-        ):
-            row["p_holm"] = p
+    for members in add_holm(rows, "family", "measurement"):
+        for row in members:
             row["can_reach"] = "yes" if row.pop("least_p") * len(members) < stats.ALPHA else "no"
     return rows
+
+
+def add_holm(rows: Sequence[dict[str, Any]], *names: str) -> list[list[dict[str, Any]]]:
+    """Add ``p_holm`` to rows, from their ``p``; return the families, which have equal ``names``.
+
+    Examples
+    --------
+    >>> rows = [{"p": 0.01, "N": 3}, {"p": 0.02, "N": 3}, {"p": 0.03, "N": 5}]
+    >>> [len(members) for members in add_holm(rows, "N")], [row["p_holm"] for row in rows]
+    ([2, 1], [0.02, 0.02, 0.03])
+    """
+    families: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        families.setdefault(tuple(row[name] for name in names), []).append(row)
+    for members in families.values():
+        adjusted = stats.holm(np.array([row["p"] for row in members])).tolist()
+        for row, p in zip(members, adjusted, strict=True):
+            row["p_holm"] = p
+    return list(families.values())
 
 
 def as_table(rows: Sequence[Mapping[str, Any]]) -> Table:

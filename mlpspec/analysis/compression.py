@@ -29,11 +29,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpspec.analysis.claims import ERROR_MARGIN, SHARE_MARGIN
-from mlpspec.analysis.comparisons import Grid, as_table, median_columns
+from mlpspec.analysis.comparisons import Grid, add_holm, as_table, median_columns
 from mlpspec.arrays import Array
 from mlpspec.compress import COMPRESSIONS, NONE, count_kept
 from mlpspec.data.spec import Call, arguments, numbers_of
-from mlpspec.metrics.statistics import defined, holm, less, median_interval, sign_flip
+from mlpspec.metrics.statistics import defined, less, median_interval, sign_flip
 from mlpspec.store.tables import Table
 
 USED = "used_share"
@@ -210,7 +210,7 @@ def smallest_levels(grid: Grid, sizes: Sizes) -> Table:
 def _compared(quantity: str, by_method: dict[tuple[str, int, str], Array]) -> list[dict[str, Any]]:
     """Return the rows of a quantity, from values (S,) by method, N and subset."""
     rows: list[dict[str, Any]] = []
-    families: dict[str, list[dict[str, Any]]] = {}
+    tested: list[dict[str, Any]] = []
     for (method, size, label), found in by_method.items():
         medians = median_columns(found)
         level = medians.pop("value")
@@ -235,10 +235,8 @@ def _compared(quantity: str, by_method: dict[tuple[str, int, str], Array]) -> li
         }
         rows.append(row)
         if compared:
-            families.setdefault(method, []).append(row)
-    for members in families.values():
-        for row, p in zip(members, holm(np.array([row["p"] for row in members])), strict=True):
-            row["p_holm"] = p
+            tested.append(row)
+    add_holm(tested, "method")
     return rows
 
 

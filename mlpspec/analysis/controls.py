@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpspec.analysis.claims import ERROR_MARGIN, SHARE_MARGIN
-from mlpspec.analysis.comparisons import Grid, as_table
+from mlpspec.analysis.comparisons import Grid, add_holm, as_table
 from mlpspec.arrays import Array
 from mlpspec.compress import NONE
 from mlpspec.metrics.hull import expelled
-from mlpspec.metrics.statistics import ALPHA, Interval, holm, less, median_interval, sign_flip
+from mlpspec.metrics.statistics import ALPHA, Interval, less, median_interval, sign_flip
 from mlpspec.network.forward import forward
 from mlpspec.store.results import Results
 from mlpspec.store.tables import Table
@@ -91,9 +91,10 @@ def answers(grid: Grid, spacing: dict[int, float], null: Null, shares: Shares) -
                     "p": sign_flip(d[:, None])[0],
                 }
             )
-    for row, p in zip(rows, holm(np.array([row["p"] for row in rows])).tolist(), strict=True):
+    add_holm(rows)
+    for row in rows:
         found = Interval(*(row[name] for name in Interval._fields))
-        row |= {"p_holm": p, "answer": answer(found, p, row["margin"], row["direction"])}
+        row["answer"] = answer(found, row["p_holm"], row["margin"], row["direction"])
     return as_table(rows)
 
 
