@@ -7,6 +7,7 @@ inside (``tau-sweep``, ``placebo``, ``confirm``).
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from operator import itemgetter
@@ -110,8 +111,8 @@ class Problems:
         return np.where(np.isnan(apart), np.nan, found)
 
     @cached_property
-    def nulls(self) -> dict[str, dict[str, Any]]:
-        """Measurements (S,) by null: grid, untrained start, and random (mean and 95 % band)."""
+    def nulls(self) -> dict[str, dict[str, Array]]:
+        """Measurements (S,) by null: of the grid and of the untrained start."""
         first, domain = self.runs[0], self.domain
         starts = [self._network(s) for s in range(len(self.runs))]
         params = type(starts[0]).unflatten(
@@ -120,13 +121,17 @@ class Problems:
         losses = losses_of(first)
         return {
             "grid": nulls.grid_null(self.x, first.hidden_units, domain),
-            "random": nulls.random_null(self.x, self.seeds, first.hidden_units, domain),
             "start": measure(params, self.x, self.y, width=domain.width, losses=losses),
         }
 
     @cached_property
-    def random_networks(self) -> dict[str, Any]:
-        """Measurements of responses (mean and 95 % band) of random networks, drawn as starts."""
+    def random_prototypes(self) -> dict[str, tuple[Array, Array, Array]]:
+        """Measurements of random prototypes: mean, and limits of the 95 % band, each (S,)."""
+        return nulls.random_null(self.x, self.seeds, self.runs[0].hidden_units, self.domain)
+
+    @cached_property
+    def random_networks(self) -> dict[str, tuple[Array, Array, Array]]:
+        """The same of responses of random networks, drawn as starts."""
         return nulls.random_network_null(self.x, self.seeds, self._network)
 
     def _network(self, s: int, rng: np.random.Generator | None = None) -> Params:
@@ -239,7 +244,7 @@ class Analysis:
         found = {}
         for (size,), at in self.problems.items():
             found["grid", size] = at.nulls["grid"]["reconstruction_error"], at.seeds
-            found["random", size] = at.nulls["random"]["distinct_usage_ratio"][0], at.seeds
+            found["random", size] = at.random_prototypes["distinct_usage_ratio"][0], at.seeds
         for (cell, label), (scores, seeds) in self.other_null.items():
             if label == "coverage" and cell[1:] in ((), (steps,)):
                 found["other", cell[0]] = scores["reconstruction_error"], seeds
@@ -389,9 +394,14 @@ class Analysis:
         # What the runs of an older version were not measured by has nothing to stand beside.
         measured = {*self.grid.names}
         for cell in sorted(self.problems):
-            found = [*self.problems[cell].nulls.items()]
+            at = self.problems[cell]
+            found: list[tuple[str, Mapping[str, Any]]] = [
+                ("grid", at.nulls["grid"]),
+                ("random", at.random_prototypes),
+                ("start", at.nulls["start"]),
+            ]
             if measured & {measurement.name for measurement in OF_RESPONSES}:
-                found.append(("random", self.problems[cell].random_networks))
+                found.append(("random", at.random_networks))
             for null, scores in found:
                 for name, values in scores.items():
                     if name in measured:
