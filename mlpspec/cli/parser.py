@@ -169,7 +169,6 @@ def parser() -> argparse.ArgumentParser:
     card.add_argument("--jobs", type=_whole, default=-1, metavar="N", help="workers (default: all)")
     _add_engine(card)
     _add_voice(card)
-    card.set_defaults(fail_fast=False, settings=[], dask=None)
 
     commands.add_parser("studies", help="list the named studies and the settings")
     return parser

@@ -33,7 +33,7 @@ from mlpspec.store.results import Results
 from mlpspec.studies import CHANGED, COMPANIONS, STUDIES, companion
 from mlpspec.study.ends import ENDS
 from mlpspec.study.extensions import define, load_loss, named_loss
-from mlpspec.study.run import EXTENDABLE, SETTINGS
+from mlpspec.study.run import EXTENDABLE
 from mlpspec.study.stages import STAGES, beside, check_seeds, next_stage
 from mlpspec.study.study import MOST_RUNS, Study
 
@@ -67,7 +67,14 @@ def run(arguments: Namespace) -> int:
             if stage is not study:
                 tasks = _tasks(_with_others(stage, place), arguments.engine)
             for task in tasks:
-                failed += train(arguments, task, n_jobs)
+                failed += train(
+                    arguments,
+                    task,
+                    n_jobs,
+                    fail_fast=arguments.fail_fast,
+                    dask=arguments.dask,
+                    to_record=bool(changes.keys() & {"record", "record_every"}),
+                )
                 if failed and arguments.fail_fast:
                     return FAILED
             trained = any(task.missing for task in tasks)
@@ -139,8 +146,19 @@ def _dry_run(arguments: Namespace, tasks: list[Task], n_jobs: int) -> int:
     return 0
 
 
-def train(arguments: Namespace, task: Task, n_jobs: int) -> int:
-    """Train what a directory lacks and print what came of it; return how many runs failed."""
+def train(
+    arguments: Namespace,
+    task: Task,
+    n_jobs: int,
+    *,
+    fail_fast: bool = False,
+    dask: str | None = None,
+    to_record: bool = False,
+) -> int:
+    """Train what a directory lacks and print what came of it; return how many runs failed.
+
+    Where it was asked ``to_record`` the runs, it is said which were trained without.
+    """
     began = time.monotonic()
     study, directory, missing = task.study, task.directory, task.missing
     # Where there is no bar, a log has more than the plain lines in its place.
@@ -148,10 +166,10 @@ def train(arguments: Namespace, task: Task, n_jobs: int) -> int:
     results = run_task(
         task,
         n_jobs,
-        fail_fast=arguments.fail_fast,
+        fail_fast=fail_fast,
         progress=bar_or_lines,
         command=arguments.line,
-        dask=arguments.dask,
+        dask=dask,
     )
     asked = {*results.keys_of(study.runs)}
     found = [status for key, status in results.status.items() if key in asked]
@@ -162,7 +180,7 @@ def train(arguments: Namespace, task: Task, n_jobs: int) -> int:
     told += f"{directory} {counted(found)}{f', {untried} not tried' if untried else ''}"
     say(arguments, told)
     records = study.settings.get("record_every") or study.settings.get("record") == "log"
-    if any(item.startswith("record") for item in arguments.settings) and records and not tried:
+    if to_record and records and not tried:
         without = sum(not results.has_curve(key) for key in asked)
         if without:
             warn(
@@ -214,8 +232,6 @@ def chosen_study(arguments: Namespace) -> tuple[Study, dict[str, Any], Path]:
         if field in EXTENDABLE:
             option = {"seed": "--seeds", "n_samples": "--sizes"}.get(field, "a study file")
             raise InputError(f"{field} is no setting of all runs; use {option}")
-        if field not in SETTINGS:
-            raise unknown("setting", field, set(SETTINGS) - set(EXTENDABLE))
         if field in changes:
             raise InputError(f"--set gives {field} twice; keep one")
         about = [name for name, chosen in study.variants.items() if field in chosen]
