@@ -253,17 +253,17 @@ def _of_runs(
     worse = [quantity.sign * (found - worst) for found in (whole, *map(values, levels.values()))]
     survives = np.array(worse) <= 1e-12  # up to rounding; what is undefined does not survive
     top = BITS if max(levels) > 1.0 else 1.0
-    at = [top + STEP[top], top, *(share_of(level, size) for level in levels)]
+    at = [top + STEP[top], top, *(left_at(level, size) for level in levels)]
     found = smallest(np.array(at), survives)
     return np.where(np.isfinite(baseline + whole), found, np.nan)
 
 
-def share_of(level: float, size: Size) -> float:
+def left_at(level: float, size: Size) -> float:
     """Return which share of the neurons of a whole network a level leaves; bits as they are.
 
     Examples
     --------
-    >>> share_of(0.5, Size(0.4, 5)), share_of(4.0, Size(0.4, 5))
+    >>> left_at(0.5, Size(0.4, 5)), left_at(4.0, Size(0.4, 5))
     (0.6, 4.0)
     """
     return level if level > 1.0 else count_kept(size.width, level) / size.width
@@ -286,7 +286,7 @@ def by_level(grid: Grid, sizes: Sizes) -> Table:
             for label in grid.labels:
                 for level, text in {(BITS if bits else 1.0): NONE, **levels}.items():
                     if np.isfinite(level):
-                        at = share_of(level, sizes[size])
+                        at = left_at(level, sizes[size])
                     else:
                         left = grid.values((size, text), label, "neurons_left")
                         at = median_interval(left / sizes[size].width).median

@@ -217,11 +217,10 @@ def _calibrated(claim: Claim, demands: list[Demand]) -> _Judged:
     short = np.array([interval.high for interval in intervals]) < margins
     sure = np.array([interval.confidence for interval in intervals]) >= 1.0 - ALPHA
     wrong = (sign_flip(d, "greater") < ALPHA) | (short & sure)
-    if claim.name == "C5":  # where 1 % is the limit, it is for the 95th percentile
-        rare = np.array([demand.what.endswith("1 %") for demand in demands])
-        misses, pairs = (d > 0).sum(axis=0), np.isfinite(d).sum(axis=0)
-        p = np.where(rare, binom.cdf(misses, pairs, 0.05), p)
-        wrong = np.where(rare, binom.sf(misses - 1, pairs, 0.05) < ALPHA, wrong)
+    share = np.array([demand.may_miss for demand in demands])
+    misses, pairs = (d > 0).sum(axis=0), np.isfinite(d).sum(axis=0)
+    p = np.where(share > 0, binom.cdf(misses, pairs, share), p)
+    wrong = np.where(share > 0, binom.sf(misses - 1, pairs, share) < ALPHA, wrong)
     p = np.minimum(1.0, p * np.array([demand.chosen_of for demand in demands]))
     sizes = np.array([demand.size for demand in demands])
     by_size = np.array([p[sizes == size].max() for size in np.unique(sizes)])

@@ -17,11 +17,9 @@ from mlpspec.analysis.claims import CLAIMS, EIGHT, Evidence
 from mlpspec.analysis.comparisons import Grid, as_table, where
 from mlpspec.analysis.judging import judge_stated
 from mlpspec.arrays import Array
-from mlpspec.data.datasets import mean_spacing
 from mlpspec.store.results import Results
 from mlpspec.store.tables import Table
 from mlpspec.study.choices import Choices, options_of
-from mlpspec.study.problem import domain_of
 from mlpspec.study.stages import choices_of, default_of, without_separation_temperature
 
 COUNTED = tuple(claim.name for claim in CLAIMS if claim.name != "C1b")
@@ -62,7 +60,7 @@ def judge_variants(results: Results, sweep: Results | None) -> Table:
         options = options_of({**study.settings, **variants[name]}, choices, default)
         row: dict[str, Any] = {"variant": name, **options}
         row["changed"] = sum(options[choice] != shared[choice] for choice in options)
-        rows.append(row | _verdicts(results, table, sweep_of.get(same)))
+        rows.append(row | _verdicts(table, sweep_of.get(same)))
     rows.sort(key=lambda row: (-row["hold"], -row["met"], row["changed"], row["variant"]))
     return as_table(rows)
 
@@ -85,20 +83,14 @@ def judge_groups(results: Results, sweep: Results | None, count: int) -> Table:
     for first in range(0, len(seeds) - count + 1, count):
         group = seeds[first : first + count]
         swept = None if sweep is None else where(sweep.table, seed=group)
-        rows.append(_verdicts(results, where(results.table, seed=group), swept))
+        rows.append(_verdicts(where(results.table, seed=group), swept))
     return as_table(rows)
 
 
-def _verdicts(results: Results, table: Table, swept: Table | None) -> dict[str, Any]:
+def _verdicts(table: Table, swept: Table | None) -> dict[str, Any]:
     """Return the columns of verdicts on some runs of one variant, with their sweep if there is."""
-    run = results.runs[table["key"][0]]
-    width, n_inputs = domain_of(run).width, run.n_inputs
-    grid = Grid(where(table, losses=EIGHT))
-    evidence = Evidence(
-        grid,
-        {size: mean_spacing(width, size, n_inputs) for (size,) in grid.cells},
-        sweep=None if swept is None else Grid(swept, SWEEP),
-    )
+    sweep = None if swept is None else Grid(swept, SWEEP)
+    evidence = Evidence(Grid(where(table, losses=EIGHT)), sweep=sweep)
     row: dict[str, Any] = {}
     hold, met = 0, 0.0
     for verdict in judge_stated(evidence, repeats=0):

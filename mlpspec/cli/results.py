@@ -1,4 +1,4 @@
-"""The commands that train nothing: ``status report verify recover export studies``."""
+"""The commands about one results directory that train nothing, and ``studies``."""
 
 from __future__ import annotations
 

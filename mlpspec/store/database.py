@@ -75,7 +75,7 @@ CODE = "SELECT type FROM sqlite_schema WHERE type NOT IN ('table', 'index')"
 """Finds triggers and views, which would run when tables are used."""
 
 
-def checksum(content: Iterable[Any]) -> str:
+def checksum(row: Iterable[Any]) -> str:
     """Return 16 hexadecimal digits that stand for the values of a row.
 
     Examples
@@ -83,7 +83,7 @@ def checksum(content: Iterable[Any]) -> str:
     >>> checksum(["key", 1, b"content"])
     '2457d1acb58194ef'
     """
-    values = list(content)
+    values = list(row)
     blobs = [value for value in values if isinstance(value, bytes)]
     texts = json.dumps([len(v) if isinstance(v, bytes) else v for v in values])
     digest = sha256(texts.encode())
@@ -316,7 +316,7 @@ def save(directory: Path) -> str:
 
 def _add_checksums(db: sqlite3.Connection) -> None:
     """Bring a store of schema version 1 up to date, all or nothing."""
-    db.create_function("checksum", -1, lambda *content: checksum(content), deterministic=True)
+    db.create_function("checksum", -1, lambda *row: checksum(row), deterministic=True)
     with db:
         db.execute("BEGIN IMMEDIATE")
         for table, columns in CONTENT.items():
