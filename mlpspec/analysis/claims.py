@@ -37,6 +37,18 @@ EIGHT = ["+".join(losses) or "baseline" for losses in subsets(BUILT_IN)]
 """Labels of the subsets that the claims are about."""
 
 
+def margin_of(measurement: str, spacing: float) -> float:
+    """Return what a difference of a measurement must exceed to matter, given the mean spacing.
+
+    Examples
+    --------
+    >>> margin_of("nearest_error", 2.0), margin_of("usage_ratio", 2.0)
+    (0.2, 0.05)
+    """
+    errors = ("reconstruction_error", "nearest_error")
+    return ERROR_MARGIN * spacing if measurement in errors else SHARE_MARGIN
+
+
 @dataclass(frozen=True, eq=False)
 class Demand:
     """``smaller`` (S,) lies below ``larger`` (S,), seed by seed, at one size.
@@ -88,10 +100,8 @@ class Evidence:
         return self.grid
 
     def margin(self, name: str, size: int) -> float:
-        """Return what a difference of a measurement must exceed to matter."""
-        if name == "reconstruction_error":
-            return ERROR_MARGIN * self.spacing.get(size, np.nan)
-        return SHARE_MARGIN
+        """Return the `margin_of` a measurement at one size."""
+        return margin_of(name, self.spacing.get(size, np.nan))
 
     def reference(self, name: str, size: int, runs: Grid) -> Array:
         """Return one of the references for the seeds of runs (S,), NaN where it is not known."""

@@ -22,13 +22,13 @@ All quantities are over the N inputs, since those over the neurons that are left
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlpspec.analysis.claims import ERROR_MARGIN, SHARE_MARGIN
+from mlpspec.analysis.claims import margin_of
 from mlpspec.analysis.comparisons import Grid, add_holm, as_table, median_columns
 from mlpspec.arrays import Array
 from mlpspec.compress import COMPRESSIONS, NONE, count_kept
@@ -55,15 +55,12 @@ Sizes = Mapping[int, Size]
 
 
 class Quantity(NamedTuple):
-    """What may survive: a measurement, and from which difference on it does not."""
+    """What may survive: a measurement, within the margin of the claims."""
 
     name: str
     measurement: str
     sign: int
     """1 where more is worse, -1 where less is."""
-
-    margin: Callable[[float], float]
-    """From the mean spacing of the inputs."""
 
     def allowed(self, whole: Array, spacing: float) -> Array:
         """Return the worst that survives, given what the whole baseline networks have.
@@ -74,14 +71,14 @@ class Quantity(NamedTuple):
         >>> hits.allowed(np.array([0.5]), 0.2).round(3)
         array([0.45])
         """
-        return whole + self.sign * self.margin(spacing)
+        return whole + self.sign * margin_of(self.measurement, spacing)
 
 
 QUANTITIES = (
-    Quantity("fit", "fit_fvu", 1, lambda spacing: SHARE_MARGIN),
-    Quantity("hits", "hit_rate", -1, lambda spacing: SHARE_MARGIN),
-    Quantity("nearness", "nearest_error", 1, lambda spacing: ERROR_MARGIN * spacing),
-    Quantity("usage", USED, -1, lambda spacing: SHARE_MARGIN),
+    Quantity("fit", "fit_fvu", 1),
+    Quantity("hits", "hit_rate", -1),
+    Quantity("nearness", "nearest_error", 1),
+    Quantity("usage", USED, -1),
 )
 
 NULLS = {

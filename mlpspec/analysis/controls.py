@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlpspec.analysis.claims import ERROR_MARGIN, SHARE_MARGIN
+from mlpspec.analysis.claims import margin_of
 from mlpspec.analysis.comparisons import Grid, add_holm, as_table
 from mlpspec.arrays import Array
 from mlpspec.compress import NONE
@@ -74,20 +74,21 @@ def answers(grid: Grid, spacing: dict[int, float], null: Null, shares: Shares) -
     asked = [q for q in questions() if {q.one.variant, q.other.variant} <= {*variants, GRID}]
     rows: list[dict[str, Any]] = []
     for question in asked:
+        name, of_gradients = question.measurement, question.measurement == "gradient_norm"
         for size in sorted({size for size, _ in grid.cells}):
             d = less(*(_values(grid, null, shares, question, side, size) for side in question[3:5]))
             rows.append(
                 {
                     "doubt": question.doubt,
                     "question": question.text,
-                    "measurement": question.measurement,
+                    "measurement": name,
                     "one": str(question.one),
                     "other": str(question.other),
                     "n_samples": size,
                     "pairs": int(np.isfinite(d).sum()),
                     **median_interval(d)._asdict(),
                     "direction": question.direction,
-                    "margin": _margin(question.measurement, spacing[size]),
+                    "margin": DECADE if of_gradients else margin_of(name, spacing[size]),
                     "p": sign_flip(d[:, None])[0],
                 }
             )
@@ -110,12 +111,6 @@ def _values(
         with np.errstate(divide="ignore"):
             return np.log10(values)
     return values
-
-
-def _margin(measurement: str, spacing: float) -> float:
-    if measurement == "gradient_norm":
-        return DECADE
-    return ERROR_MARGIN * spacing if measurement == "reconstruction_error" else SHARE_MARGIN
 
 
 def returned(results: Results, grid: Grid) -> Shares:

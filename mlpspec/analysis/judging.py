@@ -204,6 +204,10 @@ class _Judged(NamedTuple):
     against: Array
     p: Array
 
+    def sizes(self, which: Array | slice = slice(None)) -> Array:
+        """Return the sizes of demands, of all or of those ``which``, in ascending order."""
+        return np.unique(np.array([demand.size for demand in self.demands])[which])
+
 
 def _calibrated(claim: Claim, demands: list[Demand]) -> _Judged:
     d = less(*_values(demands))
@@ -229,14 +233,10 @@ def _calibrated(claim: Claim, demands: list[Demand]) -> _Judged:
 
 def _summed_up(judged: _Judged, of_sizes: list[float]) -> Verdict:
     """Return the verdict over all sizes, from the p of each after Holm."""
-    claim, demands, met, against, _ = judged
-    adjusted = np.array(of_sizes)
-    of_demand = np.array([demand.size for demand in demands])
-    sizes = np.unique(of_demand)
-    contradicted = np.unique(of_demand[against])
-    if claim.both_ways:
-        held = np.unique(of_demand[met])
-        one_way = met.all() or against.all()
+    adjusted, sizes, contradicted = np.array(of_sizes), judged.sizes(), judged.sizes(judged.against)
+    if judged.claim.both_ways:
+        held = judged.sizes(judged.met)
+        one_way = judged.met.all() or judged.against.all()
         outcome = "holds" if adjusted[0] < ALPHA else "fails" if one_way else "undetermined"
         reading = f"lower {_at(held, sizes)}; higher {_at(contradicted, sizes)}"
     else:
@@ -265,9 +265,8 @@ def _at(some: Array, sizes: Array) -> str:
 
 def _describe(judged: _Judged, basis: str, outcome: str) -> Verdict:
     claim, demands, met, against, p = judged
-    of_demand = np.array([demand.size for demand in demands])
-    sizes, contradicted = np.unique(of_demand), np.unique(of_demand[against])
-    good = np.setdiff1d(sizes, of_demand[~met])
+    sizes, contradicted = judged.sizes(), judged.sizes(against)
+    good = np.setdiff1d(sizes, judged.sizes(~met))
     smaller, larger = _values(demands)
     d = less(larger, smaller)
     gaps = [median_interval(column) for column in d.T]
