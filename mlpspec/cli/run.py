@@ -33,7 +33,7 @@ from mlpspec.store.results import Results
 from mlpspec.studies import CHANGED, COMPANIONS, STUDIES, companion
 from mlpspec.study.ends import ENDS
 from mlpspec.study.extensions import define, load_loss, named_loss
-from mlpspec.study.run import EXTENDABLE
+from mlpspec.study.run import EXTENDABLE, SETTINGS
 from mlpspec.study.stages import STAGES, beside, check_seeds, next_stage
 from mlpspec.study.study import MOST_RUNS, Study
 
@@ -232,6 +232,8 @@ def chosen_study(arguments: Namespace) -> tuple[Study, dict[str, Any], Path]:
         if field in EXTENDABLE:
             option = {"seed": "--seeds", "n_samples": "--sizes"}.get(field, "a study file")
             raise InputError(f"{field} is no setting of all runs; use {option}")
+        if field not in SETTINGS:  # of those that --set takes, others than the study names
+            raise unknown("setting", field, set(SETTINGS) - set(EXTENDABLE))
         if field in changes:
             raise InputError(f"--set gives {field} twice; keep one")
         about = [name for name, chosen in study.variants.items() if field in chosen]
