@@ -56,7 +56,7 @@ class Demand:
     ``margin`` is what the difference must exceed to matter; ``strict`` is no where equality
     meets the demand as stated; ``chosen_of`` is among how many the ``smaller`` one was chosen by
     these same values, which a test must allow for (Bonferroni). Calibrated, ``may_miss`` is the
-    share of seeds that need not meet it: those that do are then counted (binomial test).
+    share of seeds that need not meet it: those that do not are then counted (binomial test).
     """
 
     size: int
