@@ -1,11 +1,15 @@
 """What is derived from a results directory alone."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from helpers import with_ones_own
 
 import mlpspec
+from mlpspec.analysis import analysis as of_analysis
 from mlpspec.analysis.analysis import Analysis
+from mlpspec.analysis.judging import judge_stated
 from mlpspec.cli.command import main
 from mlpspec.data.tabular import read_columns
 from mlpspec.errors import InputError
@@ -104,8 +108,11 @@ def test_sizes_of_other_seeds_collapse_each_at_the_temperature_of_its_own(tmp_pa
         assert verdict.weakest.endswith("above")
 
 
-def test_tables_of_a_confirmation_may_have_losses_and_sizes_that_its_grid_lacks(tmp_path):
+def test_tables_of_a_confirmation_may_have_losses_and_sizes_that_its_grid_lacks(
+    tmp_path, monkeypatch
+):
     """Without its store it is what fresh seeds are drawn from, of the eight subsets alone."""
+    monkeypatch.setattr(of_analysis, "judge_stated", partial(judge_stated, repeats=10))
     study = mlpspec.studies.paper().replace(n_samples=(3,), seed=(0, 1), steps=0)
     results = mlpspec.run_study(study, tmp_path, n_jobs=1, engine="numpy")
     part = study.replace(n_samples=(3, 5))
