@@ -14,7 +14,7 @@ from mlpspec.analysis.comparisons import Grid, where
 from mlpspec.analysis.compression import Size, by_level, methods_of, smallest, smallest_levels
 from mlpspec.compress import COMPRESSIONS
 from mlpspec.report import figures
-from mlpspec.report.figures.monosemanticity import SIZES
+from mlpspec.report.figures.base import SIZE_STYLES
 
 LEVELS = ("none", "prune_fit(keep=0.75)", "prune_fit", "prune_random", "quantise(bits=4)")
 LOST = {
@@ -263,7 +263,7 @@ def test_the_figure_and_the_table_are_made_of_the_runs(tmp_path):
     words = [text.get_text() for text in canvas.legends[0].get_texts()]
     assert words[-2:] == ["N = 5", "N = 8"]
     marks = [bar.lines[0] for bar in canvas.axes[-6].containers]
-    assert [(mark.get_color(), mark.get_marker()) for mark in marks] == [*SIZES[:2]]
+    assert [(mark.get_color(), mark.get_marker()) for mark in marks] == [*SIZE_STYLES[:2]]
     # One dotted line for the student that is the same for all subsets.
     dotted = [
         line
