@@ -143,20 +143,21 @@ def signs(grid: Grid) -> Table:
     """Return the phase diagram: medians of paired differences of the error, with their signs.
 
     ``effect`` is ``coverage`` (coverage less the baseline) or ``overlap`` (coverage + overlap less
-    coverage); ``sign`` is -1 or 1 where the exact interval excludes 0, else 0.
+    coverage) in ``seeds`` known pairs; ``sign`` is -1 or 1 where the exact interval excludes 0,
+    else 0.
     """
     effects = {"coverage": ("coverage", "baseline"), "overlap": ("coverage+overlap", "coverage")}
     rows = []
     for cell in grid.cells:
         for effect, sides in effects.items():
-            errors = (grid.values(cell, side, "reconstruction_error") for side in sides)
-            found = median_interval(less(*errors))
+            d = less(*(grid.values(cell, side, "reconstruction_error") for side in sides))
+            found = median_interval(d)
             rows.append(
                 {
                     "effect": effect,
                     **dict(zip(grid.fields, cell, strict=True)),
                     **found._asdict(),
-                    "seeds": len(grid.seeds),
+                    "seeds": int(np.isfinite(d).sum()),
                     "sign": int(found.low > 0.0) - int(found.high < 0.0),
                 }
             )

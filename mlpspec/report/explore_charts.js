@@ -121,7 +121,7 @@ class AllRuns {
       if (i % few === 0) pieces.push(text(from(i) + wide / 2, bottom(i) + 16, short, MIDDLE));
     });
     pieces.push(text((left + right) / 2, height - 6, setting(over), MIDDLE));
-    const below = log ? `, ${power(floor)} or less at the bottom` : "";
+    const below = log && low === floor ? `, ${power(floor)} or less at the bottom` : "";
     pieces.push(text(4, 14, title + (unit ? ` (${unit})` : "") + below));
     const groups = new Map(), seeds = sorted(new Set(runs.map(run => run.cells.seed)));
     this.dots = shown.map(run => {

@@ -92,12 +92,13 @@ class PlaneStage {
     return ends.every(v => Math.abs(v) < 1e6) ? line(...ends, more) : "";
   }
 
-  /** Where a neuron responds: a ridge, or the circle of half its response (known at the end). */
+  /** Where a neuron responds: a ridge, or the circle where it responds with 1/e (known at the
+      end), as in the report's figure. */
   extent(square, j, point, last, more) {
     const { w, s } = parts(this.run);
     // p is parallel to w; where only p is known, it is its direction.
     if (w) return this.ridge(square, point, last ? w.subarray(2 * j, 2 * j + 2) : point, more);
-    const size = Math.sqrt(Math.LN2) / Math.abs(s[j]) * square.side / (2 * this.half);
+    const size = square.side / (2 * this.half) / Math.abs(s[j]);
     const [x, y] = [square.x(point[0]), square.y(point[1])];
     return last && size < 1e5 && Math.abs(x) < 1e5 && Math.abs(y) < 1e5
       ? dot(x, y, size, { fill: "none", ...more }) : "";

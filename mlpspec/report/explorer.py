@@ -31,6 +31,7 @@ from mlpspec.metrics.prototypes import match
 from mlpspec.metrics.statistics import less, median_interval
 from mlpspec.network.forward import forward
 from mlpspec.network.neurons import neuron_of
+from mlpspec.report.figures.base import styles, title_of, width_of
 from mlpspec.report.report import filled
 from mlpspec.shown import readable
 from mlpspec.store.results import Results
@@ -100,8 +101,6 @@ def content(results: Results) -> dict[str, Any]:
     Runs that failed have nothing to show. Of others as many are taken, whole networks before
     compressed ones and each in the order of their seeds, as `MOST_BYTES` allow.
     """
-    from mlpspec.report.figures.base import styles
-
     table = results.table
     rows = np.flatnonzero(table["status"] != "failed")
     rows = rows[np.lexsort((table["seed"][rows], _compressed(table, rows)))]
@@ -164,9 +163,8 @@ def _varying(table: Table, rows: NDArray[np.intp]) -> list[str]:
 def _described(name: str) -> list[Any]:
     """Return label, unit and floor of a measurement."""
     known = MEASUREMENTS.get(name)
-    if known is None:
-        return [name.replace("_", " "), "s" if name == "seconds" else "", None]
-    return [known.axis.partition("\n(")[0].replace("\n", " "), known.unit, known.floor]
+    unit = known.unit if known else "s" if name == "seconds" else ""
+    return [title_of(name), unit, known.floor if known else None]
 
 
 def _plain(value: Any) -> Any:
@@ -228,8 +226,6 @@ def _first(table: Table, rows: NDArray[np.intp]) -> dict[str, Any]:
 @np.errstate(all="ignore")  # a diverged run may be anywhere among the finite numbers
 def _held(record: Record) -> dict[str, Any]:
     """Return the data and the arrays of a run that did not fail, as JSON can hold them."""
-    from mlpspec.report.figures.base import width_of
-
     run = record.run
     assert record.x is not None
     assert record.y is not None

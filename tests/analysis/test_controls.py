@@ -143,6 +143,15 @@ def test_signs_of_the_phase_diagram(directory):
     assert mine["median"].tolist() == pytest.approx([np.median(apart)])
 
 
+def test_signs_count_the_pairs_that_are_known(directory):
+    table = Analysis(directory / "phase").results.table
+    lost = (table["losses"] == "coverage") & (table["seed"] == table["seed"][0])
+    status = np.where(lost, "diverged", table["status"])
+    whole, found = (signs(Grid(each, FIELDS)) for each in (table, table | {"status": status}))
+    assert (found["seeds"] == whole["seeds"] - 1).all()
+    assert "median of 1 paired differences" in figures.caption("phase", found)
+
+
 @pytest.mark.slow
 def test_the_report_has_answers_and_pictures(directory):
     page = Report(directory).write(("svg",)).read_text()

@@ -237,6 +237,34 @@ def confidence(table: Table) -> str:
     return f"{100 * interval_rank(_seeds(table)[1])[1]:.1f} %"
 
 
+def floors(table: Table) -> str:
+    """Return where the logarithmic axes of a table's measurements end, in a sentence.
+
+    Examples
+    --------
+    >>> floors({"measurement": np.array(["overshoot", "nearest_error", "usage_ratio"])})
+    'Values below the axis are drawn at its end: 10\u207b\u00b3 for overshoot and nearest error.'
+    """
+    titles: dict[float, list[str]] = {}
+    for name in distinct(table["measurement"]):
+        if floor := floor_of(name):
+            titles.setdefault(floor, []).append(title_of(name))
+    told = ", ".join(f"{Powers()(end)} for {' and '.join(of)}" for end, of in titles.items())
+    return f"Values below the axis are drawn at its end: {told}."
+
+
+def title_of(name: str) -> str:
+    """Return what a measurement is called in a text.
+
+    Examples
+    --------
+    >>> title_of("fit_fvu"), title_of("gradient_norm")
+    ('unexplained variance of the fit', 'gradient norm')
+    """
+    label = MEASUREMENTS[name].label if name in MEASUREMENTS else ""
+    return label.replace("\n", " ") or readable(name)
+
+
 # ------------------------------------------------------------------------- looks and drawing
 
 

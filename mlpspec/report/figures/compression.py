@@ -14,6 +14,7 @@ from mlpspec.analysis.comparisons import as_table, select, where
 from mlpspec.analysis.compression import NULLS, QUANTITIES, USED, by_level
 from mlpspec.metrics.measure import MEASUREMENTS
 from mlpspec.report.figures import base
+from mlpspec.report.figures.powers import Powers
 from mlpspec.shown import readable
 from mlpspec.store.tables import Table
 
@@ -183,13 +184,13 @@ def caption(table: Table) -> str:
         f"What survives compression. Rows one to four, at N = {size}: medians over "
         f"{base.n_seeds(seeds)} seeds and their exact {base.confidence(seeds)} intervals, over the "
         "share of neurons that is left, or the bits of a number (64: as trained); on the left the "
-        "whole network. The axis of the fit ends at 1e-6. Dotted: the null, the same networks "
-        "pruned at random, or the student trained on the data instead of a teacher, which is the "
-        "same for all subsets. Dashed: the worst that survives, which is what the whole baseline "
-        "network has (here the median), worsened by 0.05, or by a tenth of the mean spacing for "
-        "the nearest error. At N = 5 and 10 a margin of 0.05 on hits means not one hit lost. Rows "
-        f"five and six, at N = {', '.join(map(str, sizes))}: the smallest level down to which a "
-        "quantity survives, judged by the whole baseline network of the same seed, less that of "
+        f"whole network. The axis of the fit ends at {Powers()(LEAST)}. Dotted: the null, the same "
+        "networks pruned at random, or the student trained on the data instead of a teacher, which "
+        "is the same for all subsets. Dashed: the worst that survives, which is what the whole "
+        "baseline network has (here the median), worsened by 0.05, or by a tenth of the mean "
+        "spacing for the nearest error. Below N = 20 a margin of 0.05 means not one hit lost. "
+        f"Rows five and six, at N = {', '.join(map(str, sizes))}: the smallest level down to which "
+        "a quantity survives, judged by the whole baseline network of the same seed, less that of "
         "the baseline; marks and bars are the median of the paired differences and its exact "
         "interval. Row five, the fit: left of zero, it survives in fewer neurons, or bits, than "
         "the baseline's does. Row six, nearness: the same of the nearest error, where 1.1 counts "

@@ -94,8 +94,7 @@ def caption(table: Table) -> str:
     return (
         "Measurements by structural loss for each N, side by side for the settings that vary. "
         f"Markers and bars: median over {base.n_seeds(table)} seeds and its exact "
-        f"{base.confidence(table)} order-statistic interval. Values below the axis are "
-        "drawn at its end."
+        f"{base.confidence(table)} order-statistic interval. {base.floors(table)}"
     )
 
 

@@ -22,8 +22,7 @@ def caption(table: Table) -> str:
         "Measurements over the number of inputs N, by structural loss. Dots: one run each "
         f"({base.n_seeds(table)} seeds a point). Markers and bars: median and its exact "
         f"{base.confidence(table)} order-statistic interval. Grey: what chance or ignorance "
-        "would give. Values below the axis are drawn at its end (0.001 for errors, 1e-12 for "
-        "unexplained variance)."
+        f"would give. {base.floors(table)}"
     )
 
 
