@@ -22,7 +22,7 @@ function go(change) {
 // ----------------------------------------------------------------------------- words
 
 function words(run) {
-  const [colour, name] = look(run.label);
+  const [colour, name] = style(run.label);
   const ended = run.cells.status === "ok" ? "" : ` (${escaped(run.cells.status)})`;
   return `<b><span class="chip" style="border-color:${colour}">${escaped(name)}</span></b>${ended}`;
 }
@@ -58,7 +58,7 @@ function counts(run, step, neuron) {
 
 const fieldName = name => (name === "n_samples" ? "N" : escaped(name.replace(/_/g, " ")));
 const fieldValue = (name, value) =>
-  escaped(name === "losses" ? look(value)[1] : number(value, 6));
+  escaped(name === "losses" ? style(value)[1] : number(value, 6));
 
 // ----------------------------------------------------------------------------- HTML
 
@@ -95,7 +95,7 @@ function runCard(letter) {
 function numbers(runs) {
   const letter = i => (runs.length > 1 ? `${"AB"[i]}: ` : "");
   const heads = runs.map((run, i) =>
-    `<th scope="col">${letter(i)}${escaped(look(run.label)[1])}</th>`);
+    `<th scope="col">${letter(i)}${escaped(style(run.label)[1])}</th>`);
   const rows = Object.entries(DATA.measurements).map(([name, [title, unit]]) => {
     const cells = runs.map(run => `<td>${number(run.cells[name])}</td>`).join("");
     const measured = escaped(title) + (unit ? ` <small>(${escaped(unit)})</small>` : "");
@@ -172,7 +172,7 @@ function drawAll(warning) {
     return select(`only.${name}`, escaped(setting(name)), [["", "all"], ...values], now);
   });
   const over = DATA.fields.map(name => [name, setting(name)]);
-  const losses = Object.entries(DATA.looks).map(([label, [colour, name]]) => {
+  const losses = Object.entries(DATA.styles).map(([label, [colour, name]]) => {
     const pressed = `aria-pressed="${!state.hidden.has(label)}"`;
     return `<button type="button" data-loss="${escaped(label)}" ${pressed}>` +
       `<i style="background:${colour}"></i>${escaped(name)}</button>`;

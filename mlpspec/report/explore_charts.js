@@ -1,6 +1,6 @@
 // Charts: the terms of the objective over time, and all runs.
 
-const TERM_LOOKS = { objective: [INK, "6 3", 2.2], fit: [SOFT, "", 1.6] };
+const TERM_STYLES = { objective: [INK, "6 3", 2.2], fit: [SOFT, "", 1.6] };
 const OTHER_TERMS = ["#882255", "#117733", "#332288", "#999933"];
 
 const SUPERSCRIPTS = "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079";
@@ -52,8 +52,8 @@ class TermsChart {
     pieces.push(text(left, 11, "the objective, and its terms without their weights"));
     this.labels = [];
     run.terms.forEach(([name, values], i) => {
-      const own = DATA.looks[name]?.[0] ?? OTHER_TERMS[i % OTHER_TERMS.length];
-      const [colour, dashes, wide] = TERM_LOOKS[name] ?? [own, "", 1.6];
+      const own = DATA.styles[name]?.[0] ?? OTHER_TERMS[i % OTHER_TERMS.length];
+      const [colour, dashes, wide] = TERM_STYLES[name] ?? [own, "", 1.6];
       const points = Array.from(values, (v, t) =>
         [this.time(late(run.steps[t])), Math.max(top, up(Math.max(v, low)))]);
       const looks = { stroke: colour, "stroke-width": wide, "stroke-dasharray": dashes };
@@ -94,7 +94,7 @@ class AllRuns {
     const [title, unit, floor] = DATA.measurements[name], small = width < 560;
     const seen = runs.filter(run => !hidden.has(run.label));
     const shown = seen.filter(run => run.cells[name] !== null);
-    const labels = Object.keys(DATA.looks).filter(label => !hidden.has(label));
+    const labels = Object.keys(DATA.styles).filter(label => !hidden.has(label));
     const values = sorted(new Set(runs.map(run => run.cells[over])));
     this.lacking = seen.length - shown.length;
     const left = small ? 46 : 62, right = width - 8, top = 26;
@@ -135,7 +135,7 @@ class AllRuns {
     });
     this.radius = Math.max(2, Math.min(4, lane * 0.24));
     for (const { run, x, y } of this.dots) {
-      pieces.push(dot(x, y, this.radius, { fill: look(run.label)[0], opacity: 0.75 }));
+      pieces.push(dot(x, y, this.radius, { fill: style(run.label)[0], opacity: 0.75 }));
     }
     for (const { middle, up: place, values: all } of groups.values()) {
       const y = place(median(all)), ends = [middle - lane * 0.42, y, middle + lane * 0.42, y];

@@ -156,4 +156,4 @@ function number(value, digits = 3) {
 }
 
 const escaped = text => String(text).replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
-const look = label => DATA.looks[label] ?? ["#666", label];
+const style = label => DATA.styles[label] ?? ["#666", label];

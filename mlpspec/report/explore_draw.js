@@ -108,7 +108,7 @@ function painted(grid, values, most) {
 
 const describe = run => {
   const out = sum(outside(run, run.steps.length - 1));
-  return `${look(run.label)[1]}, N = ${run.n}, seed ${run.cells.seed}: prototypes and inputs; ` +
+  return `${style(run.label)[1]}, N = ${run.n}, seed ${run.cells.seed}: prototypes and inputs; ` +
     `${out} of ${run.k} end outside the hull`;
 };
 

@@ -128,7 +128,7 @@ class LineStage {
     const up = scale(least, most, row.fit[1], row.fit[0]), id = `${this.name}-fit`;
     const points = Array.from(all[0], (v, i) =>
       [this.x(xs[i]), Math.max(-1e4, Math.min(1e4, up(v)))]);
-    const looks = { stroke: look(run.label)[0], "stroke-width": 2, "clip-path": `url(#${id})` };
+    const looks = { stroke: style(run.label)[0], "stroke-width": 2, "clip-path": `url(#${id})` };
     const dots = inputs.map((v, i) => dot(this.x(v), up(targets[i]), run.n > 60 ? 2.2 : 3.2,
       { fill: INPUT, stroke: "#fff", "stroke-width": 0.7 }));
     const labels = ticks(least, most, false, 3).map(v => text(left - 6, up(v) + 4, number(v), END));

@@ -4,7 +4,7 @@ const VIEWS = { all: "All runs", one: "One run", two: "Two runs" };
 
 const FIELDS = ["losses", ...DATA.fields, "seed"];
 const valuesOf = Object.fromEntries(FIELDS.map(name => [name, name === "losses"
-  ? Object.keys(DATA.looks) : sorted(new Set(RUNS.map(run => run.cells[name])))]));
+  ? Object.keys(DATA.styles) : sorted(new Set(RUNS.map(run => run.cells[name])))]));
 
 const FIRST = {
   view: DATA.first.b ? "two" : "one", a: DATA.first.a, b: DATA.first.b ?? DATA.first.a,
@@ -38,7 +38,7 @@ const KNOWN = {
   over: value => DATA.fields.includes(value),
   step: value => Number(value) >= 0,
   neuron: value => value === "none" || Number(value) >= 0,
-  hidden: value => value.split(",").every(label => label in DATA.looks),
+  hidden: value => value.split(",").every(label => label in DATA.styles),
 };
 
 /** Take the state from the address; what this page does not know is left and said. */

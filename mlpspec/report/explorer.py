@@ -31,7 +31,7 @@ from mlpspec.metrics.prototypes import match
 from mlpspec.metrics.statistics import less, median_interval
 from mlpspec.network.forward import forward
 from mlpspec.network.neurons import neuron_of
-from mlpspec.report.figures.base import styles, title_of, width_of
+from mlpspec.report.figures.base import subset_styles, title_of, width_of
 from mlpspec.report.report import filled
 from mlpspec.shown import readable
 from mlpspec.store.results import Results
@@ -121,14 +121,14 @@ def content(results: Results) -> dict[str, Any]:
             break
         held[row] = run
     chosen = np.array(sorted(held), dtype=int)
-    looks = styles(table["losses"][chosen].tolist())
+    styles = subset_styles(table["losses"][chosen].tolist())
     return {
         "study": results.study.name,
         "question": results.study.question,
         "version": __version__,
         "runs": len(results.runs),
         "failed": list(results.status.values()).count("failed"),
-        "looks": {label: [look[0], readable(label)] for label, look in looks.items()},
+        "styles": {label: [colour, readable(label)] for label, (colour, _) in styles.items()},
         "fields": _varying(table, chosen),
         "measurements": {name: _described(name) for name in names},
         "first": _first(table, chosen),

@@ -1,4 +1,4 @@
-"""What a figure is, and what figures share: choosing rows, looks, drawing, and captions' numbers.
+"""What a figure is, and what figures share: choosing rows, styles, drawing, and captions' numbers.
 
 A figure is declared in one file, as a `Figure` called ``FIGURE``: the rows that it draws, which
 are its CSV file too, and none where it cannot be drawn; the drawing, which computes nothing but
@@ -265,15 +265,15 @@ def title_of(name: str) -> str:
     return label.replace("\n", " ") or readable(name)
 
 
-# ------------------------------------------------------------------------- looks and drawing
+# ------------------------------------------------------------------------- styles and drawing
 
 
-def styles(labels: Iterable[str]) -> dict[str, tuple[str, str]]:
+def subset_styles(labels: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Return colour and marker of subsets by label, in canonical order.
 
     Examples
     --------
-    >>> styles(["overlap", "baseline", "overlap"])
+    >>> subset_styles(["overlap", "baseline", "overlap"])
     {'baseline': ('#000000', 'o'), 'overlap': ('#D55E00', 'v')}
     """
     others, ink = itertools.cycle(OTHER_STYLES), to_hex(mpl.rcParams["text.color"])
@@ -341,19 +341,19 @@ def panels(
 
     Each with the subset's rows of the table, and its colour and marker.
     """
-    looks = styles(table["losses"].tolist())
-    columns = min(4, len(looks))
-    figure, axes = wrapped(len(looks), columns, size, extra, sharex=True, sharey=True)
+    styles = subset_styles(table["losses"].tolist())
+    columns = min(4, len(styles))
+    figure, axes = wrapped(len(styles), columns, size, extra, sharex=True, sharey=True)
     letter = FontProperties(size=mpl.rcParams["axes.titlesize"]).get_size_in_points()
-    for ax, label in zip(axes, looks, strict=True):
+    for ax, label in zip(axes, styles, strict=True):
         ax.set_title(textwrap.fill(readable(label), int(32 * 8.5 / letter)))
     for ax in axes[-columns:]:  # the lowest of each column
         ax.set_xlabel(xlabel)
         ax.tick_params(labelbottom=True)
     for ax in axes[::columns]:
         ax.set_ylabel(ylabel)
-    parts = zip(axes, looks.items(), strict=True)
-    return figure, [(ax, where(table, losses=label), look) for ax, (label, look) in parts]
+    parts = zip(axes, styles.items(), strict=True)
+    return figure, [(ax, where(table, losses=label), style) for ax, (label, style) in parts]
 
 
 def measurement_panels(
@@ -444,14 +444,14 @@ def draw_medians(ax: Axes, at: Array, rows: Table, *, across: bool = False, **lo
 
 
 def draw_differences(
-    ax: Axes, rows: Table, words: Mapping[str, str], looks: Style, **look: Any
+    ax: Axes, rows: Table, words: Mapping[str, str], styles: Style, **look: Any
 ) -> None:
     """Draw differences, a line a label of ``words``, in it the sizes below each other."""
-    labels, apart = list(words), min(0.2, 0.72 / len(looks))
-    for place, (size, (colour, marker)) in enumerate(looks.items()):
+    labels, apart = list(words), min(0.2, 0.72 / len(styles))
+    for place, (size, (colour, marker)) in enumerate(styles.items()):
         here = where(rows, n_samples=size)
         at = np.array([labels.index(label) for label in here["losses"]], dtype=float)
-        at += (place - (len(looks) - 1) / 2) * apart
+        at += (place - (len(styles) - 1) / 2) * apart
         draw_medians(ax, at, here, across=True, fmt=marker, mew=0, color=colour, **look)
     name_lines(ax, list(words.values()))
 
@@ -509,12 +509,12 @@ def entry(label: str, **line: Any) -> Line2D:
     return Line2D([], [], label=label, **line)
 
 
-def entries(looks: Style, **line: Any) -> list[Line2D]:
+def entries(styles: Style, **line: Any) -> list[Line2D]:
     """Return the entries of a legend for subsets or sizes, from their colours and markers."""
     line = {"ls": "", "ms": 5, **line}
     return [
         entry(f"N = {of}" if isinstance(of, int) else readable(of), color=c, marker=m, **line)
-        for of, (c, m) in looks.items()
+        for of, (c, m) in styles.items()
     ]
 
 

@@ -110,7 +110,7 @@ def draw(table: Table) -> base.Canvas:
             here = where(mine, method=method)
             words = {
                 label: textwrap.fill(readable(label), 22)
-                for label in base.styles(here["losses"].tolist())
+                for label in base.subset_styles(here["losses"].tolist())
             }
             base.draw_differences(ax, here, words, sizes, ms=3.0, elinewidth=0.8)
             ax.tick_params("y", labelsize=6.5)
@@ -124,7 +124,7 @@ def draw(table: Table) -> base.Canvas:
         column[len(names) - 1].set_xlabel("bits" if bits else "share of neurons left")
     for ax, name in zip(axes[:, 0], [*names, *lower], strict=True):
         ax.set_ylabel(LABELS[name] if name in LABELS else MEASUREMENTS[name].axis)
-    handles = base.entries(base.styles(alone), ls="-", lw=0.9, ms=4)
+    handles = base.entries(base.subset_styles(alone), ls="-", lw=0.9, ms=4)
     handles.append(base.entry("null", color=base.GREY, ls=":", lw=1.1))
     handles.append(base.entry("worst that survives", color=base.GREY, ls=(0, (5, 2)), lw=0.7))
     base.legend_below(figure, handles + base.entries(sizes, ms=4))
@@ -133,7 +133,7 @@ def draw(table: Table) -> base.Canvas:
 
 def _levels(ax: Axes, name: str, rows: Table, method: str, labels: list[str]) -> None:
     """Draw medians over the level, of the method with intervals and of its null without."""
-    for place, (label, (colour, marker)) in enumerate(base.styles(labels).items()):
+    for place, (label, (colour, marker)) in enumerate(base.subset_styles(labels).items()):
         for drawn in (NULLS.get(method, ""), method):
             line = where(rows, method=drawn, losses=label)
             if drawn == STUDENT:  # drawn once, and without the whole network, which is no student

@@ -48,12 +48,12 @@ def rows(analysis: Analysis) -> Table:
 def draw(table: Table) -> base.Canvas:
     """Draw medians over the steps: a column an N, a row a measurement."""
     figure, axes, parts = base.panels_by_size(table, (0.9, 0.7), (2.9, 1.75), sharey="row")
-    looks = base.styles(table["losses"].tolist())
+    styles = base.subset_styles(table["losses"].tolist())
     steps = np.unique(table["steps"])
     for ax, name, here in parts:
         here = base.floored(name, here)
         base.scale_values(ax, name)
-        for place, (label, (colour, marker)) in enumerate(looks.items()):
+        for place, (label, (colour, marker)) in enumerate(styles.items()):
             for way, dashes in reversed(DASHES.items()):  # what goes on lies on top
                 line = where(here, losses=label, way=way)
                 line = select(line, np.argsort(line["steps"]))
@@ -67,7 +67,7 @@ def draw(table: Table) -> base.Canvas:
         ax.minorticks_off()
     for ax in axes[-1]:
         ax.set_xlabel("steps")
-    handles = base.entries(looks)
+    handles = base.entries(styles)
     for way, dashes in DASHES.items():
         handles.append(base.entry(f"losses {way}", color=base.GREY, ls=dashes, lw=1.0))
     base.legend_below(figure, handles, columns=len(handles) if axes.shape[1] > 1 else 2)

@@ -65,7 +65,7 @@ def rows(analysis: Analysis) -> Table:
 def draw(table: Table) -> base.Canvas:
     """Draw medians with intervals by subset, side by side for the values of other settings."""
     variants = base.distinct(table["variant"])
-    labels = list(base.styles(table["losses"].tolist()))
+    labels = list(base.subset_styles(table["losses"].tolist()))
     figure, axes, parts = base.panels_by_size(table, (0.9, 1.5), (2.6, 1.6), sharey="row")
     apart = min(0.22, 0.7 / len(variants))
     for ax, name, here in parts:

@@ -58,12 +58,12 @@ def over_sizes(analysis: Analysis, names: Sequence[str], grid: Grid | None = Non
     return as_table(parts)
 
 
-def draw(table: Table, looks: base.Style | None = None) -> base.Canvas:
+def draw(table: Table, styles: base.Style | None = None) -> base.Canvas:
     """Draw every seed, medians with intervals, and nulls over N."""
     names, sizes = base.distinct(table["measurement"]), np.unique(table["n_samples"]).tolist()
-    if looks is None:
-        looks = base.styles(table["losses"][table["kind"] != "null"].tolist())
-    apart = min(0.09, 0.72 / len(looks))
+    if styles is None:
+        styles = base.subset_styles(table["losses"][table["kind"] != "null"].tolist())
+    apart = min(0.09, 0.72 / len(styles))
     columns = 3 if len(names) > 4 else 4
     figure, axes = base.wrapped(len(names), columns, (10.2 / columns, 2.5), 0.9)
     heavy = bool((table["kind"] == "run").sum() / len(names) > base.RASTER_ABOVE)
@@ -77,8 +77,8 @@ def draw(table: Table, looks: base.Style | None = None) -> base.Canvas:
                 ax.plot(sized, line["value"], ls=dashes, color=base.GREY, lw=0.8, zorder=1)
             if len(sized) and np.isfinite(line["low"]).all():
                 ax.fill_between(sized, line["low"], line["high"], **BAND)
-        for place, (label, (colour, marker)) in enumerate(looks.items()):
-            shift = (place - (len(looks) - 1) / 2) * apart
+        for place, (label, (colour, marker)) in enumerate(styles.items()):
+            shift = (place - (len(styles) - 1) / 2) * apart
             runs, medians = (where(here, losses=label, kind=kind) for kind in ("run", "median"))
             at = shift + np.searchsorted(sizes, runs["n_samples"])
             ax.plot(at, runs["value"], ".", color=colour, rasterized=heavy, **DOT)
@@ -87,7 +87,7 @@ def draw(table: Table, looks: base.Style | None = None) -> base.Canvas:
         base.scale_values(ax, name)
         base.size_axis(ax, sizes)
         ax.set_ylabel(MEASUREMENTS[name].axis)
-    handles = base.entries(looks)
+    handles = base.entries(styles)
     drawn = {*table["losses"][table["kind"] == "null"].tolist()}
     networks = {*names} <= {measurement.name for measurement in OF_RESPONSES}
     for null, (label, dashes) in NULL_STYLE.items():

@@ -28,17 +28,17 @@ def rows(analysis: Analysis) -> Table:
 
 def draw(table: Table) -> base.Canvas:
     """Draw prototypes along the axis: one seed and all seeds, far ones at the edge."""
-    looks = base.styles(table["losses"].tolist())
+    styles = base.subset_styles(table["losses"].tolist())
     seeds = np.unique(table["seed"])
     inputs = where(table, kind="input")
     low, high = inputs["position"].min(), inputs["position"].max()
     edge = 0.75 * base.width_of(inputs["position"])
     limits = (low - edge, high + edge)
-    n_samples = len(where(inputs, losses=next(iter(looks)), seed=seeds[0])["seed"])
-    size = (7.8, 0.62 * len(looks) + 1.0)
-    figure, axes = base.grid_of_axes(len(looks), 2, size, sharex=True)
+    n_samples = len(where(inputs, losses=next(iter(styles)), seed=seeds[0])["seed"])
+    size = (7.8, 0.62 * len(styles) + 1.0)
+    figure, axes = base.grid_of_axes(len(styles), 2, size, sharex=True)
     jitter = np.random.Generator(np.random.PCG64(0))
-    for row, (label, (colour, marker)) in zip(axes, looks.items(), strict=True):
+    for row, (label, (colour, marker)) in zip(axes, styles.items(), strict=True):
         for ax, chosen in zip(row, (seeds[:1], seeds), strict=True):
             here = where(table, losses=label)
             here = select(here, np.isin(here["seed"], chosen))

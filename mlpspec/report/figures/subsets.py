@@ -31,7 +31,7 @@ def rows(analysis: Analysis) -> Table:
 def draw(table: Table) -> base.Canvas:
     """Draw medians by subset and N as shades, with the active losses as dots on the left."""
     names, sizes = base.distinct(table["measurement"]), np.unique(table["n_samples"]).tolist()
-    labels = list(base.styles(table["losses"].tolist()))
+    labels = list(base.subset_styles(table["losses"].tolist()))
     active = [canonical_losses(label) for label in labels]
     losses = canonical_losses(set(itertools.chain.from_iterable(active)))
     height = max(3.0, 0.16 * len(labels) + 1.3)

@@ -51,7 +51,7 @@ def rows(analysis: Analysis) -> Table:
 def draw(table: Table) -> base.Canvas:
     """Draw measurements over the temperature, absolute and in units of the spacing squared."""
     names, sizes = base.distinct(table["measurement"]), np.unique(table["n_samples"])
-    labels = base.styles(table["losses"].tolist())
+    labels = base.subset_styles(table["losses"].tolist())
     columns = [(label, unit) for label in labels for unit in ("temperature", "in_spacing")]
     titles = [f"{readable(label)} alone" for label, _ in columns]
     inches = (2.5 * len(columns), 1.75 * len(names) + 0.8)

@@ -56,11 +56,11 @@ def _frame(table: Table) -> tuple[float, float]:
 
 def draw(table: Table) -> base.Canvas:
     """Draw prototypes over training time, side by side, silent neurons hollow."""
-    looks = base.styles(table["losses"].tolist())
-    size = (2.5 * len(looks), 3.0)
-    figure, axes = base.grid_of_axes(1, len(looks), size, sharex=True, sharey=True)
+    styles = base.subset_styles(table["losses"].tolist())
+    size = (2.5 * len(styles), 3.0)
+    figure, axes = base.grid_of_axes(1, len(styles), size, sharex=True, sharey=True)
     middle, reach = _frame(table)
-    for ax, (label, (colour, _)) in zip(axes[0], looks.items(), strict=True):
+    for ax, (label, (colour, _)) in zip(axes[0], styles.items(), strict=True):
         here = where(table, losses=label)
         ax.axhspan(here["low"][0], here["high"][0], color=base.HULL, alpha=0.10, lw=0)
         for unit in np.unique(here["unit"]):
@@ -85,21 +85,21 @@ def animate(table: Table, path: str) -> None:
     """Write the trajectories as an animated GIF."""
     from matplotlib.animation import FuncAnimation, PillowWriter
 
-    looks = base.styles(table["losses"].tolist())
+    styles = base.subset_styles(table["losses"].tolist())
     steps = np.unique(table["step"])
     middle, reach = _frame(table)
     with plain():
         figure = base.Canvas(figsize=(7.0, 2.6), layout="constrained")
         ax = figure.subplots()
         ax.axvspan(table["low"][0], table["high"][0], color=base.HULL, alpha=0.10, lw=0)
-        ax.set_yticks(range(len(looks)), [readable(label) for label in looks])
-        ax.set(xlim=(middle - reach, middle + reach), ylim=(len(looks) - 0.5, -0.5))
+        ax.set_yticks(range(len(styles)), [readable(label) for label in styles])
+        ax.set(xlim=(middle - reach, middle + reach), ylim=(len(styles) - 0.5, -0.5))
         ax.set_xlabel("prototype position (units of x); shaded: hull; hollow: silent")
 
         def frame(step: int) -> list[Any]:
             for old in [*ax.lines]:
                 old.remove()
-            for place, (label, (colour, _)) in enumerate(looks.items()):
+            for place, (label, (colour, _)) in enumerate(styles.items()):
                 for quiet, fill in ((0, colour), (1, "white")):
                     p = where(table, losses=label, step=step, silent=quiet)["position"]
                     ax.plot(p, np.full(len(p), place), "o", ms=6, mec=colour, mfc=fill, mew=1.0)
