@@ -294,7 +294,8 @@ def _provenance_section(sessions: list[dict[str, Any]]) -> str:
     ]
     return section(
         "provenance",
-        f"<details><summary>{len(sessions)} sessions trained these runs</summary><pre>"
+        f"<details><summary>Trained in {len(sessions)} session{'s' * (len(sessions) > 1)}"
+        f"</summary><pre>"
         f"{escape(json.dumps(shown, indent=1))}</pre></details>",
     )
 

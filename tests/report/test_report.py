@@ -347,6 +347,15 @@ def test_columns_of_figures_show_what_is_there(made):
     assert across == [f"reconstruction-across-{number}" for number in (4, 5, 6, 7)]
 
 
+def test_a_legend_is_no_wider_than_its_figure():
+    figure, _ = figures.base.grid_of_axes(1, 1, (4.0, 2.0))
+    names = ("input", "prototype and circle of response 1/e", "of an expelled neuron")
+    figures.base.legend_below(figure, [figures.base.entry(name) for name in names])
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
+
+
 def test_numbers_and_names_on_a_page_are_shown_as_they_are():
     page = report.page("{{body}}", ["<p>{{title}}</p>"])
     assert "<title>{{body}} \u2013 mlpspec</title>" in page

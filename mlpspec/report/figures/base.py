@@ -519,9 +519,13 @@ def entries(styles: Style, **line: Any) -> list[Line2D]:
 
 
 def legend_below(figure: Canvas, handles: Sequence[Line2D], columns: int | None = None) -> None:
-    """Put a legend below all panels, by default in one row."""
+    """Put a legend below all panels, in as few rows as are as wide as the figure."""
     ax = _given.get()
     if ax is not None:
         ax.legend(handles=handles)
         return
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns or len(handles))
+    widths = [0.055 * len(str(handle.get_label())) + 0.55 for handle in handles]  # about, in inches
+    columns = columns or len(handles)
+    while columns > 1 and sum(map(max, np.array_split(widths, columns))) > figure.get_figwidth():
+        columns -= 1
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)

@@ -70,7 +70,7 @@ def draw(table: Table) -> base.Canvas:
     handles = base.entries(styles)
     for way, dashes in DASHES.items():
         handles.append(base.entry(f"losses {way}", color=base.GREY, ls=dashes, lw=1.0))
-    base.legend_below(figure, handles, columns=len(handles) if axes.shape[1] > 1 else 2)
+    base.legend_below(figure, handles)
     return figure
 
 

@@ -82,10 +82,7 @@ def draw(table: Table) -> base.Canvas:
     for ax in axes[-1]:
         ax.set_xticks(range(len(labels)), [readable(label) for label in labels])
         ax.tick_params("x", rotation=90, labelsize=7)
-    width = 0.06 * max(map(len, variants)) + 0.6  # of an entry, about, in inches
-    columns = max(1, min(len(variants), int(figure.get_figwidth() / width)))
-    handles = axes[0, 0].get_legend_handles_labels()[0]
-    figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+    base.legend_below(figure, axes[0, 0].get_legend_handles_labels()[0])
     return figure
 
 
