@@ -10,8 +10,7 @@ import numpy as np
 from mlpspec.arrays import Array
 from mlpspec.losses import BUILT_IN
 from mlpspec.metrics import statistics as stats
-from mlpspec.store.tables import Table, measurement_names, own_starts
-from mlpspec.study.run import SETTINGS
+from mlpspec.store.tables import Table, measurement_names, varying
 from mlpspec.study.subsets import canonical_losses
 
 Cell = tuple[Any, ...]
@@ -50,12 +49,7 @@ class Grid:
     """
 
     def __init__(self, table: Table, fields: tuple[str, ...] | None = None) -> None:
-        variants = np.unique(table.get("variant", ()))
-        several = len(variants) > 1
-        parts = [where(table, variant=name) for name in variants] if several else [table]
-        known = [n for n in SETTINGS if n in table and SETTINGS[n].changes_result]
-        varying = [n for n in known if any(_varies(part, n) for part in parts)]
-        self.fields = fields or ("n_samples", *(["variant"] if several else []), *varying)
+        self.fields = fields or cell_fields(table)
         self.labels: list[str] = list(dict.fromkeys(table["losses"].tolist()))
         self.seeds = np.unique(table["seed"])
         self.names = [name for name in measurement_names(table) if name != "seconds"]
@@ -96,16 +90,17 @@ def aligned(values: Array, seeds: Array, wanted: Array) -> Array:
     return np.array([by_seed.get(seed, np.nan) for seed in wanted.tolist()])
 
 
-def _varies(table: Table, name: str) -> bool:
-    """Return whether a field makes cells of its own: K and the start may follow from N and seed."""
-    if name in ("losses", "seed", "n_samples"):
-        return False
-    if name == "n_hidden":
-        widths = set(zip(table["n_samples"].tolist(), table[name].tolist(), strict=True))
-        return len(widths) > len({size for size, _ in widths})
-    if name == "start" and own_starts(table):
-        return False
-    return len(np.unique(table[name])) > 1
+def cell_fields(table: Table) -> tuple[str, ...]:
+    """Return what the cells of a table of runs are made of; see `Grid`.
+
+    Examples
+    --------
+    >>> table = {"n_samples": [5, 5], "variant": ["a", "b"], "steps": [10, 20]}
+    >>> cell_fields({name: np.array(column) for name, column in table.items()})
+    ('n_samples', 'variant')
+    """
+    variant = ["variant"] if len(np.unique(table.get("variant", ()))) > 1 else []
+    return ("n_samples", *variant, *varying(table, variant))
 
 
 class Pair(NamedTuple):

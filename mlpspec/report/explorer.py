@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpspec import __version__
-from mlpspec.analysis.comparisons import Grid, select, where
+from mlpspec.analysis.comparisons import Grid, cell_fields, select, where
 from mlpspec.arrays import Array
 from mlpspec.compress import NONE
 from mlpspec.data.spec import parse_call
@@ -37,7 +37,6 @@ from mlpspec.shown import readable
 from mlpspec.store.results import Results
 from mlpspec.store.store import Record
 from mlpspec.store.tables import Table, measurement_names, replacing
-from mlpspec.study.run import SETTINGS
 
 MOST_BYTES = 3_800_000
 """Of what is told of runs: with the page itself fewer than 4 MB. The paper grid takes 3.0."""
@@ -105,7 +104,7 @@ def content(results: Results) -> dict[str, Any]:
     rows = np.flatnonzero(table["status"] != "failed")
     rows = rows[np.lexsort((table["seed"][rows], _compressed(table, rows)))]
     names = measurement_names(table)
-    columns = ("key", "losses", "status", "seed", *_varying(table, rows), *names)
+    columns = ("key", "losses", "status", "seed", *cell_fields(select(table, rows)), *names)
     held: dict[int, dict[str, Any]] = {}
     shared: dict[str, int] = {}  # what many runs have, as text, and its place
     size = 0
@@ -129,7 +128,7 @@ def content(results: Results) -> dict[str, Any]:
         "runs": len(results.runs),
         "failed": list(results.status.values()).count("failed"),
         "styles": {label: [colour, readable(label)] for label, (colour, _) in styles.items()},
-        "fields": _varying(table, chosen),
+        "fields": cell_fields(select(table, chosen)),
         "measurements": {name: _described(name) for name in names},
         "first": _first(table, chosen),
         "frame_steps": STEPS,
@@ -146,18 +145,6 @@ def _json(value: Any) -> str:
 def _compressed(table: Table, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Return which rows are of compressed networks."""
     return table["compress"][rows] != NONE if "compress" in table else np.zeros(len(rows), bool)
-
-
-def _varying(table: Table, rows: NDArray[np.intp]) -> list[str]:
-    """Return the columns, but for losses and seed, that tell shown runs apart; N is always there.
-
-    Other settings that a run needs to be drawn are with its arrays.
-    """
-    names = [n for n in table if n == "variant" or (n in SETTINGS and SETTINGS[n].changes_result)]
-    others = [n for n in names if n not in ("losses", "seed", "n_samples")]
-    varied = [n for n in others if len({*table[n][rows].tolist()}) > 1]
-    same = table["n_hidden"][rows].tolist() == table["n_samples"][rows].tolist()
-    return ["n_samples", *(n for n in varied if n != "n_hidden" or not same)]
 
 
 def _described(name: str) -> list[Any]:
@@ -189,12 +176,12 @@ def _first(table: Table, rows: NDArray[np.intp]) -> dict[str, Any]:
     """
     if not len(rows):
         return {}
-    fields, compressed = _varying(table, rows), _compressed(table, rows)
+    fields, compressed = cell_fields(select(table, rows)), _compressed(table, rows)
     rows = rows if compressed.all() else rows[~compressed]
     sizes = np.unique(table["n_samples"][rows])
     size = sizes[np.abs(sizes - NEAR).argmin()]
     shown = where(select(table, rows), n_samples=size)
-    grid = Grid(shown, tuple(fields))
+    grid = Grid(shown, fields)
     repelling = [name for name in REPELLING if name in grid.labels]
     holding = [name for name in HOLDING if name in grid.labels][:1]
     most, found = -np.inf, None

@@ -22,9 +22,9 @@ from mlpspec.shown import counted, html_of
 from mlpspec.store import tables
 from mlpspec.store.database import save
 from mlpspec.store.store import Record, Store
-from mlpspec.store.tables import Table, measurement_names, replacing, write_csv
+from mlpspec.store.tables import Table, measurement_names, replacing, varying, write_csv
 from mlpspec.study.ends import hold, size_and_seed
-from mlpspec.study.run import SETTINGS, Run
+from mlpspec.study.run import Run
 from mlpspec.study.study import Study
 from mlpspec.training.trainer import Curve
 
@@ -363,15 +363,10 @@ class Results:
         place of the settings that follow from it; NaN stands where there is no such run.
         """
         needed("xarray", "xarray", "this needs xarray, which is not installed")
-        frame, further = self.to_pandas(), ["losses", "n_samples", "seed"]
-        if "variant" in frame:
-            further = ["variant", *further]
-        else:
-            varies = (name for name in SETTINGS if name in frame and frame[name].nunique() > 1)
-            further += [name for name in varies if name not in (*further, "n_hidden")]
-        if frame.duplicated(further).any():
-            further.append("n_hidden")
-        whole: xarray.Dataset = frame.set_index(further)[measurement_names(self.table)].to_xarray()
+        variant = [name for name in ("variant",) if name in self.table]
+        further = [*variant, "losses", "n_samples", "seed", *varying(self.table, variant)]
+        frame = self.to_pandas().set_index(further)
+        whole: xarray.Dataset = frame[measurement_names(self.table)].to_xarray()
         return whole
 
     def plot(self, name: str, ax: Any = None) -> Any:

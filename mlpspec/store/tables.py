@@ -18,7 +18,6 @@ from mlpspec.errors import InputError, unknown
 from mlpspec.metrics.statistics import defined, hill_index, summaries
 from mlpspec.store.packed import content
 from mlpspec.store.store import Record
-from mlpspec.study.ends import starts_of
 from mlpspec.study.run import SETTINGS, Run
 from mlpspec.study.subsets import canonical_losses, subset_order
 
@@ -36,19 +35,33 @@ def measurement_names(table: Mapping[str, NDArray[Any]]) -> list[str]:
     return [name for name in table if name not in (*SETTINGS, "key", "variant", "status")]
 
 
-def own_starts(table: Table) -> bool:
-    """Return whether there is one start for each N and seed, where a table of runs has starts.
+FOLLOWS = {"n_hidden": ("n_samples",), "start": ("n_samples", "seed")}
+"""Settings that may follow from others: then they tell no runs apart."""
+
+
+def varying(table: Table, given: Sequence[str] = ()) -> list[str]:
+    """Return the settings that tell the runs of a table apart, beside losses, N and seed.
+
+    Not those that follow from columns that are ``given``, as all follow from the variant; nor K
+    where there is one for each N, or a start where there is one for each N and seed.
 
     Examples
     --------
-    >>> table = {"n_samples": [5, 5], "seed": [0, 1], "start": ["run:@a", "run:@b"]}
-    >>> own_starts({name: np.array(column) for name, column in table.items()})
-    True
+    >>> table = {"n_samples": [5, 5], "seed": [0, 1], "start": ["run:@a", "run:@b"], "l1": [0, 1]}
+    >>> varying({name: np.array(column) for name, column in table.items()})
+    ['l1']
     """
-    if "start" not in table:
-        return False
-    columns = (table[name].tolist() for name in ("n_samples", "seed", "start"))
-    return bool(starts_of(zip(*columns, strict=True)))
+
+    def count(*names: str) -> int:
+        return len({*zip(*(table[name].tolist() for name in names), strict=True)})
+
+    told = [name for name in SETTINGS if name in table and SETTINGS[name].changes_result]
+    apart = []
+    for name in told:
+        of = (*FOLLOWS.get(name, ()), *given)
+        if name not in ("losses", "n_samples", "seed") and count(name, *of) > max(count(*of), 1):
+            apart.append(name)
+    return apart
 
 
 def write_csv(path: Path, table: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:
@@ -205,16 +218,8 @@ def summary_table(table: Table, runs: Collection[Run]) -> Table:
     >>> summary_table(table, [run])["median"].tolist()
     [0.5]
     """
-    varying = {
-        name
-        for name in SETTINGS
-        if name != "seed"
-        and not (name == "start" and own_starts(table))
-        and SETTINGS[name].changes_result
-        and len({SETTINGS[name].meaning(getattr(run, name)) for run in runs}) > 1
-    }
     groups = [name for name in ("variant",) if name in table]
-    groups += [name for name in SETTINGS if name in {"losses", "n_samples", *varying}]
+    groups += [name for name in SETTINGS if name in {"losses", "n_samples", *varying(table)}]
     members: dict[tuple[Any, ...], list[int]] = {}
     for row, label in enumerate(zip(*(table[name].tolist() for name in groups), strict=True)):
         members.setdefault(label, []).append(row)

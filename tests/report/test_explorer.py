@@ -120,6 +120,23 @@ def test_what_is_shown_first_follows_the_rule():
     assert explorer._first(table, alone) == {"a": f"k{alone[0]}"}
 
 
+@pytest.fixture(scope="module")
+def continued(results, tmp_path_factory):
+    """Runs that start where those of the baseline ended, each from the one of its N and seed."""
+    asked = study().replace(start=results.select(losses="baseline").ends())
+    return mlpspec.run_study(asked, tmp_path_factory.mktemp("continued") / "r", n_jobs=1)
+
+
+def test_a_start_for_each_seed_tells_no_runs_apart(continued):
+    """Neither in the explorer, which pairs them over seeds, nor as a dimension of arrays."""
+    told = explorer.content(continued)
+    assert told["fields"] == ("n_samples",)
+    assert "in the median of 3 seeds" in told["first"]["rule"]
+    array = continued.to_xarray()["fit_mse"]
+    assert array.dims == ("losses", "n_samples", "seed")
+    assert np.isfinite(array).all()
+
+
 def test_whole_networks_are_shown_first(tmp_path, monkeypatch):
     levels = ("none", "prune_random(keep=0.1)", "quantise(bits=2)")
     asked = study(axes={"compress": levels, "losses": ("coverage", "overlap")})
