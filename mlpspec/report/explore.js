@@ -46,7 +46,7 @@ function headline([a, b]) {
 /** What is said of a run at a moment. */
 function counts(run, step, neuron) {
   if (run.d > 2) return "";
-  const t = momentAt(run, step), last = t === run.steps.length - 1;
+  const t = momentAt(run.steps, step), last = t === run.steps.length - 1;
   const out = `<b>${sum(outside(run, t))} of ${run.k}</b> outside the hull`;
   const when = last ? `, ${sum(run.expelled)} expelled.` : ` at step ${number(run.steps[t])}.`;
   if (neuron === null || neuron >= run.k) return out + when;
@@ -112,6 +112,9 @@ function numbers(runs) {
 const NOT_RECORDED = '<p class="note">Nothing was recorded while this run trained; shown is its ' +
   "end.</p>";
 
+const NO_PLACES = '<p class="note">Positions are drawn on a line and in the plane only. See the ' +
+  "numbers, and the figure <code>hull</code> of the report.</p>";
+
 const NONE_RECORDED = '<p class="note" data-none-recorded>No run here was recorded while it ' +
   "trained: only ends are shown. Trained again, with <code>--set record=log</code> and another " +
   "<code>--out</code>, runs are.</p>";
@@ -151,9 +154,10 @@ function drawRuns(warning) {
       "</div>");
   const limits = termLimits(runs);
   runs.forEach((run, i) => {
-    const place = main.querySelector(`[data-stage="${"ab"[i]}"]`), Stage = stageOf(run);
+    const place = main.querySelector(`[data-stage="${"ab"[i]}"]`), Stage = STAGES[run.d];
     const other = two ? runs[1 - i] : null;
-    drawn.push(new Stage(place, run, Math.floor(place.clientWidth), "ab"[i], other));
+    if (!Stage) place.innerHTML = NO_PLACES;
+    else drawn.push(new Stage(place, run, Math.floor(place.clientWidth), "ab"[i], other));
     const terms = main.querySelector(`[data-terms="${"ab"[i]}"]`);
     if (!run.recorded) terms.innerHTML = NOT_RECORDED;
     else drawn.push(new TermsChart(terms, run, Math.floor(terms.clientWidth), limits));
@@ -201,7 +205,7 @@ function move() {
   }
   const step = state.step ?? steps.at(-1), neuron = pickedNeuron();
   for (const picture of drawn) picture.move(step, neuron);
-  slider.value = Math.max(0, steps.findLastIndex(each => each <= step));
+  slider.value = momentAt(steps, step);
   told.textContent = `step ${number(steps[slider.value])} of ${number(steps.at(-1))}`;
   slider.setAttribute("aria-valuetext", told.textContent);
   for (const place of main.querySelectorAll("[data-count]")) {

@@ -81,7 +81,7 @@ class TermsChart {
   }
 
   move(step) {
-    const t = momentAt(this.run, step), x = this.time(late(this.run.steps[t]));
+    const t = momentAt(this.run.steps, step), x = this.time(late(this.run.steps[t]));
     this.now.innerHTML = line(x, this.top, x, this.bottom, { stroke: INK, opacity: 0.5 }) +
       this.labels.map(({ y, values }) =>
         text(this.beside, y + 13.5, number(values[t]), { fill: INK })).join("");

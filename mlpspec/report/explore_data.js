@@ -88,8 +88,8 @@ function respond(run, points) {
 
 /** Prototypes (K, D) at the recorded moment t: of the last one exactly, else as rounded. */
 function places(run, t) {
-  if (t === run.steps.length - 1 && run.cells.status === "ok") return prototypes(run);
-  if (!run.recorded) return prototypes(run);
+  const ended = t === run.steps.length - 1 && run.cells.status === "ok";
+  if (ended || !run.recorded) return prototypes(run);
   const { middle, reach } = run.data, size = run.k * run.d;
   return Float64Array.from(run.rounded.subarray(t * size, (t + 1) * size), (q, i) => {
     if (q === -32768) return NaN;
@@ -98,12 +98,8 @@ function places(run, t) {
   });
 }
 
-/** The last recorded moment of a run that is not after a step. */
-function momentAt(run, step) {
-  let t = 0;
-  while (t + 1 < run.steps.length && run.steps[t + 1] <= step) t++;
-  return t;
-}
+/** The last of recorded moments, which are steps, that is not after a step. */
+const momentAt = (steps, step) => Math.max(0, steps.findLastIndex(each => each <= step));
 
 /** The distance of a point from the hull, whose corners are in order around it; 0 inside. */
 function hullDistance(corners, point) {

@@ -114,7 +114,7 @@ const describe = run => {
 
 /** What a stage draws of a neuron at a moment: its place, and how it is marked. */
 function marksAt(run, step, picked) {
-  const t = momentAt(run, step), at = places(run, t), out = outside(run, t);
+  const t = momentAt(run.steps, step), at = places(run, t), out = outside(run, t);
   const last = t === run.steps.length - 1;
   const marks = Array.from({ length: run.k }, (_, j) => ({
     j, point: at.subarray(j * run.d, (j + 1) * run.d), out: out[j], picked: j === picked,

@@ -191,7 +191,7 @@ class LineStage {
   /** The neuron that passes nearest to a point of the picture, or null. */
   neuronAt(x, y, step) {
     const { run, row } = this, heights = run.steps.map(s => Math.abs(this.time(late(s)) - y));
-    let t = momentAt(run, step);
+    let t = momentAt(run.steps, step);
     if (y > row.paths[1]) t = run.steps.length - 1;
     else if (heights[t] > 14) t = heights.indexOf(Math.min(...heights));
     const far = Array.from(places(run, t), p => Math.abs(this.inFrame(p) - x));

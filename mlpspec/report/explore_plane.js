@@ -140,7 +140,7 @@ class PlaneStage {
   }
 
   neuronAt(x, y, step) {
-    const { run, plane } = this, at = places(run, momentAt(run, step));
+    const { run, plane } = this, at = places(run, momentAt(run.steps, step));
     const far = Array.from({ length: run.k }, (_, j) =>
       Math.hypot(plane.x(at[2 * j]) - x, plane.y(at[2 * j + 1]) - y));
     const nearest = Math.min(...far);
@@ -148,20 +148,5 @@ class PlaneStage {
   }
 }
 
-/** Above two dimensions no picture is honest: measurements and terms say what there is. */
-class NoStage {
-  constructor(place, run) {
-    this.svg = place;
-    place.innerHTML = `<p class="note">Inputs have ${run.d} dimensions: positions are drawn on a ` +
-      "line and in the plane only. See its numbers, and the figure <code>hull</code> of the " +
-      "report.</p>";
-  }
-
-  move() {}
-
-  neuronAt() {
-    return null;
-  }
-}
-
-const stageOf = run => [, LineStage, PlaneStage][run.d] ?? NoStage;
+/** What draws a run, by the dimensions of its inputs. */
+const STAGES = { 1: LineStage, 2: PlaneStage };

@@ -165,10 +165,11 @@ def draw_all(
         label = f"<svg role='img' aria-label='{escape(caption)}' "
         svg = label + drawn["svg"].decode().partition("<svg ")[2]
         sections[name] = section(
-            figure.title or name,
+            name,
             f"\n<figure><div class='wide'>{svg}</div><div class='narrow' aria-hidden='true'>"
             f"{''.join(columns)}</div><figcaption>{escape(caption)}</figcaption></figure>"
             f"{(below or {}).get(name, '')}",
+            figure.title,
         )
     return sections
 

@@ -202,4 +202,4 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = base.Figure(rows, draw, caption, title="Compression")
+FIGURE = base.Figure(rows, draw, caption)
