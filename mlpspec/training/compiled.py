@@ -11,7 +11,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -38,9 +38,6 @@ WEIGHT_OF: dict[type[StructuralLoss], int] = {
     L2: layout.L2,
 }
 """The losses that the kernel knows, and the index of their weight; one of each index."""
-
-SLICE = 3e7
-"""Responses, at the most, between two looks at signals: about a tenth of a second."""
 
 NO_STEP, NO_RATES = gradient_descent(), np.empty(0)
 
@@ -215,23 +212,6 @@ class KernelRuns:
         numbers = tuple(float(number) for number in (*optimizer.numbers, optimizer.decay))
         state = self.memory, self.marks, self.sizes
         load()(*state, rule, numbers, rates, start, stop, self.ended)
-
-    def until(self, optimizer: Optimizer, rates: Array, moments: Sequence[int]) -> Iterator[int]:
-        """Train to each of some moments, ascending, in slices; yield each once it is reached.
-
-        Ends where a run diverges, with ``ended`` the last step at which it had not.
-        """
-        n, k = self.sizes[:2]
-        longest = max(1, int(SLICE / (n * k * len(self.memory))))
-        t = -1
-        for moment in moments:
-            while t < moment:
-                stop = min(moment, max(t, 0) + longest)
-                self.advance(optimizer, rates, t, stop)
-                if (self.ended >= 0).any():
-                    return
-                t = stop
-            yield moment
 
 
 def known_terms(objective: Objective) -> dict[int, str]:

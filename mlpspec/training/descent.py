@@ -9,6 +9,7 @@ same moments, at which a run is recorded, or early stopping looks at it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +24,10 @@ from mlpspec.network.neurons import Params
 from mlpspec.training.compiled import KernelRuns, RidingForward, riding
 from mlpspec.training.optimizers import RULES, Optimizer
 from mlpspec.training.perturbation import Perturbation, Perturbed, Streams
-from mlpspec.training.stopping import EarlyStopping, Moment, Watch
+from mlpspec.training.stopping import EarlyStopping, Moment
+
+SLICE = 3e7
+"""Responses, at the most, between two looks at signals: about a tenth of a second."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,20 +66,43 @@ class Plan:
 
 
 class Course:
-    """The course of one run: what is recorded of it, where it ends, and whether it diverges."""
+    """The course of one run: what is recorded of it, where it ends, and whether it diverges.
+
+    Attributes
+    ----------
+    records : list of Moment
+    last : Moment
+        Where it ended.
+    diverged : bool
+    best : Moment, optional
+        What early stopping saw least at, and returns to; its value is ``least``.
+    """
 
     def __init__(self, plan: Plan, row: int) -> None:
         self.plan, self.row = plan, row
-        self.watch = Watch(plan.stopping)
         self.records: list[Moment] = []
         self.last: Moment
         self.diverged = False
+        self.best: Moment | None = None
+        self.least = self.improved = math.inf
+        self.waited = 0
 
     def stops(self, moment: Moment) -> bool:
         """Record the moment if it is to be recorded; return whether the run stops early."""
         if moment.step in self.plan.recorded:
             self.records.append(moment)
-        return moment.step in self.plan.looks and self.watch.ends(moment, self.watched(moment))
+        return moment.step in self.plan.looks and self.looked(moment)
+
+    def looked(self, moment: Moment) -> bool:
+        """Look at the run as early stopping does; return whether it ends."""
+        value, rule = self.watched(moment), self.plan.stopping
+        if value < self.least or self.best is None:
+            self.best, self.least = moment, value
+        if value < self.improved * (1.0 - rule.tolerance):
+            self.improved, self.waited = value, 0
+        else:
+            self.waited += 1
+        return self.waited >= rule.patience
 
     def watched(self, moment: Moment) -> float:
         """Return what early stopping looks at."""
@@ -87,7 +114,7 @@ class Course:
 
     def finish(self, moment: Moment) -> None:
         """End at the best moment that early stopping saw, or else at this one."""
-        self.last = last = self.watch.best or moment
+        self.last = last = self.best or moment
         if self.plan.recorded:
             self.records = [one for one in self.records if one.step < last.step] + [last]
 
@@ -97,26 +124,28 @@ class Course:
 
 
 def train_whole(plan: Plan, row: int) -> Course:
-    """Train one run in the kernel."""
+    """Train one run in the kernel, in slices after which signals are heard."""
     one, course = slice(row, row + 1), Course(plan, row)
     begin = [plan.objective(row, plan.phases[0][1])]
     data = plan.start[one], plan.x[one], plan.y[one]
     runs = KernelRuns(plan.kind, *data, begin, plan.optimizer.neglects)
     # With the gradient of one step before, the next one goes down the objective until then.
     changes = {start - 1: active for start, active in plan.phases[1:]}
-    for step in runs.until(plan.optimizer, plan.rates, sorted({*plan.moments, *changes})):
+    longest = max(1, int(SLICE / (runs.at.n * runs.at.k)))
+    t = -1
+    for stop in sorted({*plan.moments, *changes, *range(longest, plan.steps, longest)}):
+        runs.advance(plan.optimizer, plan.rates, t, stop)
+        t, norm = stop, float(np.linalg.norm(runs.grad[0]))
+        if runs.ended[0] >= 0:
+            course.diverge(int(runs.ended[0]), runs.theta[0].copy(), norm)
+            return course
         values = {"objective": float(runs.total[0]), **runs.values(0)}
-        norm = float(np.linalg.norm(runs.grad[0]))
-        moment = Moment(step, runs.theta[0].copy(), values, norm)
-        if step in changes:
-            runs.minimise([plan.objective(row, changes[step])])
+        moment = Moment(t, runs.theta[0].copy(), values, norm)
+        if t in changes:
+            runs.minimise([plan.objective(row, changes[t])])
         if course.stops(moment):
             break
-    if runs.ended[0] < 0:
-        course.finish(moment)
-    else:
-        norm = float(np.linalg.norm(runs.grad[0]))
-        course.diverge(int(runs.ended[0]), runs.theta[0].copy(), norm)
+    course.finish(moment)
     return course
 
 
@@ -251,37 +280,6 @@ def _norms(grad: Array) -> list[float]:
     return norms
 
 
-class _Follower:
-    """Follows L-BFGS from iterate to iterate."""
-
-    def __init__(self, plan: Plan, row: int) -> None:
-        self.course, self.dtype = Course(plan, row), plan.y.dtype
-        self.theta = plan.start[row].astype(np.float64)
-        self.taken = 0
-        self.evaluate: Evaluate
-
-    def value_and_grad(self, theta: Array) -> tuple[float, Array]:
-        total, grad, _ = self.evaluate(theta[None].astype(self.dtype))
-        return float(total[0]), grad[0].astype(np.float64)
-
-    def moment(self) -> Moment:
-        theta = self.theta.astype(self.dtype)
-        total, grad, values = self.evaluate(theta[None])
-        norm = float(np.linalg.norm(grad[0].astype(np.float64)))
-        return Moment(self.taken, theta, {"objective": float(total[0]), **values(0)}, norm)
-
-    def stops(self) -> bool:
-        """Return what `Course.stops` does, at the iterate."""
-        return self.taken in self.course.plan.moments and self.course.stops(self.moment())
-
-    def __call__(self, intermediate_result: Any) -> None:
-        """Take note of an iterate, as SciPy calls it."""
-        self.theta = intermediate_result.x.copy()
-        self.taken += 1
-        if self.stops():
-            raise StopIteration
-
-
 def line_search(plan: Plan, row: int) -> Course:
     """Train one run by L-BFGS, an iteration a step, anew where its objective changes.
 
@@ -290,29 +288,47 @@ def line_search(plan: Plan, row: int) -> Course:
     """
     from scipy.optimize import minimize
 
-    follower, memory = _Follower(plan, row), plan.optimizer.memory
-    course = follower.course
+    course, dtype = Course(plan, row), plan.y.dtype
+    theta, taken = plan.start[row].astype(np.float64), 0
+
+    def value_and_grad(theta: Array) -> tuple[float, Array]:
+        total, grad, _ = evaluate(theta[None].astype(dtype))
+        return float(total[0]), grad[0].astype(np.float64)
+
+    def here() -> Moment:
+        """Return the moment at theta."""
+        at = theta.astype(dtype)
+        total, grad, values = evaluate(at[None])
+        norm = float(np.linalg.norm(grad[0].astype(np.float64)))
+        return Moment(taken, at, {"objective": float(total[0]), **values(0)}, norm)
+
+    def stops() -> bool:
+        return taken in plan.moments and course.stops(here())
+
+    def follow(intermediate_result: Any) -> None:
+        """Take note of an iterate, as SciPy calls it."""
+        nonlocal theta, taken
+        theta, taken = intermediate_result.x.copy(), taken + 1
+        if stops():
+            raise StopIteration
+
     edges = [start for start, _ in plan.phases] + [plan.steps]
     for (start, active), stop in zip(plan.phases, edges[1:], strict=True):
-        follower.evaluate = _evaluation(plan, [row], active)
+        evaluate = _evaluation(plan, [row], active)
         if start == 0:
-            total, grad = follower.value_and_grad(follower.theta)
+            total, grad = value_and_grad(theta)
             if not np.isfinite(total) or not np.isfinite(grad).all():
                 course.diverge(0, plan.start[row], float(np.linalg.norm(grad)))
                 return course
-            follower.stops()
+            stops()
         if stop > start:
-            options = {"maxcor": memory, "maxiter": stop - start, "maxfun": 100 * (stop - start)}
+            options = {"ftol": 0.0, "gtol": 0.0, "maxcor": plan.optimizer.memory}
+            options |= {"maxiter": stop - start, "maxfun": 100 * (stop - start)}
             minimize(
-                follower.value_and_grad,
-                follower.theta,
-                jac=True,
-                method="L-BFGS-B",
-                callback=follower,
-                options={**options, "ftol": 0.0, "gtol": 0.0},
+                value_and_grad, theta, jac=True, method="L-BFGS-B", callback=follow, options=options
             )
-    last = follower.moment()
-    if plan.looks:
-        course.watch.ends(last, course.watched(last))
+    last = here()
+    if plan.looks and taken not in plan.looks:  # else it was looked at on the way
+        course.looked(last)
     course.finish(last)
     return course

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -100,37 +99,6 @@ STOPPINGS: dict[str, Callable[..., EarlyStopping]] = {
     "held_out": held_out,
 }
 """Early stoppings by name, as functions of numbers that have a default."""
-
-
-class Watch:
-    """Looks at one run; its ``best`` moment is the one that the run returns to.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> watch = Watch(plateau(every=1, patience=2))
-    >>> moments = [Moment(t, np.zeros(1), {}, 0.0) for t in range(4)]
-    >>> [watch.ends(moment, value) for moment, value in zip(moments, [3.0, 1.0, 2.0, 1.0])]
-    [False, False, False, True]
-    >>> watch.best.step
-    1
-    """
-
-    def __init__(self, rule: EarlyStopping) -> None:
-        self.rule = rule
-        self.best: Moment | None = None
-        self.least = self.improved = math.inf
-        self.waited = 0
-
-    def ends(self, moment: Moment, value: float) -> bool:
-        """Return whether the run ends, seeing what is watched at another moment."""
-        if value < self.least or self.best is None:
-            self.best, self.least = moment, value
-        if value < self.improved * (1.0 - self.rule.tolerance):
-            self.improved, self.waited = value, 0
-        else:
-            self.waited += 1
-        return self.waited >= self.rule.patience
 
 
 def phases_of(steps: int, losses_from: float, losses_until: float) -> list[tuple[int, bool]]:
