@@ -40,7 +40,7 @@ from mlpspec.losses.trials import (
     extremes,
     trial,
 )
-from mlpspec.network.forward import QUANTITIES, Forward, backward, check_partial, respond
+from mlpspec.network.forward import QUANTITIES, Forward, backward, check_partial
 from mlpspec.network.neurons import NEURONS
 from mlpspec.opened import is_library
 
@@ -416,7 +416,7 @@ def _compare(loss: StructuralLoss, net: Forward, nothing: float = NOTHING) -> Co
 
     def values(flat: Array) -> Array:
         x, y = (np.repeat(array, len(flat) // N_RUNS, axis=0) for array in (net.x, net.y))
-        moved = respond(type(net.params).unflatten(flat, x.shape[2]), x, y)
+        moved = Forward(type(net.params).unflatten(flat, x.shape[2]), x, y)
         return _value(loss, copied(moved))
 
     expected, doubt, step = central_differences(values, net.params.flatten())
@@ -453,7 +453,7 @@ def _note_permutation(loss: StructuralLoss, nets: list[Forward]) -> Check:
     worst = 0.0
     for net in nets:
         order = np.roll(np.arange(net.shape[2]), 1)
-        permuted = respond(chosen(net.params, order.tolist()), net.x, net.y)
+        permuted = Forward(chosen(net.params, order.tolist()), net.x, net.y)
         worst = max(worst, _difference(loss, copied(net), copied(permuted)))
     verdict, shown = ("ok", f"{worst:.1g}") if worst < 1e-9 else ("note", f"{worst:.3g}")
     detail = f"permuting the neurons changes the value by {shown}"

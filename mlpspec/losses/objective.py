@@ -1,15 +1,14 @@
 """What is minimised: the fit plus named, weighted structural losses.
 
 The objective is a sum, so its partial derivatives by f, h, p and so on are sums too; the chain rule
-(`mlpspec.network.forward.backward`) is applied once, to those sums. That of the fit,
-mean_n (f_n - y_n)^2, is dL/df_n = (2 / N) (f_n - y_n).
+(`mlpspec.network.forward.Forward.pull_back`) is applied once, to those sums.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import numpy as np
 
@@ -17,11 +16,35 @@ from mlpspec.arrays import Array
 from mlpspec.errors import InputError
 from mlpspec.losses.base import StructuralLoss
 from mlpspec.losses.weight_decay import L1, L2
-from mlpspec.network.forward import Forward, backward, check_partial, forward
+from mlpspec.network.forward import Forward, check_partial, forward
 from mlpspec.network.neurons import Params
 
 INERT = 1e-6
 """Share of the fit's gradient below which a loss has no force that a weight could scale."""
+
+
+@final
+@dataclass(frozen=True)
+class Fit(StructuralLoss):
+    """Mean squared error of the outputs.
+
+        L = mean_n (f_n - y_n)^2
+
+    dL/df_n = (2 / N) (f_n - y_n).
+
+    Examples
+    --------
+    >>> from mlpspec import RidgeParams
+    >>> params = RidgeParams.placed(np.array([[0.0]]), np.ones(1), np.ones(1))
+    >>> net = forward(params, np.zeros((1, 2, 1)), np.array([[1.0, 3.0]]))
+    >>> Fit().value_and_grad(net)
+    (array([2.]), {'output': array([[ 0., -2.]])})
+    """
+
+    def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
+        """Return L (R,) and its partial derivative for ``"output"``."""
+        gap = forward.output - forward.y
+        return np.square(gap).mean(axis=1), {"output": (2.0 / gap.shape[1]) * gap}
 
 
 class Evaluated(NamedTuple):
@@ -89,6 +112,11 @@ class Objective:
         return {name: self.terms[name] for name in sorted(self.terms) if self.terms[name][0] > 0.0}
 
     @property
+    def parts(self) -> dict[str, tuple[float, StructuralLoss]]:
+        """The active terms and, last, the fit, which is one of them by the name ``"fit"``."""
+        return {**self.active, "fit": (self.fit_weight, Fit())}
+
+    @property
     def unstructured(self) -> Objective:
         """The fit and the penalties called ``"l1"`` and ``"l2"``, without structural losses."""
         penalties = {"l1": L1, "l2": L2}
@@ -127,7 +155,7 @@ class Objective:
 
     def at(self, net: Forward) -> Evaluated:
         """Return what `value_and_grad` does, at a forward pass."""
-        return weighted_sum(net, self.fit_weight, self.active)
+        return weighted_sum(net, self.parts)
 
     def force(self, net: Forward) -> float:
         """Return the Euclidean norm of the gradient of one run (R = 1) over all parameters."""
@@ -168,70 +196,35 @@ Weight = float | Array
 Terms = Mapping[str, tuple[Weight, StructuralLoss]]
 
 
-class Seen(NamedTuple):
-    """What the fit sees of the hidden units, where that is not what the network computes.
+def weighted_sum(net: Forward, terms: Terms) -> Evaluated:
+    """Return the weighted sum of losses of R runs and its gradient.
 
-    Attributes
-    ----------
-    hidden : (R, N, K)
-        What it sees in place of h.
-    slope : (R, N, K)
-        What is taken for the derivative of that by h.
-    """
-
-    hidden: Array
-    slope: Array
-
-
-def weighted_sum(
-    net: Forward, fit_weight: Weight, terms: Terms, seen: Seen | None = None
-) -> Evaluated:
-    """Return the objective of R runs that have the same losses, each with weights of its own.
+    A loss of weight 0 has no part in the gradient; its value is there.
 
     Parameters
     ----------
     net : Forward
-    fit_weight : float or (R,)
     terms : mapping of str to (float or (R,), StructuralLoss)
-    seen : Seen, optional
-        What the fit sees of the hidden units, s_nk with the slope s'_nk, under dropout for one:
-        f_n = sum_k v_k s_nk + c, and dL/dh_nk = dL/df_n v_k s'_nk. The other terms see h.
+        The runs have the same losses, each with weights of its own.
+
+    Raises
+    ------
+    InputError
+        A partial derivative that `mlpspec.network.forward.backward` refuses.
     """
-    v, y = net.params.output_weight, net.y
-    f = net.output
-    if seen is not None:
-        f = np.matmul(seen.hidden, v[:, :, None])[:, :, 0] + net.params.output_bias[:, None]
-    fit = np.square(f - y).mean(axis=1)
-    total, partials, values = weighted_terms(net, terms)
-    if np.any(fit_weight):
-        of_f = _times(fit_weight, (2.0 / y.shape[1]) * (f - y))
-        of_fit = {"output": of_f}
-        if seen is not None:
-            of_fit = {
-                "hidden": of_f[:, :, None] * v[:, None, :] * seen.slope,
-                "output_weight": np.matmul(of_f[:, None, :], seen.hidden)[:, 0],
-                "output_bias": of_f.sum(axis=1),
-            }
-        for name, partial in of_fit.items():
-            partials[name] = partials[name] + partial if name in partials else partial
-    total = np.asarray(fit_weight * fit + total)
-    return Evaluated(total, backward(net, partials), {"fit": fit, **values})
-
-
-def weighted_terms(net: Forward, terms: Terms) -> tuple[Array, dict[str, Array], dict[str, Array]]:
-    """Return the weighted sum of losses (R,), its partial derivatives, and the losses' values."""
     total: Array = np.zeros_like(net.y[:, 0])
     partials: dict[str, Array] = {}
     values = {}
     for name, (weight, loss) in terms.items():
         values[name], found = loss.value_and_grad(net)
         total = total + weight * values[name]
-        for quantity, partial in found.items():
+        for quantity, partial in found.items() if np.any(weight) else ():
             check_partial(net, quantity, partial)
             weighted = _times(weight, partial)
             before = partials.get(quantity)
             partials[quantity] = weighted if before is None else before + weighted
-    return total, partials, values
+    first = {name: values[name] for name in sorted(values, key=lambda name: name != "fit")}
+    return Evaluated(np.asarray(total), net.pull_back(partials), first)
 
 
 def _times(weight: Weight, partial: Array) -> Array:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mlpspec.arrays import Array
-from mlpspec.network.forward import Forward, respond
+from mlpspec.network.forward import Forward
 from mlpspec.network.neurons import NEURONS, Params
 
 N_RUNS = 3
@@ -51,7 +51,7 @@ def trial(
     rng = np.random.default_rng([n_samples, n_hidden, n_inputs])
     p = np.array(spread)[:, None, None] * rng.uniform(-1.0, 1.0, (N_RUNS, n_hidden, n_inputs))
     x = rng.uniform(-1.0, 1.0, (N_RUNS, n_samples, n_inputs))
-    return respond(placed(neuron, p, rng), x, rng.standard_normal((N_RUNS, n_samples)))
+    return Forward(placed(neuron, p, rng), x, rng.standard_normal((N_RUNS, n_samples)))
 
 
 def elsewhere(neuron: str) -> dict[str, list[Forward]]:
@@ -80,7 +80,7 @@ def trained(neuron: str, n_samples: int, n_hidden: int, n_inputs: int) -> Forwar
     p[:, 1] = p[:, 2] + 1e-3 * rng.uniform(-1.0, 1.0, p[:, 2].shape)
     x = rng.uniform(-1.0, 1.0, (N_RUNS, n_samples, n_inputs))
     params = placed(neuron, p, rng, np.array([[1.0], [12.0], [0.3]]))
-    return respond(params, x, rng.standard_normal((N_RUNS, n_samples)))
+    return Forward(params, x, rng.standard_normal((N_RUNS, n_samples)))
 
 
 def chosen(params: Params, neurons: Sequence[int]) -> Params:
@@ -101,7 +101,7 @@ def copied(net: Forward, rows: Any = slice(None), dtype: Any = None) -> Forward:
         return copied
 
     fields = {name: copy(value) for name, value in vars(net.params).items()}
-    return respond(type(net.params)(**fields), copy(net.x), copy(net.y))
+    return Forward(type(net.params)(**fields), copy(net.x), copy(net.y))
 
 
 def extremes(neuron: str, n_inputs: int) -> dict[str, Forward]:
@@ -116,8 +116,8 @@ def extremes(neuron: str, n_inputs: int) -> dict[str, Forward]:
     touching = x.copy()
     touching[:, 0] = same.prototypes[:, 0]
     return {
-        "where all prototypes coincide": respond(same, x, y),
-        "where all prototypes lie on one input": respond(same, touching, y),
-        "where all prototypes are 1e6 away": respond(placed(neuron, far, rng), x, y),
-        "where one prototype is 1e6 away": respond(placed(neuron, mixed, rng), x, y),
+        "where all prototypes coincide": Forward(same, x, y),
+        "where all prototypes lie on one input": Forward(same, touching, y),
+        "where all prototypes are 1e6 away": Forward(placed(neuron, far, rng), x, y),
+        "where one prototype is 1e6 away": Forward(placed(neuron, mixed, rng), x, y),
     }

@@ -5,7 +5,8 @@ For run r (index left out) the network is
     h_nk = exp(-z_nk^2),    f_n = sum_k v_k h_nk + c,
 
 where the neurons (`mlpspec.network.neurons`) say what z is. A loss L is differentiated with respect
-to what it reads of a forward pass; `backward` is the chain rule from there to the parameters:
+to what it reads of a forward pass, as the fit, L = mean_n (f_n - y_n)^2, with respect to f:
+dL/df_n = (2/N) (f_n - y_n). The chain rule leads from there to the parameters (`backward`):
 
     dL/dv_k = sum_n dL/df_n h_nk,   dL/dc = sum_n dL/df_n,
     dL/dh_nk = dL/df_n v_k + ...,   dL/dz_nk = -2 z_nk h_nk dL/dh_nk + ...,
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -34,19 +36,13 @@ fields of the params; the data need none."""
 class Forward:
     """The forward pass of R networks on their data, made by `forward`; its arrays are read-only.
 
+    What follows from the parameters is computed when it is first read.
+
     Attributes
     ----------
     params : RidgeParams or RadialParams
     x : (R, N, D)
     y : (R, N)
-    preactivation : (R, N, K)
-        z.
-    hidden : (R, N, K)
-        h = exp(-z^2), never below exp(-340), in single precision exp(-43) (`mlpspec.arrays.CUT`).
-    output : (R, N)
-        f.
-    prototypes : (R, K, D)
-        p.
 
     Examples
     --------
@@ -60,20 +56,27 @@ class Forward:
     params: Params
     x: Array
     y: Array
-    preactivation: Array
-    hidden: Array
-    output: Array
-    prototypes: Array
 
-    def __post_init__(self) -> None:
-        for name in ("preactivation", "hidden", "output", "prototypes"):
-            getattr(self, name).flags.writeable = False
+    @cached_property
+    def preactivation(self) -> Array:
+        """(R, N, K): z_nk."""
+        return read_only(self.params.preactivation(self.x))
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(R, N, K)."""
-        n_runs, n_samples = self.y.shape
-        return n_runs, n_samples, self.prototypes.shape[1]
+    @cached_property
+    def hidden(self) -> Array:
+        """(R, N, K): h_nk = exp(-z_nk^2), never below exp(-340), in single precision exp(-43)."""
+        return read_only(exp_of_negated(np.square(self.preactivation)))
+
+    @cached_property
+    def output(self) -> Array:
+        """(R, N): f_n = sum_k v_k h_nk + c."""
+        v, c = self.params.output_weight, self.params.output_bias
+        return read_only(np.matmul(self.hidden, v[:, :, None])[:, :, 0] + c[:, None])
+
+    @cached_property
+    def prototypes(self) -> Array:
+        """(R, K, D): p_k."""
+        return read_only(self.params.prototypes)
 
     @property
     def response(self) -> Array:
@@ -84,6 +87,60 @@ class Forward:
     def squared_response(self) -> Array:
         """(R, N): sum_k h_nk^2."""
         return np.asarray(np.square(self.hidden).sum(axis=2))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(R, N, K)."""
+        n_runs, n_samples = self.y.shape
+        return n_runs, n_samples, self.params.shape[1]
+
+    def pull_back(self, partials: Mapping[str, Array]) -> Params:
+        """Return what `backward` does, of partials that are known to be right."""
+        params, v = self.params, self.params.output_weight
+        grad = {name: np.zeros_like(value) for name, value in vars(params).items()}
+        of_h, of_z, pulled = [], [], []
+        for name, partial in partials.items():
+            if name == "output":
+                of_f = partial
+                of_h.append(of_f[:, :, None] * v[:, None, :])
+                grad["output_weight"] += np.matmul(of_f[:, None, :], self.hidden)[:, 0]
+                grad["output_bias"] += of_f.sum(axis=1)
+            elif name == "response":
+                of_h.append(partial[:, :, None])
+            elif name == "squared_response":
+                of_h.append(2.0 * partial[:, :, None] * self.hidden)
+            elif name == "hidden":
+                of_h.append(partial)
+            elif name == "preactivation":
+                of_z.append(partial)
+            elif name in grad:
+                grad[name] += partial
+        if of_h:
+            driven = self.preactivation * self.hidden
+            driven *= sum(of_h[1:], of_h[0])
+            driven *= -2.0
+            of_z.append(driven)
+        if of_z:
+            z = self.preactivation
+            pulled.append(params.pull_back_preactivation(self.x, z, sum(of_z[1:], of_z[0])))
+        if "prototypes" in partials:
+            pulled.append(params.pull_back_prototypes(partials["prototypes"]))
+        for fields in pulled:
+            for name, value in fields.items():
+                grad[name] += value
+        return type(params)(**grad)
+
+
+def read_only(array: Array) -> Array:
+    """Protect an array from being written to, and return it.
+
+    Examples
+    --------
+    >>> read_only(np.zeros(1)).flags.writeable
+    False
+    """
+    array.flags.writeable = False
+    return array
 
 
 def forward(params: Params, x: Array, y: Array) -> Forward:
@@ -113,7 +170,7 @@ def forward(params: Params, x: Array, y: Array) -> Forward:
     >>> forward(params, np.array([[[0.5], [1.0]]]), np.zeros((1, 2))).output.round(4)
     array([[3.    , 1.1036]])
     """
-    return respond(params, *checked(params, x, y))
+    return Forward(params, *checked(params, x, y))
 
 
 def checked(params: Params, x: Array, y: Array) -> tuple[Array, Array]:
@@ -151,23 +208,6 @@ def checked(params: Params, x: Array, y: Array) -> tuple[Array, Array]:
     return x, y
 
 
-def respond(params: Params, x: Array, y: Array) -> Forward:
-    """Return what `forward` does, of input that is known to be right.
-
-    Examples
-    --------
-    >>> from mlpspec import RidgeParams
-    >>> params = RidgeParams.placed(np.array([[0.5]]), np.array([2.0]), np.array([3.0]))
-    >>> respond(params, np.array([[[0.5]]]), np.zeros((1, 1))).hidden
-    array([[[1.]]])
-    """
-    z = params.preactivation(x)
-    h = exp_of_negated(np.square(z))
-    v, c = params.output_weight, params.output_bias
-    f = np.matmul(h, v[:, :, None])[:, :, 0] + c[:, None]
-    return Forward(params, x, y, z, h, f, params.prototypes)
-
-
 def backward(forward: Forward, partials: Mapping[str, Array]) -> Params:
     """Return the gradient of a scalar per run: back-propagation.
 
@@ -201,43 +241,9 @@ def backward(forward: Forward, partials: Mapping[str, Array]) -> Params:
     >>> bool(backward(net, {"output": np.ones((1, 1))}).output_weight == net.hidden[0])
     True
     """
-    params = forward.params
     for name, partial in partials.items():
         check_partial(forward, name, partial)
-    grad = {name: np.zeros_like(value) for name, value in vars(params).items()}
-    v, of_h, of_z = params.output_weight, [], []
-    for name, partial in partials.items():
-        if name == "output":
-            of_f = partial
-            of_h.append(of_f[:, :, None] * v[:, None, :])
-            grad["output_weight"] += np.matmul(of_f[:, None, :], forward.hidden)[:, 0]
-            grad["output_bias"] += of_f.sum(axis=1)
-        elif name == "response":
-            of_h.append(partial[:, :, None])
-        elif name == "squared_response":
-            of_h.append(2.0 * partial[:, :, None] * forward.hidden)
-        elif name == "hidden":
-            of_h.append(partial)
-        elif name == "preactivation":
-            of_z.append(partial)
-        elif name in grad:
-            grad[name] += partial
-    if of_h:
-        z, h = forward.preactivation, forward.hidden
-        driven = z * h
-        driven *= sum(of_h[1:], of_h[0])
-        driven *= -2.0
-        of_z.append(driven)
-    pulled = []
-    if of_z:
-        x, z = forward.x, forward.preactivation
-        pulled.append(params.pull_back_preactivation(x, z, sum(of_z[1:], of_z[0])))
-    if "prototypes" in partials:
-        pulled.append(params.pull_back_prototypes(partials["prototypes"]))
-    for fields in pulled:
-        for name, value in fields.items():
-            grad[name] += value
-    return type(params)(**grad)
+    return forward.pull_back(partials)
 
 
 def check_partial(forward: Forward, name: str, partial: Array) -> None:

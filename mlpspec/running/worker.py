@@ -26,7 +26,7 @@ from mlpspec.data.spec import build
 from mlpspec.errors import InputError, is_interrupt, one_line
 from mlpspec.losses import StructuralLoss
 from mlpspec.metrics.measure import measure
-from mlpspec.network.forward import Forward, respond
+from mlpspec.network.forward import Forward
 from mlpspec.network.neurons import neuron_of
 from mlpspec.running.compressing import compressed, uncompressed
 from mlpspec.running.planning import Batch
@@ -238,7 +238,7 @@ def _train_together(
 
     def start_at(row: int) -> Forward:
         one = slice(row, row + 1)
-        return respond(kind.unflatten(flat[one], first.n_inputs), x[one], y[one])
+        return Forward(kind.unflatten(flat[one], first.n_inputs), x[one], y[one])
 
     objectives = [
         objective_of(run, known, partial(start_at, row))

@@ -17,7 +17,7 @@ from mlpspec.data.tabular import column_names
 from mlpspec.errors import InputError
 from mlpspec.losses import L1, L2, Coverage, HardCoverage, Overlap, Separation, StructuralLoss
 from mlpspec.losses.objective import Objective
-from mlpspec.network.forward import Forward, respond
+from mlpspec.network.forward import Forward
 from mlpspec.network.initializers import AT_INPUTS, INITIALIZERS
 from mlpspec.network.neurons import Params
 from mlpspec.study.ends import ENDS, network_of
@@ -157,8 +157,7 @@ def data_of(run: Run, tables: Tables | None = None, held_out: bool = False) -> t
 
 def _outputs(params: Params, x: Array) -> Array:
     """Return the outputs (N,) of one network at x (N, D), in double precision."""
-    with np.errstate(divide="ignore", invalid="ignore"):  # of prototypes, which are not needed
-        return np.asarray(respond(params.double(), x[None], np.zeros((1, len(x)))).output[0])
+    return np.asarray(Forward(params.double(), x[None], np.zeros((1, len(x)))).output[0])
 
 
 def start_of(run: Run, x: Array | None = None, rng: np.random.Generator | None = None) -> Array:

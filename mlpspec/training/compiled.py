@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -20,11 +21,11 @@ from typing import cast
 
 import numpy as np
 
-from mlpspec.arrays import Array, exp_of_negated
+from mlpspec.arrays import Array
 from mlpspec.losses import L1, L2, Coverage, HardCoverage, Overlap, Separation, StructuralLoss
 from mlpspec.losses.base import n_pairs
 from mlpspec.losses.objective import Objective
-from mlpspec.network.forward import Forward
+from mlpspec.network.forward import Forward, read_only
 from mlpspec.network.neurons import Params, RadialParams
 from mlpspec.training import layout
 from mlpspec.training.optimizers import COMPILED_RULES, Optimizer, gradient_descent
@@ -188,9 +189,8 @@ class KernelRuns:
         self.names = [known_terms(objective) for objective in objectives]
         self.memory[:, : layout.TOTAL] = 0.0
         for row, objective, names in zip(self.memory, objectives, self.names, strict=True):
-            row[layout.FIT] = objective.fit_weight
             for i, term in names.items():
-                row[i], loss = objective.terms[term]
+                row[i], loss = objective.parts[term]
                 if isinstance(loss, Coverage | Separation):
                     row[layout.TAU_COVERAGE + i - layout.COVERAGE] = loss.temperature
                 if isinstance(loss, Separation | Overlap):
@@ -200,7 +200,7 @@ class KernelRuns:
     def values(self, run: int) -> dict[str, float]:
         """Return the unweighted values of a run: ``"fit"`` and the losses that the kernel knows."""
         numbers = self.memory[run, layout.VALUE : layout.EPSILON].tolist()
-        return {"fit": numbers[0], **{name: numbers[i] for i, name in self.names[run].items()}}
+        return {name: numbers[i] for i, name in self.names[run].items()}
 
     def evaluate(self) -> None:
         """Compute objective and gradient at theta."""
@@ -215,8 +215,8 @@ class KernelRuns:
 
 
 def known_terms(objective: Objective) -> dict[int, str]:
-    """Return the names of the terms that the kernel computes, by the index of their weight."""
-    names: dict[int, str] = {}
+    """Return the names of what the kernel computes, the fit first, by the index of its weight."""
+    names = {layout.FIT: "fit"}
     for name, (_, loss) in objective.active.items():
         if type(loss) in WEIGHT_OF:
             names.setdefault(WEIGHT_OF[type(loss)], name)
@@ -229,37 +229,16 @@ def riding(objective: Objective) -> dict[str, tuple[float, StructuralLoss]]:
     return {name: term for name, term in objective.active.items() if name not in known}
 
 
+@dataclass(frozen=True, eq=False)
 class RidingForward(Forward):
-    """The forward pass of `KernelRuns` at their parameters, as far as it is read."""
+    """The forward pass of `KernelRuns` at their parameters, with f as the kernel has it."""
 
-    def __init__(self, params: Params, x: Array, y: Array, runs: KernelRuns) -> None:
-        vars(self).update(params=params, x=x, y=y, runs=runs)
+    runs: KernelRuns
 
     @cached_property
     def output(self) -> Array:
-        """(R, N): f, as the kernel has it."""
-        f, runs = np.empty_like(self.y), vars(self)["runs"]
+        """(R, N): f_n."""
+        f, runs = np.empty_like(self.y), self.runs
         rows = runs.memory[:, runs.at.f : runs.at.f + runs.at.n]
         np.put_along_axis(f, runs.order, rows, axis=1)
         return read_only(f)
-
-    @cached_property
-    def prototypes(self) -> Array:
-        """(R, K, D): p."""
-        return read_only(self.params.prototypes)
-
-    @cached_property
-    def preactivation(self) -> Array:
-        """(R, N, K): z."""
-        return read_only(self.params.preactivation(self.x))
-
-    @cached_property
-    def hidden(self) -> Array:
-        """(R, N, K): h."""
-        return read_only(exp_of_negated(np.square(self.preactivation)))
-
-
-def read_only(array: Array) -> Array:
-    """Protect an array from being written to, and return it."""
-    array.flags.writeable = False
-    return array

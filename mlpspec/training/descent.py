@@ -10,7 +10,7 @@ same moments, at which a run is recorded, or early stopping looks at it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from mlpspec.arrays import Array
-from mlpspec.losses.objective import Objective, Terms, weighted_sum, weighted_terms
-from mlpspec.network.forward import backward, respond
+from mlpspec.losses.base import StructuralLoss
+from mlpspec.losses.objective import Fit, Objective, weighted_sum
+from mlpspec.network.forward import Forward
 from mlpspec.network.neurons import Params
 from mlpspec.training.compiled import KernelRuns, RidingForward, riding
 from mlpspec.training.optimizers import RULES, Optimizer
@@ -63,6 +64,11 @@ class Plan:
         """Return what a run minimises while its structural losses are active, or are not."""
         whole = self.objectives[row]
         return whole if active else whole.unstructured
+
+    def in_numpy(self, row: int, active: bool = True) -> dict[str, tuple[float, StructuralLoss]]:
+        """Return the terms of a run's objective that the kernel does not compute."""
+        objective = self.objective(row, active)
+        return riding(objective) if self.compiled else objective.parts
 
 
 class Course:
@@ -109,7 +115,7 @@ class Course:
         if self.plan.held_out is None:
             return moment.values["objective"]
         x, y = (array[self.row : self.row + 1] for array in self.plan.held_out)
-        net = respond(self.plan.kind.unflatten(moment.theta[None], x.shape[2]), x, y)
+        net = Forward(self.plan.kind.unflatten(moment.theta[None], x.shape[2]), x, y)
         return float(np.square(net.output - y).mean())
 
     def finish(self, moment: Moment) -> None:
@@ -149,73 +155,47 @@ def train_whole(plan: Plan, row: int) -> Course:
     return course
 
 
-Values = Callable[[int], dict[str, float]]
-"""Returns the unweighted values of the fit and of a run's terms, by name."""
-
-Evaluate = Callable[[Array], tuple[Array, Array, Values]]
-"""Returns, at theta (R, P), objective (R,), gradient (R, P), and what gives a run's values."""
+Evaluate = Callable[..., tuple[Array, Array, Callable[[int], dict[str, float]]]]
+"""Returns, at theta (R, P), objective (R,) and gradient (R, P), and what has the unweighted values
+of a run's terms by name."""
 
 
-def _evaluation(
-    plan: Plan, rows: Sequence[int], active: bool, perturbed: Perturbed | None = None
-) -> Evaluate:
-    """Return the objective of runs that may be trained together, perturbed or not."""
+def _evaluation(plan: Plan, rows: Sequence[int], active: bool) -> Evaluate:
+    """Return what evaluates the objective of runs that may be trained together.
+
+    In NumPy its data and the fit may be perturbed, if a `Perturbed` is given.
+    """
+    x, y = plan.x[rows], plan.y[rows]
     objectives = [plan.objective(row, active) for row in rows]
-    in_numpy = riding(objectives[0]) if plan.compiled else objectives[0].active
-    terms = {}
-    for name, (_, loss) in in_numpy.items():
-        weights = [objective.terms[name][0] for objective in objectives]
-        terms[name] = np.array(weights, dtype=plan.y.dtype), loss
-    if plan.compiled:
-        return _riding(plan, rows, objectives, terms)
-    return _textbook(plan, rows, objectives, terms, perturbed)
+    terms: dict[str, tuple[Array, StructuralLoss]] = {}
+    for name, (_, loss) in plan.in_numpy(rows[0], active).items():
+        weights = [objective.parts[name][0] for objective in objectives]
+        terms[name] = np.array(weights, dtype=y.dtype), loss
 
+    def of_run(values: dict[str, Array], run: int) -> dict[str, float]:
+        return {name: float(value[run]) for name, value in values.items()}
 
-def _textbook(
-    plan: Plan,
-    rows: Sequence[int],
-    objectives: Sequence[Objective],
-    terms: Terms,
-    perturbed: Perturbed | None,
-) -> Evaluate:
-    """Return the objective of runs that have the same losses, ``terms``, in NumPy."""
-    x, y = plan.x[rows], plan.y[rows]
-    fit_weight = np.array([objective.fit_weight for objective in objectives], dtype=y.dtype)
+    def in_numpy(theta: Array, perturbed: Perturbed | None = None) -> Any:
+        params = plan.kind.unflatten(theta, x.shape[2])
+        net, fit = perturbed(params) if perturbed else (Forward(params, x, y), Fit())
+        total, grad, values = weighted_sum(net, {**terms, "fit": (terms["fit"][0], fit)})
+        return total, grad.flatten(), lambda run: of_run(values, run)
 
-    def evaluate(theta: Array) -> tuple[Array, Array, Values]:
-        params, seen = plan.kind.unflatten(theta, x.shape[2]), None
-        if perturbed is None:
-            net = respond(params, x, y)
-        else:
-            net, seen = perturbed(params)
-        total, grad, values = weighted_sum(net, fit_weight, terms, seen)
-        return total, grad.flatten(), lambda run: _of_run(values, run)
-
-    return evaluate
-
-
-def _riding(
-    plan: Plan, rows: Sequence[int], objectives: Sequence[Objective], terms: Terms
-) -> Evaluate:
-    """Return the objective of runs whose losses the kernel knows but for ``terms``."""
-    x, y = plan.x[rows], plan.y[rows]
+    if not plan.compiled:
+        return in_numpy
     runs = KernelRuns(plan.kind, plan.start[rows], x, y, objectives, plan.optimizer.neglects)
 
-    def evaluate(theta: Array) -> tuple[Array, Array, Values]:
+    def compiled(theta: Array) -> Any:
         runs.theta[...] = theta
         runs.evaluate()
         if not terms:
             return runs.total.copy(), runs.grad.copy(), runs.values
         net = RidingForward(plan.kind.unflatten(theta, x.shape[2]), x, y, runs)
-        total, partials, values = weighted_terms(net, terms)
-        grad = runs.grad + backward(net, partials).flatten()
-        return runs.total + total, grad, lambda run: runs.values(run) | _of_run(values, run)
+        total, grad, values = weighted_sum(net, terms)
+        both = runs.total + total, runs.grad + grad.flatten()
+        return *both, lambda run: runs.values(run) | of_run(values, run)
 
-    return evaluate
-
-
-def _of_run(values: Mapping[str, Array], run: int) -> dict[str, float]:
-    return {name: float(value[run]) for name, value in values.items()}
+    return compiled
 
 
 def descend(plan: Plan, rows: Sequence[int]) -> list[Course]:
@@ -238,14 +218,12 @@ def descend(plan: Plan, rows: Sequence[int]) -> list[Course]:
         perturbed = Perturbed(plan.perturbation, streams, plan.x[rows], plan.y[rows])
     for t in range(last + 1):
         if t in phases:
-            evaluate = minimised = _evaluation(plan, rows, phases[t])
-            if perturbed is not None:
-                minimised = _evaluation(plan, rows, phases[t], perturbed)
+            evaluate = _evaluation(plan, rows, phases[t])
         looked_at = t in plan.moments
         if looked_at or perturbed is None:
             total, grad, values = evaluate(theta)
         if perturbed is not None and t < last:
-            size, down, _ = minimised(theta)
+            size, down, _ = evaluate(theta, perturbed)
         else:
             size, down = total, grad
         finite = np.isfinite(size) & np.isfinite(down).all(axis=1)

@@ -1,7 +1,7 @@
 """Perturbed training: at every step the data or the hidden units are a little different.
 
 Dropout and deactivation are of the fit alone, which sees something else in place of the hidden
-units (`mlpspec.losses.objective.Seen`). What is drawn comes from streams of the run, so that
+units (`Seen`). What is drawn comes from streams of the run, so that
 neither its neighbours nor the workers change it: one stream for every kind, and from each the same
 count of numbers at every step. Runs with the same streams and shapes meet the same perturbations,
 whatever their losses.
@@ -16,9 +16,10 @@ import numpy as np
 
 from mlpspec.arrays import Array
 from mlpspec.errors import InputError
+from mlpspec.losses.base import StructuralLoss
 from mlpspec.losses.inhibition import most_monosemantic
-from mlpspec.losses.objective import Seen
-from mlpspec.network.forward import Forward, respond
+from mlpspec.losses.objective import Fit
+from mlpspec.network.forward import Forward
 from mlpspec.network.neurons import Params
 
 Streams = Callable[[str], np.random.Generator]
@@ -85,6 +86,36 @@ PERTURBED = tuple(field.name for field in fields(Perturbation))
 """What may be perturbed."""
 
 
+@dataclass(frozen=True, eq=False)
+class Seen(StructuralLoss):
+    """The fit of what it sees in place of the hidden units of one forward pass.
+
+    With s_nk for h_nk: f_n = sum_k v_k s_nk + c, and, with s'_nk for the derivative of s_nk by
+    h_nk, dL/dh_nk = dL/df_n v_k s'_nk, where dL/df_n is that of `mlpspec.losses.objective.Fit`.
+
+    Attributes
+    ----------
+    hidden : (R, N, K)
+        s.
+    slope : (R, N, K)
+        s'.
+    """
+
+    hidden: Array
+    slope: Array
+
+    def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
+        """Return L (R,) and its partial derivatives for ``"hidden"``, v and c."""
+        v, c = forward.params.output_weight, forward.params.output_bias
+        gap = np.matmul(self.hidden, v[:, :, None])[:, :, 0] + c[:, None] - forward.y
+        of_f = (2.0 / gap.shape[1]) * gap
+        return np.square(gap).mean(axis=1), {
+            "hidden": of_f[:, :, None] * v[:, None, :] * self.slope,
+            "output_weight": np.matmul(of_f[:, None, :], self.hidden)[:, 0],
+            "output_bias": of_f.sum(axis=1),
+        }
+
+
 class Perturbed:
     """R runs whose data are perturbed anew at every call.
 
@@ -102,8 +133,8 @@ class Perturbed:
     >>> params = RidgeParams.placed(np.array([[0.5]]), np.ones(1), np.ones(1))
     >>> streams = lambda name: np.random.Generator(np.random.PCG64(1))
     >>> x, y = np.zeros((1, 4, 1)), np.zeros((1, 4))
-    >>> net, seen = Perturbed(Perturbation(dropout=0.5), [streams], x, y)(params)
-    >>> seen.slope[0, :, 0]
+    >>> net, fit = Perturbed(Perturbation(dropout=0.5), [streams], x, y)(params)
+    >>> fit.slope[0, :, 0]
     array([2., 2., 0., 2.])
     """
 
@@ -113,25 +144,25 @@ class Perturbed:
         self.perturbation, self.x, self.y = perturbation, x, y
         self.streams = {name: [stream(name) for stream in streams] for name in perturbation.drawn}
 
-    def __call__(self, params: Params) -> tuple[Forward, Seen | None]:
-        """Return the forward pass, and what the fit sees of its hidden units if not these."""
+    def __call__(self, params: Params) -> tuple[Forward, Fit | Seen]:
+        """Return the forward pass, and the fit that there is of it."""
         how, x, y = self.perturbation, self.x, self.y
         if how.jitter:
             x = x + how.jitter * self._normal("jitter", x)
         if how.target_noise:
             y = y + how.target_noise * self._normal("target_noise", y)
         if how.adversarial:
-            x = x + how.adversarial * np.sign(of_inputs(respond(params, x, y)))
-        net, seen = respond(params, x, y), None
+            x = x + how.adversarial * np.sign(of_inputs(Forward(params, x, y)))
+        net, seen = Forward(params, x, y), None
         if how.deactivation:
             seen = deactivated(net.hidden, how.deactivation)
         if how.dropout:
             shape = net.shape[1:]
             drawn = [stream.random(shape) for stream in self.streams["dropout"]]
             kept = (np.array(drawn) >= how.dropout).astype(y.dtype) / y.dtype.type(1 - how.dropout)
-            hidden, slope = seen or (net.hidden, y.dtype.type(1))
+            hidden, slope = (seen.hidden, seen.slope) if seen else (net.hidden, y.dtype.type(1))
             seen = Seen(kept * hidden, kept * slope)
-        return net, seen
+        return net, seen or Fit()
 
     def _normal(self, name: str, like: Array) -> Array:
         drawn = [stream.standard_normal(like.shape[1:]) for stream in self.streams[name]]
@@ -179,7 +210,7 @@ def of_inputs(net: Forward) -> Array:
     array([[[ 0.    ],
             [-0.2707]]])
     """
-    of_f = (2.0 / net.y.shape[1]) * (net.output - net.y)
+    of_f = Fit().value_and_grad(net)[1]["output"]
     of_h = of_f[:, :, None] * net.params.output_weight[:, None, :]
     of_z = -2.0 * net.preactivation * net.hidden * of_h
     return net.params.pull_back_inputs(net.x, net.preactivation, of_z)

@@ -251,11 +251,10 @@ def _together(plan: Plan, responses: int) -> list[list[int]]:
     In the compiled engine only the losses that ride need be the same.
     """
     groups: dict[object, list[int]] = {}
-    for row, objective in enumerate(plan.objectives):
-        terms = riding(objective) if plan.compiled else objective.active
-        same = [(name, loss) for name, (_, loss) in terms.items()]
-        fitted = plan.compiled or objective.fit_weight > 0.0
-        groups.setdefault((fitted, *same), []).append(row)
+    for row in range(len(plan.objectives)):
+        terms = plan.in_numpy(row)
+        same = tuple((name, loss, weight > 0.0) for name, (weight, loss) in terms.items())
+        groups.setdefault(same, []).append(row)
     most = max(1, RESPONSES // responses)
     return [rows[i : i + most] for rows in groups.values() for i in range(0, len(rows), most)]
 

@@ -21,9 +21,10 @@ from mlpspec.losses import (
     StructuralLoss,
     check_loss,
 )
+from mlpspec.losses.objective import Fit
 from mlpspec.network.neurons import NEURONS
 
-RIGHT = [*every_loss().values(), Coverage(1e-6), Coverage(10.0), Separation(10.0)]
+RIGHT = [*every_loss().values(), Fit(), Coverage(1e-6), Coverage(10.0), Separation(10.0)]
 RIGHT += [Inhibition(0.44, floor=0.0, promote=True)]  # jumps within reach of the differences
 
 

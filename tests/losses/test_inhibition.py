@@ -20,8 +20,9 @@ def responses(h):
     h = np.asarray(h, dtype=float)
     n_runs, n_samples, n_hidden = h.shape
     params, x, y = problem(n_runs, n_samples, 1, n_hidden)
-    net = forward(params, x, y)
-    return Forward(params, x, y, net.preactivation, h, net.output, net.prototypes)
+    net = Forward(params, x, y)
+    vars(net)["hidden"] = h  # as if it had been computed
+    return net
 
 
 def by_loops(h, share, epsilon):

@@ -5,7 +5,7 @@ from scipy.optimize import brentq
 
 from mlpspec.losses import BUILT_IN, Coverage, Overlap, Separation, built_in
 from mlpspec.losses.objective import Objective
-from mlpspec.network.forward import backward, forward, respond
+from mlpspec.network.forward import Forward, backward, forward
 from mlpspec.network.neurons import NEURONS, RidgeParams
 from mlpspec.training.optimizers import adam
 from mlpspec.training.trainer import train
@@ -94,7 +94,7 @@ def test_gradient_against_finite_differences(name, loss, n_inputs, shape, neuron
     exact = backward(passed, loss.value_and_grad(passed)[1]).flatten()
 
     def function(flat):
-        return loss.value_and_grad(respond(params.unflatten(flat, n_inputs), x, y))[0]
+        return loss.value_and_grad(Forward(params.unflatten(flat, n_inputs), x, y))[0]
 
     numeric = central_difference(function, params.flatten())
     scale = np.abs(exact).max()

@@ -23,7 +23,7 @@ from mlpspec.losses import (
     built_in,
 )
 from mlpspec.metrics.hull import hull_distance
-from mlpspec.network.forward import backward, forward, respond
+from mlpspec.network.forward import Forward, backward, forward
 from mlpspec.network.neurons import RidgeParams
 
 EVERY = every_loss(ReverseCoverage=ReverseCoverage(0.05), LogRepulsion=LogRepulsion(0.1))
@@ -58,7 +58,7 @@ def test_gradient_against_finite_differences(loss, n_inputs, shape):
     exact = backward(passed, loss.value_and_grad(passed)[1]).flatten()
 
     def function(flat):
-        return loss.value_and_grad(respond(RidgeParams.unflatten(flat, n_inputs), x, y))[0]
+        return loss.value_and_grad(Forward(RidgeParams.unflatten(flat, n_inputs), x, y))[0]
 
     numeric = central_difference(function, params.flatten(), step=1e-4)
     np.testing.assert_allclose(exact, numeric, rtol=1e-7, atol=1e-8 * np.abs(exact).max())

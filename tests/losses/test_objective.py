@@ -5,8 +5,8 @@ import pytest
 from helpers import SUBSETS, central_difference, objective, problem, same_bits, take
 
 from mlpspec.losses import Coverage, Overlap, Separation, StructuralLoss
-from mlpspec.losses.objective import Objective, weighted_sum
-from mlpspec.network.forward import forward, respond
+from mlpspec.losses.objective import Fit, Objective, weighted_sum
+from mlpspec.network.forward import Forward, forward
 from mlpspec.network.neurons import NEURONS
 
 
@@ -77,7 +77,7 @@ def test_bits_and_weights_of_a_run_do_not_depend_on_its_batch(n_samples, n_input
     weights = 0.1 * np.arange(1.0, 8.0)
     losses = {name: term[1] for name, term in objective(subset).terms.items()} | {"loud": Loud()}
     terms = {name: (weights, losses[name]) for name in sorted(losses)}
-    whole = weighted_sum(respond(params, x, y), weights, terms)
+    whole = weighted_sum(Forward(params, x, y), {**terms, "fit": (weights, Fit())})
     for r in range(7):
         row = slice(r, r + 1)
         weight = float(weights[r])

@@ -4,7 +4,7 @@ from helpers import central_difference, problem, same_bits, take
 
 from mlpspec.arrays import exp_of_negated, squared_distances
 from mlpspec.errors import InputError
-from mlpspec.network.forward import backward, forward, respond
+from mlpspec.network.forward import Forward, backward, forward
 from mlpspec.network.neurons import NEURONS, RadialParams, RidgeParams
 
 
@@ -57,7 +57,7 @@ def test_the_preactivation_of_radial_neurons_has_a_derivative_on_a_line_only():
     exact = backward(passed, {"preactivation": weights}).flatten()
 
     def function(flat):
-        moved = respond(RadialParams.unflatten(flat, 1), passed.x, passed.y)
+        moved = Forward(RadialParams.unflatten(flat, 1), passed.x, passed.y)
         return (weights * moved.preactivation).sum(axis=(1, 2))
 
     numeric = central_difference(function, passed.params.flatten())
@@ -151,7 +151,7 @@ def test_chain_rule_against_finite_differences(quantity, n_inputs):
     rng = np.random.default_rng(1)
 
     def read(params):
-        passed = respond(params, x, y)
+        passed = Forward(params, x, y)
         return getattr(passed if hasattr(passed, quantity) else params, quantity)
 
     direction = rng.normal(size=read(params).shape)

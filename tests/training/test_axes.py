@@ -14,11 +14,11 @@ from mlpspec.data.datasets import Uniform, sine, stream
 from mlpspec.data.spec import build
 from mlpspec.errors import InputError
 from mlpspec.losses import L1, L2, Coverage, LogRepulsion, Overlap
-from mlpspec.losses.objective import Objective, Seen, weighted_sum
+from mlpspec.losses.objective import Objective, weighted_sum
 from mlpspec.network.forward import forward
 from mlpspec.network.neurons import NEURONS
 from mlpspec.training.optimizers import OPTIMIZERS, RULES, adam, adamw, gradient_descent, lbfgs
-from mlpspec.training.perturbation import Perturbation, Perturbed, of_inputs
+from mlpspec.training.perturbation import Perturbation, Perturbed, Seen, of_inputs
 from mlpspec.training.schedules import SCHEDULES, constant, cosine, rates, step
 from mlpspec.training.stopping import EarlyStopping, held_out, never, phases_of, plateau
 from mlpspec.training.trainer import train
@@ -266,7 +266,7 @@ def test_gradient_under_dropout(neuron, n_inputs):
 
     def of(flat):
         net = forward(params.unflatten(flat, n_inputs), x, y)
-        return weighted_sum(net, 1.0, terms, Seen(kept * net.hidden, kept))
+        return weighted_sum(net, {**terms, "fit": (1.0, Seen(kept * net.hidden, kept))})
 
     grad = of(params.flatten()).grad.flatten()
     numeric = central_difference(lambda flat: of(flat).total, params.flatten())

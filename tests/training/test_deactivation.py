@@ -11,13 +11,13 @@ import mlpspec
 from mlpspec.data.datasets import stream
 from mlpspec.losses import Inhibition, Overlap
 from mlpspec.losses.inhibition import most_monosemantic
-from mlpspec.losses.objective import Objective, Seen, weighted_sum
-from mlpspec.network.forward import forward, respond
+from mlpspec.losses.objective import Objective, weighted_sum
+from mlpspec.network.forward import Forward, forward
 from mlpspec.network.neurons import NEURONS
 from mlpspec.study.problem import data_of, start_of
 from mlpspec.study.study import Study
 from mlpspec.training.optimizers import gradient_descent
-from mlpspec.training.perturbation import Perturbation, Perturbed, deactivated
+from mlpspec.training.perturbation import Perturbation, Perturbed, Seen, deactivated
 from mlpspec.training.trainer import train
 
 RATE = 0.05
@@ -110,10 +110,11 @@ def test_the_gradient_is_that_of_what_the_fit_sees(neuron, n_inputs):
     terms = {"overlap": (0.1, Overlap()), "inhibition": (0.1, Inhibition(0.2))}
 
     def value(flat):
-        net = respond(params.unflatten(flat, n_inputs), x, y)
-        return weighted_sum(net, 2.0, terms, Seen(held.slope * net.hidden + constant, held.slope))
+        net = Forward(params.unflatten(flat, n_inputs), x, y)
+        fit = Seen(held.slope * net.hidden + constant, held.slope)
+        return weighted_sum(net, {**terms, "fit": (2.0, fit)})
 
-    grad = weighted_sum(forward(params, x, y), 2.0, terms, held).grad.flatten()
+    grad = weighted_sum(forward(params, x, y), {**terms, "fit": (2.0, held)}).grad.flatten()
     numeric = central_difference(lambda flat: value(flat).total, params.flatten())
     np.testing.assert_allclose(grad, numeric, rtol=1e-6, atol=1e-8 * np.abs(numeric).max())
 
@@ -144,7 +145,7 @@ def test_dropout_is_the_same_mechanism_with_the_bits_that_it_had():
     under = deactivated(net.hidden, 0.1)
     assert same_bits(both.slope, kept * under.slope)
     assert same_bits(both.hidden, kept * under.hidden)
-    found = weighted_sum(net, 1.0, {}, alone)
+    found = weighted_sum(net, {"fit": (1.0, alone)})
     v = params.output_weight
     f = np.matmul(kept * net.hidden, v[:, :, None])[:, :, 0] + params.output_bias[:, None]
     of_f = (2.0 / 6) * (f - y)
