@@ -207,13 +207,7 @@ def pruned(params: Params, kept: Mask) -> Params:
             f"kept leaves {counts.min()} to {counts.max()} neurons a run; keep at least one, and "
             "as many of each run, or prune the runs one by one"
         )
-    places = np.nonzero(kept)[1].reshape(len(kept), -1)
-    rows = np.arange(len(kept))[:, None]
-    values = {
-        name: value[rows, places] if params.AXES[name] else value
-        for name, value in vars(params).items()
-    }
-    return type(params)(**values)
+    return params.neurons(np.nonzero(kept)[1].reshape(len(kept), -1))
 
 
 def refitted(params: Params, x: Array, y: Array) -> Params:

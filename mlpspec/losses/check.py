@@ -34,7 +34,6 @@ from mlpspec.losses.trials import (
     N_RUNS,
     SHAPES,
     SPREADS,
-    chosen,
     copied,
     elsewhere,
     extremes,
@@ -453,7 +452,7 @@ def _note_permutation(loss: StructuralLoss, nets: list[Forward]) -> Check:
     worst = 0.0
     for net in nets:
         order = np.roll(np.arange(net.shape[2]), 1)
-        permuted = Forward(chosen(net.params, order.tolist()), net.x, net.y)
+        permuted = Forward(net.params.neurons(order), net.x, net.y)
         worst = max(worst, _difference(loss, copied(net), copied(permuted)))
     verdict, shown = ("ok", f"{worst:.1g}") if worst < 1e-9 else ("note", f"{worst:.3g}")
     detail = f"permuting the neurons changes the value by {shown}"

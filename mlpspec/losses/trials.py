@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -83,15 +82,6 @@ def trained(neuron: str, n_samples: int, n_hidden: int, n_inputs: int) -> Forwar
     return Forward(params, x, rng.standard_normal((N_RUNS, n_samples)))
 
 
-def chosen(params: Params, neurons: Sequence[int]) -> Params:
-    """Return the networks with some of their neurons, in the order that is given."""
-    fields = {
-        name: value[:, neurons] if "K" in params.AXES[name] else value
-        for name, value in vars(params).items()
-    }
-    return type(params)(**fields)
-
-
 def copied(net: Forward, rows: Any = slice(None), dtype: Any = None) -> Forward:
     """Return a forward pass of copies of some runs, protected from writing."""
 
@@ -112,7 +102,7 @@ def extremes(neuron: str, n_inputs: int) -> dict[str, Forward]:
     far = rng.uniform(0.5, 1.0, shape) * 1e6
     mixed = rng.uniform(-1.0, 1.0, shape)
     mixed[:, 0] = 1e6
-    same = chosen(placed(neuron, mixed[:, 1:2], rng), [0, 0, 0, 0])
+    same = placed(neuron, mixed[:, 1:2], rng).neurons([0, 0, 0, 0])
     touching = x.copy()
     touching[:, 0] = same.prototypes[:, 0]
     return {

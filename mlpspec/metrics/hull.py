@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from mlpspec.arrays import Array
 from mlpspec.metrics.statistics import ROUNDING
 from mlpspec.network.forward import Forward
-from mlpspec.network.neurons import RadialParams
 
 OUTSIDE_TOLERANCE = 1e-3
 """Of the data's diameter: how far from the hull a prototype must be to count as outside."""
@@ -153,6 +152,6 @@ def expelled(net: Forward) -> NDArray[np.bool_]:
     """
     z = net.preactivation
     left = (z.min(axis=1) > 0.5) | (z.max(axis=1) < -0.5)
-    if isinstance(net.params, RadialParams) and net.x.shape[2] > 1:
+    if not net.params.signed:
         left &= _outside(net.x, net.prototypes)[1]
     return np.asarray(left)

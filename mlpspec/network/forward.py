@@ -25,7 +25,7 @@ import numpy as np
 
 from mlpspec.arrays import Array, exp_of_negated, real_numbers
 from mlpspec.errors import InputError
-from mlpspec.network.neurons import Params, RadialParams, expect_shape
+from mlpspec.network.neurons import Params, expect_shape
 
 QUANTITIES = ("output", "response", "squared_response", "hidden", "preactivation", "prototypes")
 """What a loss may read of a forward pass and must then return a partial derivative for, as for the
@@ -270,11 +270,7 @@ def check_partial(forward: Forward, name: str, partial: Array) -> None:
         known = ", ".join([*QUANTITIES, *forward.params.AXES])
         raise InputError(f"no derivative is known for {name!r}; known: {known}")
     expect_shape(f"the partial of {name}", partial, shape)
-    if (
-        name == "preactivation"
-        and isinstance(forward.params, RadialParams)
-        and forward.params.shape[2] > 1
-    ):
+    if name == "preactivation" and not forward.params.signed:
         raise InputError(
             "the preactivation of radial neurons has no derivative at their centers above one "
             "dimension; read 'hidden' or 'prototypes' instead"

@@ -16,7 +16,7 @@ from mlpspec.arrays import Array
 from mlpspec.data.datasets import Uniform
 from mlpspec.data.spec import arguments, canonical_form
 from mlpspec.errors import InputError
-from mlpspec.network.neurons import Params, RadialParams, neuron_of
+from mlpspec.network.neurons import Params, neuron_of
 
 LLOYD_STEPS = 50
 """Steps of Lloyd's algorithm in `kmeans`; it is at rest before, but for many inputs."""
@@ -262,16 +262,16 @@ def _unbiased(weight: Array, height: Array, neuron: str) -> Params:
     no gradient there, and no weight matches its force to the fit's. Radial neurons have the same
     slopes |w| and are at the origin, too: on a line both kinds are the same network.
     """
-    if issubclass(kind := neuron_of(neuron), RadialParams):
+    if not (kind := neuron_of(neuron)).DIRECTED:
         return kind.placed(np.zeros_like(weight), np.linalg.norm(weight, axis=1), height)
-    return kind(weight[None], np.zeros((1, len(weight))), height[None], np.zeros(1))
+    return _of_layers(weight[None], np.zeros((1, len(weight))), height[None], np.zeros(1), neuron)
 
 
 def _of_layers(wide: Array, single: Array, height: Array, bias: Array, neuron: str) -> Params:
     """Return the network whose first layer has ``wide`` (1, K, D) and ``single`` (1, K)."""
-    if issubclass(kind := neuron_of(neuron), RadialParams):
-        return kind(single, wide, height, bias)
-    return kind(wide, single, height, bias)
+    kind = neuron_of(neuron)
+    first = (wide, single) if kind.DIRECTED else (single, wide)
+    return kind(*[*first, height, bias])
 
 
 INITIALIZERS: dict[str, Callable[..., Params]] = {

@@ -63,6 +63,9 @@ class Params(ABC):
     EPSILON: ClassVar[float] = 0.0
     """Added to the squared slope where the prototype is divided by it."""
 
+    DIRECTED: ClassVar[bool]
+    """Whether a slope has a direction in space, so that z has a sign above one dimension, too."""
+
     output_weight: Array
     output_bias: Array
 
@@ -70,11 +73,8 @@ class Params(ABC):
         for name, value in vars(self).items():
             if not isinstance(value, np.ndarray):
                 raise InputError(f"{name} is a {type(value).__name__}; expected an array")
-        located = next(name for name, axes in self.AXES.items() if axes == "KD")
-        if getattr(self, located).ndim != 3:
-            raise InputError(
-                f"{located} has shape {getattr(self, located).shape}; expected (R, K, D)"
-            )
+            if self.AXES[name] == "KD" and value.ndim != 3:
+                raise InputError(f"{name} has shape {value.shape}; expected (R, K, D)")
         n_runs, n_hidden, n_inputs = self.shape
         shapes = {"KD": (n_runs, n_hidden, n_inputs), "K": (n_runs, n_hidden), "": (n_runs,)}
         for name, axes in self.AXES.items():
@@ -88,11 +88,6 @@ class Params(ABC):
 
         ``slope`` and ``height`` are (K,).
         """
-
-    @property
-    @abstractmethod
-    def shape(self) -> tuple[int, int, int]:
-        """(R, K, D)."""
 
     @property
     @abstractmethod
@@ -125,6 +120,17 @@ class Params(ABC):
         """Return the networks that compute at x + shift, in every dimension, what these do at x."""
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """(R, K, D)."""
+        wide = next(name for name, axes in self.AXES.items() if axes == "KD")
+        return cast("tuple[int, int, int]", getattr(self, wide).shape)
+
+    @property
+    def signed(self) -> bool:
+        """Whether z has a sign; where it has none, it has no derivative at a prototype."""
+        return self.DIRECTED or self.shape[2] == 1
+
+    @property
     def size(self) -> int:
         """P = K (D + 2) + 1: how many parameters a run has."""
         _, n_hidden, n_inputs = self.shape
@@ -133,6 +139,12 @@ class Params(ABC):
     def rows(self, rows: Any) -> Self:
         """Return the networks of some of the runs, by their indices or as a mask (R,)."""
         return type(self)(*(value[rows] for value in vars(self).values()))
+
+    def neurons(self, which: Any) -> Self:
+        """Return the networks of some neurons, in the order of indices (K',) or (R, K')."""
+        rows, arrays = np.arange(len(self.output_bias))[:, None], vars(self).items()
+        some = (array[rows, which] if self.AXES[name] else array for name, array in arrays)
+        return type(self)(*some)
 
     def double(self) -> Self:
         """Return the parameters in double precision."""
@@ -200,6 +212,7 @@ class RidgeParams(Params):
         "output_bias": "",
     }
     WEIGHTS: ClassVar = ("hidden_weight", "output_weight")
+    DIRECTED: ClassVar = True
     EPSILON: ClassVar = PROTOTYPE_EPS
 
     hidden_weight: Array
@@ -222,11 +235,6 @@ class RidgeParams(Params):
         w = slope[:, None] * direction
         b = -(w * prototypes).sum(axis=1)
         return cls(w[None], b[None], height[None], np.zeros(1))
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(R, K, D)."""
-        return cast("tuple[int, int, int]", self.hidden_weight.shape)
 
     @property
     def slopes(self) -> Array:
@@ -309,6 +317,7 @@ class RadialParams(Params):
 
     AXES: ClassVar = {"slope": "K", "center": "KD", "output_weight": "K", "output_bias": ""}
     WEIGHTS: ClassVar = ("slope", "output_weight")
+    DIRECTED: ClassVar = False
 
     slope: Array
     center: Array
@@ -319,11 +328,6 @@ class RadialParams(Params):
     def placed(cls, prototypes: Array, slope: Array, height: Array) -> Self:
         """Return one network (R = 1) of neurons at ``prototypes`` (K, D), with c = 0."""
         return cls(slope[None], prototypes[None], height[None], np.zeros(1))
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(R, K, D)."""
-        return cast("tuple[int, int, int]", self.center.shape)
 
     @property
     def slopes(self) -> Array:
@@ -373,10 +377,6 @@ class RadialParams(Params):
     def moved(self, shift: float) -> Self:
         """Return the parameters with c_k + shift for c_k."""
         return type(self)(self.slope, self.center + shift, self.output_weight, self.output_bias)
-
-
-Kind = type[RidgeParams] | type[RadialParams]
-"""A kind of neuron: the type of its parameters."""
 
 
 def ridge(epsilon: float = PROTOTYPE_EPS) -> type[RidgeParams]:
@@ -429,10 +429,10 @@ def radial() -> type[RadialParams]:
     return RadialParams
 
 
-KINDS: dict[str, Callable[..., Kind]] = {"ridge": ridge, "radial": radial}
+KINDS: dict[str, Callable[..., type[Params]]] = {"ridge": ridge, "radial": radial}
 """Every kind of neuron by name, as the function that returns it for given numbers."""
 
-NEURONS: dict[str, Kind] = {name: kind() for name, kind in KINDS.items()}
+NEURONS: dict[str, type[Params]] = {name: kind() for name, kind in KINDS.items()}
 """Every kind of neuron by name, with its numbers at their defaults."""
 
 canonical_neuron = canonical_form(KINDS, "neuron", "ridge(epsilon=1e-4)")
@@ -440,7 +440,7 @@ canonical_neuron = canonical_form(KINDS, "neuron", "ridge(epsilon=1e-4)")
 
 
 @cache
-def neuron_of(text: str) -> Kind:
+def neuron_of(text: str) -> type[Params]:
     """Return the kind of neuron that a description stands for.
 
     Raises
@@ -453,7 +453,7 @@ def neuron_of(text: str) -> Kind:
     >>> neuron_of("ridge(epsilon=1e-4)").EPSILON, neuron_of("ridge").EPSILON
     (0.0001, 1e-08)
     """
-    return cast(Kind, build(text, KINDS, "neuron"))
+    return cast(type[Params], build(text, KINDS, "neuron"))
 
 
 def expect_shape(name: str, value: Any, shape: tuple[int, ...]) -> None:

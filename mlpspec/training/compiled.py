@@ -26,7 +26,7 @@ from mlpspec.losses import L1, L2, Coverage, HardCoverage, Overlap, Separation, 
 from mlpspec.losses.base import n_pairs
 from mlpspec.losses.objective import Objective
 from mlpspec.network.forward import Forward, read_only
-from mlpspec.network.neurons import Params, RadialParams
+from mlpspec.network.neurons import Params
 from mlpspec.training import layout
 from mlpspec.training.optimizers import COMPILED_RULES, Optimizer, gradient_descent
 
@@ -161,7 +161,7 @@ class KernelRuns:
         n_runs, n, d = x.shape
         k = (theta.shape[1] - 1) // (d + 2)
         windowed = d == 1 and n >= layout.WINDOWED and neglects
-        self.sizes = (n, k, d, int(issubclass(kind, RadialParams)), int(windowed))
+        self.sizes = (n, k, d, int(not kind.DIRECTED), int(windowed))
         self.at = at = layout.layout(*self.sizes)
         self.memory = np.empty((n_runs, at.end))
         self.memory[:, : at.x] = 0.0
