@@ -16,7 +16,7 @@ import mlpspec
 from mlpspec.data.datasets import Uniform, sine, stream
 from mlpspec.losses import BUILT_IN, built_in
 from mlpspec.losses.objective import Objective
-from mlpspec.network.initializers import uniform_prototypes
+from mlpspec.network.initializers import Draw, uniform_prototypes
 from mlpspec.network.neurons import NEURONS
 from mlpspec.store.store import Store
 from mlpspec.study.run import SETTINGS
@@ -44,7 +44,8 @@ def problem(n_runs=3, n_samples=5, n_inputs=1, n_hidden=None, neuron="ridge"):
     for seed in range(n_runs):
         x = Uniform().draw(stream("data", seed, n_samples, n_inputs), n_samples, n_inputs)
         rng = stream("start", seed, n_samples, n_inputs)
-        start = uniform_prototypes(rng, n_hidden or n_samples, n_inputs, Uniform(), neuron)
+        draw = Draw(rng, n_hidden or n_samples, n_inputs, Uniform(), NEURONS[neuron])
+        start = uniform_prototypes(draw)
         inputs.append(x)
         starts.append(start.flatten()[0])
     x = np.stack(inputs)

@@ -127,9 +127,9 @@ def random_network_null(
 
     Examples
     --------
-    >>> from mlpspec.network.initializers import uniform_prototypes
+    >>> from mlpspec.network.initializers import Draw, uniform_prototypes
     >>> x = np.array([[[-0.5], [0.0], [0.5]]])
-    >>> draw = lambda s, rng: uniform_prototypes(rng, 3, 1, Uniform())
+    >>> draw = lambda s, rng: uniform_prototypes(Draw(rng, 3))
     >>> null = random_network_null(x, np.array([0]), draw)
     >>> mean, low, high = null["monosemanticity_median"]
     >>> bool(0.75 <= low[0] < mean[0] < high[0] <= 1.0)

@@ -1,14 +1,15 @@
 """Where training starts: parameters of one run (R = 1) from a random stream.
 
 Starts that are made for prototypes place them, on the domain or at the inputs. The others are
-drawn layer by layer, as for any network, and know nothing of prototypes.
+drawn layer by layer, as for any network, and know nothing of prototypes. A start is a function of a
+`Draw`; what else it takes are numbers that have a default.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,15 +17,81 @@ from mlpspec.arrays import Array
 from mlpspec.data.datasets import Uniform
 from mlpspec.data.spec import arguments, canonical_form
 from mlpspec.errors import InputError
-from mlpspec.network.neurons import Params, neuron_of
+from mlpspec.network.neurons import Params, RidgeParams
 
 LLOYD_STEPS = 50
 """Steps of Lloyd's algorithm in `kmeans`; it is at rest before, but for many inputs."""
 
 
-def uniform_prototypes(
-    rng: np.random.Generator, n_hidden: int, n_inputs: int, domain: Uniform, neuron: str = "ridge"
-) -> Params:
+def _no_inputs() -> Array:
+    """Raise `InputError`: a start at the inputs was asked for without them."""
+    raise InputError("this start is at the inputs; give them, as Draw(..., inputs=lambda: x)")
+
+
+class Draw(NamedTuple):
+    """What a start is drawn from, and for which network.
+
+    Attributes
+    ----------
+    rng : numpy.random.Generator
+    n_hidden : int
+    n_inputs : int
+    domain : Uniform
+        Of the inputs.
+    kind : type of the params
+    inputs : function
+        Returns the inputs (N, D); it is called by the starts that are at them.
+
+    Examples
+    --------
+    >>> draw = Draw(np.random.default_rng(0), n_hidden=100)
+    >>> draw.density, draw.steepness
+    (50.0, 25.0)
+    """
+
+    rng: np.random.Generator
+    n_hidden: int
+    n_inputs: int = 1
+    domain: Uniform = Uniform()
+    kind: type[Params] = RidgeParams
+    inputs: Callable[[], Array] = _no_inputs
+
+    @property
+    def density(self) -> float:
+        """How many neurons there are in a unit of length, K^(1/D) / width."""
+        return float(self.n_hidden ** (1.0 / self.n_inputs) / self.domain.width)
+
+    @property
+    def steepness(self) -> float:
+        """The slope at which neighbours are about one response width apart, at least 2."""
+        return max(2.0, 0.5 * self.density)
+
+    def placed(self, prototypes: Array, steepness: float) -> Params:
+        """Return neurons at ``prototypes`` (K, D) with slopes +-U(0.5, 1.5) ``steepness``."""
+        rng, k = self.rng, self.n_hidden
+        slope = rng.uniform(0.5, 1.5, k) * rng.choice([-1.0, 1.0], k) * steepness
+        return self.kind.placed(prototypes, slope, rng.standard_normal(k) / np.sqrt(k))
+
+    def layers(self, wide: Array, single: Array, height: Array, bias: Array) -> Params:
+        """Return the network whose first layer has ``wide`` (K, D) and ``single`` (K,)."""
+        first = (wide, single) if self.kind.DIRECTED else (single, wide)
+        return self.kind(*[*(array[None] for array in (*first, height)), bias])
+
+    def unbiased(self, weight: Array, height: Array) -> Params:
+        """Return the network whose first layer has ``weight`` (K, D) and biases of 0.
+
+        With b = 0 the prototype of every ridge neuron is the origin, p = -b w / |w|^2 = 0, whatever
+        w is. That is what these starts are, not a fault: all prototypes coincide, so that
+        separation has no gradient there, and no weight matches its force to the fit's. Radial
+        neurons have the same slopes |w| and are at the origin, too: on a line both kinds are the
+        same network.
+        """
+        if self.kind.DIRECTED:
+            return self.layers(weight, np.zeros(self.n_hidden), height, np.zeros(1))
+        return self.kind.placed(np.zeros_like(weight), np.linalg.norm(weight, axis=1), height)
+
+
+def uniform_prototypes(draw: Draw) -> Params:
     """Prototypes uniform on the domain, slopes that give neighbours about one response width.
 
     Slopes are +-U(0.5, 1.5) max(2, K^(1/D) / (2 width)), v ~ N(0, 1) / sqrt(K), c = 0. Both kinds
@@ -32,69 +99,72 @@ def uniform_prototypes(
 
     Examples
     --------
-    >>> rng = np.random.default_rng(0)
-    >>> params = uniform_prototypes(rng, n_hidden=4, n_inputs=1, domain=Uniform())
+    >>> params = uniform_prototypes(Draw(np.random.default_rng(0), n_hidden=4))
     >>> bool((abs(params.prototypes) <= 1.0).all()), params.output_bias
     (True, array([0.]))
     """
-    prototypes = domain.draw(rng, n_hidden, n_inputs)
-    steepness = max(2.0, 0.5 * _density(n_hidden, n_inputs, domain))
-    return _placed(rng, prototypes, steepness, neuron)
+    return draw.placed(draw.domain.draw(draw.rng, draw.n_hidden, draw.n_inputs), draw.steepness)
 
 
-def spaced(
-    rng: np.random.Generator, n_hidden: int, n_inputs: int, domain: Uniform, neuron: str = "ridge"
-) -> Params:
+def standard_normal(draw: Draw) -> Params:
+    """First-layer parameters ~ N(0, 1), v ~ N(0, 1) / sqrt(K), c = 0.
+
+    The prototypes of ridge neurons, -b w / |w|^2, are then heavy-tailed.
+
+    Examples
+    --------
+    >>> standard_normal(Draw(np.random.default_rng(0), n_hidden=4, n_inputs=2)).shape
+    (1, 4, 2)
+    """
+    k, d, normal = draw.n_hidden, draw.n_inputs, draw.rng.standard_normal
+    return draw.layers(normal((k, d)), normal(k), normal(k) / np.sqrt(k), np.zeros(1))
+
+
+def framework(draw: Draw) -> Params:
+    """All parameters of a layer ~ U(-1 / sqrt(fan-in), 1 / sqrt(fan-in)).
+
+    As PyTorch's linear layers draw weights and biases: the fan-in of the first layer is D, that of
+    the second K.
+
+    Examples
+    --------
+    >>> params = framework(Draw(np.random.default_rng(0), n_hidden=100, n_inputs=4))
+    >>> bool((abs(params.hidden_weight) <= 0.5).all() and (abs(params.output_weight) <= 0.1).all())
+    True
+    """
+    k, d, uniform = draw.n_hidden, draw.n_inputs, draw.rng.uniform
+    first, second = d**-0.5, k**-0.5
+    wide, single = uniform(-first, first, (k, d)), uniform(-first, first, k)
+    height = uniform(-second, second, k)
+    return draw.layers(wide, single, height, uniform(-second, second, 1))
+
+
+def spaced(draw: Draw) -> Params:
     """Prototypes in the middle of equal cells of the domain, all else as `uniform_prototypes`.
 
     Examples
     --------
-    >>> rng = np.random.default_rng(0)
-    >>> params = spaced(rng, n_hidden=4, n_inputs=1, domain=Uniform())
+    >>> params = spaced(Draw(np.random.default_rng(0), n_hidden=4))
     >>> params.prototypes[0, :, 0].round(6).tolist()
     [-0.75, -0.25, 0.25, 0.75]
     """
-    steepness = max(2.0, 0.5 * _density(n_hidden, n_inputs, domain))
-    return _placed(rng, domain.cells(n_hidden, n_inputs)[0], steepness, neuron)
+    return draw.placed(draw.domain.cells(draw.n_hidden, draw.n_inputs)[0], draw.steepness)
 
 
-def steep(
-    rng: np.random.Generator, n_hidden: int, n_inputs: int, domain: Uniform, neuron: str = "ridge"
-) -> Params:
+def steep(draw: Draw) -> Params:
     """Slopes +-U(0.5, 1.5) K^(1/D) / width, all else as `uniform_prototypes`.
 
     Examples
     --------
-    >>> rng = np.random.default_rng(0)
-    >>> params = steep(rng, n_hidden=100, n_inputs=1, domain=Uniform())
+    >>> params = steep(Draw(np.random.default_rng(0), n_hidden=100))
     >>> bool((abs(params.hidden_weight) >= 25.0).all())
     True
     """
-    prototypes = domain.draw(rng, n_hidden, n_inputs)
-    return _placed(rng, prototypes, _density(n_hidden, n_inputs, domain), neuron)
+    return draw.placed(draw.domain.draw(draw.rng, draw.n_hidden, draw.n_inputs), draw.density)
 
 
-def _density(n_hidden: int, n_inputs: int, domain: Uniform) -> float:
-    """Return how many neurons there are in a unit of length, K^(1/D) / width."""
-    return float(n_hidden ** (1.0 / n_inputs) / domain.width)
-
-
-def _placed(rng: np.random.Generator, prototypes: Array, steepness: float, neuron: str) -> Params:
-    n_hidden = len(prototypes)
-    slope = rng.uniform(0.5, 1.5, n_hidden) * rng.choice([-1.0, 1.0], n_hidden) * steepness
-    height = rng.standard_normal(n_hidden) / np.sqrt(n_hidden)
-    return neuron_of(neuron).placed(prototypes, slope, height)
-
-
-def inputs(
-    rng: np.random.Generator,
-    n_hidden: int,
-    x: Array,
-    domain: Uniform,
-    neuron: str = "ridge",
-    slope: float = 1.0,
-) -> Params:
-    """Prototypes at inputs x (N, D), slopes ``slope`` times those of `uniform_prototypes`.
+def inputs(draw: Draw, slope: float = 1.0) -> Params:
+    """Prototypes at inputs, slopes ``slope`` times those of `uniform_prototypes`.
 
     Up to N neurons take inputs without repetition, all N in their order; more neurons take every
     input once, and then again. Prototypes of ridge neurons are p = x but for the share
@@ -103,22 +173,15 @@ def inputs(
     Examples
     --------
     >>> x = np.array([[0.5], [-0.25]])
-    >>> params = inputs(np.random.default_rng(0), n_hidden=3, x=x, domain=Uniform(), slope=4.0)
-    >>> params.prototypes[0, :, 0].round(6).tolist()
+    >>> draw = Draw(np.random.default_rng(0), n_hidden=3, inputs=lambda: x)
+    >>> inputs(draw, slope=4.0).prototypes[0, :, 0].round(6).tolist()
     [0.5, -0.25, 0.5]
     """
-    n_samples, n_inputs = x.shape
-    chosen = np.arange(n_hidden) % n_samples
-    if n_hidden < n_samples:
-        chosen = rng.choice(n_samples, n_hidden, replace=False)
-    steepness = slope * max(2.0, 0.5 * _density(n_hidden, n_inputs, domain))
-    return _placed(rng, x[chosen], steepness, neuron)
+    return _at(draw, draw.inputs(), slope)
 
 
-def kmeans(
-    rng: np.random.Generator, n_hidden: int, x: Array, domain: Uniform, neuron: str = "ridge"
-) -> Params:
-    """Prototypes at the centres of K clusters of the inputs x (N, D), all else as `inputs`.
+def kmeans(draw: Draw) -> Params:
+    """Prototypes at the centres of K clusters of the inputs, all else as `inputs`.
 
     The clusters are k-means', by Lloyd's algorithm from a start by k-means++. If there are no more
     distinct inputs than neurons, as with K = N, each of them is a cluster: in ascending order every
@@ -127,123 +190,82 @@ def kmeans(
     Examples
     --------
     >>> x = np.array([[0.5], [0.75], [-0.5], [-0.25]])
-    >>> params = kmeans(np.random.default_rng(0), n_hidden=2, x=x, domain=Uniform())
-    >>> sorted(params.prototypes[0, :, 0].round(6).tolist())
+    >>> draw = Draw(np.random.default_rng(0), n_hidden=2, inputs=lambda: x)
+    >>> sorted(kmeans(draw).prototypes[0, :, 0].round(6).tolist())
     [-0.375, 0.625]
     """
     from scipy.cluster.vq import kmeans2  # here, so that the command line starts at once
 
-    distinct = np.unique(x, axis=0)
-    if n_hidden >= len(distinct):
-        return inputs(rng, n_hidden, distinct, domain, neuron)
-    with warnings.catch_warnings():
-        # The centre of a cluster that has lost all inputs stays where it was.
-        warnings.filterwarnings("ignore", "One of the clusters is empty")
-        centres = kmeans2(x, n_hidden, iter=LLOYD_STEPS, minit="++", rng=rng)[0]
-    return inputs(rng, n_hidden, centres, domain, neuron)
+    x = draw.inputs()
+    centres = np.unique(x, axis=0)
+    if draw.n_hidden < len(centres):
+        with warnings.catch_warnings():
+            # The centre of a cluster that has lost all inputs stays where it was.
+            warnings.filterwarnings("ignore", "One of the clusters is empty")
+            centres = kmeans2(x, draw.n_hidden, iter=LLOYD_STEPS, minit="++", rng=draw.rng)[0]
+    return _at(draw, centres)
 
 
-def standard_normal(
-    rng: np.random.Generator, n_hidden: int, n_inputs: int, domain: Uniform, neuron: str = "ridge"
-) -> Params:
-    """First-layer parameters ~ N(0, 1), v ~ N(0, 1) / sqrt(K), c = 0.
-
-    The prototypes of ridge neurons, -b w / |w|^2, are then heavy-tailed.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> standard_normal(rng, n_hidden=4, n_inputs=2, domain=Uniform()).shape
-    (1, 4, 2)
-    """
-    wide = rng.standard_normal((1, n_hidden, n_inputs))
-    single = rng.standard_normal((1, n_hidden))
-    height = rng.standard_normal((1, n_hidden)) / np.sqrt(n_hidden)
-    return _of_layers(wide, single, height, np.zeros(1), neuron)
+def _at(draw: Draw, points: Array, slope: float = 1.0) -> Params:
+    """Return neurons at points (M, D): at some of them, or at all and then again."""
+    chosen = np.arange(draw.n_hidden) % len(points)
+    if draw.n_hidden < len(points):
+        chosen = draw.rng.choice(len(points), draw.n_hidden, replace=False)
+    return draw.placed(points[chosen], slope * draw.steepness)
 
 
-def framework(
-    rng: np.random.Generator, n_hidden: int, n_inputs: int, domain: Uniform, neuron: str = "ridge"
-) -> Params:
-    """All parameters of a layer ~ U(-1 / sqrt(fan-in), 1 / sqrt(fan-in)).
-
-    As PyTorch's linear layers draw weights and biases: the fan-in of the first layer is D, that of
-    the second K.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> params = framework(rng, n_hidden=100, n_inputs=4, domain=Uniform())
-    >>> bool((abs(params.hidden_weight) <= 0.5).all() and (abs(params.output_weight) <= 0.1).all())
-    True
-    """
-    first, second = n_inputs**-0.5, n_hidden**-0.5
-    wide = rng.uniform(-first, first, (1, n_hidden, n_inputs))
-    single = rng.uniform(-first, first, (1, n_hidden))
-    height = rng.uniform(-second, second, (1, n_hidden))
-    return _of_layers(wide, single, height, rng.uniform(-second, second, 1), neuron)
-
-
-def xavier(
-    rng: np.random.Generator, n_hidden: int, n_inputs: int, domain: Uniform, neuron: str = "ridge"
-) -> Params:
+def xavier(draw: Draw) -> Params:
     """Weights of a layer ~ U(-a, a) with a = sqrt(6 / (fan-in + fan-out)), biases 0.
 
     Glorot and Bengio (2010), equation 16. The fans of the first layer are D and K, those of the
-    second K and 1. All prototypes are at the origin; see `_unbiased`.
+    second K and 1. All prototypes are at the origin; see `Draw.unbiased`.
 
     Examples
     --------
-    >>> rng = np.random.default_rng(0)
-    >>> params = xavier(rng, n_hidden=5, n_inputs=1, domain=Uniform())
+    >>> params = xavier(Draw(np.random.default_rng(0), n_hidden=5))
     >>> bool((abs(params.hidden_weight) <= 1.0).all() and (abs(params.output_weight) <= 1.0).all())
     True
     >>> float(abs(params.prototypes).max())
     0.0
     """
-    first, second = (6.0 / (n_inputs + n_hidden)) ** 0.5, (6.0 / (n_hidden + 1)) ** 0.5
-    weight = rng.uniform(-first, first, (n_hidden, n_inputs))
-    return _unbiased(weight, rng.uniform(-second, second, n_hidden), neuron)
+    k, d, uniform = draw.n_hidden, draw.n_inputs, draw.rng.uniform
+    first, second = (6.0 / (d + k)) ** 0.5, (6.0 / (k + 1)) ** 0.5
+    return draw.unbiased(uniform(-first, first, (k, d)), uniform(-second, second, k))
 
 
-def he(
-    rng: np.random.Generator, n_hidden: int, n_inputs: int, domain: Uniform, neuron: str = "ridge"
-) -> Params:
+def he(draw: Draw) -> Params:
     """Weights of a layer ~ N(0, 2 / fan-in), biases 0.
 
     He, Zhang, Ren and Sun (2015), equation 10: made for rectifiers, which these neurons are not.
     The fan-in of the first layer is D, that of the second K. All prototypes are at the origin; see
-    `_unbiased`.
+    `Draw.unbiased`.
 
     Examples
     --------
-    >>> rng = np.random.default_rng(0)
-    >>> params = he(rng, n_hidden=5000, n_inputs=2, domain=Uniform())
+    >>> params = he(Draw(np.random.default_rng(0), n_hidden=5000, n_inputs=2))
     >>> float(params.hidden_weight.std().round(1)), params.output_bias
     (1.0, array([0.]))
     """
-    weight = rng.standard_normal((n_hidden, n_inputs)) * (2.0 / n_inputs) ** 0.5
-    return _unbiased(weight, rng.standard_normal(n_hidden) * (2.0 / n_hidden) ** 0.5, neuron)
+    k, d, normal = draw.n_hidden, draw.n_inputs, draw.rng.standard_normal
+    return draw.unbiased(normal((k, d)) * (2.0 / d) ** 0.5, normal(k) * (2.0 / k) ** 0.5)
 
 
-def orthogonal(
-    rng: np.random.Generator, n_hidden: int, n_inputs: int, domain: Uniform, neuron: str = "ridge"
-) -> Params:
+def orthogonal(draw: Draw) -> Params:
     """Weights of a layer with orthonormal columns, or rows where these are fewer; biases 0.
 
     Saxe, McClelland and Ganguli (2014): every such matrix is equally likely. On a line the slopes
     are together a unit vector, and so are the heights always. All prototypes are at the origin; see
-    `_unbiased`.
+    `Draw.unbiased`.
 
     Examples
     --------
-    >>> params = orthogonal(np.random.default_rng(0), n_hidden=5, n_inputs=2, domain=Uniform())
+    >>> params = orthogonal(Draw(np.random.default_rng(0), n_hidden=5, n_inputs=2))
     >>> w = params.hidden_weight[0]
     >>> abs(w.T @ w).round(6).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
-    weight = _orthonormal(rng, n_hidden, n_inputs)
-    return _unbiased(weight, _orthonormal(rng, 1, n_hidden)[0], neuron)
+    weight = _orthonormal(draw.rng, draw.n_hidden, draw.n_inputs)
+    return draw.unbiased(weight, _orthonormal(draw.rng, 1, draw.n_hidden)[0])
 
 
 def _orthonormal(rng: np.random.Generator, n_rows: int, n_columns: int) -> Array:
@@ -254,41 +276,21 @@ def _orthonormal(rng: np.random.Generator, n_rows: int, n_columns: int) -> Array
     return q if n_rows >= n_columns else q.T
 
 
-def _unbiased(weight: Array, height: Array, neuron: str) -> Params:
-    """Return the network whose first layer has ``weight`` (K, D) and biases of 0.
+STARTS = (
+    uniform_prototypes,
+    standard_normal,
+    framework,
+    spaced,
+    steep,
+    inputs,
+    kmeans,
+    xavier,
+    he,
+    orthogonal,
+)
 
-    With b = 0 the prototype of every ridge neuron is the origin, p = -b w / |w|^2 = 0, whatever w
-    is. That is what these starts are, not a fault: all prototypes coincide, so that separation has
-    no gradient there, and no weight matches its force to the fit's. Radial neurons have the same
-    slopes |w| and are at the origin, too: on a line both kinds are the same network.
-    """
-    if not (kind := neuron_of(neuron)).DIRECTED:
-        return kind.placed(np.zeros_like(weight), np.linalg.norm(weight, axis=1), height)
-    return _of_layers(weight[None], np.zeros((1, len(weight))), height[None], np.zeros(1), neuron)
-
-
-def _of_layers(wide: Array, single: Array, height: Array, bias: Array, neuron: str) -> Params:
-    """Return the network whose first layer has ``wide`` (1, K, D) and ``single`` (1, K)."""
-    kind = neuron_of(neuron)
-    first = (wide, single) if kind.DIRECTED else (single, wide)
-    return kind(*[*first, height, bias])
-
-
-INITIALIZERS: dict[str, Callable[..., Params]] = {
-    "uniform_prototypes": uniform_prototypes,
-    "standard_normal": standard_normal,
-    "framework": framework,
-    "spaced": spaced,
-    "steep": steep,
-    "inputs": inputs,
-    "kmeans": kmeans,
-    "xavier": xavier,
-    "he": he,
-    "orthogonal": orthogonal,
-}
-"""Every start by name; those of `AT_INPUTS` take the inputs x (N, D) in place of D."""
-
-AT_INPUTS = ("inputs", "kmeans")
+INITIALIZERS: dict[str, Callable[..., Params]] = {start.__name__: start for start in STARTS}
+"""Every start by name, as a function of a `Draw` and of numbers that have a default."""
 
 
 def canonical_initializer(text: Any) -> str:

@@ -18,8 +18,8 @@ from mlpspec.errors import InputError
 from mlpspec.losses import L1, L2, Coverage, HardCoverage, Overlap, Separation, StructuralLoss
 from mlpspec.losses.objective import Objective
 from mlpspec.network.forward import Forward
-from mlpspec.network.initializers import AT_INPUTS, INITIALIZERS
-from mlpspec.network.neurons import Params
+from mlpspec.network.initializers import INITIALIZERS, Draw
+from mlpspec.network.neurons import Params, neuron_of
 from mlpspec.study.ends import ENDS, network_of
 from mlpspec.study.run import Run
 
@@ -166,8 +166,8 @@ def start_of(run: Run, x: Array | None = None, rng: np.random.Generator | None =
     A network is taken as it is, in the precision of the run. From a stream ``rng``, if one is
     given, another start is drawn as the initializer has it.
 
-    Starts at the inputs (`AT_INPUTS`) need x (N, D), as `data_of` returns it; it is called if x is
-    not given. The others need no data. A start that is drawn is moved by ``shift`` as a whole.
+    Starts at the inputs need x (N, D), as `data_of` returns it; it is called if x is not given. The
+    others need no data. A start that is drawn is moved by ``shift`` as a whole.
 
     Raises
     ------
@@ -184,13 +184,13 @@ def start_of(run: Run, x: Array | None = None, rng: np.random.Generator | None =
         return np.asarray(end.flatten()[0].astype(run.dtype))
     rng = rng or stream_of(run, run.start)
     initializer, numbers = arguments(run.initializer, INITIALIZERS, "initializer")
-    source: Array | int = run.n_inputs
-    if initializer in AT_INPUTS:
-        x = data_of(run)[0] if x is None else x
-        source = x.astype(float) - run.shift
-    domain = dataset_of(run).domain
-    start = INITIALIZERS[initializer]
-    params = start(rng, run.hidden_units, source, domain, run.neuron, **numbers)
+
+    def inputs() -> Array:
+        return (data_of(run)[0] if x is None else x).astype(float) - run.shift
+
+    kind, domain = neuron_of(run.neuron), dataset_of(run).domain
+    draw = Draw(rng, run.hidden_units, run.n_inputs, domain, kind, inputs)
+    params = INITIALIZERS[initializer](draw, **numbers)
     if run.shift:
         params = params.moved(run.shift)
     return np.asarray(params.flatten()[0].astype(run.dtype))

@@ -11,7 +11,7 @@ from mlpspec.metrics.nulls import (
     random_network_null,
     random_null,
 )
-from mlpspec.network.initializers import uniform_prototypes
+from mlpspec.network.initializers import Draw, uniform_prototypes
 
 DOMAIN = Uniform()
 RNG = np.random.default_rng(5)
@@ -86,7 +86,7 @@ def test_a_single_seed_has_no_others():
 
 
 def network(s, rng):
-    return uniform_prototypes(rng, 6, 2, DOMAIN)
+    return uniform_prototypes(Draw(rng, 6, 2, DOMAIN))
 
 
 def test_random_networks_are_measured_one_by_one(monkeypatch):

@@ -6,20 +6,22 @@ from helpers import same_bits
 from scipy.cluster.vq import kmeans2
 
 from mlpspec.data.datasets import Uniform, stream
+from mlpspec.errors import InputError
 from mlpspec.network.forward import forward
-from mlpspec.network.initializers import AT_INPUTS, INITIALIZERS, LLOYD_STEPS, inputs, kmeans
+from mlpspec.network.initializers import INITIALIZERS, LLOYD_STEPS, Draw, inputs, kmeans
 from mlpspec.network.neurons import NEURONS
 from mlpspec.study.problem import start_of
 from mlpspec.study.run import Run
 
+AT_INPUTS = ("inputs", "kmeans")
 PLACED = ("uniform_prototypes", "spaced", "steep")
 
 
 def drawn(name, n_hidden, n_inputs, domain, neuron="ridge", seed=0):
     rng = stream("start", seed, 10, n_inputs)
     x = domain.draw(stream("data", seed, 10, n_inputs), 10, n_inputs)
-    source = x if name in AT_INPUTS else n_inputs
-    return INITIALIZERS[name](rng, n_hidden, source, domain, neuron)
+    draw = Draw(rng, n_hidden, n_inputs, domain, NEURONS[neuron], lambda: x)
+    return INITIALIZERS[name](draw)
 
 
 @pytest.mark.parametrize("name", INITIALIZERS)
@@ -102,10 +104,13 @@ def test_the_first_starts_are_what_they_were(name):
 X = Uniform().draw(stream("data", 3, 9, 2), 9, 2)
 
 
+def at(n_hidden, x, seed=3, neuron="radial", rng=None):
+    rng = rng or stream("start", seed, *x.shape)
+    return Draw(rng, n_hidden, x.shape[1], Uniform(), NEURONS[neuron], lambda: x)
+
+
 def at_inputs(name, n_hidden, x=X, neuron="radial", **numbers):
-    return INITIALIZERS[name](
-        stream("start", 3, len(x), x.shape[1]), n_hidden, x, Uniform(), neuron, **numbers
-    )
+    return INITIALIZERS[name](at(n_hidden, x, neuron=neuron), **numbers)
 
 
 @pytest.mark.parametrize("name", AT_INPUTS)
@@ -122,7 +127,7 @@ def test_fewer_neurons_take_inputs_without_repetition_and_more_take_all_of_them_
     few = [tuple(row) for row in at_inputs("inputs", 6).prototypes[0]]
     assert len({*few}) == 6
     assert {*few} < {tuple(row) for row in X}
-    others = inputs(stream("start", 4, 9, 2), 6, X, Uniform(), "radial").prototypes[0]
+    others = inputs(at(6, X, seed=4)).prototypes[0]
     assert {tuple(row) for row in others} != {*few}
     many = at_inputs("inputs", 22).prototypes[0]
     np.testing.assert_array_equal(many, np.concatenate([X, X, X[:4]]))
@@ -172,7 +177,7 @@ def test_kmeans_with_an_empty_cluster_is_silent(monkeypatch):
     rng = np.random.default_rng(0)
     with pytest.warns(UserWarning, match="empty"):
         kmeans2(x, 2, minit="++", rng=rng)
-    found = kmeans(rng, 2, x, Uniform(), "radial").prototypes[0, :, 0]
+    found = kmeans(at(2, x, rng=rng)).prototypes[0, :, 0]
     assert np.isfinite(found).all()
 
 
@@ -209,7 +214,7 @@ for weights of the shapes (1, 3) and (3, 2)."""
 @pytest.mark.parametrize("name", PYTORCH)
 def test_layers_are_those_of_pytorch(name, neuron):
     draws = UNIFORMS if name == "xavier" else NORMALS
-    params = INITIALIZERS[name](Fed(draws, draws[:3]), 3, 2, Uniform(), neuron)
+    params = INITIALIZERS[name](Draw(Fed(draws, draws[:3]), 3, 2, kind=NEURONS[neuron]))
     expected = np.reshape(PYTORCH[name], (3, 2))
     if neuron == "ridge":
         np.testing.assert_allclose(params.hidden_weight[0], expected, rtol=1e-7)
@@ -221,7 +226,7 @@ def test_layers_are_those_of_pytorch(name, neuron):
 
 def test_a_wide_orthogonal_layer_is_that_of_pytorch():
     draws = np.reshape(NORMALS, (2, 3)).T
-    params = INITIALIZERS["orthogonal"](Fed(draws, [1.0, 1.0]), 2, 3, Uniform())
+    params = INITIALIZERS["orthogonal"](Draw(Fed(draws, [1.0, 1.0]), 2, 3))
     expected = ONE_ROW["orthogonal"] + [-0.445348516, 0.284515898, -0.848949588]
     np.testing.assert_allclose(params.hidden_weight.ravel(), expected, rtol=1e-7)
 
@@ -260,3 +265,8 @@ def test_a_start_at_inputs_follows_from_the_stream_of_the_start(name):
     assert same_bits(start_of(run), start_of(Run(initializer=name, n_hidden=7, losses="overlap")))
     placebo = Run(initializer=name, n_hidden=7, start="placebo")
     assert not same_bits(start_of(run), start_of(placebo))
+
+
+def test_a_start_at_inputs_without_them_is_refused_in_one_line():
+    with pytest.raises(InputError, match="give them, as Draw"):
+        inputs(Draw(np.random.default_rng(0), 3))

@@ -9,7 +9,7 @@ from mlpspec.analysis.analysis import Analysis
 from mlpspec.data.held import HELD, content_of
 from mlpspec.errors import InputError
 from mlpspec.network.forward import forward
-from mlpspec.network.initializers import uniform_prototypes
+from mlpspec.network.initializers import Draw, uniform_prototypes
 from mlpspec.network.neurons import neuron_of, ridge
 from mlpspec.running.worker import train_batch
 from mlpspec.store.merge import merge
@@ -23,10 +23,9 @@ SLOW = {"n_samples": 5, "optimizer": "gradient_descent", "learning_rate": 0.05}
 
 
 def network(neuron="ridge", n_hidden=5, n_inputs=1, dtype=float, seed=0):
-    rng = np.random.default_rng(seed)
-    domain = mlpspec.data.datasets.Uniform()
-    params = uniform_prototypes(rng, n_hidden, n_inputs, domain, neuron)
-    return neuron_of(neuron).unflatten(params.flatten().astype(dtype), n_inputs)
+    kind = neuron_of(neuron)
+    draw = Draw(np.random.default_rng(seed), n_hidden, n_inputs, kind=kind)
+    return kind.unflatten(uniform_prototypes(draw).flatten().astype(dtype), n_inputs)
 
 
 def trained(run, engine="numpy"):
