@@ -25,13 +25,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlpspec.arrays import Array, real_numbers
-from mlpspec.errors import InputError
+from mlpspec.errors import InputError, expect_number
 from mlpspec.metrics.prototypes import nearest
 from mlpspec.network.forward import checked, forward
 from mlpspec.network.neurons import Params, expect_shape
@@ -160,15 +160,10 @@ def drawn(params: Params, count: int, streams: Sequence[np.random.Generator]) ->
 def _check_count(params: Params, count: int) -> int:
     """Return K, or raise `InputError` where so many neurons cannot be kept."""
     n_hidden = params.shape[1]
-    _check_whole("count is ", count)
+    expect_number(f"count is {count}", count, whole=True)
     if not 1 <= count <= n_hidden:
         raise InputError(f"count is {count}; it must be from 1 to K, the {n_hidden} there are")
     return n_hidden
-
-
-def _check_whole(said: str, value: Any) -> None:
-    if not isinstance(value, int | np.integer):
-        raise InputError(f"{said}{value!r}; it must be a whole number")
 
 
 def _first(order: NDArray[np.intp], count: int) -> Mask:
@@ -423,9 +418,7 @@ def quantise(bits: int = 8) -> Compression:
     Traceback (most recent call last):
     mlpspec.errors.InputError: quantise has bits=0; it must be at least 1 and at most 32
     """
-    _check_whole("quantise has bits=", bits)
-    if not 1 <= bits <= MOST_BITS:
-        raise InputError(f"quantise has bits={bits}; it must be at least 1 and at most {MOST_BITS}")
+    expect_number(f"quantise has bits={bits}", bits, whole=True, least=1, most=MOST_BITS)
     return Compression("quantise", bits=bits)
 
 
@@ -439,9 +432,7 @@ def distil(keep: float = 0.5, more: int = 3) -> Compression:
     >>> distil().student, distil().more
     (True, 3)
     """
-    _check_whole("distil has more=", more)
-    if not 0 <= more <= 100:
-        raise InputError(f"distil has more={more}; it must be at least 0 and at most 100")
+    expect_number(f"distil has more={more}", more, whole=True, least=0, most=100)
     return _checked(Compression("distil", keep, more=more))
 
 
@@ -457,8 +448,7 @@ def narrow(keep: float = 0.5) -> Compression:
 
 
 def _checked(found: Compression) -> Compression:
-    if not 0.0 < found.keep <= 1.0:
-        raise InputError(f"{found.name} has keep={found.keep:g}; it must be above 0 and at most 1")
+    expect_number(f"{found.name} has keep={found.keep:g}", found.keep, above=0.0, most=1.0)
     if found.refit not in (0, 1):
         raise InputError(f"{found.name} has refit={found.refit}; it must be 0 or 1")
     return found

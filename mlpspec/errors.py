@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib import import_module
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -52,6 +55,54 @@ def is_interrupt(error: BaseException) -> bool:
     (True, False)
     """
     return type(error) is KeyboardInterrupt
+
+
+def expect_number(
+    said: str,
+    value: Any,
+    *,
+    whole: bool = False,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+) -> None:
+    """Raise `InputError` unless ``value`` is a finite number within limits.
+
+    Parameters
+    ----------
+    said : str
+        What the message begins with: what has this value.
+    value : object
+    whole : bool
+        Whether it must be a whole number.
+    least, above, most, below : float, optional
+        It may be equal to ``least`` and ``most``; what is below infinity is called finite.
+
+    Examples
+    --------
+    >>> expect_number("share is 1.5", 1.5, above=0.0, most=1.0)
+    Traceback (most recent call last):
+    mlpspec.errors.InputError: share is 1.5; it must be above 0 and at most 1
+    """
+    limits = [
+        ("at least", operator.ge, least),
+        ("above", operator.gt, above),
+        ("at most", operator.le, most),
+        ("below", operator.lt, below),
+    ]
+    given = [(word, holds, limit) for word, holds, limit in limits if limit is not None]
+    kind: Any = Integral if whole else Real
+    number = isinstance(value, kind) and abs(value) < math.inf
+    if number and all(holds(value, limit) for _, holds, limit in given):
+        return
+    words = [f"{word} {limit:g}".replace("e+0", "e") for word, _, limit in given]  # 1e6, not 1e+06
+    words = ["finite" if word == "below inf" else word for word in words]
+    if whole and not number:
+        words = ["a whole number"]
+    elif not whole and len(words) == 1:
+        words = ["finite", *words]
+    raise InputError(f"{said}; it must be {' and '.join(words)}")
 
 
 MOST_NAMES = 40

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from mlpspec.arrays import Array
-from mlpspec.errors import InputError, unknown
+from mlpspec.errors import expect_number, unknown
 from mlpspec.network.forward import Forward
 
 
@@ -94,5 +94,4 @@ def check_temperature(temperature: float) -> None:
     Traceback (most recent call last):
     mlpspec.errors.InputError: temperature is 0.0; it must be finite and above 0
     """
-    if not isinstance(temperature, int | float) or not 0.0 < temperature < float("inf"):
-        raise InputError(f"temperature is {temperature}; it must be finite and above 0")
+    expect_number(f"temperature is {temperature}", temperature, above=0.0)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpspec.arrays import Array
-from mlpspec.errors import InputError
+from mlpspec.errors import InputError, expect_number
 from mlpspec.losses.base import StructuralLoss
 from mlpspec.losses.scores import scores
 from mlpspec.network.forward import Forward
@@ -111,12 +111,9 @@ class Inhibition(StructuralLoss):
     promote: bool = False
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.share <= 1.0:
-            raise InputError(f"share is {self.share}; it must be above 0 and at most 1")
-        if not 0.0 < self.epsilon < float("inf"):
-            raise InputError(f"epsilon is {self.epsilon}; it must be finite and above 0")
-        if not 0.0 <= self.floor < float("inf"):
-            raise InputError(f"floor is {self.floor}; it must be finite and at least 0")
+        expect_number(f"share is {self.share}", self.share, above=0.0, most=1.0)
+        expect_number(f"epsilon is {self.epsilon}", self.epsilon, above=0.0)
+        expect_number(f"floor is {self.floor}", self.floor, least=0.0)
         if not isinstance(self.promote, bool):
             raise InputError(f"promote is {self.promote!r}; it must be True or False")
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, final
 import numpy as np
 
 from mlpspec.arrays import Array
-from mlpspec.errors import InputError
+from mlpspec.errors import InputError, expect_number
 from mlpspec.losses.base import StructuralLoss
 from mlpspec.losses.weight_decay import L1, L2
 from mlpspec.network.forward import Forward, check_partial, forward
@@ -236,5 +236,4 @@ def _times(weight: Weight, partial: Array) -> Array:
 
 def check_weight(name: str, weight: float) -> None:
     """Raise `InputError` unless ``weight`` is finite and not negative."""
-    if not isinstance(weight, int | float | np.number) or not 0.0 <= weight < float("inf"):
-        raise InputError(f"{name} is {weight}; it must be finite and at least 0")
+    expect_number(f"{name} is {weight}", weight, least=0.0)

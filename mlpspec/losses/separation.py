@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 
 from mlpspec.arrays import Array, exp_of_negated, squared_distances
-from mlpspec.errors import InputError
+from mlpspec.errors import expect_number
 from mlpspec.losses.base import (
     LATER,
     StructuralLoss,
@@ -104,8 +104,7 @@ class LogRepulsion(StructuralLoss):
 
     def __post_init__(self) -> None:
         # Squared, and with room for the square of what is divided by it.
-        if not 1e-100 <= self.softening <= 1e100:
-            raise InputError(f"softening is {self.softening}; it must lie in 1e-100 ... 1e100")
+        expect_number(f"softening is {self.softening}", self.softening, least=1e-100, most=1e100)
 
     def value_and_grad(self, forward: Forward) -> tuple[Array, dict[str, Array]]:
         """Return L (R,) and its partial derivative for ``"prototypes"``."""

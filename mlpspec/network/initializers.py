@@ -16,7 +16,7 @@ import numpy as np
 from mlpspec.arrays import Array
 from mlpspec.data.datasets import Uniform
 from mlpspec.data.spec import arguments, canonical_form
-from mlpspec.errors import InputError
+from mlpspec.errors import InputError, expect_number
 from mlpspec.network.neurons import Params, RidgeParams
 
 LLOYD_STEPS = 50
@@ -308,9 +308,8 @@ def canonical_initializer(text: Any) -> str:
     """
     form = _canonical(text)
     _, numbers = arguments(form, INITIALIZERS, "initializer")
-    if not 0.0 < numbers.get("slope", 1.0) <= 1e6:
-        slope = numbers["slope"]
-        raise InputError(f"inputs has slope={slope:g}; it must be above 0 and at most 1e6")
+    slope = numbers.get("slope", 1.0)
+    expect_number(f"inputs has slope={slope:g}", slope, above=0.0, most=1e6)
     return form
 
 

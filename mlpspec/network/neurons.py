@@ -26,7 +26,7 @@ import numpy as np
 
 from mlpspec.arrays import Array, squared_distances
 from mlpspec.data.spec import build, canonical_form
-from mlpspec.errors import InputError
+from mlpspec.errors import InputError, expect_number
 
 PROTOTYPE_EPS = 1e-8
 """The epsilon of ridge neurons unless another is chosen (`ridge`)."""
@@ -397,8 +397,7 @@ def ridge(epsilon: float = PROTOTYPE_EPS) -> type[RidgeParams]:
     >>> ridge() is RidgeParams
     True
     """
-    if not epsilon >= 0.0:
-        raise InputError(f"ridge has epsilon={epsilon:g}; it must be at least 0")
+    expect_number(f"ridge has epsilon={epsilon:g}", epsilon, least=0.0, below=math.inf)
     return RidgeParams if epsilon == PROTOTYPE_EPS else _other_ridge(float(epsilon))
 
 

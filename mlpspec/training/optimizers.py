@@ -8,12 +8,13 @@ function of a parameter alone: SciPy has it, and `mlpspec.training.trainer` call
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlpspec.errors import InputError
+from mlpspec.errors import InputError, expect_number
 
 Numbers = tuple[float, float, float, float]
 """The learning rate, two factors by which moments decay, and epsilon; 0 where a rule has none."""
@@ -241,18 +242,15 @@ def lbfgs(learning_rate: float = 0.01, memory: int = 10) -> Optimizer:
     >>> lbfgs(memory=5).memory
     5
     """
-    if not 1 <= memory <= 1000:
-        raise InputError(f"lbfgs has memory={memory}; it must be at least 1 and at most 1000")
+    expect_number(f"lbfgs has memory={memory}", memory, whole=True, least=1, most=1000)
     return Optimizer("lbfgs", (learning_rate, 0.0, 0.0, 0.0), memory=memory)
 
 
 def _check(name: str, **numbers: float) -> None:
     """Raise `InputError` unless factors are in [0, 1) and others not negative."""
     for key, value in numbers.items():
-        factor = key.startswith("beta")
-        if not 0.0 <= value < (1.0 if factor else float("inf")):
-            limits = "at least 0 and below 1" if factor else "at least 0 and finite"
-            raise InputError(f"{name} has {key}={value:g}; it must be {limits}")
+        below = 1.0 if key.startswith("beta") else math.inf
+        expect_number(f"{name} has {key}={value:g}", value, least=0.0, below=below)
 
 
 def check_line_search(rule: str, scheduled: bool, perturbed: bool) -> None:

@@ -9,13 +9,14 @@ whatever their losses.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from mlpspec.arrays import Array
-from mlpspec.errors import InputError
+from mlpspec.errors import expect_number
 from mlpspec.losses.base import StructuralLoss
 from mlpspec.losses.inhibition import most_monosemantic
 from mlpspec.losses.objective import Fit
@@ -68,10 +69,8 @@ class Perturbation:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            share = name in ("dropout", "deactivation")
-            if not 0.0 <= value < (1.0 if share else float("inf")):
-                limit = "below 1" if share else "finite"
-                raise InputError(f"{name} is {value:g}; it must be at least 0 and {limit}")
+            below = 1.0 if name in ("dropout", "deactivation") else math.inf
+            expect_number(f"{name} is {value:g}", value, least=0.0, below=below)
 
     def __bool__(self) -> bool:
         return any(vars(self).values())

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpspec.arrays import Array
-from mlpspec.errors import InputError
+from mlpspec.errors import expect_number
 
 Schedule = Callable[[NDArray[np.intp], int], Array]
 """Returns the factors at some t, of T steps."""
@@ -81,10 +81,8 @@ def cosine(periods: int = 1, final: float = 0.0) -> Schedule:
     >>> cosine(periods=2)(np.arange(5), 8).round(6)
     array([1.      , 0.853553, 0.5     , 0.146447, 1.      ])
     """
-    if not 1 <= periods <= 10**6:
-        raise InputError(f"cosine has periods={periods}; it must be at least 1 and at most 1e6")
-    if not 0.0 <= final <= 1.0:
-        raise InputError(f"cosine has final={final:g}; it must be at least 0 and at most 1")
+    expect_number(f"cosine has periods={periods}", periods, whole=True, least=1, most=1e6)
+    expect_number(f"cosine has final={final:g}", final, least=0.0, most=1.0)
 
     def factors(t: NDArray[np.intp], steps: int) -> Array:
         share = (t * periods) % steps / steps
@@ -99,8 +97,7 @@ def _length(share: float, steps: int) -> int:
 
 def _check(name: str, **numbers: float) -> None:
     for key, value in numbers.items():
-        if not 0.0 < value <= 1.0:
-            raise InputError(f"{name} has {key}={value:g}; it must be above 0 and at most 1")
+        expect_number(f"{name} has {key}={value:g}", value, above=0.0, most=1.0)
 
 
 SCHEDULES: dict[str, Callable[..., Schedule]] = {
@@ -137,8 +134,7 @@ def rates(
     >>> rates(0.1, 4, step(every=0.5, factor=0.1), warmup=0.5).round(6)
     array([0.05, 0.1 , 0.01, 0.01])
     """
-    if not 0.0 <= warmup < 1.0:
-        raise InputError(f"warmup is {warmup:g}; it must be at least 0 and below 1")
+    expect_number(f"warmup is {warmup:g}", warmup, least=0.0, below=1.0)
     factors = (schedule or constant())(np.arange(steps), steps)
     rising = round(warmup * steps)
     factors[:rising] *= np.arange(1, rising + 1) / max(1, rising)

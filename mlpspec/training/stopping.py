@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from mlpspec.arrays import Array
-from mlpspec.errors import InputError
+from mlpspec.errors import InputError, expect_number
 
 
 class Moment(NamedTuple):
@@ -84,12 +84,10 @@ def held_out(every: int = 50, patience: int = 10, tolerance: float = 1e-3) -> Ea
 
 def _checked(name: str, rule: EarlyStopping) -> EarlyStopping:
     for key in ("every", "patience"):
-        if getattr(rule, key) < 1:
-            raise InputError(f"{name} has {key}={getattr(rule, key)}; it must be at least 1")
-    if not 0.0 <= rule.tolerance < 1.0:
-        raise InputError(
-            f"{name} has tolerance={rule.tolerance:g}; it must be at least 0 and below 1"
-        )
+        value = getattr(rule, key)
+        expect_number(f"{name} has {key}={value}", value, whole=True, least=1)
+    tolerance = f"{name} has tolerance={rule.tolerance:g}"
+    expect_number(tolerance, rule.tolerance, least=0.0, below=1.0)
     return rule
 
 

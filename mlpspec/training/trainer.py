@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from mlpspec.arrays import Array
-from mlpspec.errors import InputError
+from mlpspec.errors import InputError, expect_number
 from mlpspec.losses.objective import Objective
 from mlpspec.network.forward import checked
 from mlpspec.network.neurons import Params
@@ -177,10 +177,7 @@ def train(
     (True, array([500]))
     """
     for name, number in (("steps", steps), ("record_every", record_every)):
-        if not isinstance(number, int | np.integer):
-            raise InputError(f"{name} is {number!r}; it must be a whole number")
-        if number < 0:
-            raise InputError(f"{name} is {number}; it must be at least 0")
+        expect_number(f"{name} is {number!r}", number, whole=True, least=0)
     if optimizer is not None and not isinstance(optimizer, Optimizer):
         raise InputError(f"optimizer is {optimizer!r}; expected one of mlpspec.training.optimizers")
     x, y = checked(params, x, y)
