@@ -101,10 +101,9 @@ def way_of(run: Run, engine: str) -> str:
     >>> way_of(Run(), "compiled"), way_of(Run(), "numpy"), way_of(Run(jitter=0.1), "compiled")
     ('the kernel', 'NumPy', 'NumPy')
     """
-    rule = _rule(run.optimizer)
-    if rule == "lbfgs":
+    if _rule(run.optimizer) == "lbfgs":
         return "L-BFGS"
-    if engine == "numpy" or not compilable(rule, run.dtype, run.perturbed):
+    if engine == "numpy" or not compilable(run.dtype, run.perturbed):
         return "NumPy"
     return "the kernel with losses of your own in NumPy" if run.definitions else "the kernel"
 

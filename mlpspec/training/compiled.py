@@ -28,7 +28,7 @@ from mlpspec.losses.objective import Objective
 from mlpspec.network.forward import Forward, read_only
 from mlpspec.network.neurons import Params
 from mlpspec.training import layout
-from mlpspec.training.optimizers import COMPILED_RULES, Optimizer, gradient_descent
+from mlpspec.training.optimizers import RULES, Optimizer, gradient_descent
 
 WEIGHT_OF: dict[type[StructuralLoss], int] = {
     Coverage: layout.COVERAGE,
@@ -208,7 +208,7 @@ class KernelRuns:
 
     def advance(self, optimizer: Optimizer, rates: Array, start: int, stop: int) -> None:
         """Train from step ``start``, or -1 where nothing was evaluated yet, to step ``stop``."""
-        rule = COMPILED_RULES.index(optimizer.rule)
+        rule = [*RULES].index(optimizer.rule)
         numbers = tuple(float(number) for number in (*optimizer.numbers, optimizer.decay))
         state = self.memory, self.marks, self.sizes
         load()(*state, rule, numbers, rates, start, stop, self.ended)

@@ -1,8 +1,8 @@
 """The compiled kernel: the textbook's mathematics for one run at a time, in plain numba.
 
 `mlpspec.network` and `mlpspec.losses` say what is computed; here it is again for speed, in float64,
-for the fit, coverage (soft or hard), separation and overlap, both neurons and any N, K and D. What
-makes it fast:
+for the fit, coverage (soft or hard), separation, overlap, L1 and L2, both neurons and any N, K and
+D. What makes it fast:
 
 - Neurons are outside, samples inside: a neuron's derivatives are then sums over samples in
   registers, and on a line their loop writes nothing.
@@ -47,7 +47,7 @@ from mlpspec.training.layout import (
     VALUE,
     layout,
 )
-from mlpspec.training.optimizers import COMPILED_RULES, RULES
+from mlpspec.training.optimizers import RULES
 from mlpspec.training.rows import (
     add_times,
     compiled,
@@ -421,7 +421,7 @@ def update_by(rules):
     return update
 
 
-update = update_by([RULES[name] for name in COMPILED_RULES])
+update = update_by([*RULES.values()])
 
 
 @compiled

@@ -3,13 +3,14 @@
 A rule takes one parameter's gradient g, the two moments m and s that it keeps, the number t of the
 step, from 1 on, and the optimiser's numbers; it returns the step to add, and the new moments. NumPy
 applies it to arrays as it is, and `mlpspec.training.kernel` compiles it as it is. L-BFGS is no
-function of a parameter alone: SciPy has it, and `mlpspec.training.trainer` calls it.
+function of a parameter alone: SciPy has it, and `mlpspec.training.descent` calls it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,28 +81,28 @@ def adam_rule(g: Any, m: Any, s: Any, t: float, numbers: Numbers) -> tuple[Any, 
     return step, m, s
 
 
-RULES: dict[str, Rule] = {
-    "adam": adam_rule,
-    "gradient_descent": gradient_descent_rule,
-    "momentum": momentum_rule,
-    "nesterov": nesterov_rule,
-    "adagrad": adagrad_rule,
-    "rmsprop": rmsprop_rule,
-}
+RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        "adam": adam_rule,
+        "gradient_descent": gradient_descent_rule,
+        "momentum": momentum_rule,
+        "nesterov": nesterov_rule,
+        "adagrad": adagrad_rule,
+        "rmsprop": rmsprop_rule,
+    }
+)
+"""The rules by name; the kernel compiles them in this order, so that none can be added later."""
 
-COMPILED_RULES = tuple(RULES)
-"""The rules that the kernel knows, by their number there: those above, not what is added later."""
 
-
-def compilable(rule: str, dtype: str, perturbed: bool) -> bool:
-    """Return whether the compiled engine computes what a rule needs; NumPy does all the rest.
+def compilable(dtype: str, perturbed: bool) -> bool:
+    """Return whether the compiled engine computes such runs, by any rule; NumPy does all the rest.
 
     Examples
     --------
-    >>> compilable("adam", "float64", perturbed=False), compilable("adam", "float32", False)
+    >>> compilable("float64", perturbed=False), compilable("float32", perturbed=False)
     (True, False)
     """
-    return rule in (*COMPILED_RULES, "lbfgs") and dtype == "float64" and not perturbed
+    return dtype == "float64" and not perturbed
 
 
 class Optimizer(NamedTuple):

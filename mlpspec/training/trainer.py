@@ -155,8 +155,7 @@ def train(
         (`mlpspec.training.moments`).
     engine : {"auto", "numpy", "compiled"}
         What computes: plain NumPy, or the compiled kernel, which ``"auto"`` takes where numba
-        works. Single precision, perturbed training, and a rule that the kernel does not know, are
-        always NumPy's.
+        works. Single precision and perturbed training are always NumPy's.
 
     Raises
     ------
@@ -202,8 +201,7 @@ def train(
     phases = phases_of(steps, losses_from, losses_until)
     looks = range(0, steps + 1, stopping.every) if stopping.every else ()
     recorded = moments(steps, record_every, record)
-    compiled = choose(engine) == "compiled"
-    compiled &= compilable(optimizer.rule, y.dtype.name, bool(perturbation))
+    compiled = choose(engine) == "compiled" and compilable(y.dtype.name, bool(perturbation))
     plan = Plan(
         kind=type(params),
         optimizer=optimizer,

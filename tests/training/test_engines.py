@@ -20,7 +20,7 @@ from mlpspec.losses.objective import Objective
 from mlpspec.network.forward import forward
 from mlpspec.network.neurons import NEURONS
 from mlpspec.training.compiled import KernelRuns, RidingForward
-from mlpspec.training.optimizers import OPTIMIZERS, RULES, Optimizer, adam, gradient_descent
+from mlpspec.training.optimizers import OPTIMIZERS, RULES, adam, gradient_descent
 from mlpspec.training.trainer import train
 
 SHAPES = [(1, 1), (3, 3), (4, 7), (9, 2), (33, 20), (40, 70), (70, 40)]
@@ -230,18 +230,3 @@ def test_single_precision_goes_the_textbook_way():
         for engine in ("numpy", "compiled")
     )
     assert same_bits(one.params.flatten(), other.params.flatten())
-
-
-def test_a_rule_that_the_kernel_does_not_know_is_trained_by_numpy(monkeypatch):
-    def signed(g, m, s, t, numbers):
-        return -numbers[0] * np.sign(g), m, s
-
-    monkeypatch.setitem(RULES, "signed", signed)
-    rule = Optimizer("signed", (0.01, 0.0, 0.0, 0.0))
-    params, x, y = problem(2, 5)
-    one, other = (
-        train(objective(SUBSETS[-1]), params, x, y, steps=9, optimizer=rule, engine=engine)
-        for engine in ("numpy", "compiled")
-    )
-    assert same_bits(one.params.flatten(), other.params.flatten())
-    assert not same_bits(one.params.flatten(), params.flatten())
