@@ -108,9 +108,15 @@ def kernel_name() -> str:
     source of all that may go into the kernel, and the compiler.
     """
     package = Path(__file__).parents[1]
-    files = (file for room in ROOMS for file in sorted((package / room).glob("*.py")))
+    files = [file for room in ROOMS for file in sorted((package / room).glob("*.py"))]
+    files.append(package / "arrays.py")
     compiler = [version("numba"), version("llvmlite"), os.environ.get("NUMBA_CPU_NAME", "")]
-    content = b"\0".join([*map(str.encode, compiler), *(file.read_bytes() for file in files)])
+    content = b"\0".join(
+        [
+            *map(str.encode, compiler),
+            *(file.read_bytes() for file in files),
+        ]
+    )
     return f"run_kernel_{hashlib.sha256(content).hexdigest()[:16]}"
 
 
@@ -162,7 +168,7 @@ class KernelRuns:
         k = (theta.shape[1] - 1) // (d + 2)
         windowed = d == 1 and n >= layout.WINDOWED and neglects
         self.sizes = (n, k, d, int(not kind.DIRECTED), int(windowed))
-        self.at = at = layout.layout(*self.sizes)
+        self.at = at = layout.lay_out(*self.sizes)
         self.memory = np.empty((n_runs, at.end))
         self.memory[:, : at.x] = 0.0
         self.theta = self.memory[:, at.theta : at.theta + at.size]
@@ -194,8 +200,8 @@ class KernelRuns:
                 if isinstance(loss, Coverage | Separation):
                     row[layout.TAU_COVERAGE + i - layout.COVERAGE] = loss.temperature
                 if isinstance(loss, Separation | Overlap):
-                    pairs = 2.0 * n_pairs(n_hidden, loss.reduction)
-                    row[layout.PAIRS_SEPARATION + i - layout.SEPARATION] = pairs
+                    twice_m = 2.0 * n_pairs(n_hidden, loss.reduction)
+                    row[layout.TWICE_M_SEPARATION + i - layout.SEPARATION] = twice_m
 
     def values(self, run: int) -> dict[str, float]:
         """Return the unweighted values of a run: ``"fit"`` and the losses that the kernel knows."""

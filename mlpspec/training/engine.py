@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from mlpspec.errors import InputError
+from mlpspec.errors import InputError, one_line
 
 ENGINES = ("numpy", "compiled")
 
@@ -101,8 +101,7 @@ def why_not_compiled() -> str | None:
     try:
         import_module("numba")
     except Exception as error:  # its own checks of what it needs raise anything
-        message = " ".join(str(error).split())[:200]
-        return f"numba {release} cannot be imported ({type(error).__name__}: {message})"
+        return f"numba {release} cannot be imported ({one_line(error)[:200]})"
     return None
 
 

@@ -37,15 +37,15 @@ from mlpspec.training.layout import (
     NEAR,
     ORDER,
     OVERLAP,
-    PAIRS_OVERLAP,
-    PAIRS_SEPARATION,
     RESPONDS,
     SEPARATION,
     TAU_COVERAGE,
     TAU_SEPARATION,
     TOTAL,
+    TWICE_M_OVERLAP,
+    TWICE_M_SEPARATION,
     VALUE,
-    layout,
+    lay_out,
 )
 from mlpspec.training.optimizers import RULES
 from mlpspec.training.rows import (
@@ -193,7 +193,7 @@ def add_separation(a, marks, at):
     c_kl = exp(-|p_k - p_l|^2 / tau), L = (1/M) sum_{k<l} c_kl and
     dL/dp_k = -(2 / (tau M)) sum_{l != k} c_kl (p_k - p_l).
     """
-    tau, n_ordered, p = a[TAU_SEPARATION], a[PAIRS_SEPARATION], at.p
+    tau, twice_m, p = a[TAU_SEPARATION], a[TWICE_M_SEPARATION], at.p
     unit, reach = 1.0 / math.sqrt(tau), math.sqrt(NEGLIGIBLE * tau)
     scale = -4.0 * a[SEPARATION]
     if at.windowed:
@@ -213,8 +213,8 @@ def add_separation(a, marks, at):
         near = 0.0
         for m in range(0, at.d * at.ks, at.ks):
             near, push = pushes(a, c, p + m + first, a[p + m + i], size)
-            a[at.q + m + marks[i, ORDER]] += scale / (tau * n_ordered) * push
-        a[VALUE + SEPARATION] += (near - 1.0) / n_ordered  # a neuron is no pair with itself
+            a[at.q + m + marks[i, ORDER]] += scale / (tau * twice_m) * push
+        a[VALUE + SEPARATION] += (near - 1.0) / twice_m  # a neuron is no pair with itself
         c += size
 
 
@@ -379,9 +379,9 @@ def evaluate(a, marks, at):
     a[at.grad + c], squared = residuals(a, at.f, at.y, 2.0 * a[FIT] / n, at.r, at.ns)
     a[VALUE + FIT] = squared / n
     if overlap:
-        o = 2.0 * a[OVERLAP] / (n * a[PAIRS_OVERLAP])
+        o = 2.0 * a[OVERLAP] / (n * a[TWICE_M_OVERLAP])
         all_pairs = a[VALUE + OVERLAP] + dot(a, at.t, at.t, at.ns)
-        a[VALUE + OVERLAP] = all_pairs / (n * a[PAIRS_OVERLAP])
+        a[VALUE + OVERLAP] = all_pairs / (n * a[TWICE_M_OVERLAP])
     h = at.h
     for i in range(k):
         first, size = window(marks, i, RESPONDS)
@@ -449,7 +449,7 @@ def advance(a, marks, at, rule, numbers, rates, t, stop):
     return -1
 
 
-layout_of = compiled(layout)
+layout_of = compiled(lay_out)
 
 
 def run_kernel(a, marks, sizes, rule, numbers, rates, t, stop, ended):

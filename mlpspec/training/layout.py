@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 FIT, COVERAGE, SEPARATION, OVERLAP, L1, L2 = 0, 1, 2, 3, 4, 5
-TAU_COVERAGE, TAU_SEPARATION, PAIRS_SEPARATION, PAIRS_OVERLAP = 6, 7, 8, 9
+TAU_COVERAGE, TAU_SEPARATION, TWICE_M_SEPARATION, TWICE_M_OVERLAP = 6, 7, 8, 9
 TOTAL, VALUE, EPSILON, HEAD = 10, 11, 17, 24
 
 WINDOWED = 32
@@ -29,8 +29,8 @@ class Layout(NamedTuple):
 
     - at `FIT` to `L2` the weights of the terms; one of 0 leaves a term out;
     - the temperatures of coverage, 0 if it is hard, and of separation (`TAU_COVERAGE` and so on);
-    - by what separation and overlap divide their sums over ordered pairs of neurons, twice
-      `mlpspec.losses.base.n_pairs`;
+    - 2 M, by which separation and overlap divide their sums, in which every pair of neurons is met
+      twice (M is `mlpspec.losses.base.n_pairs`);
     - at `TOTAL` the objective, and from `VALUE` on the unweighted values of the terms;
     - the epsilon of the prototypes.
     """
@@ -61,7 +61,7 @@ class Layout(NamedTuple):
     end: int
 
 
-def layout(n: int, k: int, d: int, radial: int, windowed: int) -> Layout:
+def lay_out(n: int, k: int, d: int, radial: int, windowed: int) -> Layout:
     """Return the layout of a run of N samples, K neurons and D inputs; numba compiles this, too."""
     size = k * (d + 2) + 1
     ns, ks, step = (n + 7) // 8 * 8, (k + 7) // 8 * 8, (size + 7) // 8 * 8

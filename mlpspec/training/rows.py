@@ -18,6 +18,8 @@ import numpy as np
 from llvmlite import ir
 from numba.extending import intrinsic
 
+from mlpspec.arrays import CUT
+
 MATH = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 compiled = numba.njit(**MATH, fastmath={"contract", "nsz", "arcp"})
 compiled_sum = numba.njit(**MATH, fastmath={"contract", "nsz", "arcp", "reassoc"})
@@ -25,8 +27,7 @@ compiled_sum = numba.njit(**MATH, fastmath={"contract", "nsz", "arcp", "reassoc"
 
 u = np.uint64  # a signed index might count from the end, and numba would not use vectors
 
-CUT = 340.0
-"""Largest exponent: `mlpspec.arrays.CUT` of double precision."""
+MOST = CUT[np.dtype(np.float64)]  # the largest exponent
 
 LARGEST = sys.float_info.max
 
@@ -58,7 +59,7 @@ def power_of_two(_, shifted):
 @compiled
 def exponential(a):
     """Return exp(-min(a, 340)) for a >= 0, to 1.2 units in the last place; NaN stays NaN."""
-    a = CUT if a > CUT else a
+    a = MOST if a > MOST else a
     shifted = SHIFT - a * PER_LN2
     k = shifted - SHIFT
     r = (-a - k * LN2) - k * LN2_REST

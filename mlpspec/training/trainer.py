@@ -22,7 +22,6 @@ from mlpspec.errors import InputError, expect_number
 from mlpspec.losses.objective import Objective
 from mlpspec.network.forward import checked
 from mlpspec.network.neurons import Params
-from mlpspec.training.compiled import riding
 from mlpspec.training.descent import Course, Plan, descend, line_search, train_whole
 from mlpspec.training.engine import choose
 from mlpspec.training.moments import moments
@@ -222,14 +221,20 @@ def train(
     )
     courses: dict[int, Course] = {}
     with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
-        for rows in _together(plan, y.shape[1] * params.shape[1]):
+        together: dict[object, list[int]] = {}
+        for row in range(n_runs):
+            terms = plan.in_numpy(row)
             if optimizer.rule == "lbfgs":
-                found = [line_search(plan, row) for row in rows]
-            elif compiled and not riding(objectives[rows[0]]):
-                found = [train_whole(plan, row) for row in rows]
-            else:
-                found = descend(plan, rows)
-            courses |= zip(rows, found, strict=True)
+                courses[row] = line_search(plan, row)
+            elif not terms:
+                courses[row] = train_whole(plan, row)
+            else:  # those of the same losses side by side
+                same = tuple((name, loss, weight > 0.0) for name, (weight, loss) in terms.items())
+                together.setdefault(same, []).append(row)
+        most = max(1, RESPONSES // (y.shape[1] * params.shape[1]))
+        for rows in together.values():
+            for some in (rows[i : i + most] for i in range(0, len(rows), most)):
+                courses |= zip(some, descend(plan, some), strict=True)
     done = [courses[row] for row in range(n_runs)]
     return Trained(
         params.unflatten(np.stack([course.last.theta for course in done]), n_inputs),
@@ -238,20 +243,6 @@ def train(
         np.array([course.last.norm for course in done], dtype=np.float64),
         tuple(_curve(plan, course.records) for course in done) if recorded else (),
     )
-
-
-def _together(plan: Plan, responses: int) -> list[list[int]]:
-    """Return the runs that `descend` may train together: of the same losses, and not too many.
-
-    In the compiled engine only the losses that ride need be the same.
-    """
-    groups: dict[object, list[int]] = {}
-    for row in range(len(plan.objectives)):
-        terms = plan.in_numpy(row)
-        same = tuple((name, loss, weight > 0.0) for name, (weight, loss) in terms.items())
-        groups.setdefault(same, []).append(row)
-    most = max(1, RESPONSES // responses)
-    return [rows[i : i + most] for rows in groups.values() for i in range(0, len(rows), most)]
 
 
 def _curve(plan: Plan, records: Sequence[Moment]) -> Curve:
