@@ -129,4 +129,4 @@ def needed(module: str, extra: str, why: str) -> Any:
     try:
         return import_module(module)
     except ImportError:
-        raise InputError(f"{why}; install mlpspec with its extra: mlpspec[{extra}]") from None
+        raise InputError(f"{why}; install mlpspec with its extra, mlpspec[{extra}]") from None

@@ -61,12 +61,13 @@ def n_pairs(n_hidden: int, reduction: str) -> float:
 
     ``mean``: the number of pairs, K (K - 1) / 2. ``neuron``: K / 2, which leaves the mean over
     neurons of each one's sum over the others. ``sum``: 1. All three agree for two neurons; with
-    more, a mean gives each pair the less the more neurons there are. A single neuron has no pairs.
+    more, a mean gives each pair the less the more neurons there are. It is 1 for a single neuron,
+    which has no pairs: a sum over none is then 0 rather than 0/0.
 
     Examples
     --------
-    >>> [n_pairs(4, reduction) for reduction in REDUCTIONS]
-    [6.0, 2.0, 1.0]
+    >>> [n_pairs(4, reduction) for reduction in REDUCTIONS], n_pairs(1, "mean")
+    ([6.0, 2.0, 1.0], 1.0)
     """
     pairs = {"mean": n_hidden * (n_hidden - 1) / 2.0, "neuron": n_hidden / 2.0, "sum": 1.0}
     return pairs[reduction] if n_hidden > 1 else 1.0

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mlpspec.arrays import Array
-from mlpspec.errors import InputError, one_line, unknown
+from mlpspec.errors import InputError, needed, one_line, unknown
 from mlpspec.losses.base import StructuralLoss
 from mlpspec.network.forward import QUANTITIES, Forward
 
@@ -226,15 +226,12 @@ def _autograd() -> tuple[Any, Any]:
     That operation is one of the number 0 from which all that is differentiated begins; what its
     derivative would be made of is what a formula's derivative by the array is.
     """
-    try:
-        from autograd import make_vjp
-        from autograd.extend import defvjp, primitive
-        from autograd.numpy.numpy_boxes import ArrayBox
-    except ImportError:
-        raise InputError(
-            "a loss that is given by its formula alone needs autograd, which is not installed; "
-            "install mlpspec with its extra, mlpspec[autodiff], or write value_and_grad"
-        ) from None
+    why = "a loss given by its formula alone, without value_and_grad, needs autograd"
+    needed("autograd", "autodiff", why)
+    from autograd import make_vjp
+    from autograd.extend import defvjp, primitive
+    from autograd.numpy.numpy_boxes import ArrayBox
+
     if not hasattr(ArrayBox, "__array_function__"):
         ArrayBox.__array_function__ = _numpy_function
 

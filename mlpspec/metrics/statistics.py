@@ -14,12 +14,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mlpspec.arrays import Array
+from mlpspec.errors import unknown
 
 ALPHA = 0.05
 """Significance level."""
 
 EXACT_PAIRS = 200
 """Up to so many pairs a test is exact; beyond, it would only take longer."""
+
+ALTERNATIVES = ("two-sided", "less", "greater")
+"""What a test of differences may be against no difference."""
 
 ROUNDING = 16 * np.finfo(float).eps
 """Of the magnitude of some values: what rounding in a few operations may set them apart."""
@@ -79,6 +83,8 @@ def average(values: Array, of: str = "means") -> Array:
     >>> average(values), average(values, "medians")
     (array([ 4., nan]), array([ 3., nan]))
     """
+    if of not in ("means", "medians"):
+        raise unknown("average", of, ("means", "medians"))
     known = np.isfinite(values)
     count = known.sum(axis=0)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -188,6 +194,8 @@ def sign_flip(differences: Array, alternative: str = "two-sided") -> Array:
     >>> sign_flip(np.array([[1.0], [2.0], [4.0], [0.0]]))
     array([0.25])
     """
+    if alternative not in ALTERNATIVES:
+        raise unknown("alternative", alternative, ALTERNATIVES)
     from scipy.special import ndtr
     from scipy.stats import rankdata
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from mlpspec.errors import InputError
 from mlpspec.metrics.statistics import (
+    average,
     hill_index,
     holm,
     least_p,
@@ -150,3 +152,10 @@ def test_hill_index_of_known_tails():
     assert hill_index(RNG.normal(size=20000)) > 3
     assert np.isnan(hill_index(np.ones(50)))
     assert np.isnan(hill_index(np.arange(9.0)))
+
+
+def test_an_unknown_word_is_refused():
+    with pytest.raises(InputError, match="unknown average 'median'; did you mean 'medians'"):
+        average(np.ones((2, 1)), "median")
+    with pytest.raises(InputError, match="unknown alternative 'two sided'; did you mean"):
+        sign_flip(np.ones((2, 1)), "two sided")
