@@ -62,8 +62,8 @@ their places')
     if found := re.search(r"VJP of (\w+) wrt|<ufunc '(\w+)'>, '(\w+)'", said):
         name, method = found[1] or found[2], (found[3] or "__call__").replace("__call__", "")
         method = method or ("out" if ", out=" in said else "")
-        places = {"np.": np, "np.linalg.": np.linalg}
-        where = next((place for place, of in places.items() if hasattr(of, name)), "")
+        modules = {"np.": np, "np.linalg.": np.linalg}
+        where = next((prefix for prefix, module in modules.items() if hasattr(module, name)), "")
         what = f"autograd cannot differentiate {where}{name}{f' ({method})' if method else ''}"
         mend = MENDS.get(method or name, HINT)
         return what, mend if where else f"it is not NumPy's: {HINT}"

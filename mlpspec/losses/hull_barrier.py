@@ -107,12 +107,12 @@ def _hull(data: bytes, shape: tuple[int, int], dtype: str) -> _Hull:
         )
     if shape[1] == 1:
         along = np.ones((n_filled, 1))  # not -1, nor 1 to rounding: 1-D is exact
-    places = x @ along.T
+    filled = x @ along.T
     if n_filled == 0:
         normal, offset = np.zeros((1, shape[1])), np.zeros(1)
     elif n_filled == 1:
-        normal, offset = np.vstack([along, -along]), np.array([places.max(), -places.min()])
+        normal, offset = np.vstack([along, -along]), np.array([filled.max(), -filled.min()])
     else:
-        facets = ConvexHull(places).equations
+        facets = ConvexHull(filled).equations
         normal, offset = facets[:, :-1] @ along, -facets[:, -1]
     return _Hull(normal, offset, across.T @ across)

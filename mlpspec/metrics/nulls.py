@@ -171,13 +171,13 @@ def other_null(x: Array, p: Sequence[Array]) -> dict[str, Array]:
     shifts = range(1, min(len(x) - 1, OTHERS) + 1)
     scores = np.full((max(len(shifts), 1), 3, len(x)), np.nan)
     alike: dict[int, list[int]] = {}
-    for number, places in enumerate(p):
-        alike.setdefault(len(places), []).append(number)
+    for number, prototypes in enumerate(p):
+        alike.setdefault(len(prototypes), []).append(number)
     for row, shift in enumerate(shifts):
         other = np.roll(x, -shift, axis=0)
         for some in alike.values():
-            places = np.stack([p[number] for number in some])
-            found = *reconstruction(other[some], places), nearest_error(other[some], places)
+            same = np.stack([p[number] for number in some])
+            found = *reconstruction(other[some], same), nearest_error(other[some], same)
             scores[row][:, some] = found
     names = ("reconstruction_error", "hit_rate", "nearest_error")
     return dict(zip(names, average(scores), strict=True))

@@ -206,7 +206,7 @@ def descend(plan: Plan, rows: Sequence[int]) -> list[Course]:
     """
     theta = plan.start[rows]
     # The C library of Linux returns freed memory to the system, to be mapped again at each step,
-    # until it has seen a large block freed: without this one a step takes half as long again.
+    # until it has seen a large block freed: without this one a step may take three times as long.
     np.empty(31 * 2**20, dtype=np.uint8)
     rule, last, phases = RULES[plan.optimizer.rule], plan.steps, dict(plan.phases)
     before, m, s = theta, np.zeros_like(theta), np.zeros_like(theta)

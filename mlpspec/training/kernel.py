@@ -18,8 +18,8 @@ memory: loops that are compiled for vectors compare addresses, and take another 
 are near; here distances follow from N, K and D alone.
 
 Names are the textbook's: z, h, f, v, c of the network and p of prototypes. ``a`` is the memory of
-a run, ``at`` its layout, ``i`` a neuron, ``j`` a sample or a place in a row, ``m`` a dimension;
-what takes a row takes the place where it begins. numba infers types, so that there are no
+a run, ``at`` its layout, ``i`` a neuron, ``j`` a sample or an index in a row, ``m`` a dimension;
+what takes a row takes the index of its first number. numba infers types, so that there are no
 annotations.
 """
 
@@ -249,7 +249,7 @@ def preactivation(a, at, i, out):
 
 
 @compiled
-def place(a, at):
+def write_prototypes(a, at):
     """Write the prototypes: -b w / (|w|^2 + eps), or the centers."""
     for i in range(at.k):
         w, factor = at.theta + i * at.d, 1.0
@@ -355,7 +355,7 @@ def add_penalties(a, at, first, size):
 def evaluate(a, marks, at):
     """Set gradient and values at theta; return whether they are finite."""
     n, k, c = at.n, at.k, at.k * (at.d + 2)
-    place(a, at)
+    write_prototypes(a, at)
     fill(a, at.q, 0.0, at.d * at.ks)
     fill(a, TOTAL, 0.0, EPSILON - TOTAL)
     if a[COVERAGE] > 0.0 and a[TAU_COVERAGE] > 0.0:
@@ -429,7 +429,7 @@ def advance(a, marks, at, rule, numbers, rates, t, stop):
     """Train a run from step t to step ``stop``; return -1, or the last step that was finite.
 
     At t = -1 nothing is known yet. Where objective or gradient are not finite, the run goes back
-    one step and ends there, with the gradient of that place.
+    one step and ends there, with the gradient there.
     """
     fresh, lost = t < 0, False
     t = max(t, 0)

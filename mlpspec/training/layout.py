@@ -1,7 +1,7 @@
 """The memory of one run in the kernel: what lies where.
 
-All numbers of a run lie in one array ``a``, and a row of them is known by the place where it begins
-(`Layout`). The first `HEAD` of them are single numbers, at the places named here.
+All numbers of a run lie in one array ``a``, and a row of them is known by the index of its first
+(`Layout`). The first `HEAD` of them are single numbers, at the indices named here.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Layout(NamedTuple):
     ks: int  # K, padded
     theta: int
     grad: int
-    m: int  # moments of the optimiser
+    m: int  # what the optimiser remembers
     s: int
     before: int  # theta of the last step
     x: int

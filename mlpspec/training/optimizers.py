@@ -1,7 +1,7 @@
 """Optimisers: first-order rules, each written once as a function of numbers, and L-BFGS.
 
-A rule takes one parameter's gradient g, the two moments m and s that it keeps, the number t of the
-step, from 1 on, and the optimiser's numbers; it returns the step to add, and the new moments. NumPy
+A rule takes one parameter's gradient g, two numbers m and s that it remembers, the number t of the
+step, from 1 on, and the optimiser's numbers; it returns the step to add, and the new m and s. NumPy
 applies it to arrays as it is, and `mlpspec.training.kernel` compiles it as it is. L-BFGS is no
 function of a parameter alone: SciPy has it, and `mlpspec.training.descent` calls it.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from mlpspec.errors import InputError, expect_number
 
 Numbers = tuple[float, float, float, float]
-"""The learning rate, two factors by which moments decay, and epsilon; 0 where a rule has none."""
+"""The learning rate, the factors by which m and s decay, and epsilon; 0 where a rule has none."""
 
 Rule = Callable[[Any, Any, Any, float, Numbers], tuple[Any, Any, Any]]
 

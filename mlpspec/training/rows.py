@@ -1,9 +1,9 @@
 """Loops over rows of numbers, compiled by numba: what `mlpspec.training.kernel` is made of.
 
-All rows lie in one array ``a``, and a row is known by the place where it begins. ``x`` and ``out``
-are such places, ``j`` a place in a row. A loop that writes one row and reads a few is compiled for
-vectors; a sum is kept in registers. The compiler may join products to sums, take reciprocals for
-divisions and ignore the sign of zero, and in what is marked `compiled_sum` it may reorder sums.
+All rows lie in one array ``a``, and a row is known by the index of its first number. ``x`` and
+``out`` are such indices, ``j`` one in a row. A loop that writes one row and reads a few is compiled
+for vectors; a sum is kept in registers. The compiler may join products to sums, take reciprocals
+for divisions and ignore the sign of zero, and in what is marked `compiled_sum` it may reorder sums.
 That nothing is NaN or infinite may not be assumed, since that is how divergence is seen. numba
 infers types, so that there are no annotations.
 """
