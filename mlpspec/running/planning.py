@@ -10,7 +10,8 @@ from typing import Any
 from mlpspec.data.spec import build
 from mlpspec.running.compressing import uncompressed
 from mlpspec.study.run import PROBLEM, Run, affecting
-from mlpspec.training.optimizers import OPTIMIZERS, compilable
+from mlpspec.training.engine import compilable
+from mlpspec.training.optimizers import OPTIMIZERS
 
 Batch = tuple[Run, ...]
 """Runs that train together: arrays of one shape, and the same training."""

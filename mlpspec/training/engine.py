@@ -67,6 +67,17 @@ def choose(asked: str = "auto", last: str | None = None) -> str:
     return engine
 
 
+def compilable(dtype: str, perturbed: bool) -> bool:
+    """Return whether the compiled engine computes such runs, by any rule; NumPy does all the rest.
+
+    Examples
+    --------
+    >>> compilable("float64", perturbed=False), compilable("float32", perturbed=False)
+    (True, False)
+    """
+    return dtype == "float64" and not perturbed
+
+
 def used_in(session: Mapping[str, Any]) -> str:
     """Return the engine of a session from its provenance, which old ones do not name.
 

@@ -94,17 +94,6 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 """The rules by name; the kernel compiles them in this order, so that none can be added later."""
 
 
-def compilable(dtype: str, perturbed: bool) -> bool:
-    """Return whether the compiled engine computes such runs, by any rule; NumPy does all the rest.
-
-    Examples
-    --------
-    >>> compilable("float64", perturbed=False), compilable("float32", perturbed=False)
-    (True, False)
-    """
-    return dtype == "float64" and not perturbed
-
-
 class Optimizer(NamedTuple):
     """The name of a rule, or ``"lbfgs"``, and its numbers.
 

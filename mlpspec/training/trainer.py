@@ -23,9 +23,9 @@ from mlpspec.losses.objective import Objective
 from mlpspec.network.forward import checked
 from mlpspec.network.neurons import Params
 from mlpspec.training.descent import Course, Plan, descend, line_search, train_whole
-from mlpspec.training.engine import choose
+from mlpspec.training.engine import choose, compilable
 from mlpspec.training.moments import moments
-from mlpspec.training.optimizers import Optimizer, adam, check_line_search, compilable
+from mlpspec.training.optimizers import Optimizer, adam, check_line_search
 from mlpspec.training.perturbation import Perturbation, Streams
 from mlpspec.training.schedules import Schedule, rates
 from mlpspec.training.stopping import EarlyStopping, Moment, never, phases_of
