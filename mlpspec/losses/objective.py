@@ -95,9 +95,9 @@ class Objective:
     fit_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        check_weight("fit_weight", self.fit_weight)
+        expect_number(f"fit_weight is {self.fit_weight}", self.fit_weight, least=0.0)
         for name, (weight, loss) in self.terms.items():
-            check_weight(f"the weight of {name}", weight)
+            expect_number(f"the weight of {name} is {weight}", weight, least=0.0)
             if name in ("fit", "objective"):
                 raise InputError(f"a term is called {name!r}; that name is taken, use another")
             if not isinstance(loss, StructuralLoss) or not isinstance(loss, Hashable):
@@ -151,15 +151,11 @@ class Objective:
         ValueError
             Shapes that do not fit each other, or numbers that are not finite.
         """
-        return self.at(forward(params, x, y))
-
-    def at(self, net: Forward) -> Evaluated:
-        """Return what `value_and_grad` does, at a forward pass."""
-        return weighted_sum(net, self.parts)
+        return weighted_sum(forward(params, x, y), self.parts)
 
     def force(self, net: Forward) -> float:
         """Return the Euclidean norm of the gradient of one run (R = 1) over all parameters."""
-        return float(np.linalg.norm(self.at(net).grad.flatten()))
+        return float(np.linalg.norm(weighted_sum(net, self.parts).grad.flatten()))
 
     def match_forces(self, net: Forward) -> Objective:
         """Return the objective of one run (R = 1) with weights that are shares of force.
@@ -174,10 +170,7 @@ class Objective:
         """
         fit_force = Objective().force(net)
         terms = {}
-        for name, (weight, loss) in self.terms.items():
-            if weight == 0.0:
-                terms[name] = (0.0, loss)
-                continue
+        for name, (weight, loss) in self.active.items():
             force = Objective({name: (1.0, loss)}, fit_weight=0.0).force(net)
             if force < INERT * fit_force:
                 raise InputError(
@@ -232,8 +225,3 @@ def _times(weight: Weight, partial: Array) -> Array:
     if isinstance(weight, np.ndarray):
         weight = weight.reshape(-1, *[1] * (np.ndim(partial) - 1))
     return np.asarray(weight * partial)
-
-
-def check_weight(name: str, weight: float) -> None:
-    """Raise `InputError` unless ``weight`` is finite and not negative."""
-    expect_number(f"{name} is {weight}", weight, least=0.0)

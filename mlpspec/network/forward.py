@@ -4,15 +4,20 @@ For run r (index left out) the network is
 
     h_nk = exp(-z_nk^2),    f_n = sum_k v_k h_nk + c,
 
-where the neurons (`mlpspec.network.neurons`) say what z is. A loss L is differentiated with respect
-to what it reads of a forward pass, as the fit, L = mean_n (f_n - y_n)^2, with respect to f:
-dL/df_n = (2/N) (f_n - y_n). The chain rule leads from there to the parameters (`backward`):
+where the neurons (`mlpspec.network.neurons`) say what z is: z_nk = w_k . x_n + b_k of ridges. The
+gradient of the fit, L = mean_n (f_n - y_n)^2, comes about by the chain rule:
 
-    dL/dv_k = sum_n dL/df_n h_nk,   dL/dc = sum_n dL/df_n,
-    dL/dh_nk = dL/df_n v_k + ...,   dL/dz_nk = -2 z_nk h_nk dL/dh_nk + ...,
+    dL/df_n  = (2 / N) (f_n - y_n)
+    dL/dv_k  = sum_n dL/df_n h_nk,    dL/dc = sum_n dL/df_n
+    dL/dh_nk = dL/df_n v_k
+    dL/dz_nk = -2 z_nk h_nk dL/dh_nk
+    dL/dw_k  = sum_n dL/dz_nk x_n,    dL/db_k = sum_n dL/dz_nk.
 
-and the neurons pull dL/dz and dL/dp back to their parameters. Everything is batched over runs, and
-a run has the same bits alone and in any batch.
+The first line is the loss's own (`mlpspec.losses.objective.Fit`), the last one the neurons', and
+those between are `backward`. Another loss begins with its derivatives by what it reads of a forward
+pass, such as h, or the prototypes p, whose derivative the neurons pull back as that of z; those of
+several losses are added. Everything is batched over runs, and a run has the same bits alone and in
+any batch.
 """
 
 from __future__ import annotations
