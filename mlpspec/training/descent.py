@@ -287,7 +287,7 @@ def line_search(plan: Plan, row: int) -> Course:
         """Take note of an iterate, as SciPy calls it."""
         nonlocal theta, taken
         theta, taken = intermediate_result.x.copy(), taken + 1
-        if stops():
+        if taken < stop and stops():
             raise StopIteration
 
     edges = [start for start, _ in plan.phases] + [plan.steps]
@@ -298,6 +298,7 @@ def line_search(plan: Plan, row: int) -> Course:
             if not np.isfinite(total) or not np.isfinite(grad).all():
                 course.diverge(0, plan.start[row], float(np.linalg.norm(grad)))
                 return course
+        if taken == start < plan.steps:
             stops()
         if stop > start:
             options = {"ftol": 0.0, "gtol": 0.0, "maxcor": plan.optimizer.memory}
@@ -306,7 +307,7 @@ def line_search(plan: Plan, row: int) -> Course:
                 value_and_grad, theta, jac=True, method="L-BFGS-B", callback=follow, options=options
             )
     last = here()
-    if plan.looks and taken not in plan.looks:  # else it was looked at on the way
+    if plan.looks and (taken == plan.steps or taken not in plan.looks):  # else it was on the way
         course.looked(last)
     course.finish(last)
     return course

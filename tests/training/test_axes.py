@@ -151,6 +151,17 @@ def test_losses_are_active_in_their_share_of_the_steps(engine, first, last):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("optimizer", [gradient_descent(0.01), lbfgs()], ids=lambda each: each.rule)
+def test_what_is_recorded_at_a_change_is_what_the_next_step_goes_down(engine, optimizer):
+    params, x, y = problem(2, 6)
+    options = {"optimizer": optimizer, "engine": engine, "losses_until": 0.5, "record_every": 5}
+    for curve in train(Objective(FULL), params, x, y, steps=20, **options).curves:
+        assert curve.steps.tolist() == [0, 5, 10, 15, 20]
+        assert np.isnan(curve.values["coverage"]).tolist() == [False, False, True, True, True]
+        assert np.isfinite(curve.values["l2"]).all()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", ["plateau", "held_out"])
 def test_a_run_that_stops_is_the_one_of_so_many_steps(engine, name):
     params, x, y = problem(6, 5)
