@@ -118,7 +118,7 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
     return InputError(f"unknown {kind} {str(name)!r}; {hint}")
 
 
-def needed(module: str, extra: str, why: str) -> Any:
+def import_extra(module: str, extra: str, why: str) -> Any:
     """Return a module that an extra of this package installs.
 
     Raises

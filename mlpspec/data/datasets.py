@@ -25,7 +25,7 @@ from mlpspec.data.tabular import (
     read_columns,
     scaled,
 )
-from mlpspec.errors import InputError, unknown
+from mlpspec.errors import InputError, expect_number, unknown
 
 
 def stream(name: str, seed: int, n_samples: int, n_inputs: int) -> np.random.Generator:
@@ -130,12 +130,8 @@ class Clustered:
     domain = Uniform()
 
     def __post_init__(self) -> None:
-        if self.clusters < 1:
-            raise InputError(f"clustered has clusters={self.clusters}; it must be at least 1")
-        if not 0.0 < self.radius <= 1.0:
-            raise InputError(
-                f"clustered has radius={self.radius:g}; it must be above 0 and at most 1"
-            )
+        expect_number(f"clustered has clusters={self.clusters}", self.clusters, whole=True, least=1)
+        expect_number(f"clustered has radius={self.radius:g}", self.radius, above=0.0, most=1.0)
 
     def draw(self, rng: np.random.Generator, n_samples: int, n_inputs: int) -> Array:
         """Draw inputs (N, D)."""

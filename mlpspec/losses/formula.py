@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mlpspec.arrays import Array
-from mlpspec.errors import InputError, needed, one_line, unknown
+from mlpspec.errors import InputError, import_extra, one_line, unknown
 from mlpspec.losses.base import StructuralLoss
 from mlpspec.network.forward import QUANTITIES, Forward
 
@@ -227,7 +227,7 @@ def _autograd() -> tuple[Any, Any]:
     derivative would be made of is what a formula's derivative by the array is.
     """
     why = "a loss given by its formula alone, without value_and_grad, needs autograd"
-    needed("autograd", "autodiff", why)
+    import_extra("autograd", "autodiff", why)
     from autograd import make_vjp
     from autograd.extend import defvjp, primitive
     from autograd.numpy.numpy_boxes import ArrayBox

@@ -16,7 +16,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from mlpspec.errors import InputError, WorkerLostError, needed
+from mlpspec.errors import InputError, WorkerLostError, import_extra
 from mlpspec.running import provenance
 from mlpspec.running.planning import Batch
 from mlpspec.running.workers import in_attempts
@@ -44,7 +44,7 @@ def connect(address: str) -> Any:
     """
     if not re.fullmatch(r"(tcp|tls|ucx)://.+:\d{1,5}", address):
         raise InputError(f"the Dask address is {address!r}; it must look like tcp://host:8786")
-    distributed = needed("distributed", "dask", "a Dask cluster needs dask.distributed")
+    distributed = import_extra("distributed", "dask", "a Dask cluster needs dask.distributed")
     try:
         if address.startswith("tcp:"):
             _check_greeting(address)

@@ -25,7 +25,7 @@ from typing import IO, Any, NamedTuple
 from threadpoolctl import threadpool_limits
 
 from mlpspec.data.spec import parse_call
-from mlpspec.errors import InputError, WorkerLostError
+from mlpspec.errors import InputError, WorkerLostError, expect_number
 from mlpspec.running import cluster, provenance, signals, workers
 from mlpspec.running.planning import Batch, plan
 from mlpspec.running.progress import formulas_of, progress_of
@@ -110,8 +110,8 @@ def run_study(
     (['ok', 'ok'], 'numpy')
     """
     n_jobs = workers.count_jobs(n_jobs)
-    if batch_size is not None and batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}; it must be at least 1")
+    if batch_size is not None:
+        expect_number(f"batch_size is {batch_size}", batch_size, whole=True, least=1)
     directory = Path("runs") / study.name if out is None else Path(out)
     (task,) = tasks_of({directory: study}, engine)
     if engine == "auto" and task.note:

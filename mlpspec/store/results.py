@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpspec.arrays import Array
-from mlpspec.errors import InputError, needed
+from mlpspec.errors import InputError, import_extra
 from mlpspec.network.neurons import PROTOTYPE_EPS, Params, RadialParams, RidgeParams, neuron_of
 from mlpspec.shown import counted, html_of
 from mlpspec.store import tables
@@ -318,7 +318,7 @@ class Results:
         path = self.directory / EXPORTED[format]
         with replacing(path, binary=True) as file:
             if format == "parquet":
-                pyarrow = needed("pyarrow", "parquet", "parquet needs pyarrow")
+                pyarrow = import_extra("pyarrow", "parquet", "parquet needs pyarrow")
                 import_module("pyarrow.parquet").write_table(pyarrow.table(self.table), file)
             else:
                 arrays: dict[str, Any] = {}
@@ -353,7 +353,7 @@ class Results:
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return the table as a data frame (needs the extra ``pandas``)."""
-        pandas = needed("pandas", "pandas", "this needs pandas, which is not installed")
+        pandas = import_extra("pandas", "pandas", "this needs pandas, which is not installed")
         return pandas.DataFrame(self.table)
 
     def to_xarray(self) -> xarray.Dataset:
@@ -362,7 +362,7 @@ class Results:
         Dimensions are ``losses``, ``n_samples``, ``seed`` and what else varies, or ``variant`` in
         place of the settings that follow from it; NaN stands where there is no such run.
         """
-        needed("xarray", "xarray", "this needs xarray, which is not installed")
+        import_extra("xarray", "xarray", "this needs xarray, which is not installed")
         variant = [name for name in ("variant",) if name in self.table]
         further = [*variant, "losses", "n_samples", "seed", *varying(self.table, variant)]
         frame = self.to_pandas().set_index(further)
