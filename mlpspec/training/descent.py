@@ -155,15 +155,15 @@ def train_whole(plan: Plan, row: int) -> Course:
     return course
 
 
-Evaluate = Callable[..., tuple[Array, Array, Callable[[int], dict[str, float]]]]
-"""Returns, at theta (R, P), objective (R,) and gradient (R, P), and what has the unweighted values
-of a run's terms by name."""
+Found = tuple[Array, Array, Callable[[int], dict[str, float]]]
+"""The objective (R,), its gradient (R, P), and what returns the unweighted values of a run's terms
+by name."""
 
 
-def _evaluation(plan: Plan, rows: Sequence[int], active: bool) -> Evaluate:
-    """Return what evaluates the objective of runs that may be trained together.
+def _evaluation(plan: Plan, rows: Sequence[int], active: bool) -> Callable[..., Found]:
+    """Return what evaluates, at theta (R, P), the objective of runs that may be trained together.
 
-    In NumPy its data and the fit may be perturbed, if a `Perturbed` is given.
+    In NumPy the data and what the fit sees are perturbed if a `Perturbed` is given, too.
     """
     x, y = plan.x[rows], plan.y[rows]
     objectives = [plan.objective(row, active) for row in rows]
@@ -175,7 +175,7 @@ def _evaluation(plan: Plan, rows: Sequence[int], active: bool) -> Evaluate:
     def of_run(values: dict[str, Array], run: int) -> dict[str, float]:
         return {name: float(value[run]) for name, value in values.items()}
 
-    def in_numpy(theta: Array, perturbed: Perturbed | None = None) -> Any:
+    def in_numpy(theta: Array, perturbed: Perturbed | None = None) -> Found:
         params = plan.kind.unflatten(theta, x.shape[2])
         net, fit = perturbed(params) if perturbed else (Forward(params, x, y), Fit())
         total, grad, values = weighted_sum(net, {**terms, "fit": (terms["fit"][0], fit)})
@@ -185,7 +185,7 @@ def _evaluation(plan: Plan, rows: Sequence[int], active: bool) -> Evaluate:
         return in_numpy
     runs = KernelRuns(plan.kind, plan.start[rows], x, y, objectives, plan.optimizer.neglects)
 
-    def compiled(theta: Array) -> Any:
+    def compiled(theta: Array) -> Found:
         runs.theta[...] = theta
         runs.evaluate()
         if not terms:
