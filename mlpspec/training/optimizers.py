@@ -262,13 +262,7 @@ def check_line_search(rule: str, scheduled: bool, perturbed: bool) -> None:
 
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    "adam": adam,
-    "adamw": adamw,
-    "gradient_descent": gradient_descent,
-    "momentum": momentum,
-    "nesterov": nesterov,
-    "adagrad": adagrad,
-    "rmsprop": rmsprop,
-    "lbfgs": lbfgs,
+    make.__name__: make
+    for make in (adam, adamw, gradient_descent, momentum, nesterov, adagrad, rmsprop, lbfgs)
 }
 """Optimisers by name, as functions of the learning rate and of numbers that have a default."""

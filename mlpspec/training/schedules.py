@@ -101,11 +101,7 @@ def _check(name: str, **numbers: float) -> None:
 
 
 SCHEDULES: dict[str, Callable[..., Schedule]] = {
-    "constant": constant,
-    "step": step,
-    "exponential": exponential,
-    "cyclic": cyclic,
-    "cosine": cosine,
+    make.__name__: make for make in (constant, step, exponential, cyclic, cosine)
 }
 """Schedules by name, as functions of numbers that have a default."""
 
