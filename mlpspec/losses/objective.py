@@ -216,8 +216,9 @@ def weighted_sum(net: Forward, terms: Terms) -> Evaluated:
             weighted = _times(weight, partial)
             before = partials.get(quantity)
             partials[quantity] = weighted if before is None else before + weighted
-    first = {name: values[name] for name in sorted(values, key=lambda name: name != "fit")}
-    return Evaluated(np.asarray(total), net.pull_back(partials), first)
+    # The fit is added last, and named first.
+    values = {name: values[name] for name in sorted(values, key=lambda name: name != "fit")}
+    return Evaluated(np.asarray(total), net.pull_back(partials), values)
 
 
 def _times(weight: Weight, partial: Array) -> Array:

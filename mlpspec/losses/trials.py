@@ -29,7 +29,9 @@ LONG = (33, 34)
 """(N, K) long enough for sums whose order depends on the layout of a batch."""
 
 
-def placed(neuron: str, p: Array, rng: np.random.Generator, steep: float | Array = 1.0) -> Params:
+def random_at(
+    neuron: str, p: Array, rng: np.random.Generator, steep: float | Array = 1.0
+) -> Params:
     """Return random networks whose neurons are placed at p (R, K, D), with slopes of 0.7 to 3.
 
     ``steep``, a number or (R, 1), multiplies the slopes.
@@ -50,7 +52,7 @@ def trial(
     rng = np.random.default_rng([n_samples, n_hidden, n_inputs])
     p = np.array(spread)[:, None, None] * rng.uniform(-1.0, 1.0, (N_RUNS, n_hidden, n_inputs))
     x = rng.uniform(-1.0, 1.0, (N_RUNS, n_samples, n_inputs))
-    return Forward(placed(neuron, p, rng), x, rng.standard_normal((N_RUNS, n_samples)))
+    return Forward(random_at(neuron, p, rng), x, rng.standard_normal((N_RUNS, n_samples)))
 
 
 def elsewhere(neuron: str) -> dict[str, list[Forward]]:
@@ -78,7 +80,7 @@ def trained(neuron: str, n_samples: int, n_hidden: int, n_inputs: int) -> Forwar
     p[:, 0] += np.sign(p[:, 0]) * np.array([[3.0], [10.0], [30.0]])
     p[:, 1] = p[:, 2] + 1e-3 * rng.uniform(-1.0, 1.0, p[:, 2].shape)
     x = rng.uniform(-1.0, 1.0, (N_RUNS, n_samples, n_inputs))
-    params = placed(neuron, p, rng, np.array([[1.0], [12.0], [0.3]]))
+    params = random_at(neuron, p, rng, np.array([[1.0], [12.0], [0.3]]))
     return Forward(params, x, rng.standard_normal((N_RUNS, n_samples)))
 
 
@@ -102,12 +104,12 @@ def extremes(neuron: str, n_inputs: int) -> dict[str, Forward]:
     far = rng.uniform(0.5, 1.0, shape) * 1e6
     mixed = rng.uniform(-1.0, 1.0, shape)
     mixed[:, 0] = 1e6
-    same = placed(neuron, mixed[:, 1:2], rng).neurons([0, 0, 0, 0])
+    same = random_at(neuron, mixed[:, 1:2], rng).neurons([0, 0, 0, 0])
     touching = x.copy()
     touching[:, 0] = same.prototypes[:, 0]
     return {
         "where all prototypes coincide": Forward(same, x, y),
         "where all prototypes lie on one input": Forward(same, touching, y),
-        "where all prototypes are 1e6 away": Forward(placed(neuron, far, rng), x, y),
-        "where one prototype is 1e6 away": Forward(placed(neuron, mixed, rng), x, y),
+        "where all prototypes are 1e6 away": Forward(random_at(neuron, far, rng), x, y),
+        "where one prototype is 1e6 away": Forward(random_at(neuron, mixed, rng), x, y),
     }

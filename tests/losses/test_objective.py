@@ -26,7 +26,7 @@ def test_gradient_against_finite_differences(subset, n_inputs, neuron):
     assert (error < 1e-9 * np.linalg.norm(numeric, axis=1)).all()
     parts = values["fit"] + 0.1 * sum(values[name] for name in subset)
     np.testing.assert_allclose(total, parts, rtol=1e-14)
-    assert set(values) == {"fit", *subset}
+    assert [*values] == ["fit", *sorted(subset)]
 
 
 def test_fit_is_the_mean_squared_error():

@@ -261,3 +261,27 @@ def test_whole_numbers_are_cast():
     params, _, _ = problem(n_runs=1, n_samples=2)
     passed = forward(params, np.array([[[0], [1]]]), np.array([[0, 1]]))
     assert passed.x.dtype == np.float64
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_a_forward_pass_computes_what_is_read_of_it_alone(neuron):
+    net = forward(*problem(2, 4, 2, 3, neuron))
+    assert {*vars(net)} == {"params", "x", "y"}
+    backward(net, {"prototypes": np.ones_like(net.prototypes)})
+    assert {*vars(net)} == {"params", "x", "y", "prototypes"}
+    backward(net, {"output": net.y})
+    assert {*vars(net)} == {"params", "x", "y", "prototypes", "preactivation", "hidden"}
+    for name in ("prototypes", "preactivation", "hidden", "output"):
+        assert not getattr(net, name).flags.writeable
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_some_neurons_of_all_runs_or_others_of_each(neuron):
+    params, _, _ = problem(2, 4, 2, 5, neuron)
+    for which in ([3, 0, 0], [[3, 0, 0], [1, 2, 4]]):
+        some, of_run = params.neurons(which), np.broadcast_to(which, (2, 3))
+        for run, chosen in enumerate(of_run):
+            assert same_bits(some.prototypes[run], params.prototypes[run, chosen])
+            assert same_bits(some.slopes[run], params.slopes[run, chosen])
+            assert same_bits(some.output_weight[run], params.output_weight[run, chosen])
+        assert same_bits(some.output_bias, params.output_bias)

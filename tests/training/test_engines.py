@@ -230,3 +230,12 @@ def test_single_precision_goes_the_textbook_way():
         for engine in ("numpy", "compiled")
     )
     assert same_bits(one.params.flatten(), other.params.flatten())
+
+
+def test_both_engines_name_what_they_record_in_one_order():
+    params, x, y = problem(2, 5)
+    for engine in ("numpy", "compiled"):
+        (curve, _) = train(
+            objective(SUBSETS[-1]), params, x, y, steps=2, record_every=1, engine=engine
+        ).curves
+        assert [*curve.values] == ["objective", "fit", *sorted(SUBSETS[-1])]
