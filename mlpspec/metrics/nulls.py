@@ -88,18 +88,23 @@ def random_null(
     >>> bool(low[0] < mean[0] < high[0])
     True
     """
-    n_sets = len(x)
-    x, seeds = x[:MOST_SETS], seeds[:MOST_SETS]
-    _, n_samples, n_inputs = x.shape
-    scores: dict[str, list[Array]] = {}
-    for data, seed in zip(x, seeds, strict=True):
+    n_sets, n_samples, n_inputs = x.shape
+    measured = []
+    for data, seed in zip(x[:MOST_SETS], seeds[:MOST_SETS], strict=True):
         rng = stream("random prototypes", int(seed), n_samples, n_inputs)
         p = domain.draw(rng, DRAWS * n_hidden, n_inputs).reshape(DRAWS, n_hidden, n_inputs)
         repeated = np.broadcast_to(data, (DRAWS, n_samples, n_inputs))
-        for name, values in measure_places(repeated, p, width=domain.width).items():
-            scores.setdefault(name, []).append(_band(values))
-    unknown = np.full((n_sets - len(x), 3), np.nan)
-    return {name: tuple(np.vstack([*rows, unknown]).T) for name, rows in scores.items()}
+        measured.append(measure_places(repeated, p, width=domain.width))
+    return _bands(measured, n_sets)
+
+
+def _bands(
+    measured: Sequence[dict[str, Array]], n_sets: int
+) -> dict[str, tuple[Array, Array, Array]]:
+    """Return the bands (S,) of what was measured on each data set, NaN for those left out."""
+    unknown = np.full((n_sets - len(measured), 3), np.nan)
+    bands = {name: [_band(of_set[name]) for of_set in measured] for name in measured[0]}
+    return {name: tuple(np.vstack([*rows, unknown]).T) for name, rows in bands.items()}
 
 
 def _band(values: Array) -> Array:
@@ -135,24 +140,21 @@ def random_network_null(
     >>> bool(0.75 <= low[0] < mean[0] < high[0] <= 1.0)
     True
     """
-    _, n_samples, n_inputs = x.shape
-    scores: dict[str, list[Array]] = {}
+    n_sets, n_samples, n_inputs = x.shape
+    measured = []
     for s, seed in enumerate(seeds[:MOST_NETWORK_SETS].tolist()):
         rng = stream("random networks", seed, n_samples, n_inputs)
         networks = [draw(s, rng) for _ in range(NETWORKS)]
         together = max(1, MOST_RESPONSES // (n_samples * networks[0].shape[1]))
-        parts: dict[str, list[Array]] = {}
+        parts = []
         for first in range(0, NETWORKS, together):
             several = networks[first : first + together]
             params = type(several[0]).unflatten(np.vstack([p.flatten() for p in several]), n_inputs)
             repeated = np.broadcast_to(x[s], (len(several), n_samples, n_inputs))
             hidden = forward(params, repeated, np.zeros(repeated.shape[:2])).hidden
-            for name, values in measure_responses(hidden).items():
-                parts.setdefault(name, []).append(values)
-        for name, found in parts.items():
-            scores.setdefault(name, []).append(_band(np.concatenate(found)))
-    unknown = np.full((max(len(x) - MOST_NETWORK_SETS, 0), 3), np.nan)
-    return {name: tuple(np.vstack([*rows, unknown]).T) for name, rows in scores.items()}
+            parts.append(measure_responses(hidden))
+        measured.append({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    return _bands(measured, n_sets)
 
 
 def other_null(x: Array, p: Sequence[Array]) -> dict[str, Array]:
