@@ -57,16 +57,16 @@ def is_interrupt(error: BaseException) -> bool:
     return type(error) is KeyboardInterrupt
 
 
-def expect_number(
-    said: str,
-    value: Any,
-    *,
-    whole: bool = False,
-    least: float | None = None,
-    above: float | None = None,
-    most: float | None = None,
-    below: float | None = None,
-) -> None:
+LIMITS = {
+    "least": ("at least", operator.ge),
+    "above": ("above", operator.gt),
+    "most": ("at most", operator.le),
+    "below": ("below", operator.lt),
+}
+"""What a number may be held to, in words and as an operator."""
+
+
+def expect_number(said: str, value: Any, *, whole: bool = False, **limits: float) -> None:
     """Raise `InputError` unless ``value`` is a finite number within limits.
 
     Parameters
@@ -76,8 +76,8 @@ def expect_number(
     value : object
     whole : bool
         Whether it must be a whole number.
-    least, above, most, below : float, optional
-        It may be equal to ``least`` and ``most``; what is below infinity is called finite.
+    **limits : float
+        By the names in `LIMITS`, as they are to be said; what is below infinity is called finite.
 
     Examples
     --------
@@ -85,19 +85,12 @@ def expect_number(
     Traceback (most recent call last):
     mlpspec.errors.InputError: share is 1.5; it must be above 0 and at most 1
     """
-    limits = [
-        ("at least", operator.ge, least),
-        ("above", operator.gt, above),
-        ("at most", operator.le, most),
-        ("below", operator.lt, below),
-    ]
-    given = [(word, holds, limit) for word, holds, limit in limits if limit is not None]
     kind: Any = Integral if whole else Real
     number = isinstance(value, kind) and abs(value) < math.inf
-    if number and all(holds(value, limit) for _, holds, limit in given):
+    if number and all(LIMITS[name][1](value, limit) for name, limit in limits.items()):
         return
-    words = [f"{word} {limit:g}".replace("e+0", "e") for word, _, limit in given]  # 1e6, not 1e+06
-    words = ["finite" if word == "below inf" else word for word in words]
+    words = [f"{LIMITS[name][0]} {limit:g}" for name, limit in limits.items()]
+    words = [word.replace("e+0", "e").replace("below inf", "finite") for word in words]  # 1e6
     if whole and not number:
         words = ["a whole number"]
     elif not whole and len(words) == 1:
