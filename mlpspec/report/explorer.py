@@ -31,7 +31,8 @@ from mlpspec.metrics.prototypes import match
 from mlpspec.metrics.statistics import less, median_interval
 from mlpspec.network.forward import forward
 from mlpspec.network.neurons import neuron_of
-from mlpspec.report.figures.base import subset_styles, title_of, width_of
+from mlpspec.report.figures.base import title_of
+from mlpspec.report.figures.marks import subset_styles, width_of
 from mlpspec.report.report import filled
 from mlpspec.shown import readable
 from mlpspec.store.results import Results

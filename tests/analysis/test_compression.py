@@ -14,7 +14,7 @@ from mlpspec.analysis.comparisons import Grid, where
 from mlpspec.analysis.compression import Size, by_level, methods_of, smallest, smallest_levels
 from mlpspec.compress import COMPRESSIONS
 from mlpspec.report import figures
-from mlpspec.report.figures.base import SIZE_STYLES
+from mlpspec.report.figures.marks import SIZE_STYLES
 
 LEVELS = ("none", "prune_fit(keep=0.75)", "prune_fit", "prune_random", "quantise(bits=4)")
 LOST = {

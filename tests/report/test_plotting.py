@@ -72,7 +72,7 @@ def test_a_figure_is_drawn_of_some_runs_in_the_style_that_is_set():
         figure = some.plot("hull")
         assert figure.axes[0].get_facecolor()[:3] == pytest.approx((18 / 255, 52 / 255, 86 / 255))
         assert [ax.get_title() for ax in figure.axes] == ["baseline", "coverage"]
-        assert figures.base.subset_styles(["baseline"])["baseline"][0] == "#ffffff"
+        assert figures.marks.subset_styles(["baseline"])["baseline"][0] == "#ffffff"
     assert figure._repr_png_()[:4] == b"\x89PNG"
     # That of the report is as it is whatever is set.
     table = figures.FIGURES["hull"].rows(Analysis(some))

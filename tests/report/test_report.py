@@ -348,9 +348,9 @@ def test_columns_of_figures_show_what_is_there(made):
 
 
 def test_a_legend_is_no_wider_than_its_figure():
-    figure, _ = figures.base.grid_of_axes(1, 1, (4.0, 2.0))
+    figure, _ = figures.marks.grid_of_axes(1, 1, (4.0, 2.0))
     names = ("input", "prototype and circle of response 1/e", "of an expelled neuron")
-    figures.base.legend_below(figure, [figures.base.entry(name) for name in names])
+    figures.marks.legend_below(figure, [figures.marks.entry(name) for name in names])
     figure.draw_without_rendering()
     box = figure.legends[0].get_window_extent()
     assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
@@ -463,7 +463,7 @@ def test_hull_of_inputs_on_a_line_in_the_plane(tmp_path):
 
 def test_every_file_of_a_figure_is_listed_and_says_all():
     folder = Path(figures.__file__).parent
-    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "base", "powers"}
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "base", "marks", "powers"}
     assert files - {"over_sizes"} == {*figures.PAGE, *figures.CARD}
     assert set(figures.FIGURES) == set(figures.PAGE)
     shown = (*outcomes.OUTCOMES, *expulsion.EXPULSION, *sweep.SWEPT, *contrast.CONTRASTED)

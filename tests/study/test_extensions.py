@@ -16,7 +16,7 @@ from helpers import ROOT, same_bits
 import mlpspec
 from mlpspec.errors import InputError
 from mlpspec.losses import Coverage, HardCoverage, StructuralLoss
-from mlpspec.report.figures import base
+from mlpspec.report.figures import marks
 from mlpspec.study.extensions import Definition, define, load_loss, named_loss
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
@@ -333,11 +333,11 @@ def test_verdicts_are_about_the_built_in_subsets(tmp_path):
 
 def test_styles_are_told_apart():
     labels = ["baseline", "coverage", "separation", "overlap", "a", "b", "c"]
-    found = base.subset_styles(labels[::-1])
+    found = marks.subset_styles(labels[::-1])
     assert list(found) == labels
     assert len({colour for colour, _ in found.values()}) == len(labels)
-    assert found["coverage"] == base.STYLE["coverage"]
-    every = base.subset_styles([f"{a}+{b}" for a in "abcdef" for b in "ghijkl"])
+    assert found["coverage"] == marks.STYLE["coverage"]
+    every = marks.subset_styles([f"{a}+{b}" for a in "abcdef" for b in "ghijkl"])
     assert len(every) == 36
     assert np.all([len(style) == 2 for style in every.values()])
 

@@ -8,7 +8,7 @@ from mlpspec.analysis.comparisons import as_table, where
 from mlpspec.arrays import Array
 from mlpspec.metrics.hull import corners
 from mlpspec.report import card
-from mlpspec.report.figures import base
+from mlpspec.report.figures import base, marks
 from mlpspec.shown import three_digits
 from mlpspec.store.tables import Table
 
@@ -51,12 +51,12 @@ def draw(table: Table) -> base.Canvas:
     axes = left.subplots(len(seeds), 1, sharex=True, squeeze=False)[:, 0]
     for ax, seed in zip(axes, seeds, strict=True):
         inputs, start, end = (points[:, 0] for points in _points(where(line, seed=seed)))
-        ax.axvspan(inputs.min(), inputs.max(), color=base.HULL, alpha=0.10, lw=0)
-        ax.plot(inputs, np.full(len(inputs), 1.3), "|", ms=7, mew=0.8, color=base.HULL)
-        ax.plot([start, end], [0.0, 1.0], color=base.GREY, lw=0.5, zorder=1)
-        ax.plot(start, np.zeros(len(start)), "o", ms=3.5, mfc="white", mec=base.GREY)
+        ax.axvspan(inputs.min(), inputs.max(), color=marks.HULL, alpha=0.10, lw=0)
+        ax.plot(inputs, np.full(len(inputs), 1.3), "|", ms=7, mew=0.8, color=marks.HULL)
+        ax.plot([start, end], [0.0, 1.0], color=marks.GREY, lw=0.5, zorder=1)
+        ax.plot(start, np.zeros(len(start)), "o", ms=3.5, mfc="white", mec=marks.GREY)
         ax.plot(end, np.ones(len(end)), "D", ms=3.5, mew=0, color=END, alpha=0.7)
-        base.note_beyond(ax, end, (-REACH, REACH), 0.98, fontsize=6.5)
+        marks.note_beyond(ax, end, (-REACH, REACH), 0.98, fontsize=6.5)
         ax.set(xlim=(-REACH, REACH), ylim=(-0.25, 1.75))
         ax.set_yticks([0.0, 1.0, 1.3], ["start", "end", "inputs"])
         ax.tick_params(axis="y", length=0)
@@ -67,11 +67,11 @@ def draw(table: Table) -> base.Canvas:
     ax = right.subplots()
     seed = plane["seed"].min()
     inputs, start, end = _points(where(plane, seed=seed))
-    ax.fill(*corners(inputs).T, color=base.HULL, alpha=0.10, lw=0)
+    ax.fill(*corners(inputs).T, color=marks.HULL, alpha=0.10, lw=0)
     moves = np.stack([start, end])
-    ax.plot(moves[:, :, 0], moves[:, :, 1], color=base.GREY, lw=0.5, zorder=1)
-    ax.plot(*start.T, "o", ms=4, mfc="white", mec=base.GREY)
-    ax.plot(*inputs.T, "+", ms=6, mew=1.0, color=base.HULL, zorder=3)
+    ax.plot(moves[:, :, 0], moves[:, :, 1], color=marks.GREY, lw=0.5, zorder=1)
+    ax.plot(*start.T, "o", ms=4, mfc="white", mec=marks.GREY)
+    ax.plot(*inputs.T, "+", ms=6, mew=1.0, color=marks.HULL, zorder=3)
     ax.plot(*end.T, "D", ms=4, mew=0, color=END, alpha=0.7, zorder=2)
     far = int((np.abs(end) > REACH).any(axis=1).sum())
     furthest = three_digits(np.linalg.norm(end, axis=1).max())
@@ -80,11 +80,11 @@ def draw(table: Table) -> base.Canvas:
     ax.set(xlabel="x\u2081 (units of x)", ylabel="x\u2082 (units of x)")
     ax.set_title(f"in the plane, seed {seed}{beyond}", loc="left")
     handles = [
-        base.entry("input", color=base.HULL, marker="+", mew=1.2, ls="", ms=6),
-        base.entry("prototype, start", mfc="white", mec=base.GREY, marker="o", ls="", ms=4),
-        base.entry("prototype, end", color=END, marker="D", ls="", ms=4),
+        marks.entry("input", color=marks.HULL, marker="+", mew=1.2, ls="", ms=6),
+        marks.entry("prototype, start", mfc="white", mec=marks.GREY, marker="o", ls="", ms=4),
+        marks.entry("prototype, end", color=END, marker="D", ls="", ms=4),
     ]
-    base.legend_below(figure, handles)
+    marks.legend_below(figure, handles)
     return figure
 
 

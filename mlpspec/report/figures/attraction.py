@@ -10,7 +10,7 @@ import numpy as np
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, median_columns, where
 from mlpspec.metrics.statistics import less
-from mlpspec.report.figures import base
+from mlpspec.report.figures import base, marks
 from mlpspec.report.figures.contrast import CONTRASTED
 from mlpspec.store.tables import Table
 from mlpspec.studies import ATTRACTORS, REPULSIONS
@@ -41,7 +41,7 @@ def _signed(value: float) -> str:
 def draw(table: Table) -> base.Canvas:
     """Draw what each attractor leaves of the harm of each repulsion, as shades with numbers."""
     attractors, repulsions = base.distinct(table["attractor"]), base.distinct(table["repulsion"])
-    figure, axes, parts = base.panels_by_size(table, (1.2, 1.0), (2.3, 1.55), sharey=True)
+    figure, axes, parts = marks.panels_by_size(table, (1.2, 1.0), (2.3, 1.55), sharey=True)
     for ax, name, here in parts:
         values = np.abs(where(table, measurement=name)["value"])
         limit = min(float(values[np.isfinite(values)].max(initial=0.0)) or 1.0, 1.0)
@@ -49,7 +49,7 @@ def draw(table: Table) -> base.Canvas:
         places = itertools.product(range(len(attractors)), range(len(repulsions)))
         sure = apart & (here["confidence"] >= 0.95)
         for (line, column), value, bold in zip(places, here["value"], sure, strict=True):
-            look = {"weight": "bold" if bold else "normal", "fontsize": 6.5, **base.CENTRED}
+            look = {"weight": "bold" if bold else "normal", "fontsize": 6.5, **marks.CENTRED}
             colour = "white" if abs(value) > 0.6 * limit else "black"
             ax.text(column, line, _signed(value), color=colour, **look)
         values = here["value"].reshape(len(attractors), len(repulsions))
@@ -60,7 +60,7 @@ def draw(table: Table) -> base.Canvas:
         ax.tick_params(length=0, labelsize=7)
         ax.spines[:].set_visible(False)
         if ax in axes[:, -1]:
-            base.colour_bar(figure, shades, name, ax=ax, fraction=0.06, pad=0.03)
+            marks.colour_bar(figure, shades, name, ax=ax, fraction=0.06, pad=0.03)
     for ax in axes[:, 0]:
         ax.set_ylabel("attractor")
     for ax in axes[-1]:

@@ -13,7 +13,7 @@ from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, select, where
 from mlpspec.analysis.compression import NULLS, QUANTITIES, USED, by_level
 from mlpspec.metrics.measure import MEASUREMENTS
-from mlpspec.report.figures import base
+from mlpspec.report.figures import base, marks
 from mlpspec.report.figures.powers import Powers
 from mlpspec.shown import readable
 from mlpspec.store.tables import Table
@@ -89,10 +89,10 @@ def draw(table: Table) -> base.Canvas:
     lower = [name for name in SHOWN if len(differences["measurement"])]
     heights = [1.0] * len(names) + [1.5] * len(lower)
     inches = (2.05 * len(methods) + 0.6, 1.35 * sum(heights) + 1.1)
-    figure, axes = base.grid_of_axes(
+    figure, axes = marks.grid_of_axes(
         len(heights), len(methods), inches, sharey="row", height_ratios=heights
     )
-    sizes = base.size_styles(table["n_samples"])
+    sizes = marks.size_styles(table["n_samples"])
     size = min(sizes, key=lambda n: abs(n - NEAR))
     alone = [label for label in base.distinct(levels["losses"]) if "+" not in label]
     for column, method in zip(axes.T, methods, strict=True):
@@ -101,7 +101,7 @@ def draw(table: Table) -> base.Canvas:
             here = where(levels, measurement=name, n_samples=size)
             _levels(ax, name, here, method, alone)
             (worst,) = where(standards, measurement=name, n_samples=size)["value"]
-            ax.axhline(worst, color=base.GREY, ls=(0, (5, 2)), lw=0.7, zorder=1)
+            ax.axhline(worst, color=marks.GREY, ls=(0, (5, 2)), lw=0.7, zorder=1)
         for ax, name in zip(column[len(names) :], lower, strict=True):
             if (method, name) == UNREADABLE:
                 ax.set_axis_off()
@@ -110,9 +110,9 @@ def draw(table: Table) -> base.Canvas:
             here = where(mine, method=method)
             words = {
                 label: textwrap.fill(readable(label), 22)
-                for label in base.subset_styles(here["losses"].tolist())
+                for label in marks.subset_styles(here["losses"].tolist())
             }
-            base.draw_differences(ax, here, words, sizes, ms=3.0, elinewidth=0.8)
+            marks.draw_differences(ax, here, words, sizes, ms=3.0, elinewidth=0.8)
             ax.tick_params("y", labelsize=6.5)
             if method != "quantise":
                 shares = [name for name in methods if name != "quantise"]
@@ -124,16 +124,16 @@ def draw(table: Table) -> base.Canvas:
         column[len(names) - 1].set_xlabel("bits" if bits else "share of neurons left")
     for ax, name in zip(axes[:, 0], [*names, *lower], strict=True):
         ax.set_ylabel(LABELS[name] if name in LABELS else MEASUREMENTS[name].axis)
-    handles = base.entries(base.subset_styles(alone), ls="-", lw=0.9, ms=4)
-    handles.append(base.entry("null", color=base.GREY, ls=":", lw=1.1))
-    handles.append(base.entry("worst that survives", color=base.GREY, ls=(0, (5, 2)), lw=0.7))
-    base.legend_below(figure, handles + base.entries(sizes, ms=4))
+    handles = marks.entries(marks.subset_styles(alone), ls="-", lw=0.9, ms=4)
+    handles.append(marks.entry("null", color=marks.GREY, ls=":", lw=1.1))
+    handles.append(marks.entry("worst that survives", color=marks.GREY, ls=(0, (5, 2)), lw=0.7))
+    marks.legend_below(figure, handles + marks.entries(sizes, ms=4))
     return figure
 
 
 def _levels(ax: Axes, name: str, rows: Table, method: str, labels: list[str]) -> None:
     """Draw medians over the level, of the method with intervals and of its null without."""
-    for place, (label, (colour, marker)) in enumerate(base.subset_styles(labels).items()):
+    for place, (label, (colour, marker)) in enumerate(marks.subset_styles(labels).items()):
         for drawn in (NULLS.get(method, ""), method):
             line = where(rows, method=drawn, losses=label)
             if drawn == STUDENT:  # drawn once, and without the whole network, which is no student
@@ -147,7 +147,7 @@ def _levels(ax: Axes, name: str, rows: Table, method: str, labels: list[str]) ->
             at = at + (place - (len(labels) - 1) / 2) * (0.012 if method != "quantise" else 0.1)
             if drawn == method:
                 look: dict[str, Any] = {"fmt": marker, "ms": 3, "mew": 0, "elinewidth": 0.6}
-                base.draw_medians(ax, at, line, color=colour, ls="-", lw=0.8, zorder=3, **look)
+                marks.draw_medians(ax, at, line, color=colour, ls="-", lw=0.8, zorder=3, **look)
             else:
                 ax.plot(
                     at,
@@ -155,10 +155,10 @@ def _levels(ax: Axes, name: str, rows: Table, method: str, labels: list[str]) ->
                     ls=":",
                     lw=1.0,
                     zorder=2,
-                    color=base.GREY if drawn == STUDENT else colour,
+                    color=marks.GREY if drawn == STUDENT else colour,
                 )
     if name in MEASUREMENTS:
-        base.scale_values(ax, name)
+        marks.scale_values(ax, name)
     if name == "nearest_error":  # about one decade
         ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
     if name == FIT:

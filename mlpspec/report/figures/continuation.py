@@ -9,7 +9,7 @@ import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import Grid, as_table, median_columns, select, where
-from mlpspec.report.figures import base
+from mlpspec.report.figures import base, marks
 from mlpspec.store.tables import Table
 from mlpspec.study.controls import DOUBTS
 
@@ -47,12 +47,12 @@ def rows(analysis: Analysis) -> Table:
 
 def draw(table: Table) -> base.Canvas:
     """Draw medians over the steps: a column an N, a row a measurement."""
-    figure, axes, parts = base.panels_by_size(table, (0.9, 0.7), (2.9, 1.75), sharey="row")
-    styles = base.subset_styles(table["losses"].tolist())
+    figure, axes, parts = marks.panels_by_size(table, (0.9, 0.7), (2.9, 1.75), sharey="row")
+    styles = marks.subset_styles(table["losses"].tolist())
     steps = np.unique(table["steps"])
     for ax, name, here in parts:
-        here = base.floored(name, here)
-        base.scale_values(ax, name)
+        here = marks.floored(name, here)
+        marks.scale_values(ax, name)
         for place, (label, (colour, marker)) in enumerate(styles.items()):
             for way, dashes in reversed(DASHES.items()):  # what goes on lies on top
                 line = where(here, losses=label, way=way)
@@ -61,16 +61,16 @@ def draw(table: Table) -> base.Canvas:
                 ax.plot(at, line["value"], color=colour, lw=0.9, ls=dashes, zorder=2)
                 filled: Any = {"mfc": colour if way == "throughout" else "white", "mec": colour}
                 look: Any = {"fmt": marker, "ms": 3.6, "mew": 0.7, "elinewidth": 0.6, "zorder": 3}
-                base.draw_medians(ax, at, line, color=colour, **look, **filled)
+                marks.draw_medians(ax, at, line, color=colour, **look, **filled)
         ax.set_xscale("log")
         ax.set_xticks(steps, [f"{number:,}" for number in steps])
         ax.minorticks_off()
     for ax in axes[-1]:
         ax.set_xlabel("steps")
-    handles = base.entries(styles)
+    handles = marks.entries(styles)
     for way, dashes in DASHES.items():
-        handles.append(base.entry(f"losses {way}", color=base.GREY, ls=dashes, lw=1.0))
-    base.legend_below(figure, handles)
+        handles.append(marks.entry(f"losses {way}", color=marks.GREY, ls=dashes, lw=1.0))
+    marks.legend_below(figure, handles)
     return figure
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import Cell, as_table, median_columns, where
-from mlpspec.report.figures import base
+from mlpspec.report.figures import base, marks
 from mlpspec.shown import readable
 from mlpspec.store.tables import Table
 from mlpspec.study.run import SETTINGS
@@ -65,24 +65,24 @@ def rows(analysis: Analysis) -> Table:
 def draw(table: Table) -> base.Canvas:
     """Draw medians with intervals by subset, side by side for the values of other settings."""
     variants = base.distinct(table["variant"])
-    labels = list(base.subset_styles(table["losses"].tolist()))
-    figure, axes, parts = base.panels_by_size(table, (0.9, 1.5), (2.6, 1.6), sharey="row")
+    labels = list(marks.subset_styles(table["losses"].tolist()))
+    figure, axes, parts = marks.panels_by_size(table, (0.9, 1.5), (2.6, 1.6), sharey="row")
     apart = min(0.22, 0.7 / len(variants))
     for ax, name, here in parts:
-        here = base.floored(name, here)
+        here = marks.floored(name, here)
         for place, variant in enumerate(variants):
             colour, marker = CONTRAST_STYLE[place]
             medians = where(here, variant=variant)
             shift = (place - (len(variants) - 1) / 2) * apart
             at = np.array([labels.index(label) for label in medians["losses"]]) + shift
             look: Any = {"fmt": marker, "ms": 3.6, "mew": 0, "elinewidth": 0.8, "color": colour}
-            base.draw_medians(ax, at, medians, label=variant, **look)
-        base.scale_values(ax, name)
+            marks.draw_medians(ax, at, medians, label=variant, **look)
+        marks.scale_values(ax, name)
         ax.set_xlim(-0.6, len(labels) - 0.4)
     for ax in axes[-1]:
         ax.set_xticks(range(len(labels)), [readable(label) for label in labels])
         ax.tick_params("x", rotation=90, labelsize=7)
-    base.legend_below(figure, axes[0, 0].get_legend_handles_labels()[0])
+    marks.legend_below(figure, axes[0, 0].get_legend_handles_labels()[0])
     return figure
 
 

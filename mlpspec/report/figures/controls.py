@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from mlpspec.analysis.comparisons import where
-from mlpspec.report.figures import base
+from mlpspec.report.figures import base, marks
 from mlpspec.store.tables import Table
 from mlpspec.study.controls import EFFECTS
 
@@ -53,9 +53,9 @@ def draw(table: Table) -> base.Canvas:
             _answers(ax, row, where(table, **dict(zip(NAMES, names, strict=True))))
         _frame(ax, [_words(*names) for names in some], limit)
         ax.set_xlabel("difference, in margins")
-    handles = [base.entry(text, color=c, marker="s", ls="", ms=6) for text, c in ANSWERS.items()]
+    handles = [marks.entry(text, color=c, marker="s", ls="", ms=6) for text, c in ANSWERS.items()]
     handles += [
-        base.entry(f"N = {n_samples}", color="black", marker=marker, ls="", ms=4)
+        marks.entry(f"N = {n_samples}", color="black", marker=marker, ls="", ms=4)
         for n_samples, marker in zip(np.unique(table["n_samples"]), MARKERS, strict=False)
     ]
     figure.legend(handles=handles, loc="lower center", ncols=len(handles))
@@ -98,10 +98,10 @@ def _limit(table: Table) -> float:
 
 def _frame(ax: Axes, words: list[str], limit: float) -> None:
     ticks = np.geomspace(1.0, limit, 3)
-    base.scale_beyond_one(ax, 0.6, [*-ticks[::-1], *ticks])
+    marks.scale_beyond_one(ax, 0.6, [*-ticks[::-1], *ticks])
     ax.set_xlim(-1.2 * limit, 1.2 * limit)
     ax.axvspan(-1.0, 1.0, color="#EEEEEE", lw=0, zorder=0)
-    base.name_lines(ax, words)
+    marks.name_lines(ax, words)
     ax.tick_params("y", labelsize=6.5)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from mlpspec.losses.objective import INERT
 from mlpspec.metrics.statistics import median_interval
 from mlpspec.report import card
-from mlpspec.report.figures import base
+from mlpspec.report.figures import base, marks
 from mlpspec.store.tables import Table
 
 
@@ -19,7 +19,7 @@ def rows(runs: card.CardRuns) -> Table:
 def draw(table: Table) -> base.Canvas:
     """Draw the force of a loss at the start, and the weight at which it has the fit's, over N."""
     sizes = np.unique(table["n_samples"]).tolist()
-    figure, axes = base.grid_of_axes(1, 2, (9.0, 2.8))
+    figure, axes = marks.grid_of_axes(1, 2, (9.0, 2.8))
     left, right = axes[0]
     inert = table["inert"] == 1
     ratio = np.maximum(table["ratio"], INERT)
@@ -29,14 +29,14 @@ def draw(table: Table) -> base.Canvas:
         (left, ratio, np.full(len(ratio), True)),
         (right, 1.0 / ratio, ~inert),
     ):
-        for state, fill in ((known & ~inert, base.HULL), (known & inert, "white")):
-            ax.plot(at[state], values[state], "o", ms=3.2, mew=0.6, mec=base.HULL, mfc=fill)
+        for state, fill in ((known & ~inert, marks.HULL), (known & inert, "white")):
+            ax.plot(at[state], values[state], "o", ms=3.2, mew=0.6, mec=marks.HULL, mfc=fill)
         for place, size in enumerate(sizes):
             here = median_interval(values[(table["n_samples"] == size) & known]).median
             ax.plot([place - 0.3, place + 0.3], [here, here], color="black", lw=1.4)
-        ax.axhline(1.0, color=base.GREY, lw=0.8, ls=(0, (5, 2)))
+        ax.axhline(1.0, color=marks.GREY, lw=0.8, ls=(0, (5, 2)))
         ax.set_yscale("log")
-        base.size_axis(ax, sizes)
+        marks.size_axis(ax, sizes)
     left.set_ylabel("RMS force of the loss at weight 1\nover that of the fit")
     right.set_ylabel("weight at which the loss\nhas the force of the fit")
     for place, size in enumerate(sizes):
@@ -46,15 +46,15 @@ def draw(table: Table) -> base.Canvas:
     if inert.all():
         right.set_yticks([])
         right.text(0.5, 0.5, "inert everywhere", transform=right.transAxes, ha="center")
-    dot = {"mec": base.HULL, "marker": "o", "ls": "", "ms": 4}
+    dot = {"mec": marks.HULL, "marker": "o", "ls": "", "ms": 4}
     handles = [
-        base.entry("seed", color=base.HULL, **dot),
-        base.entry("median", color="black", lw=1.4),
-        base.entry("as strong as the fit", color=base.GREY, lw=0.9, ls=(0, (5, 2))),
+        marks.entry("seed", color=marks.HULL, **dot),
+        marks.entry("median", color="black", lw=1.4),
+        marks.entry("as strong as the fit", color=marks.GREY, lw=0.9, ls=(0, (5, 2))),
     ]
     if inert.any():
-        handles.insert(1, base.entry("seed in which the loss is inert", mfc="white", **dot))
-    base.legend_below(figure, handles)
+        handles.insert(1, marks.entry("seed in which the loss is inert", mfc="white", **dot))
+    marks.legend_below(figure, handles)
     return figure
 
 

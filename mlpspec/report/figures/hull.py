@@ -13,7 +13,7 @@ from mlpspec.arrays import Array
 from mlpspec.metrics.hull import corners, expelled
 from mlpspec.network.forward import forward
 from mlpspec.network.neurons import RidgeParams
-from mlpspec.report.figures import base
+from mlpspec.report.figures import base, marks
 from mlpspec.store.tables import Table
 
 EXPELLED = "#D55E00"
@@ -65,16 +65,16 @@ def draw(table: Table) -> base.Canvas:
     """Draw inputs with their hull, ridges and prototypes in the plane, per subset."""
     projected = table["n_inputs"].max() > 2
     names = ("principal axis 1", "principal axis 2") if projected else ("x\u2081", "x\u2082")
-    figure, axes = base.panels(table, (2.4, 2.4), 0.7, *names)
+    figure, axes = marks.panels(table, (2.4, 2.4), 0.7, *names)
     inputs = np.stack([table[name][table["kind"] == "input"] for name in "xy"], axis=1)
     middle = (inputs.max(axis=0) + inputs.min(axis=0)) / 2
-    reach = 1.2 * base.width_of(inputs)
+    reach = 1.2 * marks.width_of(inputs)
     for ax, here, _ in axes:
         positions = np.stack([here["x"], here["y"]], axis=1)
         points = positions[here["kind"] == "input"]
         outline = corners(points)
-        ax.fill(*outline.T, color=base.HULL, alpha=0.10, lw=0)
-        ax.plot(*np.vstack([outline, outline[:1]]).T, color=base.HULL, lw=0.8)
+        ax.fill(*outline.T, color=marks.HULL, alpha=0.10, lw=0)
+        ax.plot(*np.vstack([outline, outline[:1]]).T, color=marks.HULL, lw=0.8)
         far = 0
         for row in np.flatnonzero(here["kind"] == "neuron"):
             position, radius = positions[row], here["radius"][row]
@@ -86,25 +86,25 @@ def draw(table: Table) -> base.Canvas:
                 length = 9 * reach + np.hypot(*(position - middle))
                 line = position + length * np.array([-along, along])
             gone = bool(here["expelled"][row])
-            colour = EXPELLED if gone else base.GREY
+            colour = EXPELLED if gone else marks.GREY
             ax.plot(*line.T, color=colour, lw=0.6, alpha=0.8, ls="--" if gone else "-", zorder=1)
             mark = "X" if gone else "D"
             ax.plot(*position, mark, ms=4.5, mew=0.4, mec="white", color=colour, zorder=3)
             far += np.abs(position - middle).max() > reach
-        ax.plot(*points.T, "o", ms=3, color=base.HULL, zorder=2)
+        ax.plot(*points.T, "o", ms=3, color=marks.HULL, zorder=2)
         if far:
-            base.note(ax, f"{far} beyond the frame")
+            marks.note(ax, f"{far} beyond the frame")
         ends = np.stack([middle - reach, middle + reach], axis=1)
         ax.set(xlim=ends[0], ylim=ends[1], aspect="equal")
     shape = "" if projected else " and ridge"
     shape = " and circle of response 1/e" if table["radius"].any() else shape
     solid, dashed = ("-", "--") if shape else ("", "")
     handles = [
-        base.entry("input, and their hull", color=base.HULL, marker="o", ls="", ms=4),
-        base.entry(f"prototype{shape}", color=base.GREY, marker="D", ls=solid, ms=4),
-        base.entry("of an expelled neuron", color=EXPELLED, marker="X", ls=dashed, ms=5),
+        marks.entry("input, and their hull", color=marks.HULL, marker="o", ls="", ms=4),
+        marks.entry(f"prototype{shape}", color=marks.GREY, marker="D", ls=solid, ms=4),
+        marks.entry("of an expelled neuron", color=EXPELLED, marker="X", ls=dashed, ms=5),
     ]
-    base.legend_below(figure, handles)
+    marks.legend_below(figure, handles)
     return figure
 
 

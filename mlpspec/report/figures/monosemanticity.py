@@ -10,7 +10,7 @@ from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, median_columns, where
 from mlpspec.arrays import Array
 from mlpspec.metrics.statistics import less
-from mlpspec.report.figures import base
+from mlpspec.report.figures import base, marks
 from mlpspec.shown import readable
 from mlpspec.store.tables import Table
 
@@ -61,18 +61,18 @@ def draw(table: Table) -> base.Canvas:
     """Draw the differences by loss, a panel a measurement, N beside each other."""
     names, labels = base.distinct(table["measurement"]), base.distinct(table["losses"])
     words = {label: readable(label) for label in labels}
-    styles = base.size_styles(table["n_samples"])
-    figure, axes = base.grid_of_axes(1, len(names), (10.2, 0.9 + 0.42 * len(labels)), sharey=True)
+    styles = marks.size_styles(table["n_samples"])
+    figure, axes = marks.grid_of_axes(1, len(names), (10.2, 0.9 + 0.42 * len(labels)), sharey=True)
     for ax, name in zip(axes[0], names, strict=True):
         here = where(table, measurement=name)
-        base.draw_differences(ax, here, words, styles, ms=3.2, elinewidth=0.9)
+        marks.draw_differences(ax, here, words, styles, ms=3.2, elinewidth=0.9)
         ax.set_xlabel(SHOWN[name])
         if name == "reconstruction_error":  # a prototype may be expelled far away
             low, high = ax.get_xlim()
             ticks = (-100, -10, -1, 0, 1, 10, 100)
-            base.scale_beyond_one(ax, 1.5, [tick for tick in ticks if low <= tick <= high])
+            marks.scale_beyond_one(ax, 1.5, [tick for tick in ticks if low <= tick <= high])
     axes[0, len(names) // 2].set_title("difference from the baseline in")
-    base.legend_below(figure, base.entries(styles))
+    marks.legend_below(figure, marks.entries(styles))
     return figure
 
 

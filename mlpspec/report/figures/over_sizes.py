@@ -11,10 +11,10 @@ from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import Grid, as_table, median_columns, select, where
 from mlpspec.metrics.measure import MEASUREMENTS, OF_RESPONSES
 from mlpspec.metrics.nulls import NULLS
-from mlpspec.report.figures import base
+from mlpspec.report.figures import base, marks
 from mlpspec.store.tables import Table
 
-BAND: Any = {"color": base.GREY, "alpha": 0.12, "lw": 0, "zorder": 0}
+BAND: Any = {"color": marks.GREY, "alpha": 0.12, "lw": 0, "zorder": 0}
 DOT: Any = {"ms": 3.0, "mew": 0, "alpha": 0.45, "zorder": 2}
 MEDIAN: Any = {"ms": 4, "mew": 0.3, "mec": "white", "elinewidth": 0.9, "zorder": 3}
 NULL_STYLE = {
@@ -58,23 +58,23 @@ def over_sizes(analysis: Analysis, names: Sequence[str], grid: Grid | None = Non
     return as_table(parts)
 
 
-def draw(table: Table, styles: base.Style | None = None) -> base.Canvas:
+def draw(table: Table, styles: marks.Style | None = None) -> base.Canvas:
     """Draw every seed, medians with intervals, and nulls over N."""
     names, sizes = base.distinct(table["measurement"]), np.unique(table["n_samples"]).tolist()
     if styles is None:
-        styles = base.subset_styles(table["losses"][table["kind"] != "null"].tolist())
+        styles = marks.subset_styles(table["losses"][table["kind"] != "null"].tolist())
     apart = min(0.09, 0.72 / len(styles))
     columns = 3 if len(names) > 4 else 4
-    figure, axes = base.wrapped(len(names), columns, (10.2 / columns, 2.5), 0.9)
-    heavy = bool((table["kind"] == "run").sum() / len(names) > base.RASTER_ABOVE)
+    figure, axes = marks.wrapped(len(names), columns, (10.2 / columns, 2.5), 0.9)
+    heavy = bool((table["kind"] == "run").sum() / len(names) > marks.RASTER_ABOVE)
     for ax, name in zip(axes, names, strict=True):
-        here = base.floored(name, where(table, measurement=name))
+        here = marks.floored(name, where(table, measurement=name))
         for null, (_, dashes) in NULL_STYLE.items():
             line = where(here, kind="null", losses=null)
             line = select(line, np.argsort(line["n_samples"]))
             sized = np.searchsorted(sizes, line["n_samples"])
             if len(sized):
-                ax.plot(sized, line["value"], ls=dashes, color=base.GREY, lw=0.8, zorder=1)
+                ax.plot(sized, line["value"], ls=dashes, color=marks.GREY, lw=0.8, zorder=1)
             if len(sized) and np.isfinite(line["low"]).all():
                 ax.fill_between(sized, line["low"], line["high"], **BAND)
         for place, (label, (colour, marker)) in enumerate(styles.items()):
@@ -83,18 +83,18 @@ def draw(table: Table, styles: base.Style | None = None) -> base.Canvas:
             at = shift + np.searchsorted(sizes, runs["n_samples"])
             ax.plot(at, runs["value"], ".", color=colour, rasterized=heavy, **DOT)
             at = shift + np.searchsorted(sizes, medians["n_samples"])
-            base.draw_medians(ax, at, medians, fmt=marker, color=colour, **MEDIAN)
-        base.scale_values(ax, name)
-        base.size_axis(ax, sizes)
+            marks.draw_medians(ax, at, medians, fmt=marker, color=colour, **MEDIAN)
+        marks.scale_values(ax, name)
+        marks.size_axis(ax, sizes)
         ax.set_ylabel(MEASUREMENTS[name].axis)
-    handles = base.entries(styles)
+    handles = marks.entries(styles)
     drawn = {*table["losses"][table["kind"] == "null"].tolist()}
     networks = {*names} <= {measurement.name for measurement in OF_RESPONSES}
     for null, (label, dashes) in NULL_STYLE.items():
         if null in drawn:
             label = label.replace("prototypes", "networks") if networks else label
-            handles.append(base.entry(label, color=base.GREY, ls=dashes, lw=0.9))
-    base.legend_below(figure, handles, columns=4)
+            handles.append(marks.entry(label, color=marks.GREY, ls=dashes, lw=0.9))
+    marks.legend_below(figure, handles, columns=4)
     return figure
 
 

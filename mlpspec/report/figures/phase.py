@@ -10,7 +10,7 @@ from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import Grid, where
 from mlpspec.analysis.controls import signs
 from mlpspec.data.datasets import mean_spacing
-from mlpspec.report.figures import base
+from mlpspec.report.figures import base, marks
 from mlpspec.store.tables import Table
 from mlpspec.study.problem import domain_of
 from mlpspec.study.run import SETTINGS
@@ -46,7 +46,7 @@ def draw(table: Table) -> base.Canvas:
     weights, taus = (np.unique(table[name]).tolist() for name in ("weight", "temperature"))
     columns = [(effect, number) for effect in effects for number in steps]
     inches = (1.3 + 1.55 * len(columns), 1.6 + 1.55 * len(sizes))
-    figure, axes = base.grid_of_axes(len(sizes), len(columns), inches, sharex=True, sharey=True)
+    figure, axes = marks.grid_of_axes(len(sizes), len(columns), inches, sharex=True, sharey=True)
     colours: Any = {"cmap": "RdBu_r", "vmin": -LARGEST, "vmax": LARGEST}
     frame: Any = {"mfc": "none", "mec": "black", "ms": 14, "mew": 1.6, "clip_on": False}
     for row, size in zip(axes, sizes, strict=True):
@@ -63,7 +63,7 @@ def draw(table: Table) -> base.Canvas:
                 if sign:
                     ink = "white" if abs(values[j, i]) > 0.75 * LARGEST else "black"
                     mark = "+" if sign > 0 else "\u2212"
-                    ax.text(i, j, mark, fontsize=8, color=ink, **base.CENTRED)
+                    ax.text(i, j, mark, fontsize=8, color=ink, **marks.CENTRED)
                 if default:
                     ax.plot(i, j, "s", **frame)
             ax.set_xticks(range(len(taus)), [f"{tau:.3g}" for tau in taus], rotation=90)

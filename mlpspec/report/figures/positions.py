@@ -6,7 +6,7 @@ import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, select, where
-from mlpspec.report.figures import base
+from mlpspec.report.figures import base, marks
 from mlpspec.shown import readable
 from mlpspec.store.tables import Table
 
@@ -28,29 +28,29 @@ def rows(analysis: Analysis) -> Table:
 
 def draw(table: Table) -> base.Canvas:
     """Draw prototypes along the axis: one seed and all seeds, far ones at the edge."""
-    styles = base.subset_styles(table["losses"].tolist())
+    styles = marks.subset_styles(table["losses"].tolist())
     seeds = np.unique(table["seed"])
     inputs = where(table, kind="input")
     low, high = inputs["position"].min(), inputs["position"].max()
-    edge = 0.75 * base.width_of(inputs["position"])
+    edge = 0.75 * marks.width_of(inputs["position"])
     limits = (low - edge, high + edge)
     n_samples = len(where(inputs, losses=next(iter(styles)), seed=seeds[0])["seed"])
     size = (7.8, 0.62 * len(styles) + 1.0)
-    figure, axes = base.grid_of_axes(len(styles), 2, size, sharex=True)
+    figure, axes = marks.grid_of_axes(len(styles), 2, size, sharex=True)
     jitter = np.random.Generator(np.random.PCG64(0))
     for row, (label, (colour, marker)) in zip(axes, styles.items(), strict=True):
         for ax, chosen in zip(row, (seeds[:1], seeds), strict=True):
             here = where(table, losses=label)
             here = select(here, np.isin(here["seed"], chosen))
             ticks, p = (here["position"][here["kind"] == kind] for kind in ("input", "prototype"))
-            ax.axvspan(ticks.min(), ticks.max(), color=base.HULL, alpha=0.10, lw=0)
+            ax.axvspan(ticks.min(), ticks.max(), color=marks.HULL, alpha=0.10, lw=0)
             if len(chosen) == 1:
                 ax.plot(ticks, np.full(len(ticks), -0.75), "|", ms=5, mew=0.5, color="#333333")
             near = (p >= limits[0]) & (p <= limits[1])
             at, height = p[near], jitter.uniform(-0.4, 0.8, len(p))[near]
-            heavy = len(p) > base.RASTER_ABOVE
+            heavy = len(p) > marks.RASTER_ABOVE
             ax.plot(at, height, marker, color=colour, ms=2.6, mew=0, alpha=0.6, rasterized=heavy)
-            base.note_beyond(ax, p, limits, 1.0, fontsize=6, color="#333333")
+            marks.note_beyond(ax, p, limits, 1.0, fontsize=6, color="#333333")
             ax.set(ylim=(-1, 1.7), yticks=[], xlim=limits)
             ax.spines["left"].set_visible(False)
         name = readable(label).replace(" + ", "\n+ ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table
 from mlpspec.metrics.prototypes import match
-from mlpspec.report.figures import base
+from mlpspec.report.figures import base, marks
 from mlpspec.store.tables import Table
 
 
@@ -24,20 +24,20 @@ def rows(analysis: Analysis) -> Table:
 
 def draw(table: Table) -> base.Canvas:
     """Draw true inputs against matched prototypes, per subset."""
-    figure, axes = base.panels(table, (2.3, 2.2), 0.2, "true input x", "matched prototype")
+    figure, axes = marks.panels(table, (2.3, 2.2), 0.2, "true input x", "matched prototype")
     low, high = table["input"].min(), table["input"].max()
-    margin = 0.125 * base.width_of(table["input"])
+    margin = 0.125 * marks.width_of(table["input"])
     ends = (low - margin, high + margin)
     for ax, here, (colour, marker) in axes:
         x, p = here["input"], here["prototype"]
-        ax.axhspan(low, high, color=base.HULL, alpha=0.08, lw=0)
+        ax.axhspan(low, high, color=marks.HULL, alpha=0.08, lw=0)
         ax.plot(ends, ends, color="#999999", lw=0.7)
         inside = (p >= ends[0]) & (p <= ends[1])
-        heavy = len(p) > base.RASTER_ABOVE
+        heavy = len(p) > marks.RASTER_ABOVE
         x, p = x[inside], p[inside]
         ax.plot(x, p, marker, color=colour, ms=2.8, mew=0, alpha=0.55, rasterized=heavy)
         if not inside.all():
-            base.note(ax, f"{100 * (~inside).mean():.0f} % beyond the frame")
+            marks.note(ax, f"{100 * (~inside).mean():.0f} % beyond the frame")
         ax.set(xlim=ends, ylim=ends, aspect="equal")
     return figure
 

@@ -9,7 +9,7 @@ import numpy as np
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, where
 from mlpspec.network.forward import forward
-from mlpspec.report.figures import base
+from mlpspec.report.figures import base, marks
 from mlpspec.store.tables import Table
 
 
@@ -38,7 +38,7 @@ def rows(analysis: Analysis) -> Table:
 
 def draw(table: Table) -> base.Canvas:
     """Draw every neuron's response, the fitted curve, data and prototypes of one seed."""
-    figure, axes = base.panels(table, (2.5, 2.0), 0.6, "input x", "response, output")
+    figure, axes = marks.panels(table, (2.5, 2.0), 0.6, "input x", "response, output")
     for ax, here, (colour, _) in axes:
         output, data = where(here, kind="output"), where(here, kind="datum")
         axis = output["x"]
@@ -51,15 +51,15 @@ def draw(table: Table) -> base.Canvas:
         near = (p >= axis[0]) & (p <= axis[-1])
         ax.plot(p[near], np.full(near.sum(), -1.45), "^", ms=4, color=colour, mew=0)
         if (~near).any():
-            base.note(ax, f"{(~near).sum()} beyond the frame")
+            marks.note(ax, f"{(~near).sum()} beyond the frame")
         ax.set(xlim=(axis[0], axis[-1]), ylim=(-1.65, 1.65))
     handles = [
-        base.entry("response h\u2096(x)", color="#777777", lw=0.8),
-        base.entry("output f(x)", color="#333333", lw=1.4),
-        base.entry("data", color="#333333", marker="o", mfc="white", ls="", ms=4),
-        base.entry("prototype p\u2096", color="#777777", marker="^", ls="", ms=4),
+        marks.entry("response h\u2096(x)", color="#777777", lw=0.8),
+        marks.entry("output f(x)", color="#333333", lw=1.4),
+        marks.entry("data", color="#333333", marker="o", mfc="white", ls="", ms=4),
+        marks.entry("prototype p\u2096", color="#777777", marker="^", ls="", ms=4),
     ]
-    base.legend_below(figure, handles)
+    marks.legend_below(figure, handles)
     return figure
 
 

@@ -10,7 +10,7 @@ from matplotlib.ticker import NullLocator
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, median_columns, where
-from mlpspec.report.figures import base
+from mlpspec.report.figures import base, marks
 from mlpspec.report.figures.outcomes import OUTCOMES
 from mlpspec.store.tables import Table
 from mlpspec.study.subsets import canonical_losses
@@ -31,7 +31,7 @@ def rows(analysis: Analysis) -> Table:
 def draw(table: Table) -> base.Canvas:
     """Draw medians by subset and N as shades, with the active losses as dots on the left."""
     names, sizes = base.distinct(table["measurement"]), np.unique(table["n_samples"]).tolist()
-    labels = list(base.subset_styles(table["losses"].tolist()))
+    labels = list(marks.subset_styles(table["losses"].tolist()))
     active = [canonical_losses(label) for label in labels]
     losses = canonical_losses(set(itertools.chain.from_iterable(active)))
     height = max(3.0, 0.16 * len(labels) + 1.3)
@@ -48,7 +48,7 @@ def draw(table: Table) -> base.Canvas:
     dots.set_ylabel("subset of losses")
     for ax, name in zip(axes, names, strict=True):
         values = np.full((len(labels), len(sizes)), np.nan)
-        here = base.floored(name, where(table, measurement=name))
+        here = marks.floored(name, where(table, measurement=name))
         lines = [labels.index(label) for label in here["losses"]]
         values[lines, np.searchsorted(sizes, here["n_samples"])] = here["value"]
         known, floor = values[np.isfinite(values)], base.floor_of(name)
@@ -59,7 +59,7 @@ def draw(table: Table) -> base.Canvas:
         ax.set_xlabel("N")
         ax.tick_params(length=0)
         bar: dict[str, Any] = {"ax": ax, "location": "top", "fraction": 0.05, "pad": 0.02}
-        base.colour_bar(figure, shades, name, **bar).xaxis.set_minor_locator(NullLocator())
+        marks.colour_bar(figure, shades, name, **bar).xaxis.set_minor_locator(NullLocator())
     return figure
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mlpspec.analysis.survival import ALL, CHANCE, COMBINED, OUTCOMES
-from mlpspec.report.figures import base
+from mlpspec.report.figures import base, marks
 from mlpspec.report.figures.verdicts import COLOURS
 from mlpspec.store.tables import Table
 
@@ -30,7 +30,7 @@ def draw(table: Table) -> base.Canvas:
             if width > 0.07 * len(str(count)):
                 ink = "black" if outcome == "undecided" else "white"
                 place = left + width / 2, y + 0.03
-                ax.text(*place, str(count), fontsize=6.5, color=ink, **base.CENTRED)
+                ax.text(*place, str(count), fontsize=6.5, color=ink, **marks.CENTRED)
             left += width
     together = next(row for row, axis in enumerate(axes) if axis in (COMBINED, ALL, CHANCE))
     ax.axhline(together - 0.5, color="black", lw=0.6)
@@ -41,10 +41,10 @@ def draw(table: Table) -> base.Canvas:
     ax.text(-0.12, len(axes) - 0.1, "default", ha="right", va="center", style="italic")
     for x, claim in enumerate(claims):
         box = {"boxstyle": "round,pad=0.2", "fc": COLOURS[own[claim]], "alpha": 0.5, "ec": "none"}
-        ax.text(x + 0.47, len(axes) - 0.1, own[claim], fontsize=7, bbox=box, **base.CENTRED)
+        ax.text(x + 0.47, len(axes) - 0.1, own[claim], fontsize=7, bbox=box, **marks.CENTRED)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    handles = [base.entry(text, color=c, marker="s", ls="", ms=6) for text, c in SHADES.items()]
+    handles = [marks.entry(text, color=c, marker="s", ls="", ms=6) for text, c in SHADES.items()]
     figure.legend(handles=handles, loc="lower center", ncols=len(handles))
     return figure
 

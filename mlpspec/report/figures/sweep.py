@@ -11,7 +11,7 @@ from matplotlib.ticker import NullLocator
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.comparisons import as_table, median_columns, where
 from mlpspec.metrics.statistics import average
-from mlpspec.report.figures import base
+from mlpspec.report.figures import base, marks
 from mlpspec.shown import readable
 from mlpspec.store.tables import Table
 
@@ -51,11 +51,11 @@ def rows(analysis: Analysis) -> Table:
 def draw(table: Table) -> base.Canvas:
     """Draw measurements over the temperature, absolute and in units of the spacing squared."""
     names, sizes = base.distinct(table["measurement"]), np.unique(table["n_samples"])
-    labels = base.subset_styles(table["losses"].tolist())
+    labels = marks.subset_styles(table["losses"].tolist())
     columns = [(label, unit) for label in labels for unit in ("temperature", "in_spacing")]
     titles = [f"{readable(label)} alone" for label, _ in columns]
     inches = (2.5 * len(columns), 1.75 * len(names) + 0.8)
-    figure, axes = base.measurement_panels(names, titles, inches, sharex="col", sharey="row")
+    figure, axes = marks.measurement_panels(names, titles, inches, sharex="col", sharey="row")
     shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, len(sizes)))
     collapse = average(table["collapse"][:, None], "medians")[0]
     for row, name in zip(axes, names, strict=True):
@@ -72,17 +72,17 @@ def draw(table: Table) -> base.Canvas:
                 ax.axvline(theory, color="#333333", lw=0.7, ls=dashes)
             ax.set_xscale("log")
             ax.xaxis.set_minor_locator(NullLocator())
-            base.scale_values(ax, name)
+            marks.scale_values(ax, name)
     for ax, (_, unit) in zip(axes[-1], columns, strict=True):
         ax.set_xlabel("\u03c4 (units of x\u00b2)" if unit == "temperature" else "\u03c4 / g\u00b2")
     merging = "theory: merging, \u03c4 = g\u00b2"
     collapse = "theory: collapse, \u03c4 = 2\u03bb\u2098\u2090\u2093 (no fit)"
     handles = [
         *axes[0, 0].get_legend_handles_labels()[0],
-        base.entry(merging, color="#333333", lw=0.8, ls=":"),
-        base.entry(collapse, color="#333333", lw=0.8, ls="--"),
+        marks.entry(merging, color="#333333", lw=0.8, ls=":"),
+        marks.entry(collapse, color="#333333", lw=0.8, ls="--"),
     ]
-    base.legend_below(figure, handles)
+    marks.legend_below(figure, handles)
     return figure
 
 

@@ -12,7 +12,7 @@ from mlpspec.analysis.comparisons import as_table, where
 from mlpspec.metrics.measure import silent
 from mlpspec.network.forward import forward
 from mlpspec.report.drawing import plain
-from mlpspec.report.figures import base
+from mlpspec.report.figures import base, marks
 from mlpspec.shown import readable
 from mlpspec.store.tables import Table
 
@@ -51,18 +51,18 @@ def _log_spaced(steps: NDArray[Any], count: int = 60) -> NDArray[Any]:
 def _frame(table: Table) -> tuple[float, float]:
     """Return the middle and half the width of a frame twice as wide as the hull of the inputs."""
     low, high = float(table["low"].min()), float(table["high"].max())
-    return (low + high) / 2, base.width_of(np.array([low, high]))
+    return (low + high) / 2, marks.width_of(np.array([low, high]))
 
 
 def draw(table: Table) -> base.Canvas:
     """Draw prototypes over training time, side by side, silent neurons hollow."""
-    styles = base.subset_styles(table["losses"].tolist())
+    styles = marks.subset_styles(table["losses"].tolist())
     size = (2.5 * len(styles), 3.0)
-    figure, axes = base.grid_of_axes(1, len(styles), size, sharex=True, sharey=True)
+    figure, axes = marks.grid_of_axes(1, len(styles), size, sharex=True, sharey=True)
     middle, reach = _frame(table)
     for ax, (label, (colour, _)) in zip(axes[0], styles.items(), strict=True):
         here = where(table, losses=label)
-        ax.axhspan(here["low"][0], here["high"][0], color=base.HULL, alpha=0.10, lw=0)
+        ax.axhspan(here["low"][0], here["high"][0], color=marks.HULL, alpha=0.10, lw=0)
         for unit in np.unique(here["unit"]):
             path = where(here, unit=unit)
             time, position, quiet = path["step"] + 1, path["position"], path["silent"] == 1
@@ -74,7 +74,7 @@ def draw(table: Table) -> base.Canvas:
         ended = where(here, step=here["step"].max())["position"]
         beyond = int((np.abs(ended - middle) > reach).sum())
         if beyond:
-            base.note(ax, f"{beyond} end beyond the frame")
+            marks.note(ax, f"{beyond} end beyond the frame")
         ax.set(xscale="log", ylim=(middle - reach, middle + reach))
         ax.set(xlabel="training step + 1", title=readable(label))
     axes[0, 0].set_ylabel("prototype position (units of x)")
@@ -85,13 +85,13 @@ def animate(table: Table, path: str) -> None:
     """Write the trajectories as an animated GIF."""
     from matplotlib.animation import FuncAnimation, PillowWriter
 
-    styles = base.subset_styles(table["losses"].tolist())
+    styles = marks.subset_styles(table["losses"].tolist())
     steps = np.unique(table["step"])
     middle, reach = _frame(table)
     with plain():
         figure = base.Canvas(figsize=(7.0, 2.6), layout="constrained")
         ax = figure.subplots()
-        ax.axvspan(table["low"][0], table["high"][0], color=base.HULL, alpha=0.10, lw=0)
+        ax.axvspan(table["low"][0], table["high"][0], color=marks.HULL, alpha=0.10, lw=0)
         ax.set_yticks(range(len(styles)), [readable(label) for label in styles])
         ax.set(xlim=(middle - reach, middle + reach), ylim=(len(styles) - 0.5, -0.5))
         ax.set_xlabel("prototype position (units of x); shaded: hull; hollow: silent")

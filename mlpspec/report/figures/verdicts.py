@@ -8,7 +8,7 @@ import numpy as np
 
 from mlpspec.analysis.analysis import Analysis
 from mlpspec.analysis.claims import BOTH_WAYS, found_at
-from mlpspec.report.figures import base
+from mlpspec.report.figures import base, marks
 from mlpspec.store.tables import Table
 
 COLOURS = {
@@ -40,7 +40,7 @@ def draw(table: Table) -> base.Canvas:
     ax.set(xlim=(0, 100), ylim=(len(claims) + 0.05, -0.95))
     places = np.linspace(60, 91, len(bases))
     for place, basis in zip(places, bases, strict=True):
-        ax.text(place, -0.45, basis.replace(", ", ",\n"), weight="bold", **base.CENTRED)
+        ax.text(place, -0.45, basis.replace(", ", ",\n"), weight="bold", **marks.CENTRED)
     ax.text(0.5, -0.45, "claim", va="center", weight="bold")
     found = [found_at(*row) for row in zip(*(table[c].tolist() for c in COLUMNS), strict=True)]
     sizes = sorted(set().union(*found))
@@ -55,17 +55,17 @@ def draw(table: Table) -> base.Canvas:
             verdict = str(table["verdict"][row])
             colour = "black" if verdict in ("untested", "mixed", "in part") else "white"
             box = {"boxstyle": "round,pad=0.2", "fc": COLOURS[verdict], "ec": "none"}
-            look: dict[str, Any] = {"color": colour, "bbox": box, **base.CENTRED}
+            look: dict[str, Any] = {"color": colour, "bbox": box, **marks.CENTRED}
             ax.text(place, line + 0.33, verdict, fontsize=7.5, **look)
             apart = min(1.6, 13.0 / max(1, len(sizes)))
             for size, word in found[row].items():
                 at = place + (sizes.index(size) - (len(sizes) - 1) / 2) * apart
                 ax.plot(at, line + 0.78, ls="", ms=4, **MARKS[word])
     if sizes:
-        entries = [base.entry(f"at N = {', '.join(map(str, sizes))}:", ls="")]
-        entries += [base.entry(word, ls="", ms=5, **look) for word, look in MARKS.items()]
+        entries = [marks.entry(f"at N = {', '.join(map(str, sizes))}:", ls="")]
+        entries += [marks.entry(word, ls="", ms=5, **look) for word, look in MARKS.items()]
         for claim in BOTH_WAYS.intersection(claims):
-            entries.append(base.entry(f"({claim}: lower, not lower, higher)", ls=""))
+            entries.append(marks.entry(f"({claim}: lower, not lower, higher)", ls=""))
         figure.legend(handles=entries, loc="lower center", ncols=len(entries))
     return figure
 
