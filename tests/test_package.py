@@ -2,11 +2,13 @@
 
 import ast
 import csv
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tokenize
 import tomllib
 import zipfile
 from configparser import ConfigParser
@@ -46,6 +48,23 @@ IMPORTED = {
     "studies": {"report", "cli"},
     "compress": {"study", "studies", "running", "analysis", "report", "cli"},
 }
+# Lines of code that each may have, without blank lines, comments and docstrings: who needs more
+# takes something out, or says here why the room must grow.
+LINES = {
+    "data": 600,
+    "network": 450,
+    "losses": 1200,
+    "training": 1400,
+    "study": 1800,
+    "metrics": 650,
+    "store": 1450,
+    "running": 1150,
+    "analysis": 1500,
+    "report": 3050,
+    "cli": 1000,
+}
+BESIDE, IN_A_FILE = 600, 500
+"""Lines of all modules beside the rooms; lines of one file, with everything in it."""
 SOLE_IMPORTERS = {
     "autograd": {"losses.formula"},
     "cloudpickle": {"running.worker"},  # carries losses of users to workers
@@ -87,6 +106,55 @@ def test_imports_point_one_way():
             if top in SOLE_IMPORTERS:
                 holders = {name, name.rpartition(".")[0]}
                 assert holders & SOLE_IMPORTERS[top], f"{name} imports {top}"
+
+
+def lines_of_code(text):
+    """Count lines that hold more than a comment or a docstring."""
+    tree = ast.parse(text)
+    nodes = [node for node in ast.walk(tree) if isinstance(getattr(node, "body", None), list)]
+    said = [
+        line
+        for node in nodes
+        for part in node.body
+        if isinstance(part, ast.Expr)
+        and isinstance(part.value, ast.Constant)
+        and isinstance(part.value.value, str)
+        for line in range(part.lineno, part.end_lineno + 1)
+    ]
+    layout = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
+    held = {
+        line
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type not in (*layout, tokenize.ENDMARKER)
+        for line in range(token.start[0], token.end[0] + 1)
+    }
+    return len(held.difference(said))
+
+
+def test_lines_of_code_are_counted():
+    text = """'Said.'
+
+x = 1  # counts
+
+def f():
+    'Said, \\
+    too.'
+    # why
+    return (
+        x
+    )
+"""
+    assert lines_of_code(text) == 5
+
+
+def test_no_room_outgrows_what_it_may_have():
+    sizes = dict.fromkeys([*LINES, "beside"], 0)
+    for name, path in modules():
+        room, text = name.partition(".")[0], path.read_text()
+        sizes[room if room in LINES else "beside"] += lines_of_code(text)
+        assert text.count("\n") <= IN_A_FILE, f"{name} has more than {IN_A_FILE} lines"
+    limits = {**LINES, "beside": BESIDE}
+    assert not {room: size for room, size in sizes.items() if size > limits[room]}, sizes
 
 
 def test_every_room_says_what_it_is_for():
