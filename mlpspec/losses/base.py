@@ -1,4 +1,4 @@
-"""What a structural loss is."""
+"""What a loss is: a term of the objective."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from mlpspec.network.forward import Forward
 class StructuralLoss(ABC):
     """A training bias: a scalar per run that depends on where and how the neurons respond.
 
-    A subclass is a final frozen dataclass with scalar fields and one method. It differentiates
-    with respect to what it reads, never the parameters: the chain rule is the model's.
+    A subclass is a frozen dataclass with one method. It differentiates with respect to what it
+    reads; the chain rule from there to the parameters is the network's. The fit and the penalties
+    on weights, which are no training bias, are terms of the same form.
 
     Examples
     --------

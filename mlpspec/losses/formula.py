@@ -1,8 +1,8 @@
 """A loss from its formula alone: the derivatives come by automatic differentiation.
 
 HIPS autograd records what a formula computes from the quantities that it reads, and goes back
-through that record; `mlpspec.network.forward.backward` goes on from there. What a formula does not
-read is not differentiated. One network at a time: Python runs the formula for each run and step.
+through that record; `Forward.pull_back` goes on from there. What a formula does not read is not
+differentiated. One network at a time: Python runs the formula for each run and step.
 """
 
 from __future__ import annotations

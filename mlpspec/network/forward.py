@@ -14,10 +14,10 @@ gradient of the fit, L = mean_n (f_n - y_n)^2, comes about by the chain rule:
     dL/dw_k  = sum_n dL/dz_nk x_n,    dL/db_k = sum_n dL/dz_nk.
 
 The first line is the loss's own (`mlpspec.losses.objective.Fit`), the last one the neurons', and
-those between are `backward`. Another loss begins with its derivatives by what it reads of a forward
-pass, such as h, or the prototypes p, whose derivative the neurons pull back as that of z; those of
-several losses are added. Everything is batched over runs, and a run has the same bits alone and in
-any batch.
+those between are `Forward.pull_back`. Another loss begins with its derivatives by what it reads of
+a forward pass, such as h, or the prototypes p, whose derivative the neurons pull back as that of z;
+those of several losses are added. Everything is batched over runs, and a run has the same bits
+alone and in any batch.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ fields of the params; the data need none."""
 
 @dataclass(frozen=True, eq=False)
 class Forward:
-    """The forward pass of R networks on their data, made by `forward`; its arrays are read-only.
+    """The forward pass of R networks on their data.
 
-    What follows from the parameters is computed when it is first read.
+    z, h, f and p are computed when they are first read, and are read-only; the sums over neurons
+    are computed whenever they are read.
 
     Attributes
     ----------
@@ -100,7 +101,11 @@ class Forward:
         return n_runs, n_samples, self.params.shape[1]
 
     def pull_back(self, partials: Mapping[str, Array]) -> Params:
-        """Return what `backward` does, of partials that are known to be right."""
+        """Return the gradient from partial derivatives by quantity, by the chain rule.
+
+        They may be for any of `QUANTITIES`, and for fields of the params, which they are added to.
+        Their names and shapes are not checked; `backward` does that.
+        """
         params, v = self.params, self.params.output_weight
         grad = {name: np.zeros_like(value) for name, value in vars(params).items()}
         of_h, of_z, pulled = [], [], []
@@ -121,10 +126,10 @@ class Forward:
             elif name in grad:
                 grad[name] += partial
         if of_h:
-            driven = self.preactivation * self.hidden
-            driven *= sum(of_h[1:], of_h[0])
-            driven *= -2.0
-            of_z.append(driven)
+            through_h = self.preactivation * self.hidden  # -2 z h dL/dh
+            through_h *= sum(of_h[1:], of_h[0])
+            through_h *= -2.0
+            of_z.append(through_h)
         if of_z:
             z = self.preactivation
             pulled.append(params.pull_back_preactivation(self.x, z, sum(of_z[1:], of_z[0])))

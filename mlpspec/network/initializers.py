@@ -177,6 +177,7 @@ def inputs(draw: Draw, slope: float = 1.0) -> Params:
     >>> inputs(draw, slope=4.0).prototypes[0, :, 0].round(6).tolist()
     [0.5, -0.25, 0.5]
     """
+    expect_number(f"inputs has slope={slope:g}", slope, above=0.0, most=1e6)
     return _at(draw, draw.inputs(), slope)
 
 
@@ -307,9 +308,10 @@ def canonical_initializer(text: Any) -> str:
     ('inputs(slope=4.0)', 'inputs')
     """
     form = _canonical(text)
-    _, numbers = arguments(form, INITIALIZERS, "initializer")
-    slope = numbers.get("slope", 1.0)
-    expect_number(f"inputs has slope={slope:g}", slope, above=0.0, most=1e6)
+    name, numbers = arguments(form, INITIALIZERS, "initializer")
+    if form != name:  # numbers that it cannot have are refused by the start itself
+        trial = Draw(np.random.default_rng(0), n_hidden=2, inputs=lambda: np.zeros((2, 1)))
+        INITIALIZERS[name](trial, **numbers)
     return form
 
 

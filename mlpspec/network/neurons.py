@@ -1,9 +1,9 @@
 """Neurons: the parameters of one-hidden-layer networks, and what a hidden neuron computes.
 
-A neuron is four things, which a subclass of `Params` says: its preactivation z_nk, of which it
-responds with h_nk = exp(-z_nk^2); its prototype p_k, the point at which it responds fully; and how
-derivatives with respect to these two are pulled back to its parameters. A subclass also says how
-steep its neurons are, and how to place and move them. The rest of the network
+A subclass of `Params` says what a neuron is: its preactivation z_nk, of which it responds with
+h_nk = exp(-z_nk^2); its prototype p_k, the point at which it responds fully; how derivatives with
+respect to these two are pulled back to its parameters, and those with respect to z to the inputs;
+how steep it is, and how to place and move it. The rest of the network
 (`mlpspec.network.forward`) is the same for every neuron.
 
 Axes, here and everywhere: ``R`` runs side by side, ``N`` samples, ``D`` inputs, ``K`` hidden

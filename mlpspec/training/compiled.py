@@ -142,8 +142,8 @@ class KernelRuns:
     y : (R, N)
     objectives : sequence of R Objective
         Of whose losses the kernel computes the ones that it knows (`riding` are the others).
-    neglects : bool
-        Whether far pairs may be left out: `Optimizer.neglects`.
+    far_left_out : bool
+        Whether far pairs may be left out: `Optimizer.ignores_tiny_gradients`.
 
     Attributes
     ----------
@@ -152,7 +152,11 @@ class KernelRuns:
     total : (R,)
         The objective of the terms that the kernel computes.
     ended : (R,)
-        The last step at which a run was finite; -1 if it has not diverged.
+        The last step at which a run was finite, 0 if it never was; -1 if it has not diverged.
+    memory : (R, ...)
+        All numbers of each run, where ``at``, a `mlpspec.training.layout.Layout`, says.
+    order : (R, N)
+        Of the samples in memory: ascending on a line.
     """
 
     def __init__(
@@ -162,11 +166,11 @@ class KernelRuns:
         x: Array,
         y: Array,
         objectives: Sequence[Objective],
-        neglects: bool = True,
+        far_left_out: bool = True,
     ) -> None:
         n_runs, n, d = x.shape
         k = (theta.shape[1] - 1) // (d + 2)
-        windowed = d == 1 and n >= layout.WINDOWED and neglects
+        windowed = d == 1 and n >= layout.WINDOWED and far_left_out
         self.sizes = (n, k, d, int(not kind.DIRECTED), int(windowed))
         self.at = at = layout.lay_out(*self.sizes)
         self.memory = np.empty((n_runs, at.end))
@@ -209,7 +213,7 @@ class KernelRuns:
         return {name: numbers[i] for i, name in self.names[run].items()}
 
     def evaluate(self) -> None:
-        """Compute objective and gradient at theta."""
+        """Compute objective and gradient at theta, without a step."""
         self.advance(NO_STEP, NO_RATES, -1, 0)
 
     def advance(self, optimizer: Optimizer, rates: Array, start: int, stop: int) -> None:

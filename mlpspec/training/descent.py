@@ -1,10 +1,10 @@
 """Descent: how the runs of one call of `mlpspec.training.trainer.train` go down.
 
 A run is trained whole by the kernel (`train_whole`), in NumPy together with others that have the
-same losses (`descend`), or by SciPy's L-BFGS (`line_search`). All three evaluate at step t, from 0
-on, the objective which step t + 1 goes down, and after the last step that of the last one: it
-changes where structural losses come in late or are switched off. All three meet the
-same moments, at which a run is recorded, or early stopping looks at it.
+same losses (`descend`), or by SciPy's L-BFGS (`line_search`). The objective changes where
+structural losses come in late or are switched off. After t steps all three evaluate the objective
+that the next step goes down, and after the last step that of the last one. All three meet the same
+moments, at which a run is recorded, or early stopping looks at it.
 """
 
 from __future__ import annotations
@@ -101,14 +101,14 @@ class Course:
 
     def looked(self, moment: Moment) -> bool:
         """Look at the run as early stopping does; return whether it ends."""
-        value, rule = self.watched(moment), self.plan.stopping
+        value, stopping = self.watched(moment), self.plan.stopping
         if value < self.least or self.best is None:
             self.best, self.least = moment, value
-        if value < self.improved * (1.0 - rule.tolerance):
+        if value < self.improved * (1.0 - stopping.tolerance):
             self.improved, self.waited = value, 0
         else:
             self.waited += 1
-        return self.waited >= rule.patience
+        return self.waited >= stopping.patience
 
     def watched(self, moment: Moment) -> float:
         """Return what early stopping looks at."""
@@ -134,8 +134,8 @@ def train_whole(plan: Plan, row: int) -> Course:
     one, course = slice(row, row + 1), Course(plan, row)
     begin = [plan.objective(row, plan.phases[0][1])]
     data = plan.start[one], plan.x[one], plan.y[one]
-    runs = KernelRuns(plan.kind, *data, begin, plan.optimizer.neglects)
-    # With the gradient of one step before, the next one goes down the objective until then.
+    runs = KernelRuns(plan.kind, *data, begin, plan.optimizer.ignores_tiny_gradients)
+    # The gradient for step `start` is taken at start - 1, so that the objective changes after it.
     changes = {start - 1: active for start, active in plan.phases[1:]}
     longest = max(1, int(SLICE / (runs.at.n * runs.at.k)))
     t = -1
@@ -183,7 +183,9 @@ def _evaluation(plan: Plan, rows: Sequence[int], active: bool) -> Callable[..., 
 
     if not plan.compiled:
         return in_numpy
-    runs = KernelRuns(plan.kind, plan.start[rows], x, y, objectives, plan.optimizer.neglects)
+    runs = KernelRuns(
+        plan.kind, plan.start[rows], x, y, objectives, plan.optimizer.ignores_tiny_gradients
+    )
 
     def compiled(theta: Array) -> Found:
         runs.theta[...] = theta
@@ -223,10 +225,10 @@ def descend(plan: Plan, rows: Sequence[int]) -> list[Course]:
         if looked_at or perturbed is None:
             total, grad, values = evaluate(theta)
         if perturbed is not None and t < last:
-            size, down, _ = evaluate(theta, perturbed)
+            value, down, _ = evaluate(theta, perturbed)
         else:
-            size, down = total, grad
-        finite = np.isfinite(size) & np.isfinite(down).all(axis=1)
+            value, down = total, grad
+        finite = np.isfinite(value) & np.isfinite(down).all(axis=1)
         lost = alive & ~finite
         if lost.any():
             alive &= finite

@@ -8,8 +8,8 @@ D. What makes it fast:
   registers, and on a line their loop writes nothing.
 - All exponentials of a term are one long loop (`exponentials`). Samples are padded to a multiple of
   eight, so that no loop over them has a slow tail; what is padded has h = 0, or weight 0.
-- On a line the inputs are sorted. From `WINDOWED` samples on, a neuron meets only those for which
-  |z| < `REACH`, since h is below 1e-20 elsewhere. Pairs of points whose exponent is above
+- On a line the inputs are sorted. From `layout.WINDOWED` samples on, a neuron meets only those for
+  which |z| < `REACH`, since h is below 1e-20 elsewhere. Pairs of points whose exponent is above
   `NEGLIGIBLE` are left out likewise.
 
 All numbers of a run lie in one array (`mlpspec.training.layout`). Slices would be counted
@@ -17,10 +17,10 @@ references, which take longer than short loops. And bits must not depend on wher
 memory: loops that are compiled for vectors compare addresses, and take another path where arrays
 are near; here distances follow from N, K and D alone.
 
-Names are the textbook's: z, h, f, v, c of the network and p of prototypes. ``a`` is the memory of
-a run, ``at`` its layout, ``i`` a neuron, ``j`` a sample or an index in a row, ``m`` a dimension;
-what takes a row takes the index of its first number. numba infers types, so that there are no
-annotations.
+Names are the textbook's: z, h, f, v of the network and p of prototypes. ``a`` is the memory of a
+run, ``at`` its layout, ``i`` a neuron, ``j`` a sample or an index in a row, ``m`` a dimension,
+``c`` the row of a neuron's exponentials in coverage and separation; what takes a row takes the
+index of its first number. numba infers types, so that there are no annotations.
 """
 
 from __future__ import annotations
@@ -339,7 +339,7 @@ def pull_back(a, at, i, h, first, size, o):
 
 @compiled
 def add_penalties(a, at, first, size):
-    """Add what the absolute and the squared weights from parameter ``first`` on say."""
+    """Add value and gradient of L1 and L2 for the weights from parameter ``first`` on."""
     for j in range(size):
         w, grad = a[at.theta + first + j], at.grad + first + j
         a[VALUE + L1] += abs(w)
@@ -429,7 +429,7 @@ def advance(a, marks, at, rule, numbers, rates, t, stop):
     """Train a run from step t to step ``stop``; return -1, or the last step that was finite.
 
     At t = -1 nothing is known yet. Where objective or gradient are not finite, the run goes back
-    one step and ends there, with the gradient there.
+    one step and ends there, with the gradient there; at 0 if the start is not finite.
     """
     fresh, lost = t < 0, False
     t = max(t, 0)
@@ -455,7 +455,9 @@ layout_of = compiled(lay_out)
 def run_kernel(a, marks, sizes, rule, numbers, rates, t, stop, ended):
     """Advance R runs, a (R, ...) and marks (R, K, 7), from step t to ``stop``.
 
-    Step t + 1 has the learning rate ``rates[t]``. ``ended`` (R,) is what `advance` returns.
+    Step t + 1 has the learning rate ``rates[t]``. ``numbers`` are the optimiser's, of which the
+    first, its rate, is not used, and last its weight decay. ``ended`` (R,) is what `advance`
+    returns.
     """
     at = layout_of(*sizes)
     for r in range(len(a)):

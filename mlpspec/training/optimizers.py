@@ -119,8 +119,12 @@ class Optimizer(NamedTuple):
     memory: int = 0
 
     @property
-    def neglects(self) -> bool:
-        """Whether a gradient of 1e-20 makes no step: not if it is divided by its own size."""
+    def ignores_tiny_gradients(self) -> bool:
+        """Whether a gradient of 1e-20 makes no step, so that the kernel may leave far pairs out.
+
+        Rules that divide a gradient by its own size take a step whatever it is, unless their
+        epsilon is larger.
+        """
         return self.numbers[3] >= 1e-8 or self.rule not in ("adam", "rmsprop", "adagrad")
 
 

@@ -31,7 +31,7 @@ def constant() -> Schedule:
 
 
 def step(every: float = 0.25, factor: float = 0.5) -> Schedule:
-    """Return the schedule factor^floor(t / (every T)).
+    """Return the schedule factor^floor(t / L), L = max(1, round(every T)).
 
     Examples
     --------
@@ -56,6 +56,8 @@ def exponential(final: float = 0.01) -> Schedule:
 
 def cyclic(low: float = 0.1, period: float = 0.2) -> Schedule:
     """Return triangles from ``low`` to 1 and back (Smith 2017, arXiv:1506.01186).
+
+    One takes max(1, round(period T)) steps.
 
     Examples
     --------

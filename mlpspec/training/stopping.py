@@ -82,13 +82,13 @@ def held_out(every: int = 50, patience: int = 10, tolerance: float = 1e-3) -> Ea
     return _checked("held_out", EarlyStopping("held_out", every, patience, tolerance))
 
 
-def _checked(name: str, rule: EarlyStopping) -> EarlyStopping:
+def _checked(name: str, stopping: EarlyStopping) -> EarlyStopping:
     for key in ("every", "patience"):
-        value = getattr(rule, key)
+        value = getattr(stopping, key)
         expect_number(f"{name} has {key}={value}", value, whole=True, least=1)
-    tolerance = f"{name} has tolerance={rule.tolerance:g}"
-    expect_number(tolerance, rule.tolerance, least=0.0, below=1.0)
-    return rule
+    tolerance = f"{name} has tolerance={stopping.tolerance:g}"
+    expect_number(tolerance, stopping.tolerance, least=0.0, below=1.0)
+    return stopping
 
 
 STOPPINGS: dict[str, Callable[..., EarlyStopping]] = {

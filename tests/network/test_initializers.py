@@ -6,9 +6,16 @@ from helpers import same_bits
 from scipy.cluster.vq import kmeans2
 
 from mlpspec.data.datasets import Uniform, stream
-from mlpspec.errors import InputError
+from mlpspec.errors import InputError, expect_number
 from mlpspec.network.forward import forward
-from mlpspec.network.initializers import INITIALIZERS, LLOYD_STEPS, Draw, inputs, kmeans
+from mlpspec.network.initializers import (
+    INITIALIZERS,
+    LLOYD_STEPS,
+    Draw,
+    canonical_initializer,
+    inputs,
+    kmeans,
+)
 from mlpspec.network.neurons import NEURONS
 from mlpspec.study.problem import start_of
 from mlpspec.study.run import Run
@@ -270,3 +277,14 @@ def test_a_start_at_inputs_follows_from_the_stream_of_the_start(name):
 def test_a_start_at_inputs_without_them_is_refused_in_one_line():
     with pytest.raises(InputError, match="give them, as Draw"):
         inputs(Draw(np.random.default_rng(0), 3))
+
+
+def test_a_start_refuses_numbers_of_its_own_where_it_is_described(monkeypatch):
+    def central(draw, share=0.5):
+        expect_number(f"central has share={share:g}", share, above=0.0, most=1.0)
+        return inputs(draw, slope=share)
+
+    monkeypatch.setitem(INITIALIZERS, "central", central)
+    assert canonical_initializer("central(0.25)") == "central(share=0.25)"
+    with pytest.raises(InputError, match="central has share=-3; it must be above 0 and at most 1"):
+        canonical_initializer("central(share=-3)")

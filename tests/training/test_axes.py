@@ -329,9 +329,9 @@ def test_penalties_reach_weights_alone(neuron):
 
 
 def test_a_step_that_vanishes_is_neglected_only_where_it_makes_no_difference():
-    assert adam().neglects
-    assert gradient_descent().neglects
-    assert not adam(epsilon=1e-9).neglects
+    assert adam().ignores_tiny_gradients
+    assert gradient_descent().ignores_tiny_gradients
+    assert not adam(epsilon=1e-9).ignores_tiny_gradients
     params, x, y = problem(1, 64)
     rule = adam(0.01, epsilon=0.0)
     plain, fast = (
