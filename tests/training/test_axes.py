@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import SUBSETS, central_difference, objective, problem, same_bits, take
-from pytorch_values import SCHEDULES as KNOWN_SCHEDULES
 from pytorch_values import START, gradient
 
 from mlpspec.data.datasets import Uniform, sine, stream
@@ -25,30 +24,31 @@ from mlpspec.training.trainer import train
 
 PYTORCH = json.loads(Path(__file__).with_name("pytorch_values.json").read_text())
 
+BY_HAND = {"optimizers": {}, "schedules": {}}
+"""What PyTorch has not: paths of rules (steps, 3), from the same start and gradient; rates of
+schedules (steps,), from 0.1."""
 
-BY_HAND: dict[str, list[list[float]]] = {}
-"""Paths of rules that PyTorch has not, (steps, 3), from the same start and gradient."""
+PATHS, RATES = (PYTORCH[kind] | by_hand for kind, by_hand in BY_HAND.items())
 
 
-@pytest.mark.parametrize("text", [*PYTORCH["optimizers"], *BY_HAND])
+@pytest.mark.parametrize("text", PATHS)
 def test_rules_step_as_in_pytorch(text):
     rule, numbers, decay, _ = build(text, OPTIMIZERS, "optimizer", learning_rate=0.1)
     theta, m, s = np.array(START), 0.0, 0.0
-    for t, expected in enumerate({**PYTORCH["optimizers"], **BY_HAND}[text], start=1):
+    for t, expected in enumerate(PATHS[text], start=1):
         move, m, s = RULES[rule](np.array(gradient(theta)), m, s, float(t), numbers)
         theta = (1.0 - numbers[0] * decay) * theta + move
         np.testing.assert_allclose(theta, expected, rtol=1e-13, atol=1e-15)
 
 
-def test_all_rules_are_compared():
-    compared = {text.partition("(")[0] for text in (*PYTORCH["optimizers"], *BY_HAND)}
-    assert compared == {*OPTIMIZERS} - {"lbfgs"}
-    assert {text.partition("(")[0] for text in KNOWN_SCHEDULES} == {*SCHEDULES, "warmup"}
+def test_all_rules_and_schedules_are_compared():
+    assert {text.partition("(")[0] for text in PATHS} == {*OPTIMIZERS} - {"lbfgs"}
+    assert {text.partition("(")[0] for text in RATES} == {*SCHEDULES, "warmup"}
 
 
-@pytest.mark.parametrize("text", PYTORCH["schedules"])
+@pytest.mark.parametrize("text", RATES)
 def test_schedules_are_those_of_pytorch(text):
-    expected = PYTORCH["schedules"][text]
+    expected = RATES[text]
     found = rates(0.1, len(expected), warmup=0.5)
     if text != "warmup":
         found = rates(0.1, len(expected), build(text, SCHEDULES, "schedule"))
