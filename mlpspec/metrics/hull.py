@@ -138,9 +138,9 @@ def expelled(net: Forward) -> NDArray[np.bool_]:
     """Return which neurons (R, K) have left the data.
 
     All of the neuron's z_n have one sign and min_n |z_n| > 1/2: its ridge does not cut the data and
-    answers no input with more than exp(-1/4). Above one dimension, where z of a radial neuron has
-    no sign, its center is outside the hull of the inputs instead (as in `hull_escape`), which on
-    a line is the same.
+    answers no input with more than exp(-1/4). Above one dimension z of a radial neuron has no sign;
+    in place of it, its center must be outside the hull of the inputs (as in `hull_escape`), and
+    min_n |z_n| > 1/2 as well.
 
     Examples
     --------

@@ -4,7 +4,8 @@ A measurement is declared once, in `MEASUREMENTS`: its name, which is its column
 its label and unit in figures; where a figure's logarithmic axis ends, if it has one; and the
 function that computes it. Those `OF_PLACES` need inputs and prototypes alone, so that nulls have
 them too; those `OF_NETWORKS` need the whole forward pass, and those `OF_RESPONSES` the responses of
-the hidden neurons alone. To add one, write its function and a line here.
+the hidden neurons alone. To add one, write its function, and a line in the one of these three that
+it belongs to.
 
 Lengths are in units of the inputs, everything else is dimensionless. The definitions are this
 project's reconstruction of those behind arXiv:2605.25939, and extensions of them.
