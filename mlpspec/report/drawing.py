@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
@@ -29,13 +31,27 @@ RC: Any = {
 """What differs from Matplotlib's defaults while a figure is drawn and written."""
 
 
-try:
-    mpl: Any = import_module("matplotlib")
-except Exception as error:
-    reason = " ".join(str(error).split())
-    raise InputError(
-        f"Matplotlib cannot be loaded: {reason}; mend its matplotlibrc or MPLBACKEND"
-    ) from None
+def _load() -> Any:
+    """Return Matplotlib, also where MPLBACKEND names a backend that is not installed.
+
+    Figures need none, but its import fails then: a notebook's kernel sets it for its commands.
+    """
+    loaded, backend = "matplotlib" in sys.modules, os.environ.pop("MPLBACKEND", None)
+    try:
+        matplotlib = import_module("matplotlib")
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"Matplotlib cannot be loaded: {reason}; mend its matplotlibrc") from None
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if backend and not loaded:
+        with suppress(ValueError):  # for others who draw in this process, as its import does
+            matplotlib.rcParams["backend"] = backend
+    return matplotlib
+
+
+mpl = _load()
 
 
 @contextmanager
