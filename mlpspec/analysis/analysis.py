@@ -277,7 +277,8 @@ class Analysis:
     @cached_property
     def survival(self) -> Table:
         """``survival.csv``: which claims survive which choices, beside the default of them all."""
-        if self.choices is not CHOICES or DEFAULT not in self.readings.get("variant", ()):
+        variants = {*self.readings.get("variant", ())}
+        if self.choices is not CHOICES or DEFAULT not in variants or len(variants) == 1:
             return {}
         chance = self.inner("chance")
         groups = None

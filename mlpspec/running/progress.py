@@ -14,11 +14,13 @@ from typing import Any
 
 from mlpspec.losses import Formula
 from mlpspec.running.planning import Batch, way_of, work
+from mlpspec.running.signals import deferred
 from mlpspec.running.worker import Extensions, train_batch
 from mlpspec.store.store import Record
 from mlpspec.study.run import Run
 from mlpspec.study.study import Study
 from mlpspec.training import engine as engines
+from mlpspec.training.compiled import fill_cache
 
 LONG = 0.05
 """Seconds of training in a probe beside which the noise of a clock is small."""
@@ -46,7 +48,9 @@ def estimate(
     seconds = []
     ways: dict[str, float] = {}
     if engine == "compiled":  # to compile takes longer than many steps, once
-        engines.prepare()
+        fill_cache()
+        with deferred():
+            engines.prepare()
     for batch in batches:
         parts: dict[str, list[Run]] = {}  # a batch may have runs of several ways
         for run in batch:

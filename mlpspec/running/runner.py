@@ -39,7 +39,7 @@ from mlpspec.study.readings import CHOSEN, READING
 from mlpspec.study.run import SETTINGS, Run
 from mlpspec.study.study import Study
 from mlpspec.training import engine as engines
-from mlpspec.training.compiled import is_cached
+from mlpspec.training.compiled import cached_files, fill_cache
 
 logger = logging.getLogger(__name__)
 
@@ -151,13 +151,19 @@ def run_task(
             train = partial(cluster.train_batches, client, partial(train_packed, payload), engine)
             about = cluster.describe(client)
         stack.enter_context(_locked(directory))
+        if has_store(directory):  # another command may have trained some of them meanwhile
+            missing, _ = missing_runs(study, directory)
+            if not missing:
+                return Results(directory)
         session = stack.enter_context(_Session(study, directory))
         batches = plan(missing, about["jobs"], batch_size)
         planned = study.name, len(missing), len(batches), about["jobs"]
         logger.info("%s: %d runs to train in %d batches on %d workers", *planned)
-        if engine == "compiled" and dask is None and not is_cached():
+        if engine == "compiled" and dask is None and not cached_files():
             logger.info("%s: the kernel is compiled first, which takes some seconds", study.name)
-            engines.prepare()  # once, not in each worker
+            fill_cache()  # once, not in each worker
+            with signals.deferred():  # they are lost where it is compiled in this process after all
+                engines.prepare()
         finished = stack.enter_context(contextlib.closing(train(batches)))
         next(finished)  # workers load their modules during what follows
         chosen = {"reading": CHOSEN} if READING.items() <= study.settings.items() else {}

@@ -7,6 +7,7 @@ once, and f; z, h and p are NumPy's, as far as the other losses read them.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -55,21 +56,26 @@ ROOMS = ("network", "losses", "training")
 
 @cache
 def load() -> Kernel:
-    """Return the kernel from numba's cache, where it is put first if it is not there.
+    """Return the kernel from numba's cache, where `fill_cache` puts it if it is not there.
 
-    Where there is no place for a cache, it is compiled here.
+    Where it cannot be put or read there, it is compiled here.
 
     Raises
     ------
     Exception
         Whatever numba raises where it cannot compile.
     """
-    if not is_cached():
-        fill_cache()
-    try:
+    fill_cache()
+    with contextlib.suppress(Exception):  # no place for a cache, a full disk, a damaged file
         return compile_kernel(cache=True)
-    except Exception:  # no place for a cache, a full disk, a damaged file
-        return compile_kernel(cache=False)
+    if damaged := cached_files():
+        with contextlib.suppress(Exception):
+            for file in damaged:
+                file.unlink()
+            fill_cache.cache_clear()
+            fill_cache()
+            return compile_kernel(cache=True)
+    return compile_kernel(cache=False)
 
 
 def compile_kernel(cache: bool) -> Kernel:
@@ -83,13 +89,16 @@ def compile_kernel(cache: bool) -> Kernel:
     return cast(Kernel, numba.njit(SIGNATURE, cache=cache, **rows.MATH)(function))
 
 
+@cache
 def fill_cache() -> None:
-    """Compile the kernel into numba's cache in a process of its own: some seconds, once.
+    """Compile the kernel into numba's cache in a process of its own, unless it is there.
 
     A kernel that was compiled in this process would call functions of `mlpspec.training.rows` as
     they were compiled alone, one from the cache as they were compiled with it: their sums differ in
     the last bits. And Ctrl-C ends another process at once, but is lost in a callback of LLVM.
     """
+    if cached_files():
+        return
     code = f"from {__name__} import compile_kernel; compile_kernel(cache=True)"
     paths = os.pathsep.join(map(os.path.abspath, sys.path))
     subprocess.run(
@@ -104,30 +113,49 @@ def fill_cache() -> None:
 def kernel_name() -> str:
     """Return the name under which numba caches the kernel.
 
-    numba looks at one file's size and time, and at the processor. The name says the rest: the
-    source of all that may go into the kernel, and the compiler.
+    The name says all that a kernel in the cache depends on, and by which numba itself might refuse
+    it: the source of all that may go into the kernel, the time of the file that it is in, Python,
+    the compiler and the processor.
     """
+    from llvmlite.binding import get_host_cpu_features, get_host_cpu_name
+
     package = Path(__file__).parents[1]
     files = [file for room in ROOMS for file in sorted((package / room).glob("*.py"))]
     files.append(package / "arrays.py")
-    compiler = [version("numba"), version("llvmlite"), os.environ.get("NUMBA_CPU_NAME", "")]
-    content = b"\0".join(
-        [
-            *map(str.encode, compiler),
-            *(file.read_bytes() for file in files),
-        ]
-    )
+    about = [
+        version("numba"),
+        version("llvmlite"),
+        sys.implementation.cache_tag,
+        get_host_cpu_name(),
+        get_host_cpu_features().flatten(),
+        os.environ.get("NUMBA_CPU_NAME", ""),
+        os.environ.get("NUMBA_CPU_FEATURES", ""),
+        str(Path(__file__).with_name("kernel.py").stat().st_mtime_ns),
+    ]
+    content = b"\0".join([*map(str.encode, about), *(file.read_bytes() for file in files)])
     return f"run_kernel_{hashlib.sha256(content).hexdigest()[:16]}"
 
 
-def is_cached() -> bool:
-    """Return whether the kernel is seen to lie in numba's cache, which tells without loading it."""
-    beside = Path(__file__).with_name("__pycache__")
-    of_user = os.environ.get("XDG_CACHE_HOME", "~/.cache"), "~/Library/Caches", "~/AppData/Local"
-    places = [beside, *(Path(os.path.expanduser(place), "numba") for place in of_user)]
-    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
-        places = [Path(chosen)]
-    return any(True for place in places for _ in place.rglob(f"*{kernel_name()}-*.nbi"))
+def cached_files() -> list[Path]:
+    """Return the files of the kernel in numba's cache, if all are there, without loading them.
+
+    numba takes the first place to which it can write: that of its own variable, the folder beside
+    this file, or that of the user.
+    """
+    of_user = {"darwin": "~/Library/Caches", "win32": "~/AppData/Local"}.get(sys.platform)
+    of_user = of_user or os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    chosen, beside = os.environ.get("NUMBA_CACHE_DIR"), Path(__file__).with_name("__pycache__")
+    for place in (chosen, beside, Path(os.path.expanduser(of_user), "numba")):
+        if place and _is_writable(Path(place)):
+            files = [*Path(place).rglob(f"*{kernel_name()}-*.nb[ic]")]
+            return files if {file.suffix for file in files} == {".nbi", ".nbc"} else []
+    return []
+
+
+def _is_writable(folder: Path) -> bool:
+    """Return whether files can be written into a folder, which may have to be made."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return there.is_dir() and os.access(there, os.W_OK)
 
 
 class KernelRuns:

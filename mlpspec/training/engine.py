@@ -105,12 +105,11 @@ def why_not_compiled() -> str | None:
         return "numba is not installed"
     if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         return "NUMBA_DISABLE_JIT is set, so that numba compiles nothing"
-    from mlpspec.training.compiled import is_cached
+    from mlpspec.training.compiled import cached_files
 
-    if is_cached():  # it has worked here, and takes a while to import
-        return None
     try:
-        import_module("numba")
+        if not cached_files():  # else it has worked here, and takes a while to import
+            import_module("numba")
     except Exception as error:  # its own checks of what it needs raise anything
         return f"numba {release} cannot be imported ({one_line(error)[:200]})"
     return None

@@ -111,3 +111,10 @@ def test_readings_have_no_survival(tmp_path):
     analysis = Analysis(tmp_path)
     assert analysis.survival == {}
     assert analysis.ranked == ["default"]
+
+
+def test_the_default_alone_has_no_survival(tmp_path):
+    chosen = {name: v for name, v in studies.robustness().variants.items() if name == "default"}
+    study = studies.robustness().replace(n_samples=(3,), seed=(2000,), steps=3, variants=chosen)
+    mlpspec.run_study(study, tmp_path, n_jobs=1, engine="numpy")
+    assert not Analysis(tmp_path).survival

@@ -33,7 +33,8 @@ def calls(monkeypatch):
 
 
 def test_the_engine_reaches_the_workers(calls, tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "is_cached", lambda: False)
+    monkeypatch.setattr(runner, "cached_files", list)
+    monkeypatch.setattr(runner, "fill_cache", lambda: None)
     mlpspec.run_study(SMALL, tmp_path / "a", n_jobs=1, engine="numpy")
     assert set(calls) == {"numpy"}
     calls.clear()
@@ -41,7 +42,7 @@ def test_the_engine_reaches_the_workers(calls, tmp_path, monkeypatch):
     assert calls[0] == "prepared"
     assert set(calls[1:]) == {"compiled"}
     calls.clear()
-    monkeypatch.setattr(runner, "is_cached", lambda: True)  # then the workers load it alone
+    monkeypatch.setattr(runner, "cached_files", lambda: ["there"])  # then the workers load it alone
     mlpspec.run_study(SMALL, tmp_path / "c", n_jobs=1, engine="compiled")
     assert set(calls) == {"compiled"}
 
@@ -54,7 +55,7 @@ def test_a_kernel_that_cannot_be_loaded_is_no_fault_of_a_run(tmp_path, monkeypat
     def broken():
         raise InputError("numba 0.99.0 cannot compile the kernel here")
 
-    monkeypatch.setattr(runner, "is_cached", lambda: True)
+    monkeypatch.setattr(runner, "cached_files", lambda: ["there"])
     monkeypatch.setattr(worker, "prepare", broken)
     with pytest.raises(InputError, match="cannot compile the kernel here"):
         mlpspec.run_study(SMALL, tmp_path / "new", n_jobs=1, engine="compiled")

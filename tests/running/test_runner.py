@@ -429,6 +429,15 @@ def test_a_link_to_nowhere_is_refused_before_anything_is_trained(tmp_path, monke
         mlpspec.run_study(SMALL, tmp_path, n_jobs=1)
 
 
+def test_what_another_command_has_stored_meanwhile_is_not_trained_again(tmp_path):
+    (task,) = runner.tasks_of({tmp_path: SMALL}, "numpy")
+    mlpspec.run_study(SMALL.replace(seed=(0,)), tmp_path, n_jobs=1, engine="numpy")
+    results = runner.run_task(task, 1)
+    n_runs = len(SMALL.runs)
+    assert [session["runs"] for session in results.sessions] == [n_runs // 2, n_runs - n_runs // 2]
+    assert len(runner.run_task(task, 1).sessions) == 2  # nothing was left
+
+
 def processes_of(session):
     """The processes of a session, by id: their command lines and processor ticks."""
     found = {}

@@ -15,7 +15,7 @@ from mlpspec.training.engine import choose, used_in, why_not_compiled
 def numba(monkeypatch):
     """A numba that can be imported and compiles, as far as anybody asks."""
     installed = SimpleNamespace()
-    monkeypatch.setattr(compiled, "is_cached", lambda: False)  # else nobody asks numba itself
+    monkeypatch.setattr(compiled, "cached_files", list)  # else nobody asks numba itself
     monkeypatch.delenv("MLPSPEC_COMPILED", raising=False)
     monkeypatch.setattr(engine, "version", {"numba": "0.99.0", "llvmlite": "0.98.0"}.__getitem__)
     monkeypatch.setitem(sys.modules, "numba", installed)

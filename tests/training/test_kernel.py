@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from helpers import ROOT, SUBSETS, objective, problem, same_bits
 
-from mlpspec.training import rows
-from mlpspec.training.compiled import KernelRuns, is_cached, kernel_name
+from mlpspec.training import compiled, rows
+from mlpspec.training.compiled import KernelRuns, cached_files, kernel_name
 from mlpspec.training.layout import EPSILON, TOTAL
 from mlpspec.training.optimizers import adam
 
@@ -198,11 +198,20 @@ print(done.params.flatten().tobytes().hex(), "numba" in sys.modules)
 @pytest.mark.slow
 def test_the_process_that_compiles_trains_the_bits_of_all_others(tmp_path):
     """What is compiled and what comes from the cache are linked in different ways."""
-    first, second = (
-        python(ROOT, tmp_path / "cache", BITS).communicate(timeout=300)[0] for _ in range(2)
-    )
-    assert first == second
+    cache = tmp_path / "cache"
+
+    def trained():
+        return python(ROOT, cache, BITS).communicate(timeout=300)[0]
+
+    first = trained()
     assert first.endswith("True\n")  # it was the compiled engine
+    assert trained() == first
+    next(cache.rglob("*.nbi")).write_bytes(b"garbage")
+    assert trained() == first
+    next(cache.rglob("*.nbc")).unlink()
+    assert trained() == first
+    (file,) = cache.rglob("*.nbc")  # it was mended
+    assert file.stat().st_size > 1000
 
 
 @pytest.mark.slow
@@ -273,8 +282,16 @@ def test_on_a_line_the_cost_grows_slower_than_the_pairs():
 
 
 def test_what_lies_in_the_cache_is_seen_without_loading_it(tmp_path, monkeypatch):
+    name = kernel_name()
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    assert not is_cached()
+    assert not cached_files()
     (tmp_path / "training_1").mkdir()
-    (tmp_path / "training_1" / f"kernel.{kernel_name()}-440.py311.nbi").write_text("")
-    assert is_cached()
+    (tmp_path / "training_1" / f"kernel.{name}-440.py311.nbi").write_text("")
+    assert not cached_files()  # an index without what it is of
+    (tmp_path / "training_1" / f"kernel.{name}-440.py311.1.nbc").write_text("")
+    assert cached_files()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file" / "cache"))  # numba takes the next
+    (tmp_path / "training_1").rename(tmp_path / "__pycache__")
+    monkeypatch.setattr(compiled, "__file__", str(tmp_path / "compiled.py"))
+    assert cached_files()
