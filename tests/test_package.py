@@ -54,7 +54,7 @@ LINES = {
     "data": 600,
     "network": 450,
     "losses": 1200,
-    "training": 1400,
+    "training": 1450,
     "study": 1800,
     "metrics": 650,
     "store": 1450,
